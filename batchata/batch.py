@@ -1,0 +1,222 @@
+"""The fluent builder: what to ask, within which limits. Checks at once and touches nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from batchata.core.config import ResultFormat, RunConfig
+from batchata.core.errors import DuplicateJobError, ValidationError
+from batchata.core.job import DEFAULT_MAX_TOKENS, Job, Message
+from batchata.run import BatchRun, Estimate
+from batchata.settings import JOB_FIELDS, Settings, check_params
+
+if TYPE_CHECKING:
+    from typing import Self
+
+BatchParams = RunConfig
+
+
+class Batch(Settings):
+    """Collects jobs and limits, then runs them. Every call returns the batch itself.
+
+    Raises ValidationError for a setting that cannot be used; `run()` alone touches files, the
+    network and the vendors' SDKs.
+    """
+
+    def __init__(
+        self,
+        results_dir: str | Path | None = None,
+        max_parallel_batches: int = 10,
+        items_per_batch: int | None = 10,
+        raw_files: bool | None = None,
+        *,
+        result_format: ResultFormat = "json",
+    ) -> None:
+        super().__init__(
+            results_dir,
+            max_parallel_batches,
+            items_per_batch,
+            raw_files,
+            result_format=result_format,
+        )
+        self._sources: list[Iterable[Job]] = []
+        self._jobs: list[Job] = []
+        self._ids: set[str] = set()
+
+    def add_job(
+        self,
+        messages: list[Message] | None = None,
+        file: str | Path | None = None,
+        prompt: str | None = None,
+        model: str | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        response_model: type[BaseModel] | None = None,
+        enable_citations: bool | None = None,
+        **params: Any,
+    ) -> Self:
+        """One more job: `messages`, or `prompt` with or without a `file`.
+
+        `id=`, `metadata=`, `endpoint=` and `response_schema=` are ours; every other parameter goes
+        to the vendor as it is. Raises ValidationError at once for what cannot be sent.
+        """
+        named = {
+            "model": model,
+            "temperature": temperature,
+            "max_tokens": max_tokens,
+            "response_model": response_model,
+            "enable_citations": enable_citations,
+        }
+        given = {name: value for name, value in named.items() if value is not None}
+        self._append(self._job(messages, file, prompt, {**params, **given}))
+        return self
+
+    def add_jobs(self, jobs: Iterable[Job | Mapping[str, Any] | str]) -> Self:
+        """Many jobs: Job values, mappings of `add_job`'s arguments, or prompts.
+
+        A list is checked at once; a generator is read once, by `run()`, and never held in memory.
+        """
+        if isinstance(jobs, (str, bytes, Mapping)) or not isinstance(jobs, Iterable):
+            raise ValidationError(
+                f"add_jobs takes many jobs, not a {type(jobs).__name__}",
+                hint="write add_jobs([job, ...]), or add_job(...) for one",
+            )
+        if isinstance(jobs, (list, tuple)):
+            for job in jobs:
+                self._append(self._made(job))
+            return self
+        self._close_list()
+        self._sources.append(self._lazily(jobs))
+        return self
+
+    @property
+    def jobs(self) -> list[Job]:
+        """The jobs so far; generators given to `add_jobs` are read into memory for it."""
+        self._jobs = list(self.iter_jobs())
+        self._sources = []
+        return self._jobs
+
+    def iter_jobs(self) -> Iterator[Job]:
+        """The jobs in order; sources that are generators are used up by it."""
+        for source in self._sources:
+            yield from source
+        yield from self._jobs
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def __bool__(self) -> bool:
+        return bool(self._sources or self._jobs)
+
+    def __repr__(self) -> str:
+        jobs = str(len(self._jobs)) + ("+" if self._sources else "")
+        limit = self.config.cost_limit_usd
+        shown = "None" if limit is None else f"${limit:f}"
+        return (
+            f"Batch(jobs={jobs}, max_parallel_batches={self.config.max_parallel_batches}, "
+            f"cost_limit={shown})"
+        )
+
+    def run(
+        self,
+        on_progress: Callable[[dict[str, Any], float, dict[str, Any]], None] | None = None,
+        progress_interval: float = 1.0,
+        print_status: bool = False,
+        dry_run: bool = False,
+        *,
+        wait: bool = True,
+    ) -> BatchRun:
+        """Run the jobs and come back when all have ended; with `wait=False` come back at once.
+
+        With `dry_run` nothing is sent or written: the run's `estimate` is printed and kept.
+        """
+        run = self._run().set_on_progress(on_progress, progress_interval)
+        if dry_run:
+            run.dry_run()
+        elif wait:
+            run.execute(print_status=print_status)
+        else:
+            run.start(print_status=print_status)
+        return run
+
+    def start(self, *, print_status: bool = False) -> BatchRun:
+        """Start the run in the background and return its handle."""
+        return self._run().start(print_status=print_status)
+
+    async def arun(self, *, print_status: bool = False) -> BatchRun:
+        """Run the jobs from async code, without blocking its loop."""
+        run = self._run().start(print_status=print_status)
+        try:
+            await asyncio.to_thread(run.wait)
+        except asyncio.CancelledError:
+            run.stop("the caller was cancelled")
+            raise
+        return run
+
+    def estimate(self) -> Estimate:
+        """What the run would send and cost; nothing is sent or written."""
+        return self._run().make_estimate()
+
+    def _run(self) -> BatchRun:
+        if not self:
+            raise ValidationError(
+                "No jobs added to batch", hint='add one: batch.add_job(prompt="...", model="...")'
+            )
+        return BatchRun(self.config, self.iter_jobs(), providers=self.providers)
+
+    def _made(self, job: Job | Mapping[str, Any] | str) -> Job:
+        if isinstance(job, Job):
+            return job
+        if isinstance(job, str):
+            return self._job(None, None, job, {})
+        if not isinstance(job, Mapping):
+            raise ValidationError(
+                f"{job!r:.80} is not a job",
+                hint="give a Job, a mapping of add_job's arguments, or a prompt",
+            )
+        rest = dict(job)
+        return self._job(
+            rest.pop("messages", None), rest.pop("file", None), rest.pop("prompt", None), rest
+        )
+
+    def _job(self, messages: Any, file: Any, prompt: Any, given: Mapping[str, Any]) -> Job:
+        values = {**self.config.default_params, **given}
+        job_id = values.pop("id", None)
+        model = values.pop("model", None)
+        if not model:
+            raise ValidationError(
+                "the job has no model",
+                hint='write add_job(model="gpt-6-luna", ...) or set_default_params(model=...)',
+            )
+        check_params(values)
+        if job_id is not None and (not isinstance(job_id, str) or not job_id):
+            raise ValidationError(f"id is {job_id!r}, not text", hint='write id="invoice-17"')
+        self._check_model(model)
+        fields = {name: values.pop(name) for name in tuple(values) if name in JOB_FIELDS}
+        fields.setdefault("max_tokens", DEFAULT_MAX_TOKENS)
+        return Job(job_id or "", model, messages, file=file, prompt=prompt, params=values, **fields)
+
+    def _append(self, job: Job) -> None:
+        self._check_model(job.model)
+        if job.id:
+            if job.id in self._ids:
+                raise DuplicateJobError(
+                    f"two jobs have the id {job.id!r}",
+                    hint="give each job an id of its own, or leave id out",
+                )
+            self._ids.add(job.id)
+        self._jobs.append(job)
+
+    def _lazily(self, jobs: Iterable[Any]) -> Iterator[Job]:
+        for job in jobs:
+            yield self._made(job)
+
+    def _close_list(self) -> None:
+        if self._jobs:
+            self._sources.append(self._jobs)
+            self._jobs = []

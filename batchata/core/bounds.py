@@ -1,0 +1,204 @@
+"""Upper bounds of what a request can use: never less than the vendor will count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from batchata.core.errors import ValidationError
+from batchata.core.media import DocumentSize, context_bound, image_bound, image_size, pdf_bound
+
+#: framing tokens of a message or a block, and of a request
+_PER_MESSAGE: Final = 8
+_PER_REQUEST: Final = 16
+#: hidden prompts that Anthropic adds for tools and for structured output
+_HIDDEN_PROMPT: Final = 1_024
+#: rounds of a tool that the vendor runs itself, where the request sets no limit
+_HOSTED_ROUNDS: Final = 10
+#: tools that run at the caller's: they cost no more than their text
+_CALLERS_TOOLS: Final = (
+    "function",
+    "custom",
+    "bash",
+    "text_editor",
+    "computer",
+    "memory",
+    "local_shell",
+    "shell",
+    "apply_patch",
+)
+#: keys by which a request draws in what the vendor keeps
+_STORED: Final = ("previous_response_id", "conversation", "prompt", "web_search_options")
+_OPTIONS: Final = frozenset({*_STORED, "tools", "mcp_servers", "output_config"})
+_PLAIN: Final = (None, "function", "custom")
+_LISTS: Final = ("messages", "input", "system")
+
+Sizes = Mapping[str, DocumentSize]
+
+
+def output_bound(max_tokens: int, n: int = 1) -> int:
+    """The most output tokens of a request, reasoning included."""
+    if max_tokens < 0 or n < 1:
+        raise ValidationError(
+            f"max_tokens is {max_tokens} and n is {n}", hint="write max_tokens=1000, n=1"
+        )
+    return max_tokens * n
+
+
+def input_bound(
+    body: bytes, request: Mapping[str, Any], *, provider: str, sizes: Sizes | None = None
+) -> int:
+    """The most input tokens of `request`, whose JSON is `body`.
+
+    No token is shorter than a byte, and JSON is never shorter than the text in it. `sizes` tells
+    what is known of PDFs, by their file id, URL, file name or title.
+    """
+    bound = len(body) + _PER_REQUEST
+    for name in _LISTS:
+        items = request.get(name)
+        if type(items) is list or type(items) is tuple:
+            bound += _list_bound(items, request, provider, sizes)
+    if not _OPTIONS.isdisjoint(request):
+        bound += _options_bound(request, provider)
+    return bound
+
+
+def _list_bound(
+    items: Sequence[Any], request: Mapping[str, Any], provider: str, sizes: Sizes | None
+) -> int:
+    bound = _PER_MESSAGE * len(items)
+    if items and type(items[0]) is int:
+        return 0  # an embedding's tokens: a digit and a comma are two bytes already
+    for item in items:
+        # the everyday message is a role and a text: nothing in it to look at
+        if type(item) is dict and len(item) == 2 and type(item.get("content")) is str:
+            continue
+        bound += _Blocks(request, provider, sizes).extra(item)
+    return bound
+
+
+def _options_bound(request: Mapping[str, Any], provider: str) -> int:
+    bound = 0
+    tools = [tool for tool in request.get("tools") or () if isinstance(tool, Mapping)]
+    if provider == "anthropic":
+        output = request.get("output_config")
+        if isinstance(output, Mapping) and output.get("format"):
+            bound += _HIDDEN_PROMPT
+        if tools:
+            bound += _HIDDEN_PROMPT
+    drawn_in = sum(1 for name in _STORED if request.get(name))
+    drawn_in += sum(_hosted_rounds(request, tool) for tool in tools)
+    if request.get("mcp_servers"):
+        drawn_in += _HOSTED_ROUNDS
+    bound += drawn_in * context_bound(provider)
+    # every tool with a type of the vendor's brings a description of its own
+    return bound + sum(_HIDDEN_PROMPT for tool in tools if tool.get("type") not in _PLAIN)
+
+
+def _hosted_rounds(request: Mapping[str, Any], tool: Mapping[str, Any]) -> int:
+    """How often the vendor may run this tool by itself and read what it brought."""
+    kind = tool.get("type")
+    if kind is None or str(kind).startswith(_CALLERS_TOOLS):
+        return 0
+    limit = tool.get("max_uses") or request.get("max_tool_calls")
+    return limit + 1 if isinstance(limit, int) else _HOSTED_ROUNDS
+
+
+class _Blocks:
+    """Adds up what the blocks of one request cost beyond the bytes of their JSON."""
+
+    def __init__(self, request: Mapping[str, Any], provider: str, sizes: Sizes | None) -> None:
+        self.model = str(request.get("model", ""))
+        self.provider = provider
+        self.sizes = sizes or {}
+
+    def extra(self, node: Any) -> int:
+        """Tokens of everything below `node`, less the bytes that are no text."""
+        if isinstance(node, str) or not isinstance(node, (Mapping, list, tuple)):
+            return 0
+        if isinstance(node, Mapping):
+            measure = _MEASURES.get(str(node.get("type")))
+            if measure is not None:
+                return _PER_MESSAGE + measure(self, node)
+            return sum(map(self.extra, node.values()))
+        return _PER_MESSAGE * len(node) + sum(map(self.extra, node))
+
+    def image_url(self, node: Mapping[str, Any]) -> int:
+        """OpenAI: `image_url` with a URL, a data URL or a mapping of it; or a file id."""
+        inner = node.get("image_url")
+        place = inner if isinstance(inner, Mapping) else {**node, "url": inner}
+        _, data = _data_url(place.get("url"))
+        return self._image(data, str(place.get("detail") or ""))
+
+    def image(self, node: Mapping[str, Any]) -> int:
+        """Anthropic: an image by its source."""
+        source = node.get("source")
+        return self._image(source.get("data") if isinstance(source, Mapping) else None, "")
+
+    def document(self, node: Mapping[str, Any]) -> int:
+        """Anthropic: a document by its source; cited text is sent in numbered pieces."""
+        source = node.get("source")
+        if not isinstance(source, Mapping):
+            return 0
+        kind, data = source.get("type"), source.get("data")
+        if kind in ("text", "content"):
+            text = data if isinstance(data, str) else ""
+            cited = node.get("citations")
+            again = len(text.encode("utf-8", "surrogatepass")) + _HIDDEN_PROMPT if cited else 0
+            return again + self.extra(source.get("content"))
+        names = (source.get("file_id"), source.get("url"), node.get("title"))
+        return self._pdf(names) - _length(data)
+
+    def file(self, node: Mapping[str, Any]) -> int:
+        """OpenAI: a file by id, URL or data URL."""
+        inner = node.get("file")
+        place = inner if isinstance(inner, Mapping) else node
+        media_type, data = _data_url(place.get("file_data"))
+        if data is not None and media_type.startswith("text/"):
+            return len(data)  # text of another encoding may grow in UTF-8
+        names = (place.get("file_id"), place.get("file_url"), place.get("filename"))
+        if data is not None and media_type != "application/pdf":
+            return context_bound(self.provider) - _length(data)
+        return self._pdf(names) - _length(data)
+
+    def arguments(self, node: Mapping[str, Any]) -> int:
+        """A call of the caller's tool: whatever its arguments look like, they are text."""
+        return 0
+
+    def unseen(self, node: Mapping[str, Any]) -> int:
+        """Something that the vendor keeps or fetches, of which nothing is known."""
+        return context_bound(self.provider)
+
+    def _image(self, data: Any, detail: str) -> int:
+        size = image_size(data) if isinstance(data, str) else None
+        return image_bound(self.provider, self.model, size=size, detail=detail) - _length(data)
+
+    def _pdf(self, names: Iterable[Any]) -> int:
+        known = (self.sizes[name] for name in names if isinstance(name, str) and name in self.sizes)
+        return pdf_bound(self.provider, self.model, size=next(known, None))
+
+
+_MEASURES: Final = {
+    "image_url": _Blocks.image_url,
+    "input_image": _Blocks.image_url,
+    "image": _Blocks.image,
+    "document": _Blocks.document,
+    "file": _Blocks.file,
+    "input_file": _Blocks.file,
+    "tool_use": _Blocks.arguments,
+    "item_reference": _Blocks.unseen,
+    "video_url": _Blocks.unseen,
+    "audio_url": _Blocks.unseen,
+}
+
+
+def _data_url(value: Any) -> tuple[str, str | None]:
+    """Media type and base64 data of a data URL; the data is None for any other value."""
+    if not isinstance(value, str) or not value.startswith("data:"):
+        return "", None
+    head, _, data = value.partition(",")
+    return head[5:].partition(";")[0].lower(), data
+
+
+def _length(data: Any) -> int:
+    return len(data) if isinstance(data, str) else 0

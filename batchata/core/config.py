@@ -1,0 +1,70 @@
+"""The settings of one run, frozen when it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from batchata.core.errors import ValidationError
+from batchata.core.result import PAID_FAILURES, Reason
+
+ResultFormat = Literal["json", "jsonl", "parquet"]
+OnStop = Literal["detach", "cancel"]
+OnUnresolved = Literal["wait", "ask", "resubmit"]
+OnChanged = Literal["error", "keep"]
+
+LEVELS: Final = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """Everything a run was told, as plain values; checked by the builder's own calls."""
+
+    state_file: Path | None = None
+    results_dir: Path | None = None
+    max_parallel_batches: int = 10
+    items_per_batch: int | None = 10
+    cost_limit_usd: Decimal | None = None
+    time_limit_seconds: float | None = None
+    default_params: Mapping[str, Any] = field(default_factory=dict)
+    reuse_state: bool = True
+    on_changed: OnChanged = "error"
+    raw_files: bool = True
+    result_format: ResultFormat = "json"
+    verbosity: str | None = None
+    allow_unpriced: bool = False
+    prices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    queue_tokens: Mapping[str, int] = field(default_factory=dict)
+    max_attempts: int = 3
+    retry_on: frozenset[Reason] = frozenset()
+    on_stop: OnStop = "detach"
+    on_unresolved: OnUnresolved = "wait"
+    #: how long a create call whose answer was lost may still show up at the vendor
+    settle_seconds: float = 60.0
+    #: the vendor's pace is multiplied by this; tests use less than one
+    poll_factor: float = 1.0
+
+
+def checked_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raise ValidationError unless `value` is one of `choices`."""
+    if value not in choices:
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise ValidationError(f"{name} is {value!r}", hint=f"{name} is one of {listed}")
+
+
+def checked_reasons(values: object) -> frozenset[Reason]:
+    """Reasons a paid answer is asked for again; ValidationError for any other word."""
+    if isinstance(values, str) or not isinstance(values, (list, tuple, set, frozenset)):
+        raise ValidationError(
+            f"retry_on is {values!r}, not a list", hint='write retry_on=["truncated"]'
+        )
+    allowed = {str(reason) for reason in PAID_FAILURES}
+    for value in values:
+        if value not in allowed:
+            raise ValidationError(
+                f"retry_on has {value!r}", hint=f"it may name {', '.join(sorted(allowed))}"
+            )
+    return frozenset(Reason(value) for value in values)

@@ -1,0 +1,158 @@
+"""One question to one model."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from batchata.core.errors import ValidationError
+
+#: what is asked for when a job names no cap: a paid answer always has an upper bound
+DEFAULT_MAX_TOKENS: Final = 1000
+
+Message = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One question to one model. Never changes; a retry is a new attempt of the same Job.
+
+    Raises ValidationError when the question is missing, or given twice.
+    """
+
+    id: str  #: unique within a run; empty: derived from the content when the run starts
+    model: str  #: "provider:name", or a name whose provider is known by its prefix
+    messages: Sequence[Message] | None = None
+    file: str | Path | None = None
+    prompt: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = DEFAULT_MAX_TOKENS  #: cap of the answer; None: the vendor's own
+    response_model: type[BaseModel] | None = None
+    enable_citations: bool = False
+    response_schema: Mapping[str, Any] | None = None
+    endpoint: str | None = None  #: "chat", "responses", "embeddings", "messages"; None: by model
+    metadata: Mapping[str, Any] | None = None  #: kept with the result, never sent
+    params: Mapping[str, Any] = field(default_factory=dict)  #: passed to the vendor as they are
+
+    def __post_init__(self) -> None:
+        check_question(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The job as JSON-ready values; a response model becomes its name and schema."""
+        data: dict[str, Any] = {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if getattr(self, f.name) is not None and f.name != "response_model"
+        }
+        if self.file is not None:
+            data["file"] = str(self.file)
+        if self.messages is not None:
+            data["messages"] = [dict(message) for message in self.messages]
+        if self.response_model is not None:
+            data["response_model"] = self.response_model.__name__
+            data["response_schema"] = self.response_model.model_json_schema()
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Job:
+        """A job from `to_dict()`; the response model comes back as its JSON schema."""
+        names = {f.name for f in fields(cls)}
+        unknown = sorted(set(data) - names)
+        if unknown:
+            raise ValidationError(
+                f"a job has no field {unknown[0]!r}",
+                hint=f"fields are {', '.join(sorted(names))}",
+            )
+        values = {key: value for key, value in data.items() if key != "response_model"}
+        return cls(**values)
+
+    def with_id(self, job_id: str) -> Job:
+        """The same job under another id."""
+        return replace(self, id=job_id)
+
+
+def check_question(job: Job) -> None:
+    """Raise ValidationError unless the job asks exactly one question."""
+    if job.messages is not None and (job.file is not None or job.prompt is not None):
+        raise ValidationError(
+            "Provide either messages OR file+prompt, not both",
+            hint="put the prompt into the messages, or leave messages out",
+        )
+    if job.file is not None and not job.prompt:
+        raise ValidationError(
+            f"File input requires a prompt: {str(job.file)!r} came without one",
+            hint='write add_job(file=..., prompt="What is in it?")',
+        )
+    if job.messages is None and job.prompt is None and "input" not in job.params:
+        raise ValidationError(
+            "Must provide either messages or prompt",
+            hint='write add_job(prompt="...") or add_job(messages=[{"role": "user", ...}])',
+        )
+    if job.messages is not None:
+        check_messages(job.messages)
+    if job.prompt is not None and not isinstance(job.prompt, str):
+        raise ValidationError(f"prompt is a {type(job.prompt).__name__}, not text")
+
+
+def check_messages(messages: Sequence[Message]) -> None:
+    """Raise ValidationError unless `messages` is a list of role and content mappings."""
+    if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Sequence):
+        raise ValidationError(
+            f"messages is a {type(messages).__name__}, not a list",
+            hint='write messages=[{"role": "user", "content": "..."}] or prompt="..."',
+        )
+    if not messages:
+        raise ValidationError("messages is empty", hint="give at least one user message")
+    for index, message in enumerate(messages):
+        if not isinstance(message, Mapping) or "role" not in message:
+            raise ValidationError(
+                f"messages[{index}] is {message!r:.80}, not a mapping with 'role' and 'content'",
+                hint='write {"role": "user", "content": "..."}',
+            )
+
+
+def check_number(
+    name: str, value: object, *, least: float, most: float | None = None, whole: bool = False
+) -> None:
+    """Raise ValidationError unless `value` is None or a number between `least` and `most`."""
+    if value is None:
+        return
+    kinds = (int,) if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        raise ValidationError(
+            f"{name} is {value!r}, not a {'whole ' if whole else ''}number", hint=f"write {name}=1"
+        )
+    if value < least or (most is not None and value > most):
+        bounds = f"at least {least:g}" if most is None else f"between {least:g} and {most:g}"
+        raise ValidationError(f"{name} is {value!r}", hint=f"{name} is {bounds}")
+
+
+SAFE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+
+
+def digest(*parts: bytes) -> bytes:
+    """128 bits that stand for these parts, in this order."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        hasher.update(len(part).to_bytes(8, "little"))
+        hasher.update(part)
+    return hasher.digest()
+
+
+def derived_id(fingerprint: bytes, occurrence: int) -> str:
+    """Id of the n-th job (from 0) with this fingerprint: the same in every run of a script."""
+    stem = f"job-{fingerprint.hex()}"
+    return f"{stem}-{occurrence + 1}" if occurrence else stem
+
+
+def safe_name(name: str, limit: int = 64) -> str:
+    """`name` if it fits `[A-Za-z0-9_-]{1,limit}`, else a digest of it that does."""
+    if len(name) <= limit and SAFE_ID.match(name):
+        return name
+    return "h" + digest(name.encode("utf-8", "surrogatepass")).hex()[: limit - 1]

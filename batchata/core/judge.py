@@ -1,0 +1,62 @@
+"""Whether an answer is what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import orjson
+from pydantic import BaseModel
+
+from batchata.core.parse import parse_answer
+from batchata.core.result import Answer, Failure, Reason
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What an answer amounts to: `failure` None is success."""
+
+    failure: Failure | None = None
+    parsed: bytes | None = None  #: JSON
+
+
+_FINE = Verdict()
+
+
+def judge(
+    answer: Answer, model: type[BaseModel] | None, schema: Mapping[str, Any] | None
+) -> Verdict:
+    """Success, or why a paid answer cannot be used; its text is kept either way."""
+    if answer.finish_reason == "refusal":
+        said = answer.refusal or answer.text[:200]
+        return Verdict(Failure(Reason.REFUSED, f"the model refused: {said}"))
+    if answer.finish_reason == "content_filter":
+        return Verdict(Failure(Reason.FILTERED, "a content filter stopped the answer"))
+    if model is None and schema is None:
+        if answer.finish_reason == "length" and not answer.text and not answer.extra:
+            return Verdict(_truncated("before the answer began"))
+        return _FINE
+    parsed = parse_answer(answer.text, model=model, schema=schema)
+    if not isinstance(parsed, Failure):
+        return Verdict(None, parsed.json)
+    if answer.finish_reason == "length":
+        return Verdict(_truncated("and is not complete JSON"))
+    return Verdict(parsed)
+
+
+def _truncated(where: str) -> Failure:
+    return Failure(Reason.TRUNCATED, f"the answer hit max_tokens {where}; raise max_tokens")
+
+
+def extra_json(answer: Answer) -> bytes | None:
+    """What a result keeps beside the text, as JSON; None when there is nothing."""
+    if not (answer.extra or answer.thinking or answer.citations):
+        return None
+    kept: dict[str, Any] = {}
+    if answer.extra:
+        kept["extra"] = answer.extra
+    if answer.thinking:
+        kept["thinking"] = answer.thinking
+    if answer.citations:
+        kept["citations"] = [citation.to_dict() for citation in answer.citations]
+    return orjson.dumps(kept)

@@ -1,0 +1,137 @@
+"""From the text of an answer to a checked value."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import orjson
+from pydantic import BaseModel
+from pydantic import ValidationError as ModelError
+
+from batchata.core.check import shown, violations
+from batchata.core.result import Failure, Reason
+
+_FENCE: Final = "```"
+_SHOWN: Final = 3
+#: more problems than this are counted, not described: each costs about a kilobyte
+_DESCRIBED: Final = 1_000
+#: whole numbers that the fast reader would round
+_LONG_NUMBER: Final = re.compile(r"\d{19}")
+#: what a validator of the user's own may raise beside what pydantic expects of it
+_VALIDATOR_ERRORS: Final = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+class Parsed(msgspec.Struct, frozen=True):
+    """An answer that fits; `json` is its text without white space, no digit of it changed."""
+
+    json: bytes
+    value: Any
+    is_repaired: bool = False  #: a code fence or a byte order mark was taken off
+
+
+def parse_answer(
+    text: str, *, model: type[BaseModel] | None = None, schema: Mapping[str, Any] | None = None
+) -> Parsed | Failure:
+    """The value that `text` holds as JSON, checked by `model` or else by `schema`."""
+    found = _strict(text)
+    is_repaired = False
+    if isinstance(found, Failure):
+        bare = _bare(text)
+        if bare is None:
+            return found
+        found = _strict(bare)
+        if isinstance(found, Failure):
+            return found
+        text, is_repaired = bare, True
+    compact, value = found
+    if model is not None:
+        return _by_model(compact, model, is_repaired)
+    if _LONG_NUMBER.search(text):
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            return _failure("a number in it is too long")
+    return _by_schema(compact, value, schema or {}, is_repaired)
+
+
+def _strict(text: str) -> tuple[bytes, Any] | Failure:
+    """`text` without white space and its value; a Failure unless it is JSON to the letter."""
+    try:
+        return msgspec.json.format(text.encode("utf-8"), indent=-1), orjson.loads(text)
+    except UnicodeEncodeError:
+        return _failure("it holds half of a character")
+    except RecursionError:
+        return _failure("it is nested too deeply")
+    except (msgspec.DecodeError, orjson.JSONDecodeError) as error:
+        if not text.strip():
+            return _failure("it is empty")
+        return _failure(f"it is no JSON: {error}; it begins {text[:60]!r}")
+
+
+def _bare(text: str) -> str | None:
+    """`text` without byte order mark and surrounding code fence, None when it has neither."""
+    bare = text.strip().removeprefix("\ufeff").strip()
+    if bare.startswith(_FENCE) and bare.endswith(_FENCE) and len(bare) > 2 * len(_FENCE):
+        first, _, rest = bare.partition("\n")
+        language = first.removeprefix(_FENCE).strip()
+        if rest and (not language or language.isalnum()):
+            bare = rest.removesuffix(_FENCE)
+    return bare if bare != text else None
+
+
+def _by_model(compact: bytes, model: type[BaseModel], is_repaired: bool) -> Parsed | Failure:
+    try:
+        return Parsed(compact, model.model_validate_json(compact), is_repaired)
+    except ModelError as error:
+        return _failure(_told(error), model.__name__)
+    except _VALIDATOR_ERRORS as error:
+        return _failure(f"its validator raised {type(error).__name__}: {error}", model.__name__)
+
+
+def _told(error: ModelError) -> str:
+    count = error.error_count()
+    if count > _DESCRIBED:
+        return f"{count} problems"
+    problems = [
+        f"{_path(each['loc'])}: {each['msg']:.200} (got {shown(each['input'])})"
+        for each in error.errors(include_url=False, include_context=False)[:_SHOWN]
+    ]
+    more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
+    return "; ".join(problems) + more
+
+
+def _by_schema(
+    compact: bytes, value: Any, schema: Mapping[str, Any], is_repaired: bool
+) -> Parsed | Failure:
+    try:
+        found = violations(value, schema, most=_SHOWN)
+    except RecursionError:
+        return _failure("it is nested too deeply")
+    if found:
+        return _failure("; ".join(found), str(schema.get("title") or "the schema"))
+    return Parsed(compact, value, is_repaired)
+
+
+def _failure(what: str, name: str = "") -> Failure:
+    start = f"the answer does not fit {name}" if name else "the answer cannot be read"
+    return Failure(Reason.INVALID_ANSWER, f"{start}: {what}")
+
+
+def _path(place: tuple[int | str, ...]) -> str:
+    path = ""
+    for part in place:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path.removeprefix(".") or "answer"

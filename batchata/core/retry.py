@@ -1,0 +1,40 @@
+"""When a failed call is made again, and how long to wait before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from batchata.core.result import TRANSIENT, Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Growing waits, in seconds, spread by up to a quarter so that callers do not march in step."""
+
+    first_seconds: float = 1.0
+    most_seconds: float = 60.0
+    factor: float = 2.0
+
+    def wait_seconds(
+        self, attempt: int, random: Callable[[], float], retry_after_seconds: float | None = None
+    ) -> float:
+        """Wait after the `attempt`-th try (from 1); what the vendor asks for is the least."""
+        grown = self.first_seconds * self.factor ** min(attempt - 1, 30)
+        wait = min(grown, self.most_seconds) * (0.75 + 0.5 * random())
+        return max(wait, retry_after_seconds or 0.0)
+
+
+def goes_again(
+    reason: Reason, attempt: int, max_attempts: int, retry_on: frozenset[Reason] = frozenset()
+) -> bool:
+    """True when a job that failed so at its `attempt`-th try is sent once more."""
+    return attempt < max_attempts and (reason in TRANSIENT or reason in retry_on)
+
+
+def poll_wait_seconds(
+    pace_seconds: float, age_seconds: float, random: Callable[[], float], most_seconds: float = 60.0
+) -> float:
+    """Wait before the next look at a batch: the vendor's pace, growing with age, jittered."""
+    grown = max(pace_seconds, min(age_seconds * 0.1, most_seconds))
+    return grown * (0.9 + 0.2 * random())

@@ -1,0 +1,222 @@
+"""What a run knows: the fold of its durable events, small enough for a million jobs."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import assert_never
+
+from batchata.core.budget import CostTracker
+from batchata.core.errors import StateError
+from batchata.core.events import (
+    Durable,
+    JobsAdded,
+    LimitSet,
+    OutcomesRecorded,
+    ShapeAdded,
+    SubmissionIntended,
+    SubmissionMoved,
+)
+from batchata.core.result import Reason
+from batchata.core.status import CODES, STATUSES, JobStatus, SubmissionStatus, move
+from batchata.core.submission import JobRow, Outcome, Shape, Submission
+from batchata.core.usage import Usage
+
+_PENDING = CODES[JobStatus.PENDING]
+_SUBMITTED = CODES[JobStatus.SUBMITTED]
+
+_REASONS = tuple(Reason)
+_REASON_CODES = {reason: code for code, reason in enumerate(_REASONS, 1)}
+
+
+def reason_code(reason: Reason | str | None) -> int:
+    """A reason as one byte, 0 for none."""
+    return _REASON_CODES[Reason(reason)] if reason else 0
+
+
+class RunState:
+    """Jobs as columns of numbers indexed by seq, submissions as values, money as a tracker.
+
+    Pure bookkeeping: no clock, no disk, no network.
+    """
+
+    def __init__(self) -> None:
+        self.shapes: list[Shape] = []
+        self.status = bytearray()
+        self.attempts = bytearray()
+        self.reason = bytearray()  #: code of the last outcome's reason, 0: none
+        self.shape_of = array("H")
+        self.size_bytes = array("Q")
+        self.input_bound = array("Q")
+        self.cost_bound = array("Q")
+        self.wanted = bytearray()  #: 1 for the jobs that this run answers for
+        self.submissions: dict[str, Submission] = {}
+        self.left: dict[str, int] = {}  #: jobs of an open submission without an outcome
+        self.held: dict[str, int] = {}  #: money of an open submission, 1e-12 USD
+        self.spent_by: dict[str, int] = {}  #: what this process saw of a submission's cost
+        self.usage = Usage()
+        self.cost = CostTracker()
+        self.counts = [0] * len(STATUSES)  #: of wanted jobs
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+    def apply(self, event: Durable) -> None:
+        """Take one event in."""
+        match event:
+            case ShapeAdded():
+                self._add_shape(event.number, event.shape)
+            case JobsAdded():
+                for row in event.rows:
+                    self.add_job(row)
+            case SubmissionIntended():
+                self._intend(event.submission)
+            case SubmissionMoved():
+                self._move(event)
+            case OutcomesRecorded():
+                for outcome in event.outcomes:
+                    self._finish(outcome)
+                if event.closes is not None:
+                    self._close(event.closes, SubmissionStatus.COLLECTED)
+            case LimitSet():
+                self.cost.limit = event.limit
+            case _:
+                assert_never(event)
+
+    def add_job(self, row: JobRow) -> None:
+        """One more job, wanted by this run; a known seq is a new question under an old id."""
+        if row.seq == len(self.status):
+            self.status.append(_PENDING)
+            self.attempts.append(0)
+            self.reason.append(0)
+            self.wanted.append(1)
+            self.shape_of.append(row.shape)
+            self.size_bytes.append(len(row.body))
+            self.input_bound.append(row.input_bound)
+            self.cost_bound.append(row.cost_bound)
+            self.counts[_PENDING] += 1
+            return
+        if row.seq > len(self.status) or self.status[row.seq] == _SUBMITTED:
+            raise StateError(f"job {row.seq} cannot be added to {len(self.status)} jobs")
+        self.shape_of[row.seq] = row.shape
+        self.size_bytes[row.seq] = len(row.body)
+        self.input_bound[row.seq] = row.input_bound
+        self.cost_bound[row.seq] = row.cost_bound
+        self.attempts[row.seq] = 0
+        self._set(row.seq, _PENDING)
+
+    def want(self, seq: int) -> None:
+        """Count a known job among those this run answers for."""
+        if not self.wanted[seq]:
+            self.wanted[seq] = 1
+            self.counts[self.status[seq]] += 1
+
+    def reopen(self, seq: int) -> None:
+        """Make a failed, cancelled or skipped job pending again, with fresh attempts."""
+        move(self.status_of(seq), JobStatus.PENDING)
+        self._set(seq, _PENDING)
+        self.attempts[seq] = 0
+
+    def status_of(self, seq: int) -> JobStatus:
+        """Status of one job."""
+        return STATUSES[self.status[seq]]
+
+    def reason_of(self, seq: int) -> Reason | None:
+        """Why the job's last attempt gave no usable answer."""
+        code = self.reason[seq]
+        return _REASONS[code - 1] if code else None
+
+    def count(self, status: JobStatus) -> int:
+        """Wanted jobs of this status."""
+        return self.counts[CODES[status]]
+
+    def pending(self) -> Iterator[int]:
+        """Seqs of wanted jobs that may be sent, in order."""
+        status, wanted = self.status, self.wanted
+        seq = status.find(_PENDING)
+        while seq >= 0:
+            if wanted[seq]:
+                yield seq
+            seq = status.find(_PENDING, seq + 1)
+
+    def open_submissions(self) -> list[Submission]:
+        """Submissions that may still hold answers or money, oldest first."""
+        return [self.submissions[token] for token in self.left]
+
+    def unsettled(self, token: str) -> list[int]:
+        """Jobs of a submission that have no outcome yet."""
+        return [seq for seq in self.submissions[token].seqs if self.status[seq] == _SUBMITTED]
+
+    def known_remote_ids(self, provider: str) -> frozenset[str]:
+        """Ids of this provider's batches that belong to submissions we know of."""
+        return frozenset(
+            each.remote_id
+            for each in self.submissions.values()
+            if each.remote_id and each.provider == provider
+        )
+
+    def bounds_of(self, seqs: Iterable[int]) -> int:
+        """Upper bound of what these jobs cost, 1e-12 USD."""
+        bound = self.cost_bound
+        return sum(bound[seq] for seq in seqs)
+
+    def _add_shape(self, number: int, shape: Shape) -> None:
+        if number != len(self.shapes):
+            raise StateError(f"shape {number} came after {len(self.shapes)} shapes")
+        self.shapes.append(shape)
+
+    def _intend(self, submission: Submission) -> None:
+        money = self.bounds_of(submission.seqs)
+        if not self.cost.reserve(money):
+            raise StateError(
+                f"submission {submission.token} would reserve {money} over the limit "
+                f"{self.cost.limit} (spent {self.cost.spent}, reserved {self.cost.reserved})"
+            )
+        self.submissions[submission.token] = submission
+        self.left[submission.token] = len(submission.seqs)
+        self.held[submission.token] = money
+        for seq in submission.seqs:
+            self._set(seq, _SUBMITTED)
+
+    def _move(self, event: SubmissionMoved) -> None:
+        changes = {
+            name: value
+            for name in ("remote_id", "input_ref", "accepted_us", "note")
+            if (value := getattr(event, name)) is not None
+        }
+        if event.status is SubmissionStatus.DROPPED:
+            for seq in self.unsettled(event.token):
+                self._set(seq, _PENDING)
+            self._close(event.token, event.status)
+        self.submissions[event.token] = self.submissions[event.token].moved(event.status, **changes)
+
+    def _finish(self, outcome: Outcome) -> None:
+        seq, token = outcome.seq, outcome.token
+        if token is not None and outcome.cost:
+            self.spent_by[token] = self.spent_by.get(token, 0) + outcome.cost
+        if token is not None and token in self.left and self.status[seq] == _SUBMITTED:
+            bound = self.cost_bound[seq]
+            self.cost.settle(bound, outcome.cost)
+            self.left[token] -= 1
+            self.held[token] -= bound
+        elif outcome.cost:
+            self.cost.spent += outcome.cost
+        self.usage += outcome.usage
+        self.attempts[seq] = outcome.attempt
+        self.reason[seq] = reason_code(outcome.reason)
+        self._set(seq, CODES[outcome.status])
+
+    def _close(self, token: str, status: SubmissionStatus) -> None:
+        held = self.held.pop(token, 0)
+        self.left.pop(token, None)
+        if held:
+            self.cost.release(held)
+        submission = self.submissions[token]
+        self.submissions[token] = replace(submission, status=status)
+
+    def _set(self, seq: int, code: int) -> None:
+        if self.wanted[seq]:
+            self.counts[self.status[seq]] -= 1
+            self.counts[code] += 1
+        self.status[seq] = code

@@ -1,0 +1,125 @@
+"""Jobs as the engine carries them: what many share, and what goes out together."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from batchata.core.result import Reason
+from batchata.core.status import JobStatus, SubmissionStatus
+from batchata.core.usage import Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What many jobs of a run have in common."""
+
+    provider: str
+    endpoint: str  #: path at the vendor, as "/v1/chat/completions"
+    model: str  #: the vendor's own name
+    wire_version: str = ""  #: protocol version the vendor needs for these jobs, if it has several
+    schema: str | None = None  #: JSON text of the schema the answer must fit
+    schema_name: str | None = None
+    citations: bool = False
+
+
+class JobRow(msgspec.Struct, frozen=True, gc=False):
+    """A job ready to be sent, as the state file keeps it."""
+
+    seq: int
+    id: str
+    shape: int
+    body: bytes  #: JSON, as every route sends it
+    key: bytes | None  #: fingerprint, where the id is the user's own
+    metadata: bytes | None  #: JSON
+    input_bound: int  #: tokens
+    output_bound: int  #: tokens
+    cost_bound: int  #: 1e-12 USD
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """How one attempt of a job ended; `status` PENDING means that it goes again."""
+
+    seq: int
+    status: JobStatus
+    attempt: int
+    token: str | None = None  #: the submission it came with
+    reason: Reason | None = None
+    error: str | None = None
+    cost: int = 0  #: 1e-12 USD
+    usage: Usage = Usage()
+    finish_reason: str | None = None
+    model: str | None = None
+    request_id: str | None = None
+    text: str | None = None
+    parsed: bytes | None = None  #: JSON
+    extra: bytes | None = None  #: JSON: tool calls, thinking, citations, …
+    finished_us: int = 0  #: µs since the epoch, UTC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A chunk a provider has, or may have."""
+
+    token: str  #: ours; the vendor's copy of it is how an orphan is found
+    provider: str
+    endpoint: str
+    model: str
+    wire_version: str
+    seqs: array[int]  #: the jobs, in the order of the uploaded file
+    status: SubmissionStatus
+    intended_us: int  #: µs since the epoch, UTC
+    input_tokens: int = 0  #: upper bound, for the vendor's queue limits
+    size_bytes: int = 0
+    remote_id: str | None = None
+    input_ref: str | None = None  #: the uploaded file's id, where the vendor has such a thing
+    accepted_us: int | None = None
+    note: str | None = None  #: why it is unresolved or dropped
+
+    def moved(self, status: SubmissionStatus, **changes: Any) -> Submission:
+        """The same submission in another state."""
+        return replace(self, status=status, **changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchLimits:
+    """What a vendor takes in one batch and in its queue."""
+
+    requests: int
+    size_bytes: int
+    one_model: bool
+    #: enqueued input tokens per model, None: unknown or unlimited
+    queue_tokens: int | None = None
+    #: requests waiting in all batches together
+    queue_requests: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestCounts:
+    """How far a vendor is with a batch."""
+
+    total: int = 0
+    succeeded: int = 0
+    failed: int = 0
+
+    @property
+    def done(self) -> int:
+        """Requests that have ended, well or not."""
+        return self.succeeded + self.failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingLine:
+    """One request of a chunk, on its way to the vendor."""
+
+    custom_id: str
+    endpoint: str
+    body: bytes
+
+
+Metadata = Mapping[str, Any]
+Seqs = Sequence[int]

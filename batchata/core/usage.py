@@ -1,0 +1,172 @@
+"""What a call used, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from batchata.core.errors import ValidationError
+
+#: money on disk is a whole number of these parts of a dollar, so that sums are exact
+PARTS_PER_USD: Final = 10**12
+_PART: Final = Decimal(1).scaleb(-12)
+_MILLION: Final = Decimal(1_000_000)
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """Tokens of one call: input includes cached and written, output includes reasoning.
+
+    A msgspec struct because one is made for every answer: a fifth of a dataclass's cost.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    #: the part of `cache_write_tokens` kept for an hour (Anthropic `ttl="1h"`)
+    cache_write_1h_tokens: int = 0
+    web_searches: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output tokens together."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cache_read_tokens + other.cache_read_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+            self.cache_write_1h_tokens + other.cache_write_1h_tokens,
+            self.web_searches + other.web_searches,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """Prices in USD per one million tokens, as vendors print them."""
+
+    input_usd: Decimal
+    output_usd: Decimal
+    cache_read_usd: Decimal
+    cache_write_usd: Decimal
+    cache_write_1h_usd: Decimal
+
+    @property
+    def dearest_input_usd(self) -> Decimal:
+        """The most that one million input tokens can cost."""
+        return max(
+            self.input_usd, self.cache_read_usd, self.cache_write_usd, self.cache_write_1h_usd
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateCard:
+    """The prices of one model on one tier, with its long-context step if it has one."""
+
+    model: str
+    tier: str
+    rates: Rates
+    #: prompts of more input tokens than this pay `long_rates` for the whole request
+    long_from_tokens: int | None = None
+    long_rates: Rates | None = None
+    web_search_usd: Decimal = Decimal(0)
+    #: False when a discount was assumed or left out because no exact price is known
+    is_exact: bool = True
+
+    def rates_for(self, input_tokens: int) -> Rates:
+        """Rates that hold for a request of this many input tokens."""
+        if self.long_rates and self.long_from_tokens and input_tokens > self.long_from_tokens:
+            return self.long_rates
+        return self.rates
+
+    def cost_usd(self, usage: Usage) -> Decimal:
+        """Price of a call, in USD."""
+        rates = self.rates_for(usage.input_tokens)
+        read, write, hour = (
+            usage.cache_read_tokens,
+            usage.cache_write_tokens,
+            usage.cache_write_1h_tokens,
+        )
+        cost = rates.output_usd * usage.output_tokens
+        if read or write:
+            plain = max(0, usage.input_tokens - read - write)
+            cost += rates.input_usd * plain + rates.cache_read_usd * read
+            cost += rates.cache_write_usd * (write - hour) + rates.cache_write_1h_usd * hour
+        else:
+            cost += rates.input_usd * usage.input_tokens
+        cost /= _MILLION
+        if usage.web_searches:
+            cost += self.web_search_usd * usage.web_searches
+        return cost
+
+    def worst_case_usd(
+        self, input_bound: int, output_bound: int, *, web_searches: int = 0
+    ) -> Decimal:
+        """Upper bound of the price of a call, in USD: dearest input, all of the output."""
+        input_rate = self.rates.dearest_input_usd
+        output_rate = self.rates.output_usd
+        if self.long_rates and self.long_from_tokens and input_bound > self.long_from_tokens:
+            input_rate = max(input_rate, self.long_rates.dearest_input_usd)
+            output_rate = max(output_rate, self.long_rates.output_usd)
+        cost = (input_rate * input_bound + output_rate * output_bound) / _MILLION
+        return cost + self.web_search_usd * web_searches
+
+
+def to_parts(usd: Decimal) -> int:
+    """USD as a whole number of 1e-12 dollars, rounded up."""
+    parts = usd.scaleb(12)
+    whole = int(parts)
+    return whole if whole == parts or parts < 0 else whole + 1
+
+
+def from_parts(parts: int) -> Decimal:
+    """USD of a whole number of 1e-12 dollars."""
+    return parts * _PART
+
+
+def rates_from_mapping(name: str, prices: Mapping[str, object]) -> Rates:
+    """Rates from a user's mapping: `input`, `output`, `cache_read`, `cache_write`."""
+    known = {"input", "output", "cache_read", "cache_write", "cache_write_1h"}
+    for key in prices:
+        if key not in known:
+            raise ValidationError(
+                f"price of {name!r} has an unknown key {key!r}",
+                hint=f"use {', '.join(sorted(known))} (USD per million tokens)",
+            )
+    if "input" not in prices:
+        raise ValidationError(
+            f"price of {name!r} has no 'input'",
+            hint='write {"input": 0.10, "output": 0.50} (USD per million tokens)',
+        )
+    values = {key: _price(name, key, value) for key, value in prices.items()}
+    base = values["input"]
+    write = values.get("cache_write", base)
+    return Rates(
+        input_usd=base,
+        output_usd=values.get("output", Decimal(0)),
+        cache_read_usd=values.get("cache_read", base),
+        cache_write_usd=write,
+        cache_write_1h_usd=values.get("cache_write_1h", write),
+    )
+
+
+def _price(name: str, key: str, value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+        raise ValidationError(
+            f"price {key!r} of {name!r} is {value!r}, not a number",
+            hint="give USD per million tokens, as 0.5 or Decimal('0.5')",
+        )
+    price = Decimal(str(value))
+    if not price.is_finite() or price < 0:
+        raise ValidationError(
+            f"price {key!r} of {name!r} is {value!r}", hint="prices are zero or more"
+        )
+    return price

@@ -1,0 +1,186 @@
+"""PDF files: how many pages, is there text, and small ones made from text."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Final
+
+from batchata.core.errors import ValidationError
+
+if TYPE_CHECKING:
+    from pypdf import PdfReader
+
+#: what pypdf lets through, beside its own errors, when a file is damaged
+_DAMAGE: Final = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+#: one reader at a time, so that the logger's level is surely put back
+_QUIET: Final = RLock()
+
+
+def count_pages(data: bytes, name: str) -> int:
+    """Pages of a PDF; ValidationError, naming the file, when it is encrypted or damaged."""
+    with _reading(data, name) as reader:
+        pages = reader.get_num_pages()
+    if not pages:
+        raise ValidationError(
+            f"PDF {name!r} has no pages", hint="open it in a viewer and save it again"
+        )
+    return pages
+
+
+def is_textual_pdf(
+    path: str | Path, text_page_thresh: float = 0.2, min_chars_per_page: int = 20
+) -> float:
+    """Share of pages with text, 0 to 1; halved when more than `text_page_thresh` of them have none.
+
+    0 also when the file cannot be read.
+    """
+    try:
+        texts = _page_texts(path)
+    except ValidationError:
+        return 0.0
+    return _score(texts, text_page_thresh, min_chars_per_page)
+
+
+def extract_text_from_pdf(path: str | Path) -> str:
+    """The text layer of all pages, with a line break between pages."""
+    return "\n".join(_page_texts(path))
+
+
+def get_pdf_info(path: str | Path) -> tuple[int, bool, str]:
+    """Number of pages, whether most of them have text, and the text."""
+    texts = _page_texts(path)
+    return len(texts), _score(texts, 0.2, 20) > 0.5, "\n".join(texts)
+
+
+def create_pdf(pages: list[str]) -> bytes:
+    """A small PDF with one page for each text, for tests and examples.
+
+    Raises ValidationError for characters outside the Western code page: its font has no others.
+    """
+    if not pages:
+        raise ValidationError("a PDF needs a page", hint='write create_pdf(["text of page 1"])')
+    count = len(pages)
+    kids = " ".join(f"{4 + 2 * index} 0 R" for index in range(count))
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Pages /Kids [{kids}] /Count {count} >>".encode(),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
+    ]
+    for index, text in enumerate(pages):
+        content = _page_content(text)
+        objects.append(
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] "
+            b"/Resources << /Font << /F1 3 0 R >> >> /Contents %d 0 R >>" % (5 + 2 * index)
+        )
+        objects.append(b"<< /Length %d >>\nstream\n%b\nendstream" % (len(content), content))
+    return _file(objects)
+
+
+def _page_content(text: str) -> bytes:
+    lines = []
+    for line in text.splitlines():
+        try:
+            shown = line.expandtabs(4).encode("cp1252")
+        except UnicodeEncodeError as error:
+            raise ValidationError(
+                f"character {line[error.start]!r} is not in the PDF's font",
+                hint="use Western characters, or make the PDF with another library",
+            ) from error
+        for mark in (b"\\", b"(", b")"):
+            shown = shown.replace(mark, b"\\" + mark)
+        lines.append(b"(%b) Tj" % shown)
+    # long pages get a smaller type, so that every line is on the paper
+    size = max(1, min(11, 780 // max(1, len(lines)) - 2))
+    return b"BT /F1 %d Tf %d TL 50 800 Td\n%b\nET" % (size, size + 2, b"\nT*\n".join(lines))
+
+
+def _file(objects: list[bytes]) -> bytes:
+    out = BytesIO()
+    out.write(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
+    places = []
+    for number, each in enumerate(objects, 1):
+        places.append(out.tell())
+        out.write(b"%d 0 obj\n%b\nendobj\n" % (number, each))
+    start = out.tell()
+    out.write(b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1))
+    out.writelines(b"%010d 00000 n \n" % place for place in places)
+    out.write(b"trailer\n<< /Size %d /Root 1 0 R >>\n" % (len(objects) + 1))
+    out.write(b"startxref\n%d\n%%%%EOF\n" % start)
+    return out.getvalue()
+
+
+def _page_texts(path: str | Path) -> list[str]:
+    name = Path(path).name
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ValidationError(
+            f"PDF {str(path)!r} cannot be read: {error.strerror}", hint="check the path"
+        ) from error
+    with _reading(data, name) as reader:
+        return [page.extract_text() for page in reader.pages]
+
+
+def _score(texts: list[str], text_page_thresh: float, min_chars_per_page: int) -> float:
+    if not texts:
+        return 0.0
+    textual = sum(len("".join(text.split())) >= min_chars_per_page for text in texts)
+    share = textual / len(texts)
+    return share / 2 if 1 - share > text_page_thresh else share
+
+
+@contextmanager
+def _reading(data: bytes, name: str) -> Iterator[PdfReader]:
+    """A reader of `data`; whatever it stumbles over becomes one error that names the file."""
+    from pypdf import PdfReader
+    from pypdf.errors import DependencyError, PyPdfError
+
+    with _quiet():
+        try:
+            reader = PdfReader(BytesIO(data))
+            if reader.is_encrypted:
+                raise _encrypted(name)
+            yield reader
+        except ValidationError:
+            raise
+        except DependencyError as error:
+            raise _encrypted(name) from error
+        except (PyPdfError, *_DAMAGE) as error:
+            raise ValidationError(
+                f"PDF {name!r} is damaged: {type(error).__name__}: {error}",
+                hint="open it in a viewer and save it again",
+            ) from error
+
+
+def _encrypted(name: str) -> ValidationError:
+    return ValidationError(
+        f"PDF {name!r} is encrypted, which vendors refuse",
+        hint="save it without a password, as with: qpdf --decrypt --password=... in.pdf out.pdf",
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep pypdf's remarks on files it could repair out of the user's log, for this call only."""
+    logger = logging.getLogger("pypdf")
+    with _QUIET:
+        level = logger.level
+        logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

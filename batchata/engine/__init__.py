@@ -1,0 +1,1 @@
+"""Floor 2: what happens when. Knows the world by its ports only."""

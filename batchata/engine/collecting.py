@@ -1,0 +1,297 @@
+"""A finished batch brought home: downloaded whole, decoded in one pass, settled in groups."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from batchata.core.errors import ProviderUnavailableError
+from batchata.core.events import OutcomesRecorded
+from batchata.core.judge import extra_json, judge
+from batchata.core.result import Answer, Failure, Reason
+from batchata.core.retry import Backoff, goes_again
+from batchata.core.status import JobStatus
+from batchata.core.submission import Outcome, Shape, Submission
+from batchata.core.usage import RateCard, Usage, to_parts
+from batchata.engine.context import RunContext
+from batchata.ports import BatchLook, Codec, Item
+
+log = logging.getLogger("batchata.engine")
+
+_GROUP = 1000
+_FETCHES = 3
+_BACKOFF = Backoff(first_seconds=1.0, most_seconds=60.0)
+
+
+class Collector:
+    """Turns a vendor's result files into outcomes, each job once."""
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._schemas: dict[str, Mapping[str, Any]] = {}
+
+    async def collect(self, submission: Submission, look: BatchLook) -> bool:
+        """Fetch, decode and settle; False when the run stopped before the files were here."""
+        paths = await self._fetch(submission, look)
+        if paths is None:
+            return False
+        reading = _Reading(self._context, submission, look)
+        group: list[Outcome] = []
+        for item in self._items(submission, paths):
+            outcome = reading.outcome(item)
+            if outcome is not None:
+                group.append(outcome)
+            if len(group) >= _GROUP:
+                self._context.record(OutcomesRecorded(outcomes=group))
+                group = []
+                await asyncio.sleep(0)
+        group.extend(reading.missing())
+        self._context.record(OutcomesRecorded(outcomes=group, closes=submission.token))
+        self._clean(paths)
+        if reading.account is not None:
+            self._context.stop.ask(reading.account.message)
+        return True
+
+    def refuse(self, submission: Submission, look: BatchLook) -> None:
+        """The vendor refused the whole batch: the jobs it names fail, the others go again."""
+        context = self._context
+        failure = look.failure or Failure(Reason.BATCH_FAILED, "the vendor refused the batch")
+        outcomes = []
+        for line, seq in enumerate(submission.seqs, 1):
+            attempt = context.state.attempts[seq] + 1
+            bad = look.bad_lines.get(line)
+            again = bool(look.bad_lines) and bad is None and attempt < context.config.max_attempts
+            why = bad or failure
+            outcomes.append(
+                Outcome(
+                    seq=seq,
+                    status=JobStatus.PENDING if again else JobStatus.FAILED,
+                    attempt=attempt,
+                    token=submission.token,
+                    reason=why.reason,
+                    error=why.message,
+                    finished_us=context.now_us(),
+                )
+            )
+        context.record(OutcomesRecorded(outcomes=outcomes, closes=submission.token))
+
+    async def _fetch(self, submission: Submission, look: BatchLook) -> list[Path] | None:
+        context = self._context
+        api = context.api(submission.provider)
+        folder = context.responses_dir
+        folder.mkdir(parents=True, exist_ok=True)
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                paths = await api.download(submission.remote_id or "", folder)
+            except ProviderUnavailableError as error:
+                wait = _BACKOFF.wait_seconds(
+                    attempt, context.clock.random, error.retry_after_seconds
+                )
+                context.notes["network"] = f"waiting for results: {error.message}"
+                log.warning("%s; trying again in %.0f s", error.message, wait)
+            else:
+                context.notes.pop("network", None)
+                if attempt >= _FETCHES or self._is_whole(api.items, paths, look, submission):
+                    return paths
+                wait = _BACKOFF.wait_seconds(attempt, context.clock.random)
+                log.warning(
+                    "results of batch %s are not complete; fetching them again in %.0f s",
+                    submission.remote_id,
+                    wait,
+                )
+            if not await context.pause(wait * context.config.poll_factor):
+                return None
+
+    def _is_whole(
+        self, items: Any, paths: list[Path], look: BatchLook, submission: Submission
+    ) -> bool:
+        promised = min(look.counts.done, len(submission.seqs))
+        lines = sum(_line_count(path) for path in paths)
+        return lines >= promised and all(_ends_whole(path, items) for path in paths)
+
+    def _items(self, submission: Submission, paths: list[Path]) -> Iterator[Item]:
+        api = self._context.api(submission.provider)
+        for path in paths:
+            yield from api.items(path)
+
+    def _clean(self, paths: list[Path]) -> None:
+        if not self._context.keeps_raw:
+            for path in paths:
+                path.unlink(missing_ok=True)
+            return
+        for path in paths:
+            if path.stem.endswith("_errors"):
+                self._context.errors_dir.mkdir(parents=True, exist_ok=True)
+                path.replace(self._context.errors_dir / path.name)
+
+
+class _Reading:
+    """One pass over a submission's results."""
+
+    def __init__(self, context: RunContext, submission: Submission, look: BatchLook) -> None:
+        self._context = context
+        self._submission = submission
+        self._look = look
+        self._codec: Codec = context.providers[submission.provider].codec
+        self._api = context.api(submission.provider)
+        left = context.state.unsettled(submission.token)
+        ids = context.store.ids(left)
+        custom_id, token = self._api.custom_id, submission.token
+        self._left = {custom_id(token, job_id): seq for seq, job_id in zip(left, ids, strict=True)}
+        self._now_us = context.now_us()
+        self._cards: dict[tuple[str, str], RateCard] = {}
+        self._schemas: dict[int, Any] = {}
+        self._unreadable = 0
+        self.account: Failure | None = None
+
+    def outcome(self, item: Item) -> Outcome | None:
+        """What a line means for its job; None for a line that is nobody's or came before."""
+        seq = self._left.pop(item.custom_id, None)
+        if seq is None:
+            self._strange(item)
+            return None
+        if item.failure is not None:
+            return self._failed(seq, item.failure)
+        shape = self._context.shape(seq)
+        answer = self._codec.decode(shape, item.body or b"")
+        if isinstance(answer, Failure):
+            return self._failed(seq, answer)
+        return self._answered(seq, shape, answer, item.request_id)
+
+    def missing(self) -> list[Outcome]:
+        """Outcomes of the jobs that no line was about."""
+        if not self._left:
+            return []
+        if self._unreadable:
+            failure = Failure(
+                Reason.UNREADABLE,
+                f"no readable answer from provider: {self._unreadable} lines of batch "
+                f"{self._submission.remote_id} cannot be told apart",
+            )
+        else:
+            failure = _why_missing(self._look)
+        return [self._failed(seq, failure) for seq in self._left.values()]
+
+    def _strange(self, item: Item) -> None:
+        name = self._submission.remote_id
+        if not item.custom_id:
+            self._unreadable += 1
+            why = item.failure.message if item.failure else "a line without a custom_id"
+            log.error("batch %s: %s", name, why)
+        else:
+            log.warning("batch %s: ignoring another line for %r", name, item.custom_id)
+
+    def _answered(self, seq: int, shape: Shape, answer: Answer, request_id: str | None) -> Outcome:
+        context = self._context
+        number = context.state.shape_of[seq]
+        model = context.response_models.get(number)
+        verdict = judge(answer, model, self._schema(number, shape) if model is None else None)
+        attempt = context.state.attempts[seq] + 1
+        status, failure = JobStatus.SUCCEEDED, verdict.failure
+        if failure is not None:
+            again = goes_again(
+                failure.reason, attempt, context.config.max_attempts, context.config.retry_on
+            )
+            status = JobStatus.PENDING if again else JobStatus.FAILED
+        usage = answer.usage
+        return Outcome(
+            seq=seq,
+            status=status,
+            attempt=attempt,
+            token=self._submission.token,
+            reason=failure.reason if failure else None,
+            error=failure.message if failure else None,
+            # what the vendor did not say is counted at the most it can have cost
+            cost=context.state.cost_bound[seq] if usage is None else self._cost(shape, usage),
+            usage=usage or Usage(),
+            finish_reason=answer.finish_reason,
+            model=answer.model or None,
+            request_id=request_id or answer.request_id,
+            text=answer.text,
+            parsed=verdict.parsed,
+            extra=extra_json(answer),
+            finished_us=self._now_us,
+        )
+
+    def _failed(self, seq: int, failure: Failure) -> Outcome:
+        context = self._context
+        attempt = context.state.attempts[seq] + 1
+        status = JobStatus.FAILED
+        if failure.reason is Reason.ACCOUNT:
+            self.account = failure
+            status, attempt = JobStatus.PENDING, attempt - 1
+        elif context.stop.cancels and failure.reason is Reason.VENDOR_CANCELLED:
+            status = JobStatus.CANCELLED
+            failure = Failure(Reason.CANCELLED, "Cancelled by user")
+        elif goes_again(
+            failure.reason, attempt, context.config.max_attempts, context.config.retry_on
+        ):
+            status = JobStatus.PENDING
+        is_paid = failure.reason is Reason.UNREADABLE
+        return Outcome(
+            seq=seq,
+            status=status,
+            attempt=attempt,
+            token=self._submission.token,
+            reason=failure.reason,
+            error=failure.message,
+            cost=context.state.cost_bound[seq] if is_paid else 0,
+            request_id=failure.request_id,
+            finished_us=self._now_us,
+        )
+
+    def _cost(self, shape: Shape, usage: Usage) -> int:
+        key = (shape.provider, shape.model)
+        card = self._cards.get(key)
+        if card is None:
+            card = self._cards[key] = self._context.card(shape.provider, shape.model, "batch")
+        return to_parts(card.cost_usd(usage))
+
+    def _schema(self, number: int, shape: Shape) -> Any:
+        if shape.schema is None:
+            return None
+        known = self._schemas.get(number)
+        if known is None:
+            known = self._schemas[number] = json.loads(shape.schema)
+        return known
+
+
+def _why_missing(look: BatchLook) -> Failure:
+    if look.state == "expired":
+        return Failure(Reason.EXPIRED, "the vendor did not get to it in its time window")
+    if look.state == "cancelled":
+        return Failure(Reason.VENDOR_CANCELLED, "the batch was cancelled before it was reached")
+    return Failure(Reason.MISSING, "no answer from provider")
+
+
+def _line_count(path: Path) -> int:
+    count = 0
+    with path.open("rb") as file:
+        while piece := file.read(1024 * 1024):
+            count += piece.count(b"\n")
+    return count + (0 if _ends_in_newline(path) else 1)
+
+
+def _ends_in_newline(path: Path) -> bool:
+    size = path.stat().st_size
+    if not size:
+        return True
+    with path.open("rb") as file:
+        file.seek(size - 1)
+        return file.read(1) == b"\n"
+
+
+def _ends_whole(path: Path, items: Any) -> bool:
+    """True unless the last line stops in the middle of its JSON."""
+    if _ends_in_newline(path):
+        return True
+    last: Item | None = None
+    for item in items(path):
+        last = item
+    return last is None or last.failure is None or last.failure.reason is not Reason.UNREADABLE

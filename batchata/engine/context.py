@@ -1,0 +1,112 @@
+"""What all parts of a run share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from batchata.core.config import RunConfig
+from batchata.core.errors import ProviderNotFoundError
+from batchata.core.events import Durable, Event, RemoteProgress
+from batchata.core.state import RunState
+from batchata.core.submission import Shape
+from batchata.ports import BatchAPI, Clock, Provider, Store
+
+log = logging.getLogger("batchata.engine")
+
+
+@dataclass(slots=True)
+class Stop:
+    """Asked for once, with a reason; nothing new is sent after it."""
+
+    event: asyncio.Event = field(default_factory=asyncio.Event)
+    reason: str | None = None
+    error: Exception | None = None
+    cancels: bool = False  #: ask vendors to cancel what is in flight
+
+    def ask(self, reason: str, *, error: Exception | None = None, cancels: bool = False) -> None:
+        """Stop the run; the first reason is kept."""
+        if not self.event.is_set():
+            self.reason, self.error = reason, error
+        self.cancels = self.cancels or cancels
+        self.event.set()
+
+    @property
+    def is_asked(self) -> bool:
+        """True when nothing new may be sent."""
+        return self.event.is_set()
+
+
+@dataclass(slots=True, kw_only=True)
+class RunContext:
+    """One run's state, store, providers and clock, and the one way to record what happened."""
+
+    config: RunConfig
+    run_id: str
+    store: Store
+    state: RunState
+    providers: Mapping[str, Provider]
+    clock: Clock
+    emit: Callable[[Event], None]
+    new_token: Callable[[], str]
+    requests_dir: Path  #: uploaded files are written here
+    responses_dir: Path  #: and result files here
+    errors_dir: Path
+    keeps_raw: bool
+    card: Callable[[str, str, str], Any]  #: (provider, model, tier) → RateCard
+    response_models: dict[int, type[BaseModel]] = field(default_factory=dict)  #: by shape number
+    stop: Stop = field(default_factory=Stop)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    progress: dict[str, RemoteProgress] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)  #: what is being waited for, by topic
+
+    def record(self, *events: Durable) -> None:
+        """Disk, then memory, then watchers."""
+        self.store.commit(*events)
+        for event in events:
+            self.state.apply(event)
+        for event in events:
+            self.emit(event)
+        self.changed.set()
+
+    def tell(self, event: RemoteProgress) -> None:
+        """Pass on how far a vendor is; nothing of it is kept on disk."""
+        self.progress[event.token] = event
+        self.emit(event)
+
+    def now_us(self) -> int:
+        """µs since the epoch."""
+        return int(self.clock.now().timestamp() * 1_000_000)
+
+    def api(self, provider: str) -> BatchAPI:
+        """The provider's batch API; ProviderNotFoundError when this run has none."""
+        found = self.providers.get(provider)
+        if found is None or found.batch is None:
+            raise ProviderNotFoundError(
+                f"provider {provider!r} has no batch API in this run",
+                hint=f"known here: {', '.join(sorted(self.providers)) or 'none'}",
+            )
+        return found.batch
+
+    def shape(self, seq: int) -> Shape:
+        """The shape of a job."""
+        return self.state.shapes[self.state.shape_of[seq]]
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait, but no longer than until a stop; True when the run goes on."""
+        if self.stop.is_asked:
+            return False
+        sleeping = asyncio.ensure_future(self.clock.sleep(seconds))
+        stopping = asyncio.ensure_future(self.stop.event.wait())
+        try:
+            await asyncio.wait({sleeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sleeping, stopping):
+                task.cancel()
+        return not self.stop.is_asked

@@ -1,0 +1,290 @@
+"""Jobs into the state file: encoded once, bounded, named, and met again if they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+import orjson
+from pydantic import BaseModel
+
+from batchata.core.config import RunConfig
+from batchata.core.document import Document
+from batchata.core.errors import (
+    BatchataError,
+    DuplicateJobError,
+    JobChangedError,
+    UnknownPriceError,
+    ValidationError,
+)
+from batchata.core.events import Durable, JobsAdded, OutcomesRecorded, ShapeAdded
+from batchata.core.job import Job, derived_id, digest
+from batchata.core.result import PAID_FAILURES, Reason
+from batchata.core.state import RunState
+from batchata.core.status import JobStatus
+from batchata.core.submission import JobRow, Outcome, Shape
+from batchata.core.usage import RateCard, to_parts
+from batchata.ports import Encoded, Provider, Store
+
+_GROUP = 1000
+#: a later run asks again what ended so: nothing was paid for it
+_REOPENED = frozenset(Reason) - PAID_FAILURES - {Reason.INVALID_REQUEST, Reason.INVALID_ANSWER}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A job in its vendor's words, with its name and its upper bound."""
+
+    id: str
+    key: bytes | None
+    encoded: Encoded
+    cost_bound: int  #: 1e-12 USD
+    metadata: bytes | None
+    response_model: type[BaseModel] | None
+
+
+class Preparer:
+    """Turns jobs into rows; pure but for reading the files that jobs name."""
+
+    def __init__(
+        self,
+        *,
+        route: Callable[[str], tuple[str, str]],
+        provider: Callable[[str], Provider],
+        card: Callable[[str, str, str], RateCard],
+        load: Callable[[object], Document],
+        tier: str = "batch",
+    ) -> None:
+        self._route = route
+        self._provider = provider
+        self._card = card
+        self._load = load
+        self._tier = tier
+        self._routes: dict[str, tuple[str, str]] = {}
+        self._seen: set[str] = set()
+        self._repeats: dict[str, int] = {}
+
+    def ready(self, job: Job) -> Ready:
+        """The job made ready; ValidationError when it cannot be said or bounded.
+
+        Raises DuplicateJobError for an id that came before.
+        """
+        provider, model = self._routed(job.model)
+        documents = () if job.file is None else (self._load(job.file),)
+        encoded = self._provider(provider).codec.encode(job, model, documents)
+        card = self._card(provider, model, self._tier)
+        bound = card.worst_case_usd(encoded.input_bound, encoded.output_bound)
+        job_id, key = self._name(job, encoded)
+        return Ready(
+            id=job_id,
+            key=key,
+            encoded=encoded,
+            cost_bound=to_parts(bound),
+            metadata=_json(job.metadata) if job.metadata else None,
+            response_model=job.response_model,
+        )
+
+    def name_of_bad(self, job: Job) -> str:
+        """A name for a job that could not be made ready."""
+        if job.id:
+            return job.id
+        said = repr((job.model, job.messages, job.file, job.prompt, sorted(job.params)))
+        return self._first_free(digest(b"bad", said.encode("utf-8", "replace")))
+
+    def _routed(self, model: str) -> tuple[str, str]:
+        found = self._routes.get(model)
+        if found is None:
+            found = self._routes[model] = self._route(model)
+        return found
+
+    def _name(self, job: Job, encoded: Encoded) -> tuple[str, bytes | None]:
+        shape = encoded.shape
+        fingerprint = digest(shape.provider.encode(), shape.endpoint.encode(), encoded.body)
+        if not job.id:
+            return self._first_free(fingerprint), None
+        if job.id in self._seen:
+            raise DuplicateJobError(
+                f"two jobs have the id {job.id!r}",
+                hint="give each job an id of its own, or leave id out",
+            )
+        self._seen.add(job.id)
+        return job.id, fingerprint
+
+    def _first_free(self, fingerprint: bytes) -> str:
+        job_id = derived_id(fingerprint, 0)
+        while job_id in self._seen:
+            count = self._repeats.get(fingerprint.hex(), 0) + 1
+            self._repeats[fingerprint.hex()] = count
+            job_id = derived_id(fingerprint, count)
+        self._seen.add(job_id)
+        return job_id
+
+
+@dataclass(slots=True)
+class Ingest:
+    """Feeds a run's jobs into its store and state."""
+
+    config: RunConfig
+    store: Store
+    state: RunState
+    preparer: Preparer
+    record: Callable[..., None]
+    now_us: Callable[[], int]
+    response_models: dict[int, type[BaseModel]]
+    goes_on: Callable[[], bool] = lambda: True
+    shape_numbers: dict[Shape, int] = field(default_factory=dict)
+    _rows: list[JobRow] = field(default_factory=list)
+    _bad: list[Outcome] = field(default_factory=list)
+    _known: Mapping[str, int] = field(default_factory=dict)
+    _next: int = 0
+
+    def take(self, jobs: Iterable[Job]) -> None:
+        """Take in every job; one that cannot be sent fails alone, with its reason.
+
+        Raises JobChangedError, DuplicateJobError and UnknownPriceError before anything is sent.
+        """
+        self._known = self.store.known_ids()
+        self._next = len(self.state)
+        self.shape_numbers = {shape: n for n, shape in enumerate(self.state.shapes)}
+        for job in jobs:
+            self._one(job)
+            if len(self._rows) >= _GROUP:
+                self._flush()
+                if not self.goes_on():
+                    break
+        self._flush()
+
+    def _one(self, job: Job) -> None:
+        try:
+            ready = self.preparer.ready(job)
+        except (DuplicateJobError, UnknownPriceError):
+            raise
+        except BatchataError as error:
+            self._fail(job, error)
+            return
+        number = self._shape(ready)
+        seq = self._known.get(ready.id)
+        if seq is None:
+            seq = self._next
+            self._next += 1
+            self._rows.append(_row(seq, number, ready))
+        else:
+            self._meet(seq, number, ready)
+
+    def _shape(self, ready: Ready) -> int:
+        shape = ready.encoded.shape
+        number = self.shape_numbers.get(shape)
+        if number is None:
+            number = len(self.state.shapes)
+            self._flush()
+            self.record(ShapeAdded(number=number, shape=shape))
+            self.shape_numbers[shape] = number
+        if ready.response_model is not None:
+            self.response_models[number] = ready.response_model
+        return number
+
+    def _meet(self, seq: int, number: int, ready: Ready) -> None:
+        state = self.state
+        state.want(seq)
+        status = state.status_of(seq)
+        is_changed = False
+        if ready.key is not None:
+            is_changed = self.store.keys([seq])[seq] != ready.key
+        if is_changed and self._is_settled(seq, status):
+            if self.config.on_changed == "error":
+                raise _changed(ready.id, status)
+            return
+        if status is JobStatus.SUBMITTED:
+            return
+        if status.is_final and self._may_reopen(seq):
+            state.reopen(seq)
+            status = JobStatus.PENDING
+        if status is JobStatus.PENDING and (
+            is_changed or state.cost_bound[seq] != ready.cost_bound or not state.size_bytes[seq]
+        ):
+            self._rows.append(_row(seq, number, ready))
+
+    def _is_settled(self, seq: int, status: JobStatus) -> bool:
+        if status in (JobStatus.SUCCEEDED, JobStatus.SUBMITTED):
+            return True
+        return status is JobStatus.FAILED and not self._may_reopen(seq)
+
+    def _may_reopen(self, seq: int) -> bool:
+        return (
+            self.state.status_of(seq) is not JobStatus.SUCCEEDED
+            and self.state.reason_of(seq) in _REOPENED
+        )
+
+    def _fail(self, job: Job, error: BatchataError) -> None:
+        job_id = self.preparer.name_of_bad(job)
+        seq = self._known.get(job_id)
+        if seq is None:
+            seq = self._next
+            self._next += 1
+            shape = Shape(provider="", endpoint="", model=job.model)
+            number = self.shape_numbers.get(shape)
+            if number is None:
+                self._flush()
+                number = len(self.state.shapes)
+                self.record(ShapeAdded(number=number, shape=shape))
+                self.shape_numbers[shape] = number
+            metadata = _json(job.metadata) if job.metadata else None
+            self._rows.append(JobRow(seq, job_id, number, b"", None, metadata, 0, 0, 0))
+        else:
+            self.state.want(seq)
+            if self.state.status_of(seq) is not JobStatus.PENDING:
+                return
+        self._bad.append(
+            Outcome(
+                seq=seq,
+                status=JobStatus.FAILED,
+                attempt=0,
+                reason=Reason.BAD_INPUT,
+                error=str(error),
+                finished_us=self.now_us(),
+            )
+        )
+
+    def _flush(self) -> None:
+        events: list[Durable] = []
+        if self._rows:
+            events.append(JobsAdded(rows=self._rows))
+        if self._bad:
+            events.append(OutcomesRecorded(outcomes=self._bad))
+        if events:
+            self.record(*events)
+        self._rows, self._bad = [], []
+
+
+def _row(seq: int, shape: int, ready: Ready) -> JobRow:
+    encoded = ready.encoded
+    return JobRow(
+        seq,
+        ready.id,
+        shape,
+        encoded.body,
+        ready.key,
+        ready.metadata,
+        encoded.input_bound,
+        encoded.output_bound,
+        ready.cost_bound,
+    )
+
+
+def _json(metadata: object) -> bytes:
+    try:
+        return orjson.dumps(metadata)
+    except (TypeError, msgspec.EncodeError) as error:
+        raise ValidationError(
+            f"metadata {metadata!r:.80} cannot be kept: {error}",
+            hint="metadata is a mapping of text, numbers, lists and mappings",
+        ) from error
+
+
+def _changed(job_id: str, status: JobStatus) -> JobChangedError:
+    return JobChangedError(
+        f"job {job_id!r} is {status} in the state file, and came back with another question",
+        hint="give changed jobs new ids, use another state file, or keep the old answers with "
+        '.set_state(file, on_changed="keep")',
+    )

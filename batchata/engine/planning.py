@@ -1,0 +1,185 @@
+"""What goes out next: funded in order, grouped by what may share a batch, within every limit."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from batchata.core.plan import Chunk, ChunkLimits, chunk_limits
+from batchata.core.submission import BatchLimits, Submission
+from batchata.engine.context import RunContext
+
+#: bytes per token that even dense text does not go below; a queue is an estimate, not money
+_QUEUE_BYTES_PER_TOKEN = 2
+
+
+@dataclass(slots=True)
+class _Group:
+    """Jobs that may share a batch."""
+
+    provider: str
+    model: str
+    limits: BatchLimits
+    ready: deque[int] = field(default_factory=deque)
+    most_requests: int | None = None  #: learnt from a vendor that refused a larger batch
+    queue_tokens: int | None = None  #: learnt from a vendor whose queue was full
+
+
+class Planner:
+    """Funds pending jobs in order and packs them into chunks."""
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._groups: dict[tuple[str, str], _Group] = {}
+        self._keys: dict[int, tuple[str, str]] = {}  #: by shape number
+        self._waiting: deque[int] = deque()  #: pending jobs without money, in order
+        self._earmarked = 0  #: money of funded jobs that are not intended yet, 1e-12 USD
+
+    def add(self, seqs: Iterator[int] | list[int], *, first: bool = False) -> None:
+        """Queue pending jobs; `first` for those that go again."""
+        if first:
+            self._waiting.extendleft(reversed(list(seqs)))
+        else:
+            self._waiting.extend(seqs)
+
+    def fund(self) -> None:
+        """Give money to waiting jobs in order; one that does not fit now holds the line."""
+        context, waiting = self._context, self._waiting
+        cost, bounds = context.state.cost, context.state.cost_bound
+        while waiting and cost.fits(self._earmarked + bounds[waiting[0]]):
+            seq = waiting.popleft()
+            self._earmarked += bounds[seq]
+            self._group(seq).ready.append(seq)
+
+    def chunks(self) -> Iterator[list[int]]:
+        """Chunks that may be sent now, until a limit says no; each is taken when it is yielded."""
+        for group in list(self._groups.values()):
+            while group.ready:
+                chunk = self._next_chunk(group)
+                if chunk is None:
+                    break
+                yield chunk.seqs
+
+    def take(self, seqs: list[int]) -> None:
+        """The chunk is about to be intended: its money moves from earmarked to reserved."""
+        group = self._group(seqs[0])
+        for _ in seqs:
+            group.ready.popleft()
+        self._earmarked -= self._context.state.bounds_of(seqs)
+
+    def too_dear(self) -> list[int]:
+        """Waiting jobs that do not fit although nothing else is in flight; they leave the line."""
+        cost, bounds = self._context.state.cost, self._context.state.cost_bound
+        if self._earmarked or cost.reserved:
+            return []
+        dear: list[int] = []
+        while self._waiting and not cost.fits(bounds[self._waiting[0]]):
+            dear.append(self._waiting.popleft())
+        return dear
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that are not in a chunk yet."""
+        return len(self._waiting) + sum(len(group.ready) for group in self._groups.values())
+
+    @property
+    def is_idle(self) -> bool:
+        """True when no job waits to be sent."""
+        return not self.waiting
+
+    def learn_size(self, submission: Submission) -> None:
+        """A vendor refused this batch as too large: send half as many at once."""
+        group = self._group(submission.seqs[0])
+        group.most_requests = max(1, len(submission.seqs) // 2)
+
+    def learn_queue(self, submission: Submission) -> None:
+        """A vendor's queue was full with this batch in it: keep below that from now on."""
+        group = self._group(submission.seqs[0])
+        enqueued = self._enqueued(group) + _queue_tokens(submission.input_tokens)
+        group.queue_tokens = max(enqueued * 9 // 10, 1)
+
+    def has_room(self, submission: Submission) -> bool:
+        """True when the vendor's queue is thought to take this submission now."""
+        group = self._group(submission.seqs[0])
+        others = self._enqueued(group, but=submission.token)
+        return not others or self._fits_queue(
+            group, _queue_tokens(submission.input_tokens), but=submission.token
+        )
+
+    def _group(self, seq: int) -> _Group:
+        context = self._context
+        number = context.state.shape_of[seq]
+        key = self._keys.get(number)
+        if key is None:
+            shape = context.state.shapes[number]
+            api = context.api(shape.provider)
+            key = self._keys[number] = (shape.provider, api.group(shape))
+            if key not in self._groups:
+                model = shape.model if api.limits.one_model else ""
+                self._groups[key] = _Group(shape.provider, model, api.limits)
+        return self._groups[key]
+
+    def _next_chunk(self, group: _Group) -> Chunk | None:
+        context = self._context
+        limits = self._limits(group)
+        sizes, tokens = context.state.size_bytes, context.state.input_bound
+        chunk = Chunk([])
+        for seq in group.ready:
+            size, count = sizes[seq] + 200, _queue_tokens(tokens[seq])
+            if chunk.seqs and not chunk.takes(size, count, limits):
+                break
+            chunk.add(seq, size, count)
+        if self._is_short(group, chunk, limits) or not self._may_go(group, chunk):
+            return None
+        return chunk
+
+    def _is_short(self, group: _Group, chunk: Chunk, limits: ChunkLimits) -> bool:
+        # money comes back bit by bit: wait for it rather than send many tiny batches
+        is_rest = len(chunk.seqs) == len(group.ready) and len(chunk.seqs) < limits.requests
+        return is_rest and bool(self._waiting) and bool(self._context.state.cost.reserved)
+
+    def _limits(self, group: _Group) -> ChunkLimits:
+        config = self._context.config
+        items = config.items_per_batch
+        if group.most_requests is not None:
+            items = min(items or group.most_requests, group.most_requests)
+        return chunk_limits(group.limits, items, self._queue_limit(group))
+
+    def _queue_limit(self, group: _Group) -> int | None:
+        users = self._context.config.queue_tokens.get(group.model)
+        known = [each for each in (users, group.queue_tokens) if each is not None]
+        return min(known) if known else group.limits.queue_tokens
+
+    def _may_go(self, group: _Group, chunk: Chunk) -> bool:
+        if not self._enqueued(group):
+            return True  # an empty queue takes anything that a batch may hold
+        return self._fits_queue(group, chunk.tokens) and self._fits_requests(group, chunk)
+
+    def _fits_queue(self, group: _Group, tokens: int, but: str | None = None) -> bool:
+        limit = self._queue_limit(group)
+        return limit is None or self._enqueued(group, but=but) + tokens <= limit
+
+    def _fits_requests(self, group: _Group, chunk: Chunk) -> bool:
+        limit = group.limits.queue_requests
+        if limit is None:
+            return True
+        in_flight = sum(
+            len(each.seqs)
+            for each in self._context.state.open_submissions()
+            if each.provider == group.provider
+        )
+        return in_flight + len(chunk.seqs) <= limit
+
+    def _enqueued(self, group: _Group, but: str | None = None) -> int:
+        return sum(
+            _queue_tokens(each.input_tokens)
+            for each in self._context.state.open_submissions()
+            if each.provider == group.provider
+            and each.token != but
+            and (not group.model or each.model == group.model)
+        )
+
+
+def _queue_tokens(bound: int) -> int:
+    return -(-bound // _QUEUE_BYTES_PER_TOKEN)

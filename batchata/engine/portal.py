@@ -1,0 +1,51 @@
+"""The one door between sync callers and the async engine: a private loop in a private thread."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Portal:
+    """An event loop in a daemon thread of its own; works beside any loop of the caller's."""
+
+    def __init__(self, name: str = "batchata") -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Run a coroutine in the loop; its result comes as a thread-safe future."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def soon(self, function: Any, *args: Any) -> None:
+        """Call a function in the loop, from any thread."""
+        self._loop.call_soon_threadsafe(function, *args)
+
+    def close(self, timeout_seconds: float = 5.0) -> None:
+        """Stop the loop and its thread; safe to call twice."""
+        if self._loop.is_closed() or threading.current_thread() is self._thread:
+            return
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout_seconds)
+        if not self._thread.is_alive():
+            self._drain()
+            self._loop.close()
+
+    def _drain(self) -> None:
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        if left:
+            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())

@@ -1,0 +1,284 @@
+"""One run from its first look at the state file to its last settled job."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from batchata.core.errors import ProviderError, ProviderRejectedError, QueueFullError
+from batchata.core.events import OutcomesRecorded, SubmissionIntended, SubmissionMoved
+from batchata.core.result import Failure, Reason
+from batchata.core.retry import Backoff
+from batchata.core.status import JobStatus, RemoteState, SubmissionStatus
+from batchata.core.submission import Outcome, Submission
+from batchata.engine.collecting import Collector
+from batchata.engine.context import RunContext
+from batchata.engine.planning import Planner
+from batchata.engine.poller import Poller
+from batchata.engine.sending import Sender, TooLargeError
+from batchata.ports import BatchLook
+
+log = logging.getLogger("batchata.engine")
+
+#: how long a stopped run waits for answers that are already there
+GRACE_SECONDS = 2.0
+_QUEUE_BACKOFF = Backoff(first_seconds=30.0, most_seconds=600.0)
+
+
+class Runner:
+    """Plans, sends, watches and collects until nothing is left to do or a stop is asked for."""
+
+    def __init__(self, context: RunContext, *, sends: bool = True) -> None:
+        self._context = context
+        self._sends = sends
+        self._planner = Planner(context)
+        self._sender = Sender(context)
+        self._collector = Collector(context)
+        self._poller = Poller(context)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._queue_refusals = 0
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that are not in a batch yet."""
+        return self._planner.waiting
+
+    async def run(self) -> None:
+        """Work until done or stopped; errors of the state file end the run and come out."""
+        context = self._context
+        if self._sends:
+            self._planner.add(context.state.pending())
+        try:
+            async with asyncio.TaskGroup() as group:
+                poller = group.create_task(self._poller.run())
+                timer = group.create_task(self._time_limit())
+                stopper = group.create_task(self._on_stop())
+                for submission in context.state.open_submissions():
+                    self._start(group, submission.token)
+                await self._dispatch(group)
+                await self._finish()
+                for task in (poller, timer, stopper):
+                    task.cancel()
+        except BaseExceptionGroup as errors:
+            raise _first(errors) from None
+        self._close_pending()
+
+    async def _dispatch(self, group: asyncio.TaskGroup) -> None:
+        context, planner = self._context, self._planner
+        while not context.stop.is_asked:
+            context.changed.clear()
+            planner.fund()
+            self._launch(group)
+            if not self._tasks:
+                dear = planner.too_dear()
+                if not dear:
+                    return
+                self._skip(dear)
+                continue
+            await self._next_change()
+
+    def _launch(self, group: asyncio.TaskGroup) -> None:
+        most = self._context.config.max_parallel_batches
+        if len(self._tasks) >= most:
+            return
+        for seqs in self._planner.chunks():
+            self._planner.take(seqs)
+            self._start(group, self._sender.intend(seqs).token)
+            if len(self._tasks) >= most:
+                return
+
+    async def _next_change(self) -> None:
+        context = self._context
+        waits = [asyncio.ensure_future(e.wait()) for e in (context.changed, context.stop.event)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+
+    def _start(self, group: asyncio.TaskGroup, token: str) -> None:
+        task = group.create_task(self._follow(token))
+        self._tasks[token] = task
+
+        def done(_: asyncio.Task[None]) -> None:
+            self._tasks.pop(token, None)
+            self._context.changed.set()
+
+        task.add_done_callback(done)
+
+    async def _follow(self, token: str) -> None:
+        submission = self._context.state.submissions[token]
+        seqs = list(submission.seqs)
+        try:
+            found = await self._bring(submission)
+            if found is not None:
+                await self._bring_home(found)
+        except QueueFullError as error:
+            await self._wait_for_queue(error)
+            self._planner.learn_queue(submission)
+        except TooLargeError:
+            self._planner.learn_size(submission)
+        except ProviderRejectedError as error:
+            self._reject(seqs, error)
+        self._again(seqs)
+
+    async def _bring(self, submission: Submission) -> Submission | None:
+        match submission.status:
+            case SubmissionStatus.ACCEPTED:
+                return submission
+            case SubmissionStatus.INTENDED if self._context.stop.is_asked:
+                return None
+            case _:
+                return await self._sender.resolve(submission.token)
+
+    async def _bring_home(self, submission: Submission) -> None:
+        look = await self._poller.final(submission)
+        if look is None:
+            return
+        if look.state is not RemoteState.FAILED:
+            await self._collector.collect(submission, look)
+        elif look.is_queue_full:
+            await self._requeue(submission, look)
+        else:
+            self._collector.refuse(submission, look)
+
+    async def _requeue(self, submission: Submission, look: BatchLook) -> None:
+        """The vendor's queue was full: the same file goes again when there is room."""
+        context = self._context
+        self._planner.learn_queue(submission)
+        self._queue_refusals += 1
+        why = look.failure.message if look.failure else "the vendor's queue is full"
+        log.warning("batch %s: %s", submission.remote_id, why)
+        again = Submission(
+            token=context.new_token(),
+            provider=submission.provider,
+            endpoint=submission.endpoint,
+            model=submission.model,
+            wire_version=submission.wire_version,
+            seqs=submission.seqs,
+            status=SubmissionStatus.INTENDED,
+            intended_us=context.now_us(),
+            input_tokens=submission.input_tokens,
+            size_bytes=submission.size_bytes,
+            input_ref=submission.input_ref,
+        )
+        context.record(
+            SubmissionMoved(token=submission.token, status=SubmissionStatus.DROPPED, note=why),
+            SubmissionIntended(submission=again),
+        )
+        wait = _QUEUE_BACKOFF.wait_seconds(self._queue_refusals, context.clock.random)
+        context.notes["queue"] = f"waiting for room in {submission.provider}'s queue: {why}"
+        goes_on = await context.pause(wait * context.config.poll_factor)
+        while goes_on and not self._planner.has_room(again):
+            goes_on = await context.pause(5.0 * context.config.poll_factor)
+        context.notes.pop("queue", None)
+        if not goes_on:
+            self._sender.drop(again.token, "the run stopped before it was sent again")
+            return
+        found = await self._sender.send(again.token)
+        if found is not None:
+            await self._bring_home(found)
+
+    async def _wait_for_queue(self, error: QueueFullError) -> None:
+        context = self._context
+        self._queue_refusals += 1
+        wait = _QUEUE_BACKOFF.wait_seconds(
+            self._queue_refusals, context.clock.random, error.retry_after_seconds
+        )
+        context.notes["queue"] = f"waiting for room in the vendor's queue: {error.message}"
+        await context.pause(wait * context.config.poll_factor)
+        context.notes.pop("queue", None)
+
+    def _again(self, seqs: list[int]) -> None:
+        status_of = self._context.state.status_of
+        back = [seq for seq in seqs if status_of(seq) is JobStatus.PENDING]
+        if back and self._sends:
+            self._planner.add(back, first=True)
+
+    def _reject(self, seqs: list[int], error: ProviderRejectedError) -> None:
+        self._end(
+            [seq for seq in seqs if self._context.state.status_of(seq) is JobStatus.PENDING],
+            JobStatus.FAILED,
+            Failure(Reason.BATCH_FAILED, error.message),
+        )
+
+    def _skip(self, seqs: list[int]) -> None:
+        cost = self._context.state.cost
+        left = cost.remaining()
+        self._end(
+            seqs,
+            JobStatus.SKIPPED,
+            Failure(
+                Reason.COST_LIMIT,
+                f"Cost limit exceeded: ${left:f} of ${cost.limit_usd or 0:f} is left, less than "
+                "the job can cost; raise add_cost_limit() and run again",
+            ),
+        )
+
+    def _close_pending(self) -> None:
+        stop = self._context.stop
+        reasons: dict[str, Reason] = {"cancelled": Reason.CANCELLED, "time": Reason.TIME_LIMIT}
+        reason = reasons.get((stop.reason or "").split(":")[0])
+        if reason is None:
+            return
+        said = (
+            "Cancelled by user"
+            if reason is Reason.CANCELLED
+            else "Time limit exceeded: batch execution time limit exceeded"
+        )
+        pending = list(self._context.state.pending())
+        self._end(pending, JobStatus.CANCELLED, Failure(reason, said))
+
+    def _end(self, seqs: list[int], status: JobStatus, failure: Failure) -> None:
+        context = self._context
+        outcomes = [
+            Outcome(
+                seq=seq,
+                status=status,
+                attempt=context.state.attempts[seq],
+                reason=failure.reason,
+                error=failure.message,
+                finished_us=context.now_us(),
+            )
+            for seq in seqs
+        ]
+        for start in range(0, len(outcomes), 1000):
+            context.record(OutcomesRecorded(outcomes=outcomes[start : start + 1000]))
+
+    async def _time_limit(self) -> None:
+        limit = self._context.config.time_limit_seconds
+        if limit is not None and await self._context.pause(limit):
+            cancels = self._context.config.on_stop == "cancel"
+            self._context.stop.ask("time: the time limit is over", cancels=cancels)
+
+    async def _on_stop(self) -> None:
+        """Ask vendors to cancel what is in flight, where the user wants that."""
+        context = self._context
+        await context.stop.event.wait()
+        if not context.stop.cancels:
+            return
+        for submission in context.state.open_submissions():
+            if submission.remote_id is None:
+                continue
+            try:
+                await context.api(submission.provider).cancel(submission.remote_id)
+            except ProviderError as error:
+                log.warning("batch %s was not cancelled: %s", submission.remote_id, error.message)
+
+    async def _finish(self) -> None:
+        """After a stop: a moment for answers that are there, all the time for a create call."""
+        if not self._tasks:
+            return
+        await asyncio.wait(set(self._tasks.values()), timeout=GRACE_SECONDS)
+        for task in list(self._tasks.values()):
+            if task not in self._sender.creating:
+                task.cancel()
+        while self._tasks:
+            await asyncio.wait(set(self._tasks.values()))
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    found: BaseException = errors
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found

@@ -1,0 +1,132 @@
+"""A run as a person sees it, from its state and what vendors told."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+
+from batchata.core.assemble import moment
+from batchata.core.events import (
+    Event,
+    OutcomesRecorded,
+    RemoteProgress,
+    SubmissionIntended,
+    SubmissionMoved,
+)
+from batchata.core.progress import RunView, SubmissionView
+from batchata.core.status import JobStatus, SubmissionStatus
+from batchata.core.submission import Submission
+from batchata.core.usage import Usage, from_parts
+from batchata.engine.context import RunContext
+
+_RECENT = 5
+
+
+class Viewer:
+    """Builds RunViews; is told of events so that it knows what ended lately."""
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._began = context.clock.monotonic()
+        self._done_before = self._done()
+        self._usage_before = context.state.usage
+        self._recent: deque[SubmissionView] = deque(maxlen=_RECENT)
+        self._waiting = 0
+        self._exact = True
+
+    def emit(self, event: Event) -> None:
+        """Note what ended."""
+        token: str | None = None
+        if isinstance(event, OutcomesRecorded):
+            token = event.closes
+        elif isinstance(event, SubmissionMoved) and event.status is SubmissionStatus.DROPPED:
+            token = event.token
+        elif isinstance(event, (RemoteProgress, SubmissionIntended)):
+            return
+        if token is not None:
+            view = self._submission(self._context.state.submissions[token])
+            ended = replace(view, finished_at=self._context.clock.now())
+            self._recent.append(ended)
+
+    def waits(self, jobs: int, *, exact: bool) -> None:
+        """Take note of how many jobs wait to be sent, and whether all prices are exact."""
+        self._waiting, self._exact = jobs, exact
+
+    def view(self, *, is_complete: bool = False) -> RunView:
+        """The run now."""
+        context = self._context
+        state, config = context.state, context.config
+        opened = state.open_submissions()
+        items = config.items_per_batch
+        return RunView(
+            run_id=context.run_id,
+            total=sum(state.counts),
+            pending=state.count(JobStatus.PENDING),
+            submitted=state.count(JobStatus.SUBMITTED),
+            succeeded=state.count(JobStatus.SUCCEEDED),
+            failed=state.count(JobStatus.FAILED),
+            cancelled=state.count(JobStatus.CANCELLED),
+            skipped=state.count(JobStatus.SKIPPED),
+            done_before=self._done_before,
+            spent_usd=state.cost.used_usd,
+            reserved_usd=state.cost.reserved_usd,
+            limit_usd=state.cost.limit_usd,
+            is_cost_exact=self._exact,
+            input_tokens=state.usage.input_tokens,
+            output_tokens=state.usage.output_tokens,
+            elapsed_seconds=context.clock.monotonic() - self._began,
+            submissions_total=len(state.submissions),
+            submissions_done=len(state.submissions) - len(opened),
+            submissions_waiting=-(-self._waiting // items) if items and self._waiting else 0,
+            items_per_batch=items,
+            active=(*(self._submission(each) for each in opened), *self._recent),
+            note=self._note(),
+            results_dir=str(config.results_dir) if config.results_dir else None,
+            state_file=str(config.state_file) if config.state_file else None,
+            is_complete=is_complete,
+        )
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all runs of the state file."""
+        return self._context.state.usage
+
+    def _note(self) -> str | None:
+        context = self._context
+        if context.stop.is_asked:
+            return f"stopping: {context.stop.reason}"
+        return next(iter(context.notes.values()), None)
+
+    def _done(self) -> int:
+        counts = self._context.state.count
+        return sum(counts(status) for status in JobStatus if status.is_final)
+
+    def _submission(self, each: Submission) -> SubmissionView:
+        context = self._context
+        state = context.state
+        progress = context.progress.get(each.token)
+        total = len(each.seqs)
+        settled = total - state.left.get(each.token, 0)
+        word = each.status.name.lower()
+        done = failed = 0
+        if progress is not None and each.status is SubmissionStatus.ACCEPTED:
+            word, done, failed = (
+                progress.state.value,
+                progress.counts.done,
+                progress.counts.failed,
+            )
+        return SubmissionView(
+            token=each.token,
+            provider=each.provider,
+            model=each.model,
+            state=progress.state.value if progress and not each.status.is_open else word,
+            total=total,
+            batch_id=each.remote_id,
+            done=max(done, settled),
+            failed=failed,
+            settled=settled,
+            started_at=moment(each.accepted_us),
+            cost_usd=from_parts(state.spent_by.get(each.token, 0)),
+            reserved_usd=from_parts(state.held.get(each.token, 0)),
+            note=each.note if each.status is not SubmissionStatus.ACCEPTED else None,
+        )

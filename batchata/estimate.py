@@ -1,0 +1,181 @@
+"""What a run would send and cost, before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from batchata.core.errors import BatchataError
+from batchata.core.job import Job
+from batchata.core.plan import chunk_limits, plan
+from batchata.core.status import JobStatus
+from batchata.core.usage import Usage, from_parts
+from batchata.engine.ingest import Ready
+from batchata.stores.reader import ResultReader
+from batchata.wiring import Parts
+
+#: plain text is about this many bytes a token; answers fill about half of their cap
+_BYTES_PER_TOKEN = 4
+_FILLED = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEstimate:
+    """What the jobs of one model would be; costs in USD."""
+
+    provider: str
+    model: str
+    jobs: int
+    chunks: int
+    size_bytes: int
+    expected_usd: Decimal
+    worst_case_usd: Decimal
+    is_exact: bool  #: False where a price or a discount is not known for sure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a run would be, by model and in all; costs in USD.
+
+    The worst case is a bound: the bill is never higher. The expected cost takes four bytes for a
+    token and half of `max_tokens` for an answer.
+    """
+
+    models: tuple[ModelEstimate, ...]
+    done: int  #: jobs that the state file has an answer for already
+    bad: tuple[str, ...]  #: why some jobs cannot be sent
+    limit_usd: Decimal | None
+
+    @property
+    def jobs(self) -> int:
+        """Jobs that would be sent."""
+        return sum(each.jobs for each in self.models)
+
+    @property
+    def chunks(self) -> int:
+        """Batches that would be made."""
+        return sum(each.chunks for each in self.models)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that would be uploaded."""
+        return sum(each.size_bytes for each in self.models)
+
+    @property
+    def expected_usd(self) -> Decimal:
+        """What the run will probably cost."""
+        return sum((each.expected_usd for each in self.models), Decimal(0))
+
+    @property
+    def worst_case_usd(self) -> Decimal:
+        """What the run can cost at the most."""
+        return sum((each.worst_case_usd for each in self.models), Decimal(0))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The estimate as JSON-ready values."""
+        return {
+            "jobs": self.jobs,
+            "chunks": self.chunks,
+            "bytes": self.size_bytes,
+            "expected_usd": float(self.expected_usd),
+            "worst_case_usd": float(self.worst_case_usd),
+            "limit_usd": None if self.limit_usd is None else float(self.limit_usd),
+            "already_done": self.done,
+            "bad_jobs": list(self.bad),
+            "models": [
+                {
+                    "provider": each.provider,
+                    "model": each.model,
+                    "jobs": each.jobs,
+                    "chunks": each.chunks,
+                    "bytes": each.size_bytes,
+                    "expected_usd": float(each.expected_usd),
+                    "worst_case_usd": float(each.worst_case_usd),
+                    "is_exact": each.is_exact,
+                }
+                for each in self.models
+            ],
+        }
+
+
+@dataclass(slots=True)
+class _Sum:
+    items: list[tuple[int, int, int]] = field(default_factory=list)
+    worst: int = 0
+    expected: Decimal = Decimal(0)
+    exact: bool = True
+
+
+def make_estimate(parts: Parts, jobs: Iterable[Job]) -> Estimate:
+    """Estimate these jobs, less those the state file has ended already."""
+    preparer = parts.preparer()
+    done_ids = _done_ids(parts)
+    sums: dict[tuple[str, str], _Sum] = {}
+    bad: list[str] = []
+    done = 0
+    for job in jobs:
+        try:
+            ready = preparer.ready(job)
+        except BatchataError as error:
+            bad.append(str(error))
+            continue
+        if ready.id in done_ids:
+            done += 1
+            continue
+        shape = ready.encoded.shape
+        _add(parts, sums.setdefault((shape.provider, shape.model), _Sum()), ready)
+    return Estimate(
+        models=tuple(
+            _model(parts, provider, model, each) for (provider, model), each in sums.items()
+        ),
+        done=done,
+        bad=tuple(bad),
+        limit_usd=parts.config.cost_limit_usd,
+    )
+
+
+def _add(parts: Parts, total: _Sum, ready: Ready) -> None:
+    encoded = ready.encoded
+    shape = encoded.shape
+    card = parts.card(shape.provider, shape.model, "batch")
+    likely = Usage(-(-len(encoded.body) // _BYTES_PER_TOKEN), -(-encoded.output_bound // _FILLED))
+    total.items.append((0, len(encoded.body) + 200, encoded.input_bound))
+    total.worst += ready.cost_bound
+    total.expected += card.cost_usd(likely)
+    total.exact = total.exact and card.is_exact
+
+
+def _model(parts: Parts, provider: str, model: str, total: _Sum) -> ModelEstimate:
+    config = parts.config
+    batch = parts.provider(provider).batch
+    chunks = 0
+    if batch is not None:
+        limits = chunk_limits(batch.limits, config.items_per_batch, config.queue_tokens.get(model))
+        chunks = sum(1 for _ in plan(total.items, limits))
+    return ModelEstimate(
+        provider=provider,
+        model=model,
+        jobs=len(total.items),
+        chunks=chunks,
+        size_bytes=sum(size for _, size, _ in total.items),
+        expected_usd=total.expected,
+        worst_case_usd=from_parts(total.worst),
+        is_exact=total.exact,
+    )
+
+
+def _done_ids(parts: Parts) -> set[str]:
+    config = parts.config
+    path = config.state_file
+    if path is None and config.results_dir is not None:
+        path = config.results_dir / "state.db"
+    if path is None or not path.exists() or not path.stat().st_size or not config.reuse_state:
+        return set()
+    reader = ResultReader(path)
+    try:
+        answered = set(reader.seqs(JobStatus.SUCCEEDED, JobStatus.SUBMITTED))
+        return {job_id for job_id, seq in reader.ids().items() if seq in answered}
+    finally:
+        reader.close()

@@ -1,0 +1,29 @@
+"""One live call: asked upstream, and billed when it was answered."""
+
+from aiohttp import web
+
+from batchata.gateway.script import digest
+from batchata.gateway.upstream import Answer, Question, vendor_of
+from batchata.gateway.world import World, world_of
+
+
+async def answer_live(request: web.Request, question: Question) -> Answer:
+    """Ask the upstream and write the bill."""
+    world = world_of(request)
+    answer = await world.upstream.answer(question)
+    bill(world, question, answer)
+    return answer
+
+
+def bill(world: World, question: Question, answer: Answer) -> None:
+    """Take down a call that succeeded."""
+    if answer.status != 200 or answer.usage is None:
+        return
+    world.ledger.bill_live(
+        vendor=vendor_of(question.endpoint),
+        endpoint=question.endpoint,
+        model=question.request.model,
+        content=digest(question.body).hex(),
+        usage=answer.usage,
+        at=world.now(),
+    )

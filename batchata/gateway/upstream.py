@@ -1,0 +1,55 @@
+"""What stands behind the gateway's routes: scripted answers today, a live vendor tomorrow."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from batchata.gateway.wire_anthropic import MessagesRequest
+from batchata.gateway.wire_openai import ChatRequest, EmbeddingsRequest, ResponsesRequest
+
+Endpoint = Literal["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages"]
+Vendor = Literal["openai", "anthropic"]
+ModelRequest = ChatRequest | ResponsesRequest | EmbeddingsRequest | MessagesRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenUsage:
+    """Tokens of one answer: input includes cached tokens, output includes reasoning."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One validated model request, on its way to whatever answers it."""
+
+    endpoint: Endpoint
+    request: ModelRequest
+    body: bytes  #: the request as it came, which also seeds a scripted answer
+    custom_id: str = ""
+    is_batch: bool = False
+    version: str = ""  #: the anthropic-version header, empty for OpenAI
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back: an HTTP status, a JSON body and the usage to bill (none when refused)."""
+
+    status: int
+    body: bytes
+    usage: TokenUsage | None = None
+
+
+class Upstream(Protocol):
+    """Turns a question into an answer; a vendor's refusal is an answer too."""
+
+    async def answer(self, question: Question) -> Answer:
+        """Answer one question."""
+        ...
+
+
+def vendor_of(endpoint: str) -> Vendor:
+    """Say whose endpoint this is."""
+    return "anthropic" if endpoint.startswith("/v1/messages") else "openai"

@@ -1,0 +1,224 @@
+"""Floor 1: what the engine needs of the world, as Protocols. Does no work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+
+from batchata.core.document import Document
+from batchata.core.events import Durable, Event
+from batchata.core.job import Job
+from batchata.core.result import Answer, Failure, JobResult
+from batchata.core.state import RunState
+from batchata.core.status import RemoteState
+from batchata.core.submission import BatchLimits, RequestCounts, Shape, Submission
+from batchata.core.usage import RateCard
+
+
+class Clock(Protocol):
+    """Time and chance; tests pass their own."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+
+    def random(self) -> float:
+        """A number in [0, 1)."""
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """A job in a vendor's words."""
+
+    shape: Shape
+    body: bytes  #: JSON
+    input_bound: int  #: tokens, never less than the vendor will count
+    output_bound: int  #: tokens
+
+
+class Codec(Protocol):
+    """Job to JSON and back. Pure: no network, no clock."""
+
+    def encode(self, job: Job, model: str, documents: Sequence[Document] = ()) -> Encoded:
+        """The request body for the vendor's own `model`; ValidationError when it cannot be said."""
+
+    def decode(self, shape: Shape, body: bytes | msgspec.Raw) -> Answer | Failure:
+        """The vendor's answer body in our words; never raises for what a vendor sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLook:
+    """What a vendor says of one of its batches now."""
+
+    state: RemoteState
+    counts: RequestCounts
+    word: str  #: the vendor's own status word
+    failure: Failure | None = None  #: why the vendor refused the whole batch
+    bad_lines: Mapping[int, Failure] = field(default_factory=dict)  #: by line from 1
+    is_queue_full: bool = False  #: refused for now only: the vendor's queue is full
+    retry_after_seconds: float | None = None
+
+
+class Item(msgspec.Struct, frozen=True, gc=False):
+    """One line of a vendor's results: an answer body, or why there is none."""
+
+    custom_id: str
+    body: msgspec.Raw | None = None
+    failure: Failure | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A lost submission was found at the vendor."""
+
+    remote_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotThere:
+    """The vendor's listing is complete and does not have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CannotTell:
+    """The vendor cannot tell yet."""
+
+    why: str
+
+
+Lookup = Found | NotThere | CannotTell
+
+
+class BatchAPI(Protocol):
+    """A vendor's batch endpoint. Its calls are never repeated by the layers below."""
+
+    limits: BatchLimits
+    poll_seconds: float  #: the vendor's own pace
+    #: framing of the uploaded file: head, lines joined by `separator`, tail
+    head: bytes
+    separator: bytes
+    tail: bytes
+    request_suffix: str  #: ".jsonl" or ".json"
+
+    def group(self, shape: Shape) -> str:
+        """Jobs of equal groups may share a batch."""
+
+    def custom_id(self, token: str, job_id: str) -> str:
+        """The name of a job inside a batch."""
+
+    def line(self, custom_id: str, shape: Shape, body: bytes) -> bytes:
+        """One request of the uploaded file."""
+
+    async def upload(self, submission: Submission, path: Path) -> str | None:
+        """Bring the file to the vendor where that is a step of its own; its id there."""
+
+    async def create(self, submission: Submission, path: Path) -> str:
+        """Start the batch and return its id.
+
+        Raises OutcomeUnknownError when the vendor may have it, ProviderUnavailableError when it
+        surely has not, ProviderRejectedError when it said no.
+        """
+
+    async def look(self, remote_id: str) -> BatchLook:
+        """Ask how far the batch is; ProviderUnavailableError when the vendor cannot be asked."""
+
+    async def find(self, submission: Submission, known: frozenset[str]) -> Lookup:
+        """Look for a submission whose create call has no answer; `known` ids are others'."""
+
+    async def download(self, remote_id: str, folder: Path) -> list[Path]:
+        """Stream the batch's result files to `folder`, complete or not at all."""
+
+    def items(self, path: Path) -> Iterator[Item]:
+        """Read a result file line by line."""
+
+    async def cancel(self, remote_id: str) -> None:
+        """Ask the vendor to stop the batch."""
+
+    async def forget(self, submission: Submission) -> None:
+        """Remove what `upload` left at the vendor, where it is of no more use."""
+
+
+class Provider(Protocol):
+    """One vendor: a codec and the APIs it offers; an API it lacks is None."""
+
+    name: str
+    codec: Codec
+    batch: BatchAPI | None
+
+    async def aclose(self) -> None:
+        """Close connections."""
+
+
+class PriceBook(Protocol):
+    """Dated prices."""
+
+    def card(self, provider: str, model: str, tier: str) -> RateCard:
+        """Prices of a model on a tier ("standard", "batch", …); UnknownPriceError without one."""
+
+
+class Store(Protocol):
+    """The state file as the engine uses it. Every write is one transaction."""
+
+    def load(self) -> RunState:
+        """Everything the file knows, folded."""
+
+    def known_ids(self) -> dict[str, int]:
+        """Job id to seq of every job in the file."""
+
+    def keys(self, seqs: Iterable[int]) -> dict[int, bytes | None]:
+        """Fingerprints of jobs whose ids are the user's."""
+
+    def commit(self, *events: Durable) -> None:
+        """Keep these events, all or none; StateError when the disk refuses."""
+
+    def bodies(self, seqs: Sequence[int]) -> Iterator[bytes]:
+        """Request bodies in the order asked for."""
+
+    def ids(self, seqs: Sequence[int]) -> list[str]:
+        """Job ids in the order asked for."""
+
+    def metadata(self, seqs: Iterable[int]) -> dict[int, bytes | None]:
+        """The users' own data of these jobs, as JSON."""
+
+    def meta(self, key: str) -> Any:
+        """A small value kept beside the run, None when it was never set."""
+
+    def set_meta(self, key: str, value: str | int | None) -> None:
+        """Keep a small value beside the run."""
+
+    @property
+    def last_number(self) -> int:
+        """Number of the newest outcome."""
+
+    def close(self) -> None:
+        """Checkpoint and let go of the file."""
+
+
+@runtime_checkable
+class EventSink(Protocol):
+    """Is told what happened; must not raise."""
+
+    def emit(self, event: Event) -> None: ...
+
+
+class ResultSink(Protocol):
+    """Writes final results for people and tools."""
+
+    def write(self, results: Sequence[JobResult]) -> None:
+        """Take results; they may be on disk only after `flush`. ResultsError when it cannot."""
+
+    def flush(self) -> None:
+        """Bring everything taken so far to disk."""
+
+    def close(self) -> None:
+        """Flush and let go."""

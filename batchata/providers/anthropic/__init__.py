@@ -1,0 +1,30 @@
+"""Anthropic: messages over /v1/messages/batches."""
+
+from __future__ import annotations
+
+from batchata.providers.anthropic.batch import AnthropicBatch
+from batchata.providers.anthropic.client import connect
+from batchata.providers.anthropic.codec import AnthropicCodec
+from batchata.providers.control import ProviderSettings
+from batchata.providers.transport import Transport
+
+
+class AnthropicProvider:
+    """Anthropic's codec and batch API."""
+
+    name = "anthropic"
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        self.codec = AnthropicCodec()
+        self._transport = Transport()
+        self.batch = AnthropicBatch(lambda: connect(settings), self._transport)
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self.batch.aclose()
+        await self._transport.aclose()
+
+
+def create(settings: ProviderSettings) -> AnthropicProvider:
+    """The provider; the SDK is imported and the key is read at its first call."""
+    return AnthropicProvider(settings)

@@ -1,0 +1,304 @@
+"""Anthropic's batch endpoint. Source: Anthropic API reference, Message Batches."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from batchata.core.errors import MissingKeyError, ProviderRejectedError
+from batchata.core.job import safe_name
+from batchata.core.result import Failure, Reason
+from batchata.core.status import RemoteState
+from batchata.core.submission import BatchLimits, RequestCounts, Shape, Submission
+from batchata.ports import BatchLook, CannotTell, Found, Item, Lookup, NotThere
+from batchata.providers.anthropic.client import translate
+from batchata.providers.control import call, pieces
+from batchata.providers.failures import item_failure
+from batchata.providers.transport import Transport, same_origin
+
+log = logging.getLogger("batchata.providers.anthropic")
+
+STATES: Final = {
+    "in_progress": RemoteState.RUNNING,
+    "canceling": RemoteState.CANCELLING,
+    "ended": RemoteState.COMPLETED,
+}
+SKEW_SECONDS: Final = 600
+#: a create call that was lost shows up in the listing within this time of its intent
+LATEST_SECONDS: Final = 3600
+_CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\]{1,200})"')
+_ENDED: Final = {
+    "canceled": Failure(Reason.VENDOR_CANCELLED, "the vendor cancelled the request"),
+    "expired": Failure(Reason.EXPIRED, "the vendor did not get to it within 24 hours"),
+}
+
+
+class ErrorBody(msgspec.Struct):
+    error: dict[str, Any] | None = None
+    request_id: str | None = None
+
+
+class LineResult(msgspec.Struct):
+    type: str
+    message: msgspec.Raw = msgspec.Raw()
+    error: ErrorBody | None = None
+
+
+class Line(msgspec.Struct):
+    custom_id: str
+    result: LineResult
+
+
+_decode_line = msgspec.json.Decoder(Line).decode
+
+
+class AnthropicBatch:
+    """The batch endpoint, through the official SDK for control and our transport for results."""
+
+    limits = BatchLimits(
+        requests=100_000, size_bytes=256_000_000, one_model=False, queue_requests=200_000
+    )
+    poll_seconds = 1.0
+    head, separator, tail = b'{"requests":[\n', b",\n", b"\n]}\n"
+    request_suffix = ".json"
+
+    def __init__(self, connect: Callable[[], Any], transport: Transport) -> None:
+        self._connect = connect
+        self._transport = transport
+        self._client: Any = None
+
+    @property
+    def client(self) -> Any:
+        """The SDK client, made at the first call."""
+        if self._client is None:
+            self._client = self._connect()
+        return self._client
+
+    def group(self, shape: Shape) -> str:
+        """Models may be mixed, versions of the protocol may not."""
+        return f"{shape.endpoint} {shape.wire_version}"
+
+    def custom_id(self, token: str, job_id: str) -> str:
+        """The token and the job's id: batches carry no other mark of ours."""
+        return f"{token}_{safe_name(job_id, 63 - len(token))}"
+
+    def line(self, custom_id: str, shape: Shape, body: bytes) -> bytes:
+        """One request of the batch."""
+        return b'{"custom_id":"' + custom_id.encode() + b'","params":' + body + b"}"
+
+    async def upload(self, submission: Submission, path: Path) -> str | None:
+        """Nothing: the requests travel with the create call."""
+        return None
+
+    async def create(self, submission: Submission, path: Path) -> str:
+        """Stream the requests from disk into the create call."""
+        from anthropic.types.messages import MessageBatch
+
+        batch = await self._ask(
+            self.client.post,
+            "/v1/messages/batches",
+            creating=True,
+            cast_to=MessageBatch,
+            content=self._content(path),
+            options={
+                "headers": {
+                    "anthropic-version": submission.wire_version,
+                    "content-type": "application/json",
+                    "content-length": str(path.stat().st_size),
+                },
+                "max_retries": 0,
+            },
+        )
+        return str(batch.id)
+
+    def _content(self, path: Path) -> Any:
+        import anthropic
+
+        return pieces(path) if isinstance(self.client, anthropic.AsyncAnthropic) else _read(path)
+
+    async def look(self, remote_id: str) -> BatchLook:
+        """Processing status; the vendor counts only when the whole batch has ended."""
+        return read_batch(await self._ask(self.client.messages.batches.retrieve, remote_id))
+
+    async def find(self, submission: Submission, known: frozenset[str]) -> Lookup:
+        """Candidates by time and count, confirmed by the token in a result's custom_id."""
+        waiting = 0
+        async for batch in self._candidates(submission, known):
+            if batch.processing_status != "ended" or not batch.results_url:
+                waiting += 1
+                continue
+            custom_id = await self._first_custom_id(batch)
+            if custom_id is not None and custom_id.startswith(f"{submission.token}_"):
+                return Found(batch.id)
+        if waiting:
+            return CannotTell(
+                f"{waiting} batches of the same size and time have not ended: "
+                "Anthropic shows their requests only then"
+            )
+        return NotThere()
+
+    async def _candidates(self, submission: Submission, known: frozenset[str]) -> Any:
+        since = submission.intended_us / 1e6 - SKEW_SECONDS
+        until = submission.intended_us / 1e6 + LATEST_SECONDS
+        count = len(submission.seqs)
+        async for batch in self._listing():
+            created = _seconds(batch.created_at)
+            if created < since:
+                return
+            counts = batch.request_counts
+            total = sum(
+                (
+                    counts.processing,
+                    counts.succeeded,
+                    counts.errored,
+                    counts.canceled,
+                    counts.expired,
+                )
+            )
+            if created <= until and total == count and batch.id not in known:
+                yield batch
+
+    async def _listing(self) -> AsyncIterator[Any]:
+        after: str | None = None
+        while True:
+            more: dict[str, Any] = {} if after is None else {"after_id": after}
+            page = await self._ask(self.client.messages.batches.list, limit=1000, **more)
+            for batch in page.data:
+                yield batch
+            if not page.data or not page.has_more:
+                return
+            after = page.last_id or page.data[-1].id
+
+    async def _first_custom_id(self, batch: Any) -> str | None:
+        url, headers = self._results(batch)
+        try:
+            head = await self._transport.head(url, headers)
+        except ProviderRejectedError as error:
+            log.info("results of batch %s cannot be read: %s", batch.id, error.message)
+            return None
+        found = _CUSTOM_ID.search(head)
+        return found[1].decode() if found else None
+
+    def _results(self, batch: Any) -> tuple[str, dict[str, str]]:
+        base = str(self.client.base_url).rstrip("/")
+        url = batch.results_url or f"{base}/v1/messages/batches/{batch.id}/results"
+        if not same_origin(url, base):  # a key is never sent to another host
+            return url, {}
+        headers = {
+            name: value
+            for name, value in {**self.client.default_headers, **self.client.auth_headers}.items()
+            if isinstance(value, str) and name.lower() not in ("content-type", "accept")
+        }
+        return url, headers
+
+    async def download(self, remote_id: str, folder: Path) -> list[Path]:
+        """The results of an ended batch."""
+        batch = await self._ask(self.client.messages.batches.retrieve, remote_id)
+        url, headers = self._results(batch)
+        path = folder / f"anthropic_batch_{safe_name(remote_id)}.jsonl"
+        await self._transport.download(url, headers, path)
+        return [path]
+
+    def items(self, path: Path) -> Iterator[Item]:
+        """Answers and failures, line by line."""
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip(b"\r\n \t"):
+                    yield read_line(line, number, path.name)
+
+    async def cancel(self, remote_id: str) -> None:
+        """Ask the vendor to stop; a batch that has ended already is left as it is."""
+        try:
+            await self._ask(self.client.messages.batches.cancel, remote_id)
+        except ProviderRejectedError as error:
+            log.info("batch %s was not cancelled: %s", remote_id, error.message)
+
+    async def forget(self, submission: Submission) -> None:
+        """Nothing was uploaded."""
+
+    async def _ask(
+        self, method: Callable[..., Awaitable[Any]], *args: Any, creating: bool = False, **kw: Any
+    ) -> Any:
+        import anthropic
+
+        try:
+            return await call(method, *args, **kw)
+        except anthropic.AnthropicError as error:
+            raise translate(error, creating=creating) from error
+        except TypeError as error:
+            if "authentication" not in str(error):
+                raise
+            raise MissingKeyError(  # the SDK says so only when the first call leaves
+                "the Anthropic client has no key",
+                hint="export ANTHROPIC_API_KEY=..., or give the client a key",
+            ) from error
+
+    async def aclose(self) -> None:
+        """Close the client, unless nothing was ever asked of it."""
+        if self._client is not None:
+            await call(self._client.close)
+            self._client = None
+
+
+def read_batch(batch: Any) -> BatchLook:
+    """A batch object in our words; an unknown status word counts as running."""
+    word = str(batch.processing_status or "").lower()
+    state = STATES.get(word)
+    if state is None:
+        log.warning("Anthropic batch %s has the unknown status %r: waiting on", batch.id, word)
+        state = RemoteState.RUNNING
+    counts = batch.request_counts
+    failed = (counts.errored or 0) + (counts.canceled or 0) + (counts.expired or 0)
+    succeeded = counts.succeeded or 0
+    return BatchLook(
+        state=state,
+        counts=RequestCounts(
+            total=(counts.processing or 0) + failed + succeeded, succeeded=succeeded, failed=failed
+        ),
+        word=word,
+    )
+
+
+def read_line(line: bytes, number: int, name: str) -> Item:
+    """One line of a results file."""
+    try:
+        parsed = _decode_line(line)
+    except msgspec.DecodeError as error:
+        found = _CUSTOM_ID.search(line)
+        why = f"line {number} of {name} cannot be read: {error}"
+        return Item(found[1].decode() if found else "", None, Failure(Reason.UNREADABLE, why))
+    result = parsed.result
+    if result.type == "succeeded" and memoryview(result.message).nbytes:
+        return Item(parsed.custom_id, result.message)
+    if result.type in _ENDED:
+        return Item(parsed.custom_id, None, _ENDED[result.type])
+    body = result.error or ErrorBody()
+    said = body.error or {}
+    details = said.get("details")
+    code = details.get("error_code") if isinstance(details, dict) else None
+    return Item(
+        parsed.custom_id,
+        None,
+        item_failure(
+            status=None,
+            code=code or said.get("type") or result.type,
+            message=str(said.get("message") or f"the request ended as {result.type!r}"),
+            request_id=body.request_id,
+        ),
+    )
+
+
+def _seconds(moment: datetime) -> float:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(256 * 1024):
+            yield piece

@@ -1,0 +1,90 @@
+"""The official SDK's client, and its errors in our words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from batchata.core.errors import (
+    AccountStoppedError,
+    MissingKeyError,
+    OutcomeUnknownError,
+    ProviderError,
+    ProviderRejectedError,
+    ProviderUnavailableError,
+)
+from batchata.providers.control import ProviderSettings
+from batchata.providers.failures import is_account_stop, retry_after_seconds
+
+if TYPE_CHECKING:
+    import anthropic
+
+
+def connect(settings: ProviderSettings) -> Any:
+    """The user's client without its retries, or one of ours.
+
+    Raises MissingKeyError when no key is given or set.
+    """
+    import anthropic
+
+    if settings.client is not None:
+        return settings.client.with_options(max_retries=0)
+    client = anthropic.AsyncAnthropic(
+        api_key=settings.api_key, base_url=settings.base_url, max_retries=0, timeout=600.0
+    )
+    if client.api_key is None and client.auth_token is None and client.custom_auth is None:
+        raise MissingKeyError(
+            "no Anthropic key: ANTHROPIC_API_KEY is not set",
+            hint='export ANTHROPIC_API_KEY=..., or .set_provider("anthropic", api_key=...)',
+        )
+    return client
+
+
+def translate(error: anthropic.AnthropicError, *, creating: bool = False) -> ProviderError:
+    """An SDK error as ours; with `creating`, an answer that was lost is said to be unknown."""
+    import anthropic
+
+    if isinstance(error, anthropic.APIStatusError):
+        return _status_error(error, creating=creating)
+    message = f"Anthropic cannot be reached: {type(error).__name__}: {error}"
+    if creating and not _never_left(error):
+        return OutcomeUnknownError(message)
+    return ProviderUnavailableError(message)
+
+
+def _status_error(error: anthropic.APIStatusError, *, creating: bool) -> ProviderError:
+    kind, code, said = _words(error)
+    message = f"Anthropic answered {error.status_code}: {said}"
+    facts: dict[str, Any] = {
+        "status": error.status_code,
+        "code": code or kind,
+        "request_id": error.request_id,
+    }
+    if is_account_stop(error.status_code, code or kind, message):
+        hint = "check the key, its permissions and the account's credit, then run again"
+        return AccountStoppedError(message, hint=hint, **facts)
+    wait = retry_after_seconds(error.response.headers)
+    declined = kind == "overloaded_error"  # the vendor's own word: it was not taken
+    if error.status_code >= 500 and creating and not declined:
+        return OutcomeUnknownError(message, retry_after_seconds=wait, **facts)
+    if error.status_code in (408, 409, 429) or error.status_code >= 500:
+        return ProviderUnavailableError(message, retry_after_seconds=wait, **facts)
+    return ProviderRejectedError(message, **facts)
+
+
+def _words(error: anthropic.APIStatusError) -> tuple[str | None, str | None, str]:
+    body = error.body
+    inner = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(inner, dict):
+        return None, None, error.message
+    details = inner.get("details")
+    code = details.get("error_code") if isinstance(details, dict) else None
+    return inner.get("type"), code, str(inner.get("message") or error.message)
+
+
+def _never_left(error: BaseException) -> bool:
+    cause = error.__cause__
+    return cause is not None and type(cause).__name__ in (
+        "ConnectError",
+        "ConnectTimeout",
+        "PoolTimeout",
+    )

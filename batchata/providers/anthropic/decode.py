@@ -1,0 +1,145 @@
+"""Anthropic's answers in our words. Pure, and never raises for what a vendor sends."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from batchata.core.result import Answer, Citation, Failure, Reason
+from batchata.core.usage import Usage
+from batchata.providers.encoding import json_text
+
+FINISH: Final = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "pause_turn": "pause",
+    "refusal": "refusal",
+}
+_STARTS: Final = ("start_char_index", "start_page_number", "start_block_index")
+_ENDS: Final = ("end_char_index", "end_page_number", "end_block_index")
+
+
+class Creation(msgspec.Struct):
+    ephemeral_1h_input_tokens: int | None = 0
+
+
+class ServerTools(msgspec.Struct):
+    web_search_requests: int | None = 0
+
+
+class OutputDetails(msgspec.Struct):
+    thinking_tokens: int | None = 0
+
+
+class MessageUsage(msgspec.Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = 0
+    cache_creation_input_tokens: int | None = 0
+    cache_read_input_tokens: int | None = 0
+    cache_creation: Creation | None = None
+    output_tokens_details: OutputDetails | None = None
+    server_tool_use: ServerTools | None = None
+    service_tier: str | None = None
+
+
+class Message(msgspec.Struct):
+    content: list[dict[str, Any]]
+    stop_reason: str | None = None
+    usage: MessageUsage | None = None
+    id: str | None = None
+    model: str = ""
+    stop_details: dict[str, Any] | None = None
+
+
+_decode = msgspec.json.Decoder(Message).decode
+
+
+def decode_message(
+    body: bytes | msgspec.Raw, *, forced_tool: str | None = None
+) -> Answer | Failure:
+    """The answer body; the input of a tool named `forced_tool` is the answer's text."""
+    try:
+        message = _decode(body)
+        return _answer(message, forced_tool)
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
+        return Failure(Reason.UNREADABLE, f"the answer cannot be read: {error}")
+
+
+def _answer(message: Message, forced_tool: str | None) -> Answer:
+    texts: list[str] = []
+    thoughts: list[str] = []
+    calls: list[dict[str, Any]] = []
+    citations: list[Citation] = []
+    for block in message.content:
+        kind = block.get("type")
+        if kind == "text":
+            texts.append(block.get("text") or "")
+            if cited := block.get("citations"):
+                citations.extend(_citation(each) for each in cited)
+        elif kind == "thinking":
+            thoughts.append(block.get("thinking") or "")
+        elif kind == "tool_use" and forced_tool and block.get("name") == forced_tool:
+            texts.append(json_text(block.get("input")))
+        elif kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
+            calls.append(block)
+    finish = FINISH.get(message.stop_reason or "", message.stop_reason or "unknown")
+    return Answer(
+        text="".join(texts),
+        finish_reason=finish,
+        usage=usage_of(message.usage),
+        model=message.model,
+        service_tier=message.usage.service_tier if message.usage else None,
+        request_id=message.id,
+        refusal=_refusal(message) if finish == "refusal" else None,
+        thinking="\n".join(thoughts) or None,
+        extra={"tool_calls": calls} if calls else None,
+        citations=tuple(citations),
+    )
+
+
+def _refusal(message: Message) -> str:
+    details = message.stop_details or {}
+    return str(details.get("explanation") or details.get("category") or "the model refused")
+
+
+def usage_of(usage: MessageUsage | None) -> Usage | None:
+    """Usage with cached tokens inside the input; None when the vendor did not say."""
+    if usage is None or usage.input_tokens is None:
+        return None
+    read = usage.cache_read_input_tokens or 0
+    write = usage.cache_creation_input_tokens or 0
+    hour = thinking = searches = 0
+    if usage.cache_creation is not None:
+        hour = usage.cache_creation.ephemeral_1h_input_tokens or 0
+    if usage.output_tokens_details is not None:
+        thinking = usage.output_tokens_details.thinking_tokens or 0
+    if usage.server_tool_use is not None:
+        searches = usage.server_tool_use.web_search_requests or 0
+    return Usage(
+        usage.input_tokens + read + write,
+        usage.output_tokens or 0,
+        read,
+        write,
+        thinking,
+        hour,
+        searches,
+    )
+
+
+def _citation(cited: dict[str, Any]) -> Citation:
+    start = next((cited[name] for name in _STARTS if name in cited), None)
+    end = next((cited[name] for name in _ENDS if name in cited), None)
+    known = ("cited_text", "document_title", "document_index", *_STARTS, *_ENDS)
+    return Citation(
+        text=cited.get("cited_text") or "",
+        source=cited.get("document_title") or cited.get("title") or cited.get("source") or "",
+        page=cited.get("start_page_number"),
+        metadata={name: value for name, value in cited.items() if name not in known},
+        start=start,
+        end=end,
+        document_index=cited.get("document_index"),
+    )

@@ -1,0 +1,99 @@
+"""What vendors' error words mean for us."""
+
+from __future__ import annotations
+
+import email.utils
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from batchata.core.result import Failure, Reason
+
+#: 429 and 400 codes that no waiting mends
+ACCOUNT_CODES: Final = frozenset(
+    {
+        "insufficient_quota",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "credit_balance_exhausted",
+        "project_spend_limit_exceeded",
+        "organization_spend_limit_exceeded",
+        "enforced_spend_limit_reached",
+        "contract_spend_limit_reached",
+        "invalid_api_key",
+        "authentication_error",
+        "billing_error",
+        "permission_error",
+    }
+)
+_ACCOUNT_WORDS: Final = ("credit balance", "spend limit", "exceeded your current quota")
+_QUEUE_WORDS: Final = ("enqueued token", "enqueued_token")
+_OVERLOADED_CODES: Final = frozenset({"overloaded_error", "overloaded", "slow_down"})
+_RATE_CODES: Final = frozenset({"rate_limit_exceeded", "rate_limit_error"})
+_SERVER_CODES: Final = frozenset({"server_error", "api_error", "timeout_error", "internal_error"})
+
+
+def is_account_stop(status: int | None, code: str | None, message: str) -> bool:
+    """True when nothing more can be sent until the user mends key, permission or credit."""
+    if status in (401, 402, 403) or code in ACCOUNT_CODES:
+        return True
+    lowered = message.lower()
+    return status in (400, 429) and any(word in lowered for word in _ACCOUNT_WORDS)
+
+
+def is_queue_full(code: str | None, message: str) -> bool:
+    """True when a batch was refused for now because too many tokens are enqueued."""
+    lowered = message.lower()
+    return code == "token_limit_exceeded" or any(word in lowered for word in _QUEUE_WORDS)
+
+
+def item_failure(
+    *, status: int | None, code: str | None, message: str, request_id: str | None = None
+) -> Failure:
+    """One refused request of a batch, or one refused live call, in our words."""
+    return Failure(
+        reason=_reason(status, code, message),
+        message=message or code or f"status {status}",
+        code=code,
+        status=status,
+        request_id=request_id,
+    )
+
+
+def _reason(status: int | None, code: str | None, message: str) -> Reason:
+    if code == "batch_expired":
+        return Reason.EXPIRED
+    if code in ("batch_cancelled", "batch_canceled"):
+        return Reason.VENDOR_CANCELLED
+    if is_account_stop(status, code, message):
+        return Reason.ACCOUNT
+    if code in _OVERLOADED_CODES or status in (503, 529):
+        return Reason.OVERLOADED
+    if code in _RATE_CODES or status == 429:
+        return Reason.RATE_LIMITED
+    if code in _SERVER_CODES or status in (408, 409) or (status is not None and status >= 500):
+        return Reason.SERVER_ERROR
+    return Reason.INVALID_REQUEST
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """What a vendor's `retry-after-ms` or `retry-after` (seconds or date) asks for, in seconds.
+
+    Source: RFC 9110 section 10.2.3.
+    """
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name)
+        if value is None:
+            continue
+        try:
+            return max(0.0, float(value) * unit)
+        except ValueError:
+            at = email.utils.parsedate_to_datetime(value) if _is_date(value) else None
+        if at is not None:
+            return max(0.0, (at - datetime.now(UTC)).total_seconds())
+    return None
+
+
+def _is_date(value: str) -> bool:
+    parsed = email.utils.parsedate_tz(value)
+    return parsed is not None and parsed[9] is not None

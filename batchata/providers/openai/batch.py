@@ -1,0 +1,257 @@
+"""OpenAI's batch endpoint: upload, create, look, download. Source: OpenAI API reference, Batch."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from batchata.core.errors import ProviderRejectedError
+from batchata.core.job import safe_name
+from batchata.core.result import Failure, Reason
+from batchata.core.status import RemoteState
+from batchata.core.submission import BatchLimits, RequestCounts, Shape, Submission
+from batchata.ports import BatchLook, Found, Item, Lookup, NotThere
+from batchata.providers.control import call
+from batchata.providers.failures import is_queue_full, item_failure
+from batchata.providers.openai import wire
+from batchata.providers.openai.client import translate
+from batchata.providers.transport import Transport
+
+log = logging.getLogger("batchata.providers.openai")
+
+STATES: Final = {
+    "validating": RemoteState.QUEUED,
+    "in_progress": RemoteState.RUNNING,
+    "finalizing": RemoteState.RUNNING,
+    "cancelling": RemoteState.CANCELLING,
+    "completed": RemoteState.COMPLETED,
+    "expired": RemoteState.EXPIRED,
+    "cancelled": RemoteState.CANCELLED,
+    "failed": RemoteState.FAILED,
+}
+#: how far before the intent a vendor's clock may date the batch
+SKEW_SECONDS: Final = 600
+_TOKEN_KEY: Final = "batchata_submission"
+_CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\]{1,200})"')
+
+
+class OpenAIBatch:
+    """The batch endpoint, through the official SDK for control and our transport for results."""
+
+    limits = BatchLimits(requests=50_000, size_bytes=200_000_000, one_model=True)
+    poll_seconds = 5.0
+    head, separator, tail = b"", b"\n", b"\n"
+    request_suffix = ".jsonl"
+
+    def __init__(self, connect: Callable[[], Any], transport: Transport) -> None:
+        self._connect = connect
+        self._transport = transport
+        self._client: Any = None
+
+    @property
+    def client(self) -> Any:
+        """The SDK client, made at the first call."""
+        if self._client is None:
+            self._client = self._connect()
+        return self._client
+
+    def group(self, shape: Shape) -> str:
+        """One endpoint and one model to a file."""
+        return f"{shape.endpoint} {shape.model}"
+
+    def custom_id(self, token: str, job_id: str) -> str:
+        """The job's id, or a digest of it where it has characters that vendors refuse."""
+        return safe_name(job_id)
+
+    def line(self, custom_id: str, shape: Shape, body: bytes) -> bytes:
+        """One line of the input file."""
+        head = f'{{"custom_id":"{custom_id}","method":"POST","url":"{shape.endpoint}","body":'
+        return head.encode() + body + b"}"
+
+    async def upload(self, submission: Submission, path: Path) -> str | None:
+        """Stream the input file to the vendor; it is named after the token."""
+        name = f"batchata_{submission.token}.jsonl"
+        with path.open("rb") as file:
+            uploaded = await self._ask(self.client.files.create, file=(name, file), purpose="batch")
+        return str(uploaded.id)
+
+    async def create(self, submission: Submission, path: Path) -> str:
+        """Start the batch; its metadata carries the token."""
+        batch = await self._ask(
+            self.client.batches.create,
+            creating=True,
+            input_file_id=submission.input_ref,
+            endpoint=submission.endpoint,
+            completion_window="24h",
+            metadata={_TOKEN_KEY: submission.token},
+        )
+        return str(batch.id)
+
+    async def look(self, remote_id: str) -> BatchLook:
+        """Status and request counts."""
+        batch = await self._ask(self.client.batches.retrieve, remote_id)
+        return read_batch(batch)
+
+    async def find(self, submission: Submission, known: frozenset[str]) -> Lookup:
+        """Search the listing for the token in metadata, or for the uploaded file."""
+        since = submission.intended_us / 1e6 - SKEW_SECONDS
+        async for batch in self._listing():
+            if (batch.metadata or {}).get(_TOKEN_KEY) == submission.token:
+                return Found(batch.id)
+            if submission.input_ref and batch.input_file_id == submission.input_ref:
+                return Found(batch.id)
+            if batch.created_at < since:
+                break
+        return NotThere()
+
+    async def _listing(self) -> Any:
+        after: str | None = None
+        while True:
+            more: dict[str, Any] = {} if after is None else {"after": after}
+            page = await self._ask(self.client.batches.list, limit=100, **more)
+            for batch in page.data:
+                yield batch
+            if not page.data or page.has_more is False:
+                return
+            after = page.data[-1].id
+
+    async def download(self, remote_id: str, folder: Path) -> list[Path]:
+        """Output and error file, where the batch has them."""
+        batch = await self._ask(self.client.batches.retrieve, remote_id)
+        paths = []
+        name = f"openai_batch_{safe_name(remote_id)}"
+        for file_id, file_name in (
+            (batch.output_file_id, f"{name}.jsonl"),
+            (batch.error_file_id, f"{name}_errors.jsonl"),
+        ):
+            if file_id:
+                path = folder / file_name
+                await self._fetch(file_id, path)
+                paths.append(path)
+        return paths
+
+    async def _fetch(self, file_id: str, path: Path) -> None:
+        base = str(self.client.base_url).rstrip("/")
+        headers = {
+            name: value
+            for name, value in {**self.client.default_headers, **self.client.auth_headers}.items()
+            if isinstance(value, str) and name.lower() not in ("content-type", "accept")
+        }
+        await self._transport.download(f"{base}/files/{file_id}/content", headers, path)
+
+    def items(self, path: Path) -> Iterator[Item]:
+        """Answers and failures, line by line."""
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip(b"\r\n \t"):
+                    yield read_line(line, number, path.name)
+
+    async def cancel(self, remote_id: str) -> None:
+        """Ask the vendor to stop; a batch that has ended already is left as it is."""
+        try:
+            await self._ask(self.client.batches.cancel, remote_id)
+        except ProviderRejectedError as error:
+            log.info("batch %s was not cancelled: %s", remote_id, error.message)
+
+    async def forget(self, submission: Submission) -> None:
+        """Delete the uploaded input file."""
+        if submission.input_ref:
+            await self._ask(self.client.files.delete, submission.input_ref)
+
+    async def _ask(
+        self, method: Callable[..., Awaitable[Any]], *args: Any, creating: bool = False, **kw: Any
+    ) -> Any:
+        import openai
+
+        try:
+            return await call(method, *args, **kw)
+        except openai.OpenAIError as error:
+            raise translate(error, creating=creating) from error
+
+    async def aclose(self) -> None:
+        """Close the client, unless nothing was ever asked of it."""
+        if self._client is not None:
+            await call(self._client.close)
+            self._client = None
+
+
+def read_batch(batch: Any) -> BatchLook:
+    """A batch object in our words; an unknown status word counts as running."""
+    word = str(batch.status or "").lower()
+    state = STATES.get(word)
+    if state is None:
+        log.warning("OpenAI batch %s has the unknown status %r: waiting on", batch.id, batch.status)
+        state = RemoteState.RUNNING
+    counts = batch.request_counts
+    errors = [each for each in (batch.errors.data if batch.errors else None) or () if each]
+    return BatchLook(
+        state=state,
+        counts=RequestCounts(
+            total=counts.total or 0, succeeded=counts.completed or 0, failed=counts.failed or 0
+        )
+        if counts
+        else RequestCounts(),
+        word=word,
+        failure=_batch_failure(errors) if state is RemoteState.FAILED else None,
+        bad_lines={
+            each.line: Failure(
+                Reason.INVALID_REQUEST, each.message or each.code or "refused", code=each.code
+            )
+            for each in errors
+            if each.line
+        },
+        is_queue_full=any(is_queue_full(each.code, each.message or "") for each in errors),
+    )
+
+
+def _batch_failure(errors: list[Any]) -> Failure:
+    if not errors:
+        return Failure(Reason.BATCH_FAILED, "OpenAI refused the batch and gave no reason")
+    said = "; ".join(
+        f"{each.message or each.code}" + (f" (line {each.line})" if each.line else "")
+        for each in errors[:3]
+    )
+    return Failure(Reason.BATCH_FAILED, f"OpenAI refused the batch: {said}", code=errors[0].code)
+
+
+def read_line(line: bytes, number: int, name: str) -> Item:
+    """One line of an output or error file."""
+    try:
+        parsed = wire.decode_line(line)
+    except msgspec.DecodeError as error:
+        found = _CUSTOM_ID.search(line)
+        why = f"line {number} of {name} cannot be read: {error}"
+        return Item(found[1].decode() if found else "", None, Failure(Reason.UNREADABLE, why))
+    response = parsed.response
+    if response is not None and 200 <= response.status_code < 300:
+        return Item(parsed.custom_id, response.body, None, response.request_id)
+    if response is not None:
+        return Item(parsed.custom_id, None, _refused(response))
+    said = parsed.error or {}
+    return Item(
+        parsed.custom_id,
+        None,
+        item_failure(
+            status=None, code=said.get("code"), message=str(said.get("message") or "no answer")
+        ),
+    )
+
+
+def _refused(response: wire.LineResponse) -> Failure:
+    try:
+        body = msgspec.json.decode(response.body)
+    except msgspec.DecodeError:
+        body = None
+    error = body.get("error") if isinstance(body, dict) else None
+    error = error if isinstance(error, dict) else {}
+    return item_failure(
+        status=response.status_code,
+        code=error.get("code") or error.get("type"),
+        message=str(error.get("message") or f"status {response.status_code}"),
+        request_id=response.request_id,
+    )

@@ -1,0 +1,174 @@
+"""OpenAI's answers in our words. Pure, and never raises for what a vendor sends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from batchata.core.result import Answer, Failure, Reason
+from batchata.core.usage import Usage
+from batchata.providers.failures import item_failure
+from batchata.providers.openai import wire
+
+
+def decode_body(endpoint: str, body: bytes | msgspec.Raw) -> Answer | Failure:
+    """The answer body of this endpoint."""
+    try:
+        return _READERS[endpoint](body)
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
+        return Failure(Reason.UNREADABLE, f"the answer cannot be read: {error}")
+
+
+def chat_usage(usage: wire.ChatUsage | None) -> Usage | None:
+    """Usage of a chat completion or an embedding; None when the vendor did not say."""
+    if usage is None or usage.prompt_tokens is None:
+        return None
+    read = write = reasoning = 0
+    if (details := usage.prompt_tokens_details) is not None:
+        read, write = details.cached_tokens or 0, details.cache_write_tokens or 0
+    if (out := usage.completion_tokens_details) is not None:
+        reasoning = out.reasoning_tokens or 0
+    return Usage(usage.prompt_tokens, usage.completion_tokens or 0, read, write, reasoning)
+
+
+def _chat(body: bytes | msgspec.Raw) -> Answer | Failure:
+    chat = wire.decode_chat(body)
+    if not chat.choices:
+        return Failure(Reason.UNREADABLE, "the answer has no choices")
+    choice = chat.choices[0]
+    message = choice.message
+    extra: dict[str, Any] | None = None
+    if message.tool_calls or choice.logprobs or len(chat.choices) > 1:
+        extra = _chat_extra(chat)
+    content = message.content
+    text = content if isinstance(content, str) else _joined(content)
+    return Answer(
+        text=text,
+        finish_reason="refusal" if message.refusal else choice.finish_reason or "unknown",
+        usage=chat_usage(chat.usage),
+        model=chat.model,
+        service_tier=chat.service_tier,
+        request_id=chat.id,
+        refusal=message.refusal,
+        thinking=message.reasoning or message.reasoning_content or None,
+        extra=extra,
+    )
+
+
+def _chat_extra(chat: wire.Chat) -> dict[str, Any]:
+    first = chat.choices[0]
+    extra: dict[str, Any] = {}
+    if first.message.tool_calls:
+        extra["tool_calls"] = first.message.tool_calls
+    if first.logprobs:
+        extra["logprobs"] = first.logprobs
+    if len(chat.choices) > 1:
+        extra["choices"] = [
+            {"text": _text_of(each.message.content), "finish_reason": each.finish_reason}
+            for each in chat.choices
+        ]
+    return extra
+
+
+def _text_of(content: Any) -> str:
+    return content if isinstance(content, str) else _joined(content)
+
+
+def _joined(parts: Any) -> str:
+    if not isinstance(parts, list):
+        return ""
+    texts = (part.get("text") for part in parts if isinstance(part, dict))
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _response(body: bytes | msgspec.Raw) -> Answer | Failure:
+    answer = wire.decode_response(body)
+    if answer.status == "failed":
+        error = answer.error or {}
+        return item_failure(
+            status=None,
+            code=error.get("code"),
+            message=str(error.get("message") or "the response failed"),
+            request_id=answer.id,
+        )
+    texts, refusals, thoughts, calls = _response_parts(answer.output)
+    refusal = "".join(refusals) or None
+    return Answer(
+        text="".join(texts),
+        finish_reason=_response_finish(answer, refusal, calls),
+        usage=_response_usage(answer.usage),
+        model=answer.model,
+        service_tier=answer.service_tier,
+        request_id=answer.id,
+        refusal=refusal,
+        thinking="\n".join(thoughts) or None,
+        extra={"tool_calls": calls} if calls else None,
+    )
+
+
+def _response_parts(
+    output: list[dict[str, Any]],
+) -> tuple[list[str], list[str], list[str], list[dict[str, Any]]]:
+    texts: list[str] = []
+    refusals: list[str] = []
+    thoughts: list[str] = []
+    calls: list[dict[str, Any]] = []
+    for item in output:
+        kind = item.get("type")
+        if kind == "message":
+            for part in item.get("content") or ():
+                texts.append(part.get("text") or "")
+                refusals.append(part.get("refusal") or "")
+        elif kind == "reasoning":
+            thoughts.extend(part.get("text") or "" for part in item.get("summary") or ())
+        elif kind is not None and kind.endswith("_call"):
+            calls.append(item)
+    return texts, refusals, thoughts, calls
+
+
+def _response_finish(
+    answer: wire.Response, refusal: str | None, calls: list[dict[str, Any]]
+) -> str:
+    if refusal:
+        return "refusal"
+    if answer.status == "incomplete":
+        why = (answer.incomplete_details or {}).get("reason")
+        return {"max_output_tokens": "length", None: "incomplete"}.get(why, str(why))
+    if answer.status in ("completed", None):
+        return "tool_calls" if calls else "stop"
+    return answer.status
+
+
+def _response_usage(usage: wire.ResponseUsage | None) -> Usage | None:
+    if usage is None or usage.input_tokens is None:
+        return None
+    inside, out = usage.input_tokens_details, usage.output_tokens_details
+    return Usage(
+        usage.input_tokens,
+        usage.output_tokens or 0,
+        (inside.cached_tokens or 0) if inside else 0,
+        (inside.cache_write_tokens or 0) if inside else 0,
+        (out.reasoning_tokens or 0) if out else 0,
+    )
+
+
+def _embeddings(body: bytes | msgspec.Raw) -> Answer | Failure:
+    answer = wire.decode_embeddings(body)
+    vectors = [each["embedding"] for each in answer.data]
+    extra = {"embedding": vectors[0]} if len(vectors) == 1 else {"embeddings": vectors}
+    return Answer(
+        text="",
+        finish_reason="stop",
+        usage=chat_usage(answer.usage),
+        model=answer.model,
+        extra=extra,
+    )
+
+
+_READERS: dict[str, Callable[[bytes | msgspec.Raw], Answer | Failure]] = {
+    "/v1/chat/completions": _chat,
+    "/v1/responses": _response,
+    "/v1/embeddings": _embeddings,
+}

@@ -1,0 +1,101 @@
+"""The hot path to a vendor: large bodies go between the network and the disk in small pieces."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from batchata.core.errors import ProviderRejectedError, ProviderUnavailableError
+from batchata.providers.failures import retry_after_seconds
+
+_PIECE = 256 * 1024
+
+
+class Transport:
+    """One pooled HTTP session; opened at the first call, on the loop of that call."""
+
+    def __init__(self, *, connect_seconds: float = 30.0, idle_seconds: float = 120.0) -> None:
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=connect_seconds, sock_read=idle_seconds
+        )
+        self._session: aiohttp.ClientSession | None = None
+
+    async def download(self, url: str, headers: Mapping[str, str], path: Path) -> int:
+        """Stream `url` to `path`, whole or not at all; the number of bytes.
+
+        Raises ProviderUnavailableError when the connection or the vendor fails on the way,
+        ProviderRejectedError when the vendor says no.
+        """
+        part = path.with_name(path.name + ".part")
+        try:
+            size = await self._stream(url, headers, part)
+        except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
+            raise ProviderUnavailableError(
+                f"the download of {_shown(url)} broke off: {type(error).__name__}: {error}"
+            ) from error
+        part.replace(path)
+        return size
+
+    async def head(self, url: str, headers: Mapping[str, str], size: int = 4096) -> bytes:
+        """The first bytes of `url`; the rest is not fetched."""
+        try:
+            async with self._open().get(url, headers=dict(headers)) as response:
+                if response.status != 200:
+                    await _refuse(response, url)
+                return await response.content.read(size)
+        except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
+            raise ProviderUnavailableError(
+                f"{_shown(url)} cannot be read: {type(error).__name__}: {error}"
+            ) from error
+
+    async def _stream(self, url: str, headers: Mapping[str, str], part: Path) -> int:
+        session = self._open()
+        size = 0
+        async with session.get(url, headers=dict(headers)) as response:
+            if response.status != 200:
+                await _refuse(response, url)
+            with part.open("wb") as file:
+                async for piece in response.content.iter_chunked(_PIECE):
+                    file.write(piece)
+                    size += len(piece)
+                file.flush()
+                os.fsync(file.fileno())
+        return size
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=self._timeout, trust_env=True)
+        return self._session
+
+    async def aclose(self) -> None:
+        """Close the pooled connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+async def _refuse(response: aiohttp.ClientResponse, url: str) -> None:
+    body = (await response.content.read(2000)).decode("utf-8", "replace")
+    message = f"{_shown(url)} answered {response.status}: {body[:300]}"
+    if response.status in (408, 409, 425, 429) or response.status >= 500:
+        raise ProviderUnavailableError(
+            message,
+            status=response.status,
+            retry_after_seconds=retry_after_seconds(response.headers),
+        )
+    raise ProviderRejectedError(message, status=response.status)
+
+
+def _shown(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}{parts.path}"
+
+
+def same_origin(url: str, other: str) -> bool:
+    """True when both addresses are of one scheme, host and port: a key may go to both."""
+    one, two = urlsplit(url), urlsplit(other)
+    return (one.scheme, one.netloc) == (two.scheme, two.netloc)

@@ -1,0 +1,115 @@
+"""The results of a run: read from the state file as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from batchata.core.assemble import Bind
+from batchata.core.errors import ResultsError
+from batchata.core.result import JobResult
+from batchata.core.status import JobStatus
+from batchata.stores.reader import ResultReader, bind_nothing
+
+_LISTS = {
+    "completed": (JobStatus.SUCCEEDED,),
+    "failed": (JobStatus.FAILED,),
+    "cancelled": (JobStatus.CANCELLED,),
+    "skipped": (JobStatus.SKIPPED,),
+    "unfinished": (JobStatus.PENDING, JobStatus.SUBMITTED),
+}
+
+
+class Results(Mapping[str, JobResult]):
+    """Job id → JobResult, in the order the jobs were added, and lists by how they ended.
+
+    Nothing is held in memory but what is asked for; `iter_all()` reads a million in flat memory.
+    """
+
+    def __init__(
+        self, state_file: Path, wanted: bytes | None = None, bind: Bind = bind_nothing
+    ) -> None:
+        self._reader = ResultReader(state_file, wanted, bind)
+
+    @property
+    def completed(self) -> list[JobResult]:
+        """Jobs that succeeded."""
+        return self._list("completed")
+
+    @property
+    def failed(self) -> list[JobResult]:
+        """Jobs that failed, each with its reason."""
+        return self._list("failed")
+
+    @property
+    def cancelled(self) -> list[JobResult]:
+        """Jobs that were cancelled before they were answered."""
+        return self._list("cancelled")
+
+    @property
+    def skipped(self) -> list[JobResult]:
+        """Jobs that did not fit into the budget."""
+        return self._list("skipped")
+
+    @property
+    def unfinished(self) -> list[JobResult]:
+        """Jobs not sent yet, or still at the vendor; run again to finish them."""
+        return self._list("unfinished")
+
+    def iter_all(self) -> Iterator[JobResult]:
+        """All results, one by one."""
+        return self._reader.read(self._reader.seqs())
+
+    def __getitem__(self, job_id: str) -> Any:
+        """One result; `results["completed"]` and the like are the lists, as they always were."""
+        seq = self._reader.ids().get(job_id)
+        if seq is not None:
+            return next(self._reader.read([seq]))
+        if job_id in _LISTS:
+            return self._list(job_id)
+        raise KeyError(job_id)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._reader.ids())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._reader.seqs())
+
+    def __repr__(self) -> str:
+        counts = ", ".join(
+            f"{name}={sum(1 for _ in self._reader.seqs(*statuses))}"
+            for name, statuses in _LISTS.items()
+        )
+        return f"Results({counts})"
+
+    def _list(self, name: str) -> list[JobResult]:
+        return list(self._reader.read(self._reader.seqs(*_LISTS[name])))
+
+
+def to_frame(results: Results) -> Any:
+    """The results as a pandas DataFrame, one row a job, one column a field of the answer.
+
+    Raises ResultsError when pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise ResultsError(
+            "to_dataframe() needs pandas, which is not installed", hint="pip install pandas"
+        ) from error
+    return pandas.DataFrame([flat_row(result) for result in results.iter_all()])
+
+
+def flat_row(result: JobResult) -> dict[str, Any]:
+    """A result as one row: an answer's fields and the metadata become columns of their own."""
+    row = result.to_dict()
+    parsed = row.pop("parsed_response")
+    metadata = row.pop("metadata") or {}
+    fields = parsed if isinstance(parsed, dict) else {}
+    if parsed is not None and not fields:
+        row["parsed_response"] = parsed
+    for values, prefix in ((metadata, "metadata_"), (fields, "answer_")):
+        for name, value in values.items():
+            row[name if name not in row else f"{prefix}{name}"] = value
+    return row

@@ -1,0 +1,225 @@
+"""What a batch is told besides its jobs: limits, files, providers, prices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from batchata.core.budget import checked_usd
+from batchata.core.config import (
+    LEVELS,
+    OnChanged,
+    OnStop,
+    OnUnresolved,
+    ResultFormat,
+    RunConfig,
+    checked_choice,
+    checked_reasons,
+)
+from batchata.core.errors import ValidationError
+from batchata.core.job import Job, check_number
+from batchata.core.usage import rates_from_mapping
+from batchata.providers.control import ProviderSettings
+from batchata.wiring import check_model, known_providers
+
+if TYPE_CHECKING:
+    from typing import Self
+
+#: the fields of a job that are ours; every other parameter goes to the vendor
+JOB_FIELDS = frozenset(Job.__dataclass_fields__) - {"id", "params"}
+
+
+class Settings:
+    """The settings half of `Batch`: each call is checked at once and returns the batch."""
+
+    def __init__(
+        self,
+        results_dir: str | Path | None = None,
+        max_parallel_batches: int = 10,
+        items_per_batch: int | None = 10,
+        raw_files: bool | None = None,
+        *,
+        result_format: ResultFormat = "json",
+    ) -> None:
+        check_number("max_parallel_batches", max_parallel_batches, least=1, whole=True)
+        check_number("items_per_batch", items_per_batch, least=1, whole=True)
+        checked_choice("result_format", result_format, ("json", "jsonl", "parquet"))
+        folder = _path("results_dir", results_dir)
+        self.config = RunConfig(
+            results_dir=folder,
+            max_parallel_batches=max_parallel_batches,
+            items_per_batch=items_per_batch,
+            raw_files=folder is not None if raw_files is None else raw_files,
+            result_format=result_format,
+        )
+        self.providers: dict[str, ProviderSettings] = {}
+        self._models: set[str] = set()
+
+    def set_state(
+        self,
+        file: str | Path | None = None,
+        reuse_state: bool = True,
+        *,
+        on_changed: OnChanged = "error",
+    ) -> Self:
+        """Keep the run's state in `file`; with `reuse_state` an earlier run goes on from there.
+
+        `on_changed="keep"` keeps the old answer of a job whose id comes with another question.
+        """
+        checked_choice("on_changed", on_changed, ("error", "keep"))
+        return self._set(
+            state_file=_path("the state file", file), reuse_state=reuse_state, on_changed=on_changed
+        )
+
+    def set_default_params(self, **params: Any) -> Self:
+        """Parameters of every job that does not name its own: `model`, `max_tokens`, `system`, …"""
+        for name in ("messages", "file", "prompt", "id"):
+            if name in params:
+                raise ValidationError(
+                    f"{name!r} cannot be a default", hint=f"give {name} to add_job()"
+                )
+        merged = {**self.config.default_params, **params}
+        check_params(merged)
+        if merged.get("model") is not None:
+            self._check_model(merged["model"])
+        return self._set(default_params=merged)
+
+    def set_provider(
+        self,
+        name: str,
+        *,
+        client: Any = None,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        **options: Any,
+    ) -> Self:
+        """How to reach a provider: a configured SDK client of your own, or key and base URL."""
+        if name not in known_providers():
+            raise ValidationError(
+                f"there is no provider {name!r}",
+                hint=f"installed: {', '.join(sorted(known_providers()))}",
+            )
+        self.providers[name] = ProviderSettings(
+            client=client, api_key=api_key, base_url=base_url, options=options
+        )
+        return self
+
+    def add_cost_limit(self, usd: float) -> Self:
+        """Never spend more than `usd` USD, over all runs of the state file."""
+        if checked_usd(usd) <= 0:
+            raise ValidationError(
+                f"Cost limit must be positive, not {usd!r}", hint="write add_cost_limit(usd=5)"
+            )
+        return self._set(cost_limit_usd=checked_usd(usd))
+
+    def add_time_limit(
+        self,
+        seconds: float | None = None,
+        minutes: float | None = None,
+        hours: float | None = None,
+    ) -> Self:
+        """Send nothing new after this time; the units add up."""
+        for name, value in (("seconds", seconds), ("minutes", minutes), ("hours", hours)):
+            check_number(name, value, least=0)
+        total = (seconds or 0) + (minutes or 0) * 60 + (hours or 0) * 3600
+        if total <= 0:
+            raise ValidationError(
+                f"Time limit must be positive, not {total:g} s",
+                hint="write add_time_limit(hours=2)",
+            )
+        return self._set(time_limit_seconds=float(total))
+
+    def raw_files(self, enabled: bool = True) -> Self:
+        """Keep, or do not keep, the vendors' request and response files in the results folder."""
+        return self._set(raw_files=bool(enabled))
+
+    def set_verbosity(self, level: str) -> Self:
+        """Level of the `batchata` logger during the run: debug, info, warn or error."""
+        name = str(level).lower()
+        if name not in LEVELS:
+            raise ValidationError(
+                f"verbosity is {level!r}", hint="use 'debug', 'info', 'warn' or 'error'"
+            )
+        return self._set(verbosity=name)
+
+    def set_prices(
+        self, prices: Mapping[str, Mapping[str, Any]] | None = None, *, allow_unpriced: bool = False
+    ) -> Self:
+        """Your own prices by model, in USD per million tokens; they win over the packaged ones.
+
+        `allow_unpriced` counts a model without any price as free.
+        """
+        for name, rates in (prices or {}).items():
+            rates_from_mapping(name, rates)
+        merged = {**self.config.prices, **(prices or {})}
+        return self._set(prices=merged, allow_unpriced=allow_unpriced)
+
+    def set_queue_limits(self, tokens_by_model: Mapping[str, int]) -> Self:
+        """Enqueued-token limits of your account by model ("Batch queue limit" on model pages)."""
+        for model, tokens in tokens_by_model.items():
+            check_number(f"the queue limit of {model!r}", tokens, least=1, whole=True)
+        return self._set(queue_tokens=dict(tokens_by_model))
+
+    def set_retries(
+        self, max_attempts: int = 3, *, retry_on: Iterable[str] = (), settle_seconds: float = 60.0
+    ) -> Self:
+        """How often a job is tried; `retry_on` adds paid failures such as "truncated"."""
+        check_number("max_attempts", max_attempts, least=1, most=100, whole=True)
+        check_number("settle_seconds", settle_seconds, least=0)
+        reasons = checked_reasons(retry_on if isinstance(retry_on, str) else list(retry_on))
+        return self._set(max_attempts=max_attempts, retry_on=reasons, settle_seconds=settle_seconds)
+
+    def set_stop(self, on_stop: OnStop = "detach", *, on_unresolved: OnUnresolved = "wait") -> Self:
+        """What a stopped run does with batches in flight, and a run with ones it cannot find."""
+        checked_choice("on_stop", on_stop, ("detach", "cancel"))
+        checked_choice("on_unresolved", on_unresolved, ("wait", "ask", "resubmit"))
+        return self._set(on_stop=on_stop, on_unresolved=on_unresolved)
+
+    def set_polling(self, factor: float = 1.0) -> Self:
+        """Stretch (above 1) or shorten (below 1) the vendors' own polling pace."""
+        check_number("factor", factor, least=0)
+        return self._set(poll_factor=float(factor))
+
+    def _set(self, **changes: Any) -> Self:
+        self.config = replace(self.config, **changes)
+        return self
+
+    def _check_model(self, model: Any) -> None:
+        if model in self._models:
+            return
+        check_model(model)
+        self._models.add(model)
+
+
+def _path(what: str, value: Any) -> Path | None:
+    if value is None:
+        return None
+    if not isinstance(value, (str, Path)) or not str(value).strip():
+        raise ValidationError(f"{what} is {value!r}, not a path", hint="write './out'")
+    return Path(value)
+
+
+def check_params(values: Mapping[str, Any]) -> None:
+    """Raise ValidationError for a parameter of ours that cannot be used."""
+    check_number("temperature", values.get("temperature"), least=0, most=2)
+    check_number("max_tokens", values.get("max_tokens"), least=1, whole=True)
+    model = values.get("response_model")
+    if model is not None and not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise ValidationError(
+            f"response_model is {model!r}, not a pydantic model class",
+            hint="class Invoice(BaseModel): ...; response_model=Invoice",
+        )
+    if model is not None and values.get("response_schema") is not None:
+        raise ValidationError(
+            "response_model and response_schema were both given", hint="give one of them"
+        )
+    for name, value in values.items():
+        if name not in JOB_FIELDS and name not in ("id", "model") and callable(value):
+            raise ValidationError(
+                f"parameter {name!r} is a {type(value).__name__}, which cannot be sent",
+                hint="parameters are text, numbers, lists and mappings",
+            )

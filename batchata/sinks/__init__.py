@@ -1,0 +1,1 @@
+"""Those who are told what a run does: displays, result files, logs."""

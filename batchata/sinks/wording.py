@@ -1,0 +1,72 @@
+"""Numbers as a person reads them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+_STEPS: Final = ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k"))
+_MINUTE: Final = 60
+_HOUR: Final = 3_600
+_DAY: Final = 86_400
+
+
+def usd(amount: Decimal) -> str:
+    """Money with as many digits as matter: $0.0312, $12.34, $1,234.50."""
+    if amount == 0:
+        return "$0.00"
+    if 0 < amount < Decimal("0.0001"):
+        return "<$0.0001"
+    return f"${amount:,.4f}" if abs(amount) < 10 else f"${amount:,.2f}"
+
+
+def usd_limit(amount: Decimal) -> str:
+    """Money that somebody set: $5.00, and more digits only where they were given."""
+    cents = amount.quantize(Decimal("0.01"))
+    return f"${cents:,.2f}" if cents == amount else usd(amount)
+
+
+def compact(number: int) -> str:
+    """A count in at most five characters: 940, 12.3k, 1.2M."""
+    for size, letter in _STEPS:
+        # 999,950 is 1M, not "1000.0k"
+        if number >= size * 0.99995:
+            value = number / size
+            return f"{value:.1f}{letter}" if value < 99.95 else f"{value:.0f}{letter}"
+    return str(number)
+
+
+def clock_time(seconds: float) -> str:
+    """A duration as a clock shows it: 0:12, 1:02:03, 2d 03:00."""
+    whole = max(0, int(seconds))
+    days, rest = divmod(whole, _DAY)
+    hours, rest = divmod(rest, _HOUR)
+    minutes, rest = divmod(rest, _MINUTE)
+    if days:
+        return f"{days}d {hours:02}:{minutes:02}"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def about(seconds: float) -> str:
+    """A duration as a person guesses it: about 40 s, about 12 min, about 3 h 20 min."""
+    if seconds < 55:
+        return f"about {max(5, 5 * round(seconds / 5))} s"
+    minutes = max(1, round(seconds / _MINUTE))
+    if minutes < 60:
+        return f"about {minutes} min"
+    hours, minutes = divmod(5 * round(minutes / 5), 60)
+    if hours < 24:
+        return f"about {hours} h {minutes} min" if minutes else f"about {hours} h"
+    days, hours = divmod(round(seconds / _HOUR), 24)
+    return f"about {days} d {hours} h" if hours else f"about {days} d"
+
+
+def plural(number: int, noun: str) -> str:
+    """A count with its noun: 1 job, 2 jobs, 1 batch, 2 batches."""
+    ending = "es" if noun.endswith(("s", "ch", "x")) else "s"
+    return f"{number:,} {noun}{'' if number == 1 else ending}"
+
+
+def tail(text: str, width: int) -> str:
+    """`text` cut to `width` from the left, where ids are all alike."""
+    return text if len(text) <= width else f"…{text[-(width - 1) :]}" if width > 1 else text[:width]

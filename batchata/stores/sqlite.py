@@ -1,0 +1,402 @@
+"""The state file: one SQLite database that survives a power cut between any two writes."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, assert_never
+
+from batchata.core.errors import BatchataError, StateError, StateVersionError
+from batchata.core.events import (
+    Durable,
+    JobsAdded,
+    LimitSet,
+    OutcomesRecorded,
+    ShapeAdded,
+    SubmissionIntended,
+    SubmissionMoved,
+)
+from batchata.core.state import RunState, reason_code
+from batchata.core.status import CODES, JobStatus, SubmissionStatus
+from batchata.core.usage import Usage
+from batchata.stores import schema
+from batchata.stores.lock import RunLock
+
+_SUBMITTED = CODES[JobStatus.SUBMITTED]
+T = TypeVar("T")
+
+
+class SQLiteStore:
+    """The state file, open for one run, or for reading beside it.
+
+    Raises StateError (StateLockedError, StateVersionError) when the file cannot be used.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self.is_read_only = read_only
+        self._lock = None if read_only else RunLock(path)
+        check_file(path, must_exist=read_only)
+        if self._lock is not None:
+            self._lock.acquire()
+        try:
+            self._db = self._connect()
+            self._numbers = self._read(self._next_numbers)
+        except BatchataError:
+            self._unlock()
+            raise
+
+    def _connect(self) -> sqlite3.Connection:
+        uri = f"{self.path.absolute().as_uri()}?mode={'ro' if self.is_read_only else 'rwc'}"
+        try:
+            db = sqlite3.connect(
+                uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10
+            )
+            db.execute("PRAGMA cache_size=-8000")
+            if not self.is_read_only:
+                # FULL: a commit is on the disk before the call that it allows leaves
+                db.execute("PRAGMA journal_mode=WAL")
+                db.execute("PRAGMA synchronous=FULL")
+                self._prepare(db)
+        except sqlite3.Error as error:
+            raise disk_error(self.path, error) from error
+        return db
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version == schema.VERSION:
+            return
+        db.execute("BEGIN IMMEDIATE")
+        for statement in schema.TABLES.split(";"):
+            if statement.strip():
+                db.execute(statement)
+        db.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version={schema.VERSION}")
+        db.execute("COMMIT")
+
+    def _next_numbers(self) -> dict[str, int]:
+        return {
+            table: self._db.execute(f"SELECT coalesce(max(n),0) FROM {table}").fetchone()[0]
+            for table in ("outcomes", "submissions")
+        }
+
+    def load(self) -> RunState:
+        """Everything the file knows, folded; no job is wanted until a run says so."""
+        return self._read(lambda: _Loader(self._db).state())
+
+    def known_ids(self) -> dict[str, int]:
+        """Job id to seq of every job in the file."""
+        return self._read(lambda: dict(self._db.execute("SELECT id, seq FROM jobs")))
+
+    def keys(self, seqs: Iterable[int]) -> dict[int, bytes | None]:
+        """Fingerprints of these jobs, None where the id was derived from the content."""
+        return dict(self._by_seq("SELECT seq, key FROM jobs", seqs))
+
+    def metadata(self, seqs: Iterable[int]) -> dict[int, bytes | None]:
+        """The users' own data of these jobs, as JSON."""
+        return dict(self._by_seq("SELECT seq, metadata FROM jobs", seqs))
+
+    def ids(self, seqs: Sequence[int]) -> list[str]:
+        """Job ids in the order asked for."""
+        found = dict(self._by_seq("SELECT seq, id FROM jobs", seqs))
+        return [found[seq] for seq in seqs]
+
+    def bodies(self, seqs: Sequence[int]) -> Iterator[bytes]:
+        """Request bodies in the order asked for."""
+        for start in range(0, len(seqs), 500):
+            part = seqs[start : start + 500]
+            found = dict(self._by_seq("SELECT seq, body FROM bodies", part))
+            for seq in part:
+                yield found[seq]
+
+    def meta(self, key: str) -> Any:
+        """A small value kept beside the run, None when it was never set."""
+        row = self._read(
+            lambda: self._db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+        )
+        return row[0] if row else None
+
+    def set_meta(self, key: str, value: str | int | None) -> None:
+        """Keep a small value beside the run."""
+        self._write([("INSERT OR REPLACE INTO meta VALUES (?,?)", [(key, value)])])
+
+    def rows(self, after: int = 0, limit: int = -1) -> list[tuple[Any, ...]]:
+        """Rows of schema.RESULTS whose number is above `after`, in the order they came."""
+        return self._read(
+            lambda: self._db.execute(
+                schema.RESULTS + "WHERE o.n>? ORDER BY o.n LIMIT ?", (after, limit)
+            ).fetchall()
+        )
+
+    def rows_of(self, numbers: Sequence[int]) -> list[tuple[Any, ...]]:
+        """Rows of schema.RESULTS with these numbers."""
+        marks = ",".join("?" * len(numbers))
+        return self._read(
+            lambda: self._db.execute(
+                schema.RESULTS + f"WHERE o.n IN ({marks}) ORDER BY o.n", tuple(numbers)
+            ).fetchall()
+        )
+
+    def last_outcomes(self) -> Iterator[tuple[int, int]]:
+        """(number, seq) of every outcome, in the order they came."""
+        return self._db.execute("SELECT n, seq FROM outcomes ORDER BY n")
+
+    def submission_rows(self) -> list[tuple[Any, ...]]:
+        """Rows of all submissions, oldest first."""
+        return self._read(
+            lambda: self._db.execute("SELECT * FROM submissions ORDER BY n").fetchall()
+        )
+
+    @property
+    def last_number(self) -> int:
+        """Number of the newest outcome."""
+        return self._numbers["outcomes"]
+
+    def commit(self, *events: Durable) -> None:
+        """Keep these events, all or none; StateError when the disk refuses."""
+        numbers = dict(self._numbers)
+        work: list[tuple[str, list[tuple[Any, ...]]]] = []
+        for event in events:
+            work.extend(self._statements(event, numbers))
+        self._write(work)
+        self._numbers = numbers
+
+    def _statements(
+        self, event: Durable, numbers: dict[str, int]
+    ) -> list[tuple[str, list[tuple[Any, ...]]]]:
+        match event:
+            case ShapeAdded():
+                return [(schema.ADD_SHAPE, [schema.shape_row(event.number, event.shape)])]
+            case JobsAdded():
+                return [
+                    (schema.ADD_JOB, [schema.job_row(row) for row in event.rows]),
+                    (schema.ADD_BODY, [(row.seq, row.body) for row in event.rows]),
+                ]
+            case SubmissionIntended():
+                numbers["submissions"] += 1
+                row = schema.submission_row(numbers["submissions"], event.submission)
+                return [(schema.ADD_SUBMISSION, [row])]
+            case SubmissionMoved():
+                return [(schema.MOVE_SUBMISSION, [_moved(event)])]
+            case OutcomesRecorded():
+                return self._outcome_statements(event, numbers)
+            case LimitSet():
+                return [("INSERT OR REPLACE INTO meta VALUES ('limit',?)", [(event.limit,)])]
+            case _:
+                assert_never(event)
+
+    def _outcome_statements(
+        self, event: OutcomesRecorded, numbers: dict[str, int]
+    ) -> list[tuple[str, list[tuple[Any, ...]]]]:
+        first = numbers["outcomes"] + 1
+        numbers["outcomes"] += len(event.outcomes)
+        subs: dict[str | None, int | None] = {None: None}
+        narrow, wide = [], []
+        for number, outcome in enumerate(event.outcomes, first):
+            token = outcome.token
+            if token not in subs:
+                subs[token] = self._submission_number(token)
+            narrow.append(schema.outcome_row(number, subs[token], outcome))
+            wide.append(schema.answer_row(number, outcome))
+        work = [(schema.ADD_OUTCOME, narrow), (schema.ADD_ANSWER, wide)]
+        if event.closes is not None:
+            collected = SubmissionMoved(token=event.closes, status=SubmissionStatus.COLLECTED)
+            work.append((schema.MOVE_SUBMISSION, [_moved(collected)]))
+        return work
+
+    def _submission_number(self, token: str | None) -> int | None:
+        row = self._db.execute("SELECT n FROM submissions WHERE token=?", (token,)).fetchone()
+        if row is None:
+            raise StateError(f"the state file has no submission {token!r}")
+        return int(row[0])
+
+    def _write(self, work: list[tuple[str, list[tuple[Any, ...]]]]) -> None:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for statement, rows in work:
+                self._db.executemany(statement, rows)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise disk_error(self.path, error) from error
+
+    def _read(self, read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except sqlite3.Error as error:
+            raise disk_error(self.path, error) from error
+
+    def _by_seq(self, select: str, seqs: Iterable[int]) -> Iterator[tuple[Any, ...]]:
+        wanted = list(seqs)
+        for start in range(0, len(wanted), 500):
+            part = wanted[start : start + 500]
+            marks = ",".join("?" * len(part))
+            try:
+                rows = self._db.execute(f"{select} WHERE seq IN ({marks})", part).fetchall()
+            except sqlite3.Error as error:
+                raise disk_error(self.path, error) from error
+            yield from rows
+
+    def close(self) -> None:
+        """Fold the log into the file, so that the file alone can be copied, and let go of it."""
+        if not self.is_read_only:
+            with contextlib.suppress(sqlite3.Error):  # what is committed is safe either way
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._db.execute("PRAGMA journal_mode=DELETE")
+        self._db.close()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+
+class _Loader:
+    """Folds the tables back into a RunState, column by column."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._state = RunState()
+        self._last_sub = array("I")
+
+    def state(self) -> RunState:
+        """The folded state."""
+        for row in self._db.execute("SELECT * FROM shapes ORDER BY n"):
+            self._state.shapes.append(schema.shape_of(row))
+        self._jobs()
+        self._outcomes()
+        for row in self._db.execute("SELECT * FROM submissions ORDER BY n"):
+            self._submission(row)
+        return self._state
+
+    def _jobs(self) -> None:
+        state = self._state
+        select = "SELECT seq, shape, size_bytes, input_bound, cost_bound FROM jobs ORDER BY seq"
+        for seq, shape, size, tokens, bound in self._db.execute(select):
+            if seq != len(state.shape_of):
+                raise StateError(f"the state file has no job {len(state.shape_of)}")
+            state.shape_of.append(shape)
+            state.size_bytes.append(size)
+            state.input_bound.append(tokens)
+            state.cost_bound.append(bound)
+        count = len(state.shape_of)
+        state.status = bytearray(count)
+        state.attempts = bytearray(count)
+        state.reason = bytearray(count)
+        state.wanted = bytearray(count)
+        self._last_sub = array("I", bytes(4 * count))
+
+    def _outcomes(self) -> None:
+        status, attempts, last_sub = self._state.status, self._state.attempts, self._last_sub
+        reasons = self._state.reason
+        select = "SELECT seq, status, attempt, sub, reason FROM outcomes ORDER BY n"
+        for seq, code, attempt, sub, reason in self._db.execute(select):
+            status[seq] = code
+            attempts[seq] = attempt
+            reasons[seq] = reason_code(reason) if reason else 0
+            if sub:
+                last_sub[seq] = sub
+        sums = self._db.execute(
+            "SELECT coalesce(sum(cost),0), coalesce(sum(input),0), coalesce(sum(output),0), "
+            "coalesce(sum(cache_read),0), coalesce(sum(cache_write),0), "
+            "coalesce(sum(reasoning),0), coalesce(sum(cache_write_1h),0), "
+            "coalesce(sum(web_searches),0) FROM outcomes"
+        ).fetchone()
+        self._state.cost.spent = sums[0]
+        self._state.usage = Usage(*sums[1:])
+
+    def _submission(self, row: tuple[Any, ...]) -> None:
+        state, number = self._state, row[0]
+        submission = schema.submission_of(row)
+        state.submissions[submission.token] = submission
+        if not submission.status.is_open:
+            return
+        left = [seq for seq in submission.seqs if self._last_sub[seq] < number]
+        for seq in left:
+            state.status[seq] = _SUBMITTED
+        held = state.bounds_of(left)
+        state.left[submission.token] = len(left)
+        state.held[submission.token] = held
+        state.cost.reserved += held
+
+
+def _moved(event: SubmissionMoved) -> tuple[Any, ...]:
+    return (
+        int(event.status),
+        event.remote_id,
+        event.input_ref,
+        event.accepted_us,
+        event.note,
+        event.token,
+    )
+
+
+def check_file(path: Path, *, must_exist: bool = False) -> None:
+    """Raise StateError unless `path` is free, or a state file that this version can read."""
+    if not path.exists():
+        if must_exist:
+            raise StateError(
+                f"there is no state file {str(path)!r}", hint="give the file named in .set_state()"
+            )
+        if not path.parent.is_dir():
+            raise StateError(
+                f"the folder of the state file {str(path)!r} does not exist",
+                hint=f"make it first: mkdir -p {path.parent}",
+            )
+        return
+    if path.is_dir():
+        raise StateError(f"the state file {str(path)!r} is a folder", hint="name a file in it")
+    head = _head(path)
+    if head and not head.startswith(b"SQLite format 3\0"):
+        kind = "a JSON file" if head.lstrip()[:1] in (b"{", b"[") else "not a state file"
+        raise StateError(
+            f"{str(path)!r} is {kind}; it was left as it is",
+            hint="state is an SQLite file: name another one, as .set_state('./state.db')",
+        )
+    if len(head) >= 72:
+        _check_versions(path, head)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(100)
+    except OSError as error:
+        raise StateError(
+            f"the state file {str(path)!r} cannot be read: {error.strerror}",
+            hint="check the file's permissions",
+        ) from error
+
+
+def _check_versions(path: Path, head: bytes) -> None:
+    version = int.from_bytes(head[60:64], "big")
+    application = int.from_bytes(head[68:72], "big")
+    if application != schema.APPLICATION_ID and (application or version):
+        raise StateError(
+            f"{str(path)!r} is an SQLite database of another program; it was left as it is",
+            hint="name another file, as .set_state('./state.db')",
+        )
+    if version > schema.VERSION:
+        raise StateVersionError(
+            f"the state file {str(path)!r} has version {version}, "
+            f"this batchata reads up to {schema.VERSION}",
+            hint="update batchata: pip install -U batchata",
+        )
+
+
+def disk_error(path: Path, error: sqlite3.Error) -> StateError:
+    """What SQLite said of the state file, with what to do about it."""
+    text = str(error)
+    if "full" in text:
+        hint = "free some space and run the same script again: nothing is lost"
+    elif "readonly" in text or "unable to open" in text:
+        hint = "choose a file in a folder you may write to: .set_state('somewhere/state.db')"
+    elif "malformed" in text or "not a database" in text:
+        hint = "the file is damaged: restore a copy, or start over with another file"
+    else:
+        hint = "check the disk and run the same script again"
+    return StateError(f"the state file {str(path)!r} cannot be used: {text}", hint=hint)

@@ -1,0 +1,260 @@
+"""Puts adapters and engine together; the only module that names both."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from batchata.core.config import RunConfig
+from batchata.core.document import Document
+from batchata.core.errors import StateError, ValidationError
+from batchata.core.events import Event, LimitSet
+from batchata.core.job import Job
+from batchata.core.models import infer_provider
+from batchata.core.usage import RateCard, to_parts
+from batchata.engine.clock import SystemClock
+from batchata.engine.context import RunContext
+from batchata.engine.ingest import Ingest, Preparer
+from batchata.engine.runner import Runner
+from batchata.engine.viewing import Viewer
+from batchata.ports import Clock, Provider
+from batchata.prices import GenaiPriceBook
+from batchata.providers.control import ProviderSettings
+from batchata.providers.registry import create_provider, provider_names
+from batchata.sinks.exporter import Exporter
+from batchata.stores.reader import ResultReader
+from batchata.stores.sqlite import SQLiteStore
+
+log = logging.getLogger("batchata")
+
+
+@cache
+def known_providers() -> frozenset[str]:
+    """Names of the installed providers."""
+    return provider_names()
+
+
+def check_model(model: object) -> None:
+    """Raise ValidationError unless the provider of a model can be told from its name."""
+    if not isinstance(model, str) or not model.strip():
+        raise ValidationError(f"model is {model!r}, not a name", hint='write model="gpt-6-luna"')
+    infer_provider(model, known_providers())
+
+
+def load_document(source: object) -> Document:
+    """A file that a job names, read and checked."""
+    from batchata.documents import load
+
+    if not isinstance(source, (str, Path)):
+        raise ValidationError(f"file is {source!r:.80}, not a path", hint='write file="a.pdf"')
+    return load(Path(source))
+
+
+@dataclass(slots=True)
+class Parts:
+    """The parts of a run that outlive its event loop."""
+
+    config: RunConfig
+    settings: Mapping[str, ProviderSettings]
+    clock: Clock = field(default_factory=SystemClock)
+    providers: dict[str, Provider] = field(default_factory=dict)
+    models: dict[int, type[BaseModel]] = field(default_factory=dict)
+    prices: GenaiPriceBook | None = None
+    inexact: set[str] = field(default_factory=set)
+
+    def provider(self, name: str) -> Provider:
+        """The provider of this name, made at the first call."""
+        found = self.providers.get(name)
+        if found is None:
+            found = self.providers[name] = create_provider(name, self.settings.get(name))
+        return found
+
+    def card(self, provider: str, model: str, tier: str) -> RateCard:
+        """Prices of a model, with a note of those that are not exact."""
+        if self.prices is None:
+            self.prices = GenaiPriceBook(
+                self.config.prices, allow_unpriced=self.config.allow_unpriced
+            )
+        card = self.prices.card(provider, model, tier)
+        if not card.is_exact:
+            self.inexact.add(model)
+        return card
+
+    def preparer(self) -> Preparer:
+        """What makes jobs ready to be sent."""
+        return Preparer(
+            route=lambda model: infer_provider(model, known_providers()),
+            provider=self.provider,
+            card=self.card,
+            load=load_document,
+        )
+
+    def bind(self, number: int) -> type[BaseModel] | None:
+        """The response model of a shape, where this process knows it."""
+        return self.models.get(number)
+
+
+class Session:
+    """A run's store, state and engine, opened for one execution."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.config = resolve_paths(parts.config)
+        self._exporter: Exporter | None = None
+        self._own_work: Path | None = None
+        self._watchers: list[Callable[[Event], None]] = []
+        path = self.config.state_file
+        if path is None:
+            raise StateError("the run has no state file")
+        if not self.config.reuse_state:
+            set_aside(path)
+        self.store = SQLiteStore(path)
+        try:
+            self.state = self.store.load()
+            self.context = self._context(path)
+            self.viewer = Viewer(self.context)
+            self._watchers.append(self.viewer.emit)
+            self._open_exporter()
+            self.set_limit()
+        except BaseException:
+            self.store.close()
+            raise
+
+    def _context(self, path: Path) -> RunContext:
+        config = self.config
+        keeps = config.raw_files and config.results_dir is not None
+        if keeps and config.results_dir is not None:
+            raw = config.results_dir / "raw_files"
+            folders = (raw / "requests", raw / "responses", raw / "errors")
+        else:
+            self._own_work = path.with_name(path.name + ".work")
+            folders = (self._own_work, self._own_work, self._own_work)
+        return RunContext(
+            config=config,
+            run_id=secrets.token_hex(6),
+            store=self.store,
+            state=self.state,
+            providers=self.parts.providers,
+            clock=self.parts.clock,
+            emit=self._emit,
+            new_token=new_token,
+            requests_dir=folders[0],
+            responses_dir=folders[1],
+            errors_dir=folders[2],
+            keeps_raw=keeps,
+            card=self.parts.card,
+            response_models=self.parts.models,
+        )
+
+    def _emit(self, event: Event) -> None:
+        for watch in self._watchers:
+            try:
+                watch(event)
+            except Exception:  # a watcher's fault is not the run's
+                log.exception("a watcher failed on %s", type(event).__name__)
+
+    def _open_exporter(self) -> None:
+        config, path = self.config, self.config.state_file
+        if config.results_dir is None or path is None:
+            return
+        exporter = Exporter(
+            config.results_dir, config.result_format, self.store, self.state, self.parts.bind
+        )
+        reader = ResultReader(path, bind=self.parts.bind)
+        try:
+            exporter.catch_up(reader.after)
+        finally:
+            reader.close()
+        self._exporter = exporter
+        self._watchers.append(exporter.emit)
+
+    def set_limit(self) -> None:
+        """Write the cost limit down; money set aside by an earlier run stays set aside."""
+        limit = self.config.cost_limit_usd
+        self.context.record(LimitSet(limit=None if limit is None else to_parts(limit)))
+
+    def take(self, jobs: Iterable[Job]) -> None:
+        """Take in the jobs of the script."""
+        Ingest(
+            config=self.config,
+            store=self.store,
+            state=self.state,
+            preparer=self.parts.preparer(),
+            record=self.context.record,
+            now_us=self.context.now_us,
+            response_models=self.parts.models,
+            goes_on=lambda: not self.context.stop.is_asked,
+        ).take(jobs)
+        self.viewer = Viewer(self.context)
+        self._watchers[0] = self.viewer.emit
+
+    def want_all(self, *, pending: bool = True) -> None:
+        """Answer for every job of the state file, or only for those that are in flight."""
+        for seq in range(len(self.state)):
+            if pending or self.state.status_of(seq) == "submitted":
+                self.state.want(seq)
+        for shape in self.state.shapes:
+            if shape.provider:
+                self.parts.provider(shape.provider)
+
+    async def run(self, *, sends: bool = True) -> None:
+        """Run to the end, or to a stop."""
+        for submission in self.state.open_submissions():
+            self.parts.provider(submission.provider)
+        runner = Runner(self.context, sends=sends)
+        try:
+            await runner.run()
+        finally:
+            self.viewer.waits(runner.waiting, exact=not self.parts.inexact)
+            for provider in self.parts.providers.values():
+                await provider.aclose()
+
+    def close(self) -> Exception | None:
+        """Close everything; the error of the results folder, if it had one."""
+        if self._exporter is not None:
+            self._exporter.close()
+        self.store.close()
+        if self._own_work is not None and self._own_work.is_dir():
+            _remove_if_empty(self._own_work)
+        return self._exporter.error if self._exporter is not None else None
+
+
+def resolve_paths(config: RunConfig) -> RunConfig:
+    """The config with a state file: the user's, one in the results folder, or a temporary one."""
+    if config.state_file is not None:
+        return config
+    if config.results_dir is not None:
+        config.results_dir.mkdir(parents=True, exist_ok=True)
+        return replace(config, state_file=config.results_dir / "state.db")
+    folder = Path(tempfile.mkdtemp(prefix="batchata-"))
+    return replace(config, state_file=folder / "state.db")
+
+
+def set_aside(path: Path) -> None:
+    """Rename an earlier state file to the next free `name.N`: answers in it are never lost."""
+    if not path.exists():
+        return
+    probe = SQLiteStore(path)  # raises when it is no state file, or in use
+    probe.close()
+    number = 1
+    while (aside := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    path.rename(aside)
+    log.info("the earlier state file was kept as %s", aside)
+
+
+def new_token() -> str:
+    """A name for a submission that no other will ever have: 60 random bits."""
+    return "b" + secrets.token_hex(8)[:15]
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if not any(folder.iterdir()):
+        folder.rmdir()
