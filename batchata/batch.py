@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from pydantic import BaseModel
 
@@ -14,9 +14,6 @@ from batchata.core.errors import DuplicateJobError, ValidationError
 from batchata.core.job import DEFAULT_MAX_TOKENS, Job, Message
 from batchata.run import BatchRun, Estimate
 from batchata.settings import JOB_FIELDS, Settings, check_params
-
-if TYPE_CHECKING:
-    from typing import Self
 
 BatchParams = RunConfig
 

@@ -10,10 +10,9 @@ from typing import Any
 from batchata.core.errors import BatchataError
 from batchata.core.job import Job
 from batchata.core.plan import chunk_limits, plan
-from batchata.core.status import JobStatus
 from batchata.core.usage import Usage, from_parts
 from batchata.engine.ingest import Ready
-from batchata.stores.reader import ResultReader
+from batchata.results import answered_ids
 from batchata.wiring import Parts
 
 #: plain text is about this many bytes a token; answers fill about half of their cap
@@ -171,11 +170,6 @@ def _done_ids(parts: Parts) -> set[str]:
     path = config.state_file
     if path is None and config.results_dir is not None:
         path = config.results_dir / "state.db"
-    if path is None or not path.exists() or not path.stat().st_size or not config.reuse_state:
+    if path is None or not config.reuse_state:
         return set()
-    reader = ResultReader(path)
-    try:
-        answered = set(reader.seqs(JobStatus.SUCCEEDED, JobStatus.SUBMITTED))
-        return {job_id for job_id, seq in reader.ids().items() if seq in answered}
-    finally:
-        reader.close()
+    return answered_ids(path)

@@ -43,6 +43,7 @@ class Encoded:
     body: bytes  #: JSON
     input_bound: int  #: tokens, never less than the vendor will count
     output_bound: int  #: tokens
+    web_searches: int = 0  #: the most that may be charged for
 
 
 class Codec(Protocol):

@@ -87,6 +87,39 @@ class Results(Mapping[str, JobResult]):
         return list(self._reader.read(self._reader.seqs(*_LISTS[name])))
 
 
+class Tail:
+    """Final results of a run that is going on, as they come."""
+
+    def __init__(self, state_file: Path, bind: Bind) -> None:
+        self._reader = ResultReader(state_file, bind=bind)
+        self._number = 0
+
+    def more(self) -> list[JobResult]:
+        """Results that came since the last call; empty when there are none yet."""
+        while True:
+            after, found = self._reader.after(self._number)
+            if found or after == self._number:
+                self._number = after
+                return found
+            self._number = after
+
+    def close(self) -> None:
+        """Let go of the state file."""
+        self._reader.close()
+
+
+def answered_ids(path: Path) -> set[str]:
+    """Ids of the jobs of a state file that are answered, or at a vendor."""
+    if not path.exists() or not path.stat().st_size:
+        return set()
+    reader = ResultReader(path)
+    try:
+        answered = set(reader.seqs(JobStatus.SUCCEEDED, JobStatus.SUBMITTED))
+        return {job_id for job_id, seq in reader.ids().items() if seq in answered}
+    finally:
+        reader.close()
+
+
 def to_frame(results: Results) -> Any:
     """The results as a pandas DataFrame, one row a job, one column a field of the answer.
 

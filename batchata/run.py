@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import json
 import logging
 import signal
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
-from batchata.core.config import LEVELS, RunConfig
+from batchata.core.config import RunConfig
 from batchata.core.errors import RunError
 from batchata.core.job import Job, check_number
 from batchata.core.progress import RunView
 from batchata.core.result import JobResult
-from batchata.engine.portal import Portal
+from batchata.driving import TICK_SECONDS, Driver, ProgressCallback, Terminated, log_level
 from batchata.estimate import Estimate, make_estimate
 from batchata.providers.control import ProviderSettings
-from batchata.results import Results, to_frame
-from batchata.stores.reader import ResultReader
-from batchata.wiring import Parts, Session
-
-if TYPE_CHECKING:
-    from typing import Self
-
-    from batchata.sinks.terminal import RichBatchProgressDisplay
+from batchata.results import Results, Tail, to_frame
+from batchata.wiring import Parts, Session, make_display, print_view, show_estimate
 
 log = logging.getLogger("batchata")
-
-ProgressCallback = Callable[[dict[str, Any], float, dict[str, Any]], None]
-_TICK_SECONDS = 0.1
 
 
 class BatchRun:
@@ -51,8 +41,8 @@ class BatchRun:
         self._jobs = jobs
         self._parts = Parts(config, dict(providers or {}))
         self._session: Session | None = None
-        self._portal: Portal | None = None
-        self._view: RunView | None = None
+        self._driver: Driver | None = None
+        self._early_stop: tuple[str, bool] | None = None
         self._on_progress: ProgressCallback | None = None
         self._interval = 1.0
         self._thread: threading.Thread | None = None
@@ -75,8 +65,6 @@ class BatchRun:
 
         With `send_pending` the jobs that were never sent go out too.
         """
-        from dataclasses import replace
-
         base = config or RunConfig()
         run = cls(replace(base, state_file=Path(state_file)), (), providers=providers)
         run._attached = send_pending
@@ -144,25 +132,21 @@ class BatchRun:
     @property
     def is_complete(self) -> bool:
         """True when the run has ended and no job is pending or at a vendor."""
-        view = self._view
-        return self._done.is_set() and view is not None and view.done == view.total
+        return self._done.is_set() and self._driver is not None and self._driver.view.is_complete
 
     @property
     def view(self) -> RunView:
         """The run now, as plain numbers; RunError before it was started."""
-        if not self._done.is_set():
-            self._refresh()
-        if self._view is None:
+        driver = self._driver
+        if driver is None:
             raise RunError("the run was not started", hint="call start() or execute() first")
-        return self._view
+        return driver.view if self._done.is_set() else driver.refresh()
 
     def status(self, print_status: bool = False) -> dict[str, Any]:
         """Counts, costs in USD and batches of the run; with `print_status` also as a table."""
         view = self.view
         if print_status:
-            from batchata.sinks.terminal import RichBatchProgressDisplay
-
-            RichBatchProgressDisplay().finish_progress(view)
+            print_view(view)
         return view.stats()
 
     def results(self) -> Results:
@@ -183,24 +167,17 @@ class BatchRun:
         if not self._is_started:
             await asyncio.to_thread(self.start)
         while self._session is None and not self._done.is_set():
-            await asyncio.sleep(_TICK_SECONDS)
-        number, reader = 0, None
-        while True:
+            await asyncio.sleep(TICK_SECONDS)
+        tail = Tail(self._state_file(), self._parts.bind) if self._session else None
+        while tail is not None:
             is_last = self._done.is_set()
-            if reader is None and self._session is not None:
-                reader = ResultReader(self._state_file(), bind=self._parts.bind)
-            while reader is not None:
-                after, found = await asyncio.to_thread(reader.after, number)
+            while found := await asyncio.to_thread(tail.more):
                 for result in found:
                     yield result
-                if after == number:
-                    break
-                number = after
             if is_last:
+                tail.close()
                 break
-            await asyncio.sleep(_TICK_SECONDS)
-        if reader is not None:
-            reader.close()
+            await asyncio.sleep(TICK_SECONDS)
         self.wait()
 
     def to_dataframe(self) -> Any:
@@ -215,16 +192,19 @@ class BatchRun:
 
     def dry_run(self) -> Estimate:
         """Print what the run would send and cost; nothing is sent or written."""
-        from batchata.sinks.tables import print_estimate
-
         estimate = self.make_estimate()
-        print_estimate(estimate)
+        show_estimate(estimate)
         return estimate
 
     def make_estimate(self) -> Estimate:
         """What the run would send and cost, also kept as `estimate`."""
         self.estimate = make_estimate(self._parts, self._jobs)
         return self.estimate
+
+    def _state_file(self) -> Path:
+        session = self._session
+        path = session.config.state_file if session is not None else None
+        return path or Path()
 
     def _begin(self) -> None:
         if self._is_started:
@@ -243,176 +223,37 @@ class BatchRun:
             self._done.set()
 
     def _drive(self, print_status: bool, *, has_signals: bool) -> None:
-        with _level(self.config.verbosity):
+        with log_level(self.config.verbosity):
             session = self._session = Session(self._parts)
             try:
-                self._take(session)
-                self._watch(session, print_status, has_signals=has_signals)
+                if self._attached is None:
+                    session.take(self._jobs)
+                else:
+                    session.want_all(pending=self._attached)
+                self._driver = Driver(
+                    session,
+                    display=make_display() if print_status else None,
+                    callback=self._on_progress,
+                    interval_seconds=self._interval,
+                )
+                if self._early_stop is not None:
+                    self._driver.ask_stop(*self._early_stop[:1], cancels=self._early_stop[1])
+                self._driver.drive(sends=self._attached is not False, has_signals=has_signals)
+            except Terminated:
+                session.close()
+                signal.raise_signal(signal.SIGTERM)
             finally:
                 error = session.close()
-                self._view = session.viewer.view(is_complete=True)
         if error is not None:
             raise error
 
-    def _take(self, session: Session) -> None:
-        if self._attached is None:
-            session.take(self._jobs)
-        else:
-            session.want_all(pending=self._attached)
-
-    def _watch(self, session: Session, print_status: bool, *, has_signals: bool) -> None:
-        portal = self._portal = Portal()
-        display = _display() if print_status else None
-        sends = self._attached is not False
-        future = portal.start(session.run(sends=sends))
-        began = time.monotonic()
-        try:
-            self._show(display, "start_progress")
-            with _terminated(lambda: self.stop("stop: SIGTERM"), is_on=has_signals):
-                self._tick(future, display, began)
-        finally:
-            if future.done():
-                portal.close()
-            self._view = session.viewer.view(is_complete=future.done())
-            self._portal = None
-            if display is not None:
-                display.finish_progress(self._view)
-            self._call_back(time.monotonic() - began)
-
-    def _tick(
-        self,
-        future: concurrent.futures.Future[None],
-        display: RichBatchProgressDisplay | None,
-        began: float,
-    ) -> None:
-        last_call = began - self._interval
-        interrupted = False
-        while True:
-            try:
-                concurrent.futures.wait([future], timeout=_TICK_SECONDS)
-                if future.done():
-                    break
-                self._refresh()
-                self._show(display, "update_progress")
-                if time.monotonic() - last_call >= self._interval:
-                    last_call = time.monotonic()
-                    self._call_back(last_call - began)
-            except KeyboardInterrupt:
-                if interrupted:
-                    raise
-                interrupted = True
-                self.stop("stop: interrupted")
-                self._show(display, "handle_cancellation")
-        future.result()
-        if interrupted:
-            log.warning("stopped; %s", self._how_to_go_on())
-            raise KeyboardInterrupt
-        session = self._session
-        if session is not None and session.context.stop.error is not None:
-            raise session.context.stop.error
-
-    def _how_to_go_on(self) -> str:
-        session = self._session
-        if session is None:
-            return "nothing was sent"
-        in_flight = len(session.state.open_submissions())
-        return (
-            f"{in_flight} batches go on at the vendor; run the same script again, or "
-            f"`batchata resume {self._state_file()}`, to collect them"
-        )
-
-    def _state_file(self) -> Path:
-        session = self._session
-        path = session.config.state_file if session is not None else None
-        return path or Path()
-
     def _ask_stop(self, reason: str, *, cancels: bool) -> None:
-        portal, session = self._portal, self._session
-        if portal is None or session is None:
+        if self._done.is_set():
             return
-        portal.soon(lambda: session.context.stop.ask(reason, cancels=cancels))
-
-    def _refresh(self) -> None:
-        portal, session = self._portal, self._session
-        if portal is None or session is None:
-            return
-
-        async def look() -> RunView:
-            return session.viewer.view()
-
-        asked = portal.start(look())
-        try:
-            self._view = asked.result(timeout=5)
-        except (concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
-            log.debug("the run is busy; its last view is shown")
-
-    def _show(self, display: RichBatchProgressDisplay | None, method: str) -> None:
-        if display is None:
-            return
-        if self._view is None:
-            self._refresh()
-        if self._view is not None:
-            getattr(display, method)(self._view)
-
-    def _call_back(self, elapsed: float) -> None:
-        callback, view = self._on_progress, self._view
-        if callback is None or view is None:
-            return
-        try:
-            callback(view.stats(), elapsed, view.batch_data())
-        except Exception:  # a caller's fault is not the run's
-            log.exception("on_progress failed")
-
-
-class _level:  # noqa: N801 - reads as a word in a with statement
-    """The level of the `batchata` logger for the time of a run."""
-
-    def __init__(self, verbosity: str | None) -> None:
-        self._level = LEVELS.get(verbosity or "")
-        self._logger = logging.getLogger("batchata")
-
-    def __enter__(self) -> None:
-        self._before = self._logger.level
-        if self._level is not None:
-            self._logger.setLevel(self._level)
-
-    def __exit__(self, *_: object) -> None:
-        self._logger.setLevel(self._before)
-
-
-class _terminated:  # noqa: N801 - reads as a word in a with statement
-    """Turns the first SIGTERM into a stop; afterwards the process ends by it, as it would have."""
-
-    def __init__(self, stop: Callable[[], None], *, is_on: bool) -> None:
-        in_main = threading.current_thread() is threading.main_thread()
-        self._stop = stop
-        self._is_on = is_on and in_main and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-        self._came = False
-
-    def __enter__(self) -> None:
-        if self._is_on:
-            signal.signal(signal.SIGTERM, self._handle)
-
-    def _handle(self, number: int, frame: object) -> None:
-        if self._came:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.raise_signal(signal.SIGTERM)
-        self._came = True
-        self._stop()
-
-    def __exit__(self, *_: object) -> None:
-        if not self._is_on:
-            return
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if self._came:
-            log.warning("stopped by SIGTERM")
-            signal.raise_signal(signal.SIGTERM)
-
-
-def _display() -> RichBatchProgressDisplay:
-    from batchata.sinks.terminal import RichBatchProgressDisplay
-
-    return RichBatchProgressDisplay()
+        if self._driver is None:
+            self._early_stop = (reason, cancels)
+        else:
+            self._driver.ask_stop(reason, cancels=cancels)
 
 
 def _plain(value: Any) -> Any:

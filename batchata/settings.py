@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from pydantic import BaseModel
 
@@ -25,9 +25,6 @@ from batchata.core.job import Job, check_number
 from batchata.core.usage import rates_from_mapping
 from batchata.providers.control import ProviderSettings
 from batchata.wiring import check_model, known_providers
-
-if TYPE_CHECKING:
-    from typing import Self
 
 #: the fields of a job that are ours; every other parameter goes to the vendor
 JOB_FIELDS = frozenset(Job.__dataclass_fields__) - {"id", "params"}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -18,6 +19,7 @@ from batchata.core.errors import StateError, ValidationError
 from batchata.core.events import Event, LimitSet
 from batchata.core.job import Job
 from batchata.core.models import infer_provider
+from batchata.core.progress import RunView
 from batchata.core.usage import RateCard, to_parts
 from batchata.engine.clock import SystemClock
 from batchata.engine.context import RunContext
@@ -31,6 +33,10 @@ from batchata.providers.registry import create_provider, provider_names
 from batchata.sinks.exporter import Exporter
 from batchata.stores.reader import ResultReader
 from batchata.stores.sqlite import SQLiteStore
+
+if TYPE_CHECKING:
+    from batchata.estimate import Estimate
+    from batchata.sinks.terminal import RichBatchProgressDisplay
 
 log = logging.getLogger("batchata")
 
@@ -248,6 +254,25 @@ def set_aside(path: Path) -> None:
         number += 1
     path.rename(aside)
     log.info("the earlier state file was kept as %s", aside)
+
+
+def make_display() -> RichBatchProgressDisplay:
+    """What shows a run on a terminal."""
+    from batchata.sinks.terminal import RichBatchProgressDisplay
+
+    return RichBatchProgressDisplay()
+
+
+def print_view(view: RunView) -> None:
+    """Show a run once, as a still picture."""
+    make_display().print_progress(view)
+
+
+def show_estimate(estimate: Estimate) -> None:
+    """Show an estimate as a table."""
+    from batchata.sinks.tables import print_estimate
+
+    print_estimate(estimate)
 
 
 def new_token() -> str:

@@ -28,6 +28,7 @@ FLOORS: Final = {
     "batch": SDK,
     "run": SDK,
     "settings": SDK,
+    "driving": SDK,
     "estimate": SDK,
     "results": SDK,
     "wiring": SDK,
@@ -88,7 +89,11 @@ WORLD_METHODS: Final = {
 #: files of core that touch a disk all the same, and why
 CORE_WRITERS: Final = {"batchata/core/result.py": "JobResult.save_to_json, a name users know"}
 #: how often `except Exception` may swallow, and where
-BROAD_EXCEPTS: Final = {"batchata/wiring.py": 1}  # telling sinks
+BROAD_EXCEPTS: Final = {
+    "batchata/wiring.py": 1,  # telling sinks
+    "batchata/driving.py": 1,  # calling the user back
+    "batchata/run.py": 1,  # handed to wait()
+}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

@@ -63,6 +63,15 @@ def input_bound(
     return bound
 
 
+def web_search_bound(request: Mapping[str, Any]) -> int:
+    """The most web searches that the vendor may charge for."""
+    bound = _HOSTED_ROUNDS if request.get("web_search_options") else 0
+    for tool in request.get("tools") or ():
+        if isinstance(tool, Mapping) and str(tool.get("type")).startswith("web_search"):
+            bound += _hosted_rounds(request, tool)
+    return bound
+
+
 def _list_bound(
     items: Sequence[Any], request: Mapping[str, Any], provider: str, sizes: Sizes | None
 ) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 DocumentKind = Literal["pdf", "image", "text"]
@@ -17,6 +17,6 @@ class Document:
     kind: DocumentKind
     size_bytes: int
     sha256: str
-    data: bytes | None = None
-    text: str | None = None
+    data: bytes | None = field(default=None, repr=False)
+    text: str | None = field(default=None, repr=False)
     pages: int | None = None  #: of a PDF

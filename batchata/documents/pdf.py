@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 #: what pypdf lets through, beside its own errors, when a file is damaged
 _DAMAGE: Final = (
     ArithmeticError,
+    AssertionError,
     AttributeError,
     LookupError,
     NotImplementedError,

@@ -52,7 +52,7 @@ class Viewer:
         """Take note of how many jobs wait to be sent, and whether all prices are exact."""
         self._waiting, self._exact = jobs, exact
 
-    def view(self, *, is_complete: bool = False) -> RunView:
+    def view(self, *, has_ended: bool = False) -> RunView:
         """The run now."""
         context = self._context
         state, config = context.state, context.config
@@ -83,7 +83,7 @@ class Viewer:
             note=self._note(),
             results_dir=str(config.results_dir) if config.results_dir else None,
             state_file=str(config.state_file) if config.state_file else None,
-            is_complete=is_complete,
+            is_complete=has_ended and self._done() == sum(state.counts),
         )
 
     @property
@@ -109,12 +109,10 @@ class Viewer:
         settled = total - state.left.get(each.token, 0)
         word = each.status.name.lower()
         done = failed = 0
+        if progress is not None:
+            failed = progress.counts.failed
         if progress is not None and each.status is SubmissionStatus.ACCEPTED:
-            word, done, failed = (
-                progress.state.value,
-                progress.counts.done,
-                progress.counts.failed,
-            )
+            word, done = progress.state.value, progress.counts.done
         return SubmissionView(
             token=each.token,
             provider=each.provider,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import orjson
+from pydantic import BaseModel
 
 from batchata.core.document import Document
 from batchata.core.errors import ValidationError
 from batchata.core.job import Job
+from batchata.core.media import DocumentSize
+from batchata.core.schema import Normalised, normalise, source_schema
 
 
 def dump(body: Mapping[str, Any], job: Job) -> bytes:
@@ -96,3 +99,22 @@ def read_loosely(body: bytes | msgspec.Raw) -> Any:
         return orjson.loads(bytes(body))
     except orjson.JSONDecodeError:
         return None
+
+
+class AskedSchema(NamedTuple):
+    """The schema an answer must fit: as the vendor takes it, and whole for our own check."""
+
+    wire: Normalised
+    source: str  #: JSON text
+
+
+def asked_schema(
+    source: type[BaseModel] | Mapping[str, Any], *, dialect: Literal["openai", "anthropic"]
+) -> AskedSchema:
+    """Both faces of a schema; ValidationError when the vendor cannot be asked for it."""
+    return AskedSchema(normalise(source, dialect=dialect), json_text(source_schema(source)))
+
+
+def document_sizes(documents: Sequence[Document]) -> dict[str, DocumentSize] | None:
+    """Page counts by name, for the bound on what the documents cost."""
+    return {d.name: DocumentSize(pages=d.pages) for d in documents if d.pages} or None

@@ -68,12 +68,20 @@ class ResultReader:
     def after(self, number: int, limit: int = 1000) -> tuple[int, list[JobResult]]:
         """Final results that came after outcome `number`, and the number read up to."""
         rows = self._store.rows(number, limit)
+        self._refresh()
         found = [self._result(row) for row in rows if STATUSES[row[4]].is_final]
         return (rows[-1][0] if rows else number), found
 
     def close(self) -> None:
         """Let go of the file."""
         self._store.close()
+
+    def _refresh(self) -> None:
+        """Meet the shapes and submissions that came since the file was opened."""
+        self.state.shapes = self._store.shapes()
+        self._submissions = {
+            row[0]: schema.submission_of(row) for row in self._store.submission_rows()
+        }
 
     def _is_wanted(self, seq: int) -> bool:
         wanted = self._wanted

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
-from batchata.core.errors import BatchataError, StateError, StateVersionError
+from batchata.core.errors import BatchataError, StateError
 from batchata.core.events import (
     Durable,
     JobsAdded,
@@ -21,8 +21,10 @@ from batchata.core.events import (
 )
 from batchata.core.state import RunState, reason_code
 from batchata.core.status import CODES, JobStatus, SubmissionStatus
+from batchata.core.submission import Shape
 from batchata.core.usage import Usage
 from batchata.stores import schema
+from batchata.stores.files import check_file, disk_error
 from batchata.stores.lock import RunLock
 
 _SUBMITTED = CODES[JobStatus.SUBMITTED]
@@ -143,6 +145,14 @@ class SQLiteStore:
     def last_outcomes(self) -> Iterator[tuple[int, int]]:
         """(number, seq) of every outcome, in the order they came."""
         return self._db.execute("SELECT n, seq FROM outcomes ORDER BY n")
+
+    def shapes(self) -> list[Shape]:
+        """What the jobs have in common, by number."""
+        return self._read(
+            lambda: [
+                schema.shape_of(row) for row in self._db.execute("SELECT * FROM shapes ORDER BY n")
+            ]
+        )
 
     def submission_rows(self) -> list[tuple[Any, ...]]:
         """Rows of all submissions, oldest first."""
@@ -333,70 +343,3 @@ def _moved(event: SubmissionMoved) -> tuple[Any, ...]:
         event.note,
         event.token,
     )
-
-
-def check_file(path: Path, *, must_exist: bool = False) -> None:
-    """Raise StateError unless `path` is free, or a state file that this version can read."""
-    if not path.exists():
-        if must_exist:
-            raise StateError(
-                f"there is no state file {str(path)!r}", hint="give the file named in .set_state()"
-            )
-        if not path.parent.is_dir():
-            raise StateError(
-                f"the folder of the state file {str(path)!r} does not exist",
-                hint=f"make it first: mkdir -p {path.parent}",
-            )
-        return
-    if path.is_dir():
-        raise StateError(f"the state file {str(path)!r} is a folder", hint="name a file in it")
-    head = _head(path)
-    if head and not head.startswith(b"SQLite format 3\0"):
-        kind = "a JSON file" if head.lstrip()[:1] in (b"{", b"[") else "not a state file"
-        raise StateError(
-            f"{str(path)!r} is {kind}; it was left as it is",
-            hint="state is an SQLite file: name another one, as .set_state('./state.db')",
-        )
-    if len(head) >= 72:
-        _check_versions(path, head)
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(100)
-    except OSError as error:
-        raise StateError(
-            f"the state file {str(path)!r} cannot be read: {error.strerror}",
-            hint="check the file's permissions",
-        ) from error
-
-
-def _check_versions(path: Path, head: bytes) -> None:
-    version = int.from_bytes(head[60:64], "big")
-    application = int.from_bytes(head[68:72], "big")
-    if application != schema.APPLICATION_ID and (application or version):
-        raise StateError(
-            f"{str(path)!r} is an SQLite database of another program; it was left as it is",
-            hint="name another file, as .set_state('./state.db')",
-        )
-    if version > schema.VERSION:
-        raise StateVersionError(
-            f"the state file {str(path)!r} has version {version}, "
-            f"this batchata reads up to {schema.VERSION}",
-            hint="update batchata: pip install -U batchata",
-        )
-
-
-def disk_error(path: Path, error: sqlite3.Error) -> StateError:
-    """What SQLite said of the state file, with what to do about it."""
-    text = str(error)
-    if "full" in text:
-        hint = "free some space and run the same script again: nothing is lost"
-    elif "readonly" in text or "unable to open" in text:
-        hint = "choose a file in a folder you may write to: .set_state('somewhere/state.db')"
-    elif "malformed" in text or "not a database" in text:
-        hint = "the file is damaged: restore a copy, or start over with another file"
-    else:
-        hint = "check the disk and run the same script again"
-    return StateError(f"the state file {str(path)!r} cannot be used: {text}", hint=hint)

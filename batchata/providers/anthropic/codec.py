@@ -8,16 +8,21 @@ from typing import Any, Final
 
 import msgspec
 
-from batchata.core.bounds import input_bound, output_bound
+from batchata.core.bounds import input_bound, output_bound, web_search_bound
 from batchata.core.document import Document
 from batchata.core.errors import ValidationError
 from batchata.core.job import Job
 from batchata.core.result import Answer, Failure
-from batchata.core.schema import Normalised, normalise
 from batchata.core.submission import Shape
 from batchata.ports import Encoded
 from batchata.providers.anthropic.decode import decode_message
-from batchata.providers.encoding import base64_text, dump, json_text
+from batchata.providers.encoding import (
+    AskedSchema,
+    asked_schema,
+    base64_text,
+    document_sizes,
+    dump,
+)
 
 MESSAGES: Final = "/v1/messages"
 #: pinned, so that an update of the SDK does not change what is sent.
@@ -40,7 +45,7 @@ class AnthropicCodec:
     """Job to request body and answer body to Answer."""
 
     def __init__(self) -> None:
-        self._schemas: dict[int, tuple[Any, Normalised]] = {}
+        self._schemas: dict[int, tuple[Any, AskedSchema]] = {}
 
     def encode(self, job: Job, model: str, documents: Sequence[Document] = ()) -> Encoded:
         """The job as the vendor's request body; ValidationError when it cannot be said."""
@@ -59,31 +64,34 @@ class AnthropicCodec:
                 endpoint=MESSAGES,
                 model=model,
                 wire_version=version,
-                schema=json_text(schema.schema) if schema else None,
-                schema_name=schema.name if schema else None,
+                schema=schema.source if schema else None,
+                schema_name=schema.wire.name if schema else None,
                 citations=job.enable_citations,
             ),
             body=data,
-            input_bound=input_bound(data, body, provider="anthropic"),
+            input_bound=input_bound(
+                data, body, provider="anthropic", sizes=document_sizes(documents)
+            ),
             output_bound=output_bound(body["max_tokens"]),
+            web_searches=web_search_bound(body),
         )
 
     def decode(self, shape: Shape, body: bytes | msgspec.Raw) -> Answer | Failure:
         """The answer body in our words."""
         return decode_message(body, forced_tool=shape.schema_name)
 
-    def _schema(self, job: Job) -> Normalised | None:
+    def _schema(self, job: Job) -> AskedSchema | None:
         source = job.response_model or job.response_schema
         if source is None:
             return None
         known = self._schemas.get(id(source))
         if known is None or known[0] is not source:
-            known = (source, normalise(source, dialect="anthropic"))
+            known = (source, asked_schema(source, dialect="anthropic"))
             self._schemas[id(source)] = known
         return known[1]
 
     def _body(
-        self, job: Job, model: str, documents: Sequence[Document], schema: Normalised | None
+        self, job: Job, model: str, documents: Sequence[Document], schema: AskedSchema | None
     ) -> dict[str, Any]:
         params = dict(job.params)
         max_tokens = params.pop("max_tokens", job.max_tokens)
@@ -112,7 +120,7 @@ class AnthropicCodec:
                     "Anthropic answers with citations or with a schema, not with both",
                     hint="leave out enable_citations or response_model",
                 )
-            config["format"] = {"type": "json_schema", "schema": schema.schema}
+            config["format"] = {"type": "json_schema", "schema": schema.wire.schema}
         if config:
             body["output_config"] = config
         body.update(params)

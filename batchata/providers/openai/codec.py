@@ -7,15 +7,23 @@ from typing import Any, Final
 
 import msgspec
 
-from batchata.core.bounds import input_bound, output_bound
+from batchata.core.bounds import input_bound, output_bound, web_search_bound
 from batchata.core.document import Document
 from batchata.core.errors import ValidationError
 from batchata.core.job import Job
 from batchata.core.result import Answer, Failure
-from batchata.core.schema import Normalised, normalise
 from batchata.core.submission import Shape
 from batchata.ports import Encoded
-from batchata.providers.encoding import bound_cap, cap, data_url, dump, json_text, labelled
+from batchata.providers.encoding import (
+    AskedSchema,
+    asked_schema,
+    bound_cap,
+    cap,
+    data_url,
+    document_sizes,
+    dump,
+    labelled,
+)
 from batchata.providers.openai.decode import decode_body
 
 CHAT: Final = "/v1/chat/completions"
@@ -38,7 +46,7 @@ class OpenAICodec:
     """Job to request body and answer body to Answer."""
 
     def __init__(self) -> None:
-        self._schemas: dict[int, tuple[Any, Normalised]] = {}
+        self._schemas: dict[int, tuple[Any, AskedSchema]] = {}
         self._writers: dict[str, Callable[[Job, str, Sequence[Document]], dict[str, Any]]] = {
             CHAT: self._chat,
             RESPONSES: self._response,
@@ -63,26 +71,27 @@ class OpenAICodec:
                 provider="openai",
                 endpoint=endpoint,
                 model=model,
-                schema=json_text(schema.schema) if schema else None,
-                schema_name=schema.name if schema else None,
+                schema=schema.source if schema else None,
+                schema_name=schema.wire.name if schema else None,
                 citations=job.enable_citations,
             ),
             body=data,
-            input_bound=input_bound(data, body, provider="openai"),
+            input_bound=input_bound(data, body, provider="openai", sizes=document_sizes(documents)),
             output_bound=most,
+            web_searches=web_search_bound(body),
         )
 
     def decode(self, shape: Shape, body: bytes | msgspec.Raw) -> Answer | Failure:
         """The answer body in our words."""
         return decode_body(shape.endpoint, body)
 
-    def _schema(self, job: Job) -> Normalised | None:
+    def _schema(self, job: Job) -> AskedSchema | None:
         source = job.response_model or job.response_schema
         if source is None:
             return None
         known = self._schemas.get(id(source))
         if known is None or known[0] is not source:
-            known = (source, normalise(source, dialect="openai"))
+            known = (source, asked_schema(source, dialect="openai"))
             self._schemas[id(source)] = known
         return known[1]
 
@@ -102,7 +111,11 @@ class OpenAICodec:
         if (schema := self._schema(job)) is not None:
             body["response_format"] = {
                 "type": "json_schema",
-                "json_schema": {"name": schema.name, "schema": schema.schema, "strict": True},
+                "json_schema": {
+                    "name": schema.wire.name,
+                    "schema": schema.wire.schema,
+                    "strict": True,
+                },
             }
         body.update(params)
         return body
@@ -127,8 +140,8 @@ class OpenAICodec:
             text = dict(params.pop("text", {}))
             text["format"] = {
                 "type": "json_schema",
-                "name": schema.name,
-                "schema": schema.schema,
+                "name": schema.wire.name,
+                "schema": schema.wire.schema,
                 "strict": True,
             }
             body["text"] = text

@@ -1,0 +1,102 @@
+"""The commands put together, and the exit code of what goes wrong in them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from batchata.cli import (
+    cancel,
+    demo,
+    estimate,
+    models,
+    results,
+    resume,
+    run,
+    sandbox,
+    status,
+)
+from batchata.cli.output import ERROR, INTERRUPTED, complain, say
+from batchata.core.errors import BatchataError
+
+EPILOG = (
+    "Exit codes: 0 all succeeded, 1 error, 2 wrong usage, 3 some jobs failed or are unfinished, "
+    "130 interrupted."
+)
+
+
+class Commands(TyperGroup):
+    """The group of all commands: errors of ours become a message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        with told():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Tell errors of ours and of the disk without a traceback."""
+    try:
+        yield
+    except BatchataError as error:
+        complain(error.message, error.hint)
+        raise typer.Exit(ERROR) from None
+    except KeyboardInterrupt:
+        say("interrupted")
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # the reader of a pipe has seen enough; Python must not complain about it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(ERROR) from None
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        complain(f"{name}{error.strerror or error}")
+        raise typer.Exit(ERROR) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="batchata",
+    help="Bulk LLM work: each job sent exactly once, by the cheapest route, inside a budget.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"batchata {version('batchata')}")
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Bulk LLM work: each job sent exactly once, by the cheapest route, inside a budget."""
+
+
+app.command("demo")(demo.demo)
+app.command("run")(run.run)
+app.command("estimate")(estimate.estimate)
+app.command("status")(status.status)
+app.command("results")(results.results)
+app.command("resume")(resume.resume)
+app.command("cancel")(cancel.cancel)
+app.command("sandbox")(sandbox.sandbox)
+app.command("models")(models.models)

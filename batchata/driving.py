@@ -1,0 +1,186 @@
+"""A run seen from its caller's thread: display, callback, signals, and the loop behind them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from batchata.core.config import LEVELS
+from batchata.core.progress import RunView
+from batchata.engine.portal import Portal
+from batchata.wiring import Session
+
+log = logging.getLogger("batchata")
+
+#: (stats, elapsed_seconds, batch_data)
+ProgressCallback = Callable[[dict[str, Any], float, dict[str, Any]], None]
+TICK_SECONDS = 0.1
+
+
+class Display(Protocol):
+    """What shows a run to a person."""
+
+    def start_progress(self, view: RunView) -> None: ...
+    def update_progress(self, view: RunView) -> None: ...
+    def handle_cancellation(self, view: RunView) -> None: ...
+    def finish_progress(self, view: RunView) -> None: ...
+
+
+class Driver:
+    """Runs a session in a loop of its own and watches it from the caller's thread."""
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        display: Display | None,
+        callback: ProgressCallback | None,
+        interval_seconds: float,
+    ) -> None:
+        self._session = session
+        self._display = display
+        self._callback = callback
+        self._interval = interval_seconds
+        self._portal = Portal()
+        self._future: concurrent.futures.Future[None] | None = None
+        self._began = time.monotonic()
+        self.view = session.viewer.view()
+
+    def ask_stop(self, reason: str, *, cancels: bool = False) -> None:
+        """Stop the run from any thread; nothing new is sent from then on."""
+        stop = self._session.context.stop
+        self._portal.soon(lambda: stop.ask(reason, cancels=cancels))
+
+    def refresh(self) -> RunView:
+        """The run now; the last view while it is too busy to say."""
+        if self._future is None or self._future.done():
+            return self.view
+        asked = self._portal.start(self._look())
+        # the loop may be busy, or end before it gets to this
+        with contextlib.suppress(
+            concurrent.futures.TimeoutError, concurrent.futures.CancelledError
+        ):
+            self.view = asked.result(timeout=2)
+        return self.view
+
+    async def _look(self) -> RunView:
+        return self._session.viewer.view()
+
+    def drive(self, *, sends: bool, has_signals: bool) -> None:
+        """Run to the end; raises what the run raised, and KeyboardInterrupt after a Ctrl-C."""
+        self._future = self._portal.start(self._session.run(sends=sends))
+        cancels = self._session.config.on_stop == "cancel"
+        try:
+            if self._display is not None:
+                self._display.start_progress(self.view)
+            with _terminated(
+                lambda: self.ask_stop("stop: SIGTERM", cancels=cancels), is_on=has_signals
+            ):
+                self._tick(self._future, cancels=cancels)
+        finally:
+            self._end(self._future)
+
+    def _tick(self, future: concurrent.futures.Future[None], *, cancels: bool) -> None:
+        last_call = self._began - self._interval
+        is_interrupted = False
+        while True:
+            try:
+                concurrent.futures.wait([future], timeout=TICK_SECONDS)
+                if future.done():
+                    break
+                self.refresh()
+                if self._display is not None:
+                    self._display.update_progress(self.view)
+                if time.monotonic() - last_call >= self._interval:
+                    last_call = time.monotonic()
+                    self._call_back()
+            except KeyboardInterrupt:
+                if is_interrupted:
+                    raise  # a second Ctrl-C leaves now; the state file is good as it is
+                is_interrupted = True
+                self.ask_stop("stop: interrupted", cancels=cancels)
+                if self._display is not None:
+                    self._display.handle_cancellation(self.view)
+        future.result()
+        if is_interrupted:
+            log.warning("stopped; %s", self.how_to_go_on())
+            raise KeyboardInterrupt
+        error = self._session.context.stop.error
+        if error is not None:
+            raise error
+
+    def _end(self, future: concurrent.futures.Future[None]) -> None:
+        if future.done():
+            self._portal.close()
+            self.view = self._session.viewer.view(has_ended=True)
+        if self._display is not None:
+            self._display.finish_progress(self.view)
+        self._call_back()
+
+    def how_to_go_on(self) -> str:
+        """What a stopped run leaves behind, and the command that goes on."""
+        state_file = self._session.config.state_file
+        count = len(self._session.state.open_submissions())
+        left = f"{count} batches go on at the vendor; " if count else ""
+        return (
+            f"{left}run the same script again, or `batchata resume {state_file}`, to go on: "
+            "nothing is paid twice"
+        )
+
+    def _call_back(self) -> None:
+        if self._callback is None:
+            return
+        elapsed = time.monotonic() - self._began
+        try:
+            self._callback(self.view.stats(), elapsed, self.view.batch_data())
+        except Exception:  # a caller's fault is not the run's
+            log.exception("on_progress failed")
+
+
+@contextlib.contextmanager
+def log_level(verbosity: str | None) -> Iterator[None]:
+    """The level of the `batchata` logger for the time of a run."""
+    logger = logging.getLogger("batchata")
+    before = logger.level
+    if verbosity is not None:
+        logger.setLevel(LEVELS[verbosity])
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextlib.contextmanager
+def _terminated(stop: Callable[[], None], *, is_on: bool) -> Iterator[None]:
+    """Turn the first SIGTERM into a stop; afterwards the process ends by it, as it would have."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if not (is_on and in_main and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL):
+        yield
+        return
+    came = False
+
+    def handle(number: int, frame: object) -> None:
+        nonlocal came
+        if came:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
+        came = True
+        stop()
+
+    signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if came:
+        raise Terminated
+
+
+class Terminated(BaseException):
+    """The run was stopped by SIGTERM; the process ends by that signal when all is closed."""
