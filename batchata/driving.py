@@ -52,10 +52,10 @@ class Driver:
         self._began = time.monotonic()
         self.view = session.viewer.view()
 
-    def ask_stop(self, reason: str, *, cancels: bool = False) -> None:
+    def ask_stop(self, reason: str, *, cancels: bool = False, stays: bool = False) -> None:
         """Stop the run from any thread; nothing new is sent from then on."""
         stop = self._session.context.stop
-        self._portal.soon(lambda: stop.ask(reason, cancels=cancels))
+        self._portal.soon(lambda: stop.ask(reason, cancels=cancels, stays=stays))
 
     def refresh(self) -> RunView:
         """The run now; the last view while it is too busy to say."""

@@ -42,7 +42,6 @@ class BatchRun:
         self._parts = Parts(config, dict(providers or {}))
         self._session: Session | None = None
         self._driver: Driver | None = None
-        self._early_stop: tuple[str, bool] | None = None
         self._on_progress: ProgressCallback | None = None
         self._interval = 1.0
         self._thread: threading.Thread | None = None
@@ -118,8 +117,12 @@ class BatchRun:
         self._ask_stop(reason, cancels=self.config.on_stop == "cancel")
 
     def cancel(self) -> None:
-        """Ask the vendors to cancel what is in flight, and end every job that was not sent."""
-        self._ask_stop("cancelled: by the user", cancels=True)
+        """Ask the vendors to cancel what is in flight, and end every job that was not sent.
+
+        The run goes on until the vendors have stopped: what they answered before is paid for, and
+        collected. `stop()` leaves without that.
+        """
+        self._ask_stop("cancelled: by the user", cancels=True, stays=True)
 
     def shutdown(self, wait_for_active: bool = True) -> None:
         """Stop the run; with `wait_for_active` wait until it has stopped."""
@@ -236,8 +239,6 @@ class BatchRun:
                     callback=self._on_progress,
                     interval_seconds=self._interval,
                 )
-                if self._early_stop is not None:
-                    self._driver.ask_stop(*self._early_stop[:1], cancels=self._early_stop[1])
                 self._driver.drive(sends=self._attached is not False, has_signals=has_signals)
             except Terminated:
                 session.close()
@@ -247,13 +248,13 @@ class BatchRun:
         if error is not None:
             raise error
 
-    def _ask_stop(self, reason: str, *, cancels: bool) -> None:
-        if self._done.is_set():
+    def _ask_stop(self, reason: str, *, cancels: bool, stays: bool = False) -> None:
+        if self._done.is_set() or self._session is None:
             return
-        if self._driver is None:
-            self._early_stop = (reason, cancels)
+        if self._driver is None:  # jobs are still being taken in: no loop waits for the event yet
+            self._session.context.stop.ask(reason, cancels=cancels, stays=stays)
         else:
-            self._driver.ask_stop(reason, cancels=cancels)
+            self._driver.ask_stop(reason, cancels=cancels, stays=stays)
 
 
 def _plain(value: Any) -> Any:

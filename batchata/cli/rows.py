@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -98,7 +97,7 @@ def _jsonl(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _csv(path: Path) -> Iterator[tuple[str, Row]]:
-    csv.field_size_limit(sys.maxsize)
+    csv.field_size_limit(2**31 - 1)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         for row in reader:
@@ -128,7 +127,14 @@ def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
         for part in file.iter_batches(batch_size=1000):
             for row in part.to_pylist():
                 number += 1
-                yield f"{path.name} row {number}", row
+                yield f"{path.name} row {number}", {name: _plain(row[name]) for name in row}
+
+
+def _plain(value: Any) -> Any:
+    """Dates, decimals and the like as text: JSON has no words for them."""
+    if value is None or isinstance(value, (str, int, float, list, dict)):
+        return value
+    return str(value)
 
 
 _READERS: Final[dict[str, Callable[[Path], Iterator[tuple[str, Row]]]]] = {

@@ -105,7 +105,7 @@ class Collector:
                     submission.remote_id,
                     wait,
                 )
-            if not await context.pause(wait * context.config.poll_factor):
+            if not await context.pause(wait * context.config.poll_factor, until_leaving=True):
                 return None
 
     def _is_whole(

@@ -23,19 +23,32 @@ log = logging.getLogger("batchata.engine")
 
 @dataclass(slots=True)
 class Stop:
-    """Asked for once, with a reason; nothing new is sent after it."""
+    """Asked for with a reason: nothing new is sent after it, and the run comes to its end.
+
+    With `stays` the run first waits for what is in flight, until it is asked again.
+    """
 
     event: asyncio.Event = field(default_factory=asyncio.Event)
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
     reason: str | None = None
     error: Exception | None = None
     cancels: bool = False  #: ask vendors to cancel what is in flight
 
-    def ask(self, reason: str, *, error: Exception | None = None, cancels: bool = False) -> None:
+    def ask(
+        self,
+        reason: str,
+        *,
+        error: Exception | None = None,
+        cancels: bool = False,
+        stays: bool = False,
+    ) -> None:
         """Stop the run; the first reason is kept."""
         if not self.event.is_set():
             self.reason, self.error = reason, error
         self.cancels = self.cancels or cancels
         self.event.set()
+        if not stays:
+            self.leaving.set()
 
     @property
     def is_asked(self) -> bool:
@@ -98,15 +111,19 @@ class RunContext:
         """The shape of a job."""
         return self.state.shapes[self.state.shape_of[seq]]
 
-    async def pause(self, seconds: float) -> bool:
-        """Wait, but no longer than until a stop; True when the run goes on."""
-        if self.stop.is_asked:
+    async def pause(self, seconds: float, *, until_leaving: bool = False) -> bool:
+        """Wait, but no longer than until a stop; True when the run goes on.
+
+        With `until_leaving` only a stop that leaves what is in flight ends the wait.
+        """
+        stop = self.stop.leaving if until_leaving else self.stop.event
+        if stop.is_set():
             return False
         sleeping = asyncio.ensure_future(self.clock.sleep(seconds))
-        stopping = asyncio.ensure_future(self.stop.event.wait())
+        stopping = asyncio.ensure_future(stop.wait())
         try:
             await asyncio.wait({sleeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (sleeping, stopping):
                 task.cancel()
-        return not self.stop.is_asked
+        return not stop.is_set()

@@ -73,15 +73,15 @@ class Poller:
         context = self._context
         self._added.clear()
         if not self._due:
-            waits = [asyncio.ensure_future(e.wait()) for e in (self._added, context.stop.event)]
+            waits = [asyncio.ensure_future(e.wait()) for e in (self._added, context.stop.leaving)]
             try:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for each in waits:
                     each.cancel()
-            return not context.stop.is_asked
+            return not context.stop.leaving.is_set()
         wait = self._due[0][0] - context.clock.monotonic()
-        return await context.pause(max(0.0, min(wait, 1.0)))
+        return await context.pause(max(0.0, min(wait, 1.0)), until_leaving=True)
 
     async def _ask_due(self) -> None:
         now = self._context.clock.monotonic()

@@ -267,6 +267,11 @@ class Runner:
 
     async def _finish(self) -> None:
         """After a stop: a moment for answers that are there, all the time for a create call."""
+        leaving = asyncio.ensure_future(self._context.stop.leaving.wait())
+        while self._tasks and not leaving.done():
+            waits = {*self._tasks.values(), leaving}
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        leaving.cancel()
         if not self._tasks:
             return
         await asyncio.wait(set(self._tasks.values()), timeout=GRACE_SECONDS)

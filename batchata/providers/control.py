@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from batchata.core.errors import ValidationError
+
 _PIECE = 256 * 1024
 
 
@@ -20,6 +22,39 @@ class ProviderSettings:
     api_key: str | None = field(default=None, repr=False)
     base_url: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a vendor may stay silent, in seconds."""
+
+    connecting: float = 10.0
+    asking: float = 60.0  #: a call with a short answer: it must not hold up the others
+    sending: float = 600.0  #: a call with a large body
+    loading: float = 120.0  #: between two pieces of a download
+
+
+def patience_of(settings: ProviderSettings) -> Patience:
+    """The patience that `options` ask for; ValidationError for an option that is not known."""
+    for name in settings.options:
+        if name != "timeout_seconds":
+            raise ValidationError(
+                f"a provider has no option {name!r}",
+                hint='write .set_provider("openai", timeout_seconds=30)',
+            )
+    seconds = settings.options.get("timeout_seconds")
+    if seconds is None:
+        return Patience()
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds <= 0:
+        raise ValidationError(
+            f"timeout_seconds is {seconds!r}", hint="timeout_seconds is a number above zero"
+        )
+    return Patience(
+        connecting=min(seconds, Patience().connecting),
+        asking=seconds,
+        sending=seconds,
+        loading=seconds,
+    )
 
 
 async def call(method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from batchata.core.errors import ProviderRejectedError, ProviderUnavailableError
+from batchata.providers.control import Patience
 from batchata.providers.failures import retry_after_seconds
 
 _PIECE = 256 * 1024
@@ -18,9 +19,10 @@ _PIECE = 256 * 1024
 class Transport:
     """One pooled HTTP session; opened at the first call, on the loop of that call."""
 
-    def __init__(self, *, connect_seconds: float = 30.0, idle_seconds: float = 120.0) -> None:
+    def __init__(self, patience: Patience | None = None) -> None:
+        patience = patience or Patience()
         self._timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=connect_seconds, sock_read=idle_seconds
+            total=None, sock_connect=patience.connecting, sock_read=patience.loading
         )
         self._session: aiohttp.ClientSession | None = None
 

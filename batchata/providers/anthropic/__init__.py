@@ -5,7 +5,7 @@ from __future__ import annotations
 from batchata.providers.anthropic.batch import AnthropicBatch
 from batchata.providers.anthropic.client import connect
 from batchata.providers.anthropic.codec import AnthropicCodec
-from batchata.providers.control import ProviderSettings
+from batchata.providers.control import ProviderSettings, patience_of
 from batchata.providers.transport import Transport
 
 
@@ -16,8 +16,9 @@ class AnthropicProvider:
 
     def __init__(self, settings: ProviderSettings) -> None:
         self.codec = AnthropicCodec()
-        self._transport = Transport()
-        self.batch = AnthropicBatch(lambda: connect(settings), self._transport)
+        patience = patience_of(settings)
+        self._transport = Transport(patience)
+        self.batch = AnthropicBatch(lambda: connect(settings), self._transport, patience)
 
     async def aclose(self) -> None:
         """Close connections."""

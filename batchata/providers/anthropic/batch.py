@@ -18,7 +18,7 @@ from batchata.core.status import RemoteState
 from batchata.core.submission import BatchLimits, RequestCounts, Shape, Submission
 from batchata.ports import BatchLook, CannotTell, Found, Item, Lookup, NotThere
 from batchata.providers.anthropic.client import translate
-from batchata.providers.control import call, pieces
+from batchata.providers.control import Patience, call, pieces
 from batchata.providers.failures import item_failure
 from batchata.providers.transport import Transport, same_origin
 
@@ -68,9 +68,15 @@ class AnthropicBatch:
     head, separator, tail = b'{"requests":[\n', b",\n", b"\n]}\n"
     request_suffix = ".json"
 
-    def __init__(self, connect: Callable[[], Any], transport: Transport) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Any],
+        transport: Transport,
+        patience: Patience | None = None,
+    ) -> None:
         self._connect = connect
         self._transport = transport
+        self._patience = patience or Patience()
         self._client: Any = None
 
     @property
@@ -124,7 +130,7 @@ class AnthropicBatch:
 
     async def look(self, remote_id: str) -> BatchLook:
         """Processing status; the vendor counts only when the whole batch has ended."""
-        return read_batch(await self._ask(self.client.messages.batches.retrieve, remote_id))
+        return read_batch(await self._control(self.client.messages.batches.retrieve, remote_id))
 
     async def find(self, submission: Submission, known: frozenset[str]) -> Lookup:
         """Candidates by time and count, confirmed by the token in a result's custom_id."""
@@ -168,7 +174,7 @@ class AnthropicBatch:
         after: str | None = None
         while True:
             more: dict[str, Any] = {} if after is None else {"after_id": after}
-            page = await self._ask(self.client.messages.batches.list, limit=1000, **more)
+            page = await self._control(self.client.messages.batches.list, limit=1000, **more)
             for batch in page.data:
                 yield batch
             if not page.data or not page.has_more:
@@ -199,7 +205,7 @@ class AnthropicBatch:
 
     async def download(self, remote_id: str, folder: Path) -> list[Path]:
         """The results of an ended batch."""
-        batch = await self._ask(self.client.messages.batches.retrieve, remote_id)
+        batch = await self._control(self.client.messages.batches.retrieve, remote_id)
         url, headers = self._results(batch)
         path = folder / f"anthropic_batch_{safe_name(remote_id)}.jsonl"
         await self._transport.download(url, headers, path)
@@ -215,12 +221,16 @@ class AnthropicBatch:
     async def cancel(self, remote_id: str) -> None:
         """Ask the vendor to stop; a batch that has ended already is left as it is."""
         try:
-            await self._ask(self.client.messages.batches.cancel, remote_id)
+            await self._control(self.client.messages.batches.cancel, remote_id)
         except ProviderRejectedError as error:
             log.info("batch %s was not cancelled: %s", remote_id, error.message)
 
     async def forget(self, submission: Submission) -> None:
         """Nothing was uploaded."""
+
+    async def _control(self, method: Callable[..., Awaitable[Any]], *args: Any, **kw: Any) -> Any:
+        """A call with a short answer, which must not keep others waiting."""
+        return await self._ask(method, *args, timeout=self._patience.asking, **kw)
 
     async def _ask(
         self, method: Callable[..., Awaitable[Any]], *args: Any, creating: bool = False, **kw: Any

@@ -12,7 +12,7 @@ from batchata.core.errors import (
     ProviderRejectedError,
     ProviderUnavailableError,
 )
-from batchata.providers.control import ProviderSettings
+from batchata.providers.control import ProviderSettings, patience_of
 from batchata.providers.failures import is_account_stop, retry_after_seconds
 
 if TYPE_CHECKING:
@@ -26,10 +26,13 @@ def connect(settings: ProviderSettings) -> Any:
     """
     import anthropic
 
+    patience = patience_of(settings)
+    timeout = anthropic.Timeout(patience.sending, connect=patience.connecting)
     if settings.client is not None:
-        return settings.client.with_options(max_retries=0)
+        given = {"timeout": timeout} if settings.options else {}
+        return settings.client.with_options(max_retries=0, **given)
     client = anthropic.AsyncAnthropic(
-        api_key=settings.api_key, base_url=settings.base_url, max_retries=0, timeout=600.0
+        api_key=settings.api_key, base_url=settings.base_url, max_retries=0, timeout=timeout
     )
     if client.api_key is None and client.auth_token is None and client.custom_auth is None:
         raise MissingKeyError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchata.providers.control import ProviderSettings
+from batchata.providers.control import ProviderSettings, patience_of
 from batchata.providers.openai.batch import OpenAIBatch
 from batchata.providers.openai.client import connect
 from batchata.providers.openai.codec import OpenAICodec
@@ -16,8 +16,9 @@ class OpenAIProvider:
 
     def __init__(self, settings: ProviderSettings) -> None:
         self.codec = OpenAICodec()
-        self._transport = Transport()
-        self.batch = OpenAIBatch(lambda: connect(settings), self._transport)
+        patience = patience_of(settings)
+        self._transport = Transport(patience)
+        self.batch = OpenAIBatch(lambda: connect(settings), self._transport, patience)
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -16,7 +16,7 @@ from batchata.core.result import Failure, Reason
 from batchata.core.status import RemoteState
 from batchata.core.submission import BatchLimits, RequestCounts, Shape, Submission
 from batchata.ports import BatchLook, Found, Item, Lookup, NotThere
-from batchata.providers.control import call
+from batchata.providers.control import Patience, call
 from batchata.providers.failures import is_queue_full, item_failure
 from batchata.providers.openai import wire
 from batchata.providers.openai.client import translate
@@ -48,9 +48,15 @@ class OpenAIBatch:
     head, separator, tail = b"", b"\n", b"\n"
     request_suffix = ".jsonl"
 
-    def __init__(self, connect: Callable[[], Any], transport: Transport) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Any],
+        transport: Transport,
+        patience: Patience | None = None,
+    ) -> None:
         self._connect = connect
         self._transport = transport
+        self._patience = patience or Patience()
         self._client: Any = None
 
     @property
@@ -82,7 +88,7 @@ class OpenAIBatch:
 
     async def create(self, submission: Submission, path: Path) -> str:
         """Start the batch; its metadata carries the token."""
-        batch = await self._ask(
+        batch = await self._control(
             self.client.batches.create,
             creating=True,
             input_file_id=submission.input_ref,
@@ -94,7 +100,7 @@ class OpenAIBatch:
 
     async def look(self, remote_id: str) -> BatchLook:
         """Status and request counts."""
-        batch = await self._ask(self.client.batches.retrieve, remote_id)
+        batch = await self._control(self.client.batches.retrieve, remote_id)
         return read_batch(batch)
 
     async def find(self, submission: Submission, known: frozenset[str]) -> Lookup:
@@ -113,7 +119,7 @@ class OpenAIBatch:
         after: str | None = None
         while True:
             more: dict[str, Any] = {} if after is None else {"after": after}
-            page = await self._ask(self.client.batches.list, limit=100, **more)
+            page = await self._control(self.client.batches.list, limit=100, **more)
             for batch in page.data:
                 yield batch
             if not page.data or page.has_more is False:
@@ -122,7 +128,7 @@ class OpenAIBatch:
 
     async def download(self, remote_id: str, folder: Path) -> list[Path]:
         """Output and error file, where the batch has them."""
-        batch = await self._ask(self.client.batches.retrieve, remote_id)
+        batch = await self._control(self.client.batches.retrieve, remote_id)
         paths = []
         name = f"openai_batch_{safe_name(remote_id)}"
         for file_id, file_name in (
@@ -154,14 +160,18 @@ class OpenAIBatch:
     async def cancel(self, remote_id: str) -> None:
         """Ask the vendor to stop; a batch that has ended already is left as it is."""
         try:
-            await self._ask(self.client.batches.cancel, remote_id)
+            await self._control(self.client.batches.cancel, remote_id)
         except ProviderRejectedError as error:
             log.info("batch %s was not cancelled: %s", remote_id, error.message)
 
     async def forget(self, submission: Submission) -> None:
         """Delete the uploaded input file."""
         if submission.input_ref:
-            await self._ask(self.client.files.delete, submission.input_ref)
+            await self._control(self.client.files.delete, submission.input_ref)
+
+    async def _control(self, method: Callable[..., Awaitable[Any]], *args: Any, **kw: Any) -> Any:
+        """A call with a short answer, which must not keep others waiting."""
+        return await self._ask(method, *args, timeout=self._patience.asking, **kw)
 
     async def _ask(
         self, method: Callable[..., Awaitable[Any]], *args: Any, creating: bool = False, **kw: Any

@@ -13,7 +13,7 @@ from batchata.core.errors import (
     ProviderUnavailableError,
     QueueFullError,
 )
-from batchata.providers.control import ProviderSettings
+from batchata.providers.control import ProviderSettings, patience_of
 from batchata.providers.failures import is_account_stop, is_queue_full, retry_after_seconds
 
 if TYPE_CHECKING:
@@ -27,11 +27,14 @@ def connect(settings: ProviderSettings) -> Any:
     """
     import openai
 
+    patience = patience_of(settings)
+    timeout = openai.Timeout(patience.sending, connect=patience.connecting)
     if settings.client is not None:
-        return settings.client.with_options(max_retries=0)
+        given = {"timeout": timeout} if settings.options else {}
+        return settings.client.with_options(max_retries=0, **given)
     try:
         return openai.AsyncOpenAI(
-            api_key=settings.api_key, base_url=settings.base_url, max_retries=0, timeout=600.0
+            api_key=settings.api_key, base_url=settings.base_url, max_retries=0, timeout=timeout
         )
     except openai.OpenAIError as error:
         raise MissingKeyError(

@@ -1,0 +1,130 @@
+"""From the options of `run` and `estimate` to a Batch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from batchata.cli.rows import read_jobs
+from batchata.cli.template import Template
+from batchata.core.errors import ValidationError
+
+if TYPE_CHECKING:
+    from batchata.batch import Batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What a person asked for."""
+
+    rows: Path
+    model: str
+    prompt: str | None = None
+    system: str | None = None
+    max_tokens: int | None = None
+    schema: Path | None = None
+    id_column: str | None = None
+    endpoint: str | None = None
+    params: Iterable[str] = ()
+    limit_usd: float | None = None
+    items_per_batch: int | None = None
+    max_parallel: int = 10
+    prices: Path | None = None
+    allow_unpriced: bool = False
+    state: Path | None = None
+    results: Path | None = None
+    result_format: Literal["json", "jsonl", "parquet"] = "json"
+    base_url: str | None = None
+    poll_factor: float = 1.0
+
+    @property
+    def results_dir(self) -> Path:
+        """The results folder: beside you, never beside the rows' own folder."""
+        return self.results or Path(f"{self.rows.stem}-results")
+
+    @property
+    def state_file(self) -> Path:
+        """The state file."""
+        return self.state or self.results_dir / "state.db"
+
+
+def make_batch(inputs: Inputs) -> Batch:
+    """A batch with its jobs still unread; ValidationError for what cannot be used."""
+    from batchata.batch import Batch
+
+    batch = Batch(
+        inputs.results_dir,
+        inputs.max_parallel,
+        inputs.items_per_batch,
+        result_format=inputs.result_format,
+    )
+    batch.set_state(inputs.state_file).set_polling(inputs.poll_factor)
+    batch.set_default_params(model=inputs.model, **_params(inputs))
+    prices = {} if inputs.prices is None else read_object(inputs.prices)
+    batch.set_prices(prices, allow_unpriced=inputs.allow_unpriced)
+    if inputs.limit_usd is not None:
+        batch.add_cost_limit(inputs.limit_usd)
+    if inputs.base_url is not None:
+        batch.set_provider(_provider_of(inputs.model), base_url=inputs.base_url)
+    prompt = None if inputs.prompt is None else Template(_text(inputs.prompt))
+    # a generator: a million rows are never held in memory
+    return batch.add_jobs(read_jobs(inputs.rows, prompt, inputs.id_column))
+
+
+def _params(inputs: Inputs) -> dict[str, Any]:
+    params = dict(_param(each) for each in inputs.params)
+    named = {
+        "system": inputs.system,
+        "max_tokens": inputs.max_tokens,
+        "endpoint": inputs.endpoint,
+        "response_schema": None if inputs.schema is None else read_object(inputs.schema),
+    }
+    return {**params, **{name: value for name, value in named.items() if value is not None}}
+
+
+def _param(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    name = name.strip()
+    if not equals or not name.isidentifier():
+        raise ValidationError(f"--param {text!r} is no NAME=VALUE", hint="write --param top_p=0.9")
+    if name in ("model", "metadata", "response_model"):
+        raise ValidationError(
+            f"--param {name} cannot be given", hint="it has an option or a column of its own"
+        )
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object that a file holds; ValidationError when it holds none."""
+    try:
+        value = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValidationError(f"{path} is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValidationError(f"{path} holds a {type(value).__name__}, not a JSON object")
+    return value
+
+
+def _text(prompt: str) -> str:
+    if not prompt.startswith("@"):
+        return prompt
+    try:
+        return Path(prompt[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValidationError(
+            f"the prompt cannot be read from {prompt[1:]!r}: {error}",
+            hint="--prompt @FILE reads a template from FILE",
+        ) from error
+
+
+def _provider_of(model: str) -> str:
+    from batchata.core.models import infer_provider
+    from batchata.wiring import known_providers
+
+    return infer_provider(model, known_providers())[0]

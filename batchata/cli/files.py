@@ -1,0 +1,71 @@
+"""State files and results folders as the commands are given them."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from batchata.core.errors import StateError
+
+if TYPE_CHECKING:
+    from batchata.core.config import RunConfig
+
+#: the name of the state file inside a results folder
+STATE_NAME = "state.db"
+
+
+def state_file(path: Path) -> Path:
+    """The state file itself, also when the folder around it was named."""
+    found = path / STATE_NAME if path.is_dir() else path
+    if not found.exists():
+        raise StateError(
+            f"there is no state file {str(found)!r}",
+            hint="name the file of .set_state(...) or --state, or the results folder",
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a state file remembers of its run's settings."""
+
+    limit_usd: Decimal | None
+    result_format: Literal["json", "jsonl", "parquet"]
+    results_dir: Path | None
+
+
+def kept_settings(path: Path, results_dir: Path | None) -> Kept:
+    """Settings to go on with: the limit as it was, and results where they were."""
+    from batchata.stores.sqlite import SQLiteStore
+
+    with closing(SQLiteStore(path, read_only=True)) as store:
+        limit = store.load().cost.limit_usd
+        is_jsonl = store.meta("results_file") is not None
+    folder = results_dir or (path.parent if path.name == STATE_NAME else None)
+    if is_jsonl:
+        return Kept(limit, "jsonl", folder)
+    is_parquet = folder is not None and any(folder.glob("*.parquet"))
+    return Kept(limit, "parquet" if is_parquet else "json", folder)
+
+
+def config_of(
+    kept: Kept,
+    *,
+    limit_usd: float | None = None,
+    items_per_batch: int | None = None,
+    max_parallel: int = 10,
+    poll_factor: float = 1.0,
+) -> RunConfig:
+    """A run's settings from what was kept and what is asked for now."""
+    from batchata.batch import Batch
+
+    batch = Batch(
+        kept.results_dir, max_parallel, items_per_batch, result_format=kept.result_format
+    ).set_polling(poll_factor)
+    limit = kept.limit_usd if limit_usd is None else limit_usd
+    if limit is not None:
+        batch.add_cost_limit(limit)  # type: ignore[arg-type]
+    return batch.config

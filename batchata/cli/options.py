@@ -1,0 +1,139 @@
+"""Options that several commands take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_JOBS = "Jobs"
+_LIMITS = "Limits"
+_FILES = "Files"
+_VENDOR = "Vendor"
+
+Rows = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="Rows: .jsonl, .csv or .parquet.",
+        exists=True,
+        dir_okay=False,
+        readable=True,
+    ),
+]
+State = Annotated[
+    Path,
+    typer.Argument(
+        metavar="STATE", help="State file of a run, or the results folder that holds one."
+    ),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", help='As "gpt-6-luna" or "openai:gpt-6-luna".', rich_help_panel=_JOBS
+    ),
+]
+Prompt = Annotated[
+    str | None,
+    typer.Option(
+        "--prompt",
+        "-p",
+        help="Template with {column}; {{ and }} are braces; @FILE reads it from a file. "
+        "Without it each row has a column 'prompt' or 'messages'.",
+        rich_help_panel=_JOBS,
+    ),
+]
+System = Annotated[
+    str | None, typer.Option(help="System prompt of every job.", rich_help_panel=_JOBS)
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(min=1, help="Cap of each answer; 1000 if not given.", rich_help_panel=_JOBS),
+]
+Schema = Annotated[
+    Path | None,
+    typer.Option(
+        help="JSON Schema that each answer must fit.",
+        exists=True,
+        dir_okay=False,
+        rich_help_panel=_JOBS,
+    ),
+]
+IdColumn = Annotated[
+    str | None,
+    typer.Option(help="Column with an id of your own for each job.", rich_help_panel=_JOBS),
+]
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        help="chat, responses, embeddings or messages; by the model if not given.",
+        rich_help_panel=_JOBS,
+    ),
+]
+Param = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        metavar="NAME=VALUE",
+        help="Any other parameter of the vendor; VALUE is JSON, else text. Repeatable.",
+        rich_help_panel=_JOBS,
+    ),
+]
+LimitUsd = Annotated[
+    float | None,
+    typer.Option(
+        help="Never spend more, over all runs of the state file.", rich_help_panel=_LIMITS
+    ),
+]
+ItemsPerBatch = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Jobs in a batch; the vendor's limit if not given.", rich_help_panel=_LIMITS
+    ),
+]
+MaxParallel = Annotated[
+    int, typer.Option(min=1, help="Batches in flight at a time.", rich_help_panel=_LIMITS)
+]
+Prices = Annotated[
+    Path | None,
+    typer.Option(
+        help='JSON file of your own prices: {"model": {"input": 1, "output": 4}}, '
+        "USD per million tokens.",
+        exists=True,
+        dir_okay=False,
+        rich_help_panel=_LIMITS,
+    ),
+]
+AllowUnpriced = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unpriced", help="Count a model without a price as free.", rich_help_panel=_LIMITS
+    ),
+]
+StateFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--state", help="State file; RESULTS/state.db if not given.", rich_help_panel=_FILES
+    ),
+]
+ResultsDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--results",
+        help="Results folder; the name of FILE with '-results' if not given.",
+        file_okay=False,
+        rich_help_panel=_FILES,
+    ),
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(help="Address of the model's vendor, as of a sandbox.", rich_help_panel=_VENDOR),
+]
+PollFactor = Annotated[
+    float,
+    typer.Option(
+        min=0, hidden=True, help="Stretch (above 1) or shorten (below 1) the polling pace."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Report as JSON on stdout, for programs.")]

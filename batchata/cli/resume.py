@@ -1,0 +1,50 @@
+"""`batchata resume STATE`: collect what is in flight, without the script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from batchata.cli import options
+from batchata.cli.ending import report
+from batchata.cli.files import config_of, kept_settings, state_file
+
+
+def resume(
+    state: options.State,
+    pending: Annotated[
+        bool, typer.Option("--pending", help="Also send the jobs that were never sent.")
+    ] = False,
+    limit_usd: Annotated[
+        float | None, typer.Option(help="Another cost limit; the run's own if not given.")
+    ] = None,
+    items_per_batch: options.ItemsPerBatch = None,
+    max_parallel: options.MaxParallel = 10,
+    results: Annotated[
+        Path | None,
+        typer.Option("--results", help="Results folder, where it is not the state file's own."),
+    ] = None,
+    poll_factor: options.PollFactor = 1.0,
+    as_json: options.Json = False,
+) -> None:
+    """Wait for the batches that a state file has in flight and write their answers down.
+
+    Needs no script and no input file. Nothing new is sent but with --pending.
+
+    Example: [bold]batchata resume reviews-results --pending[/bold]
+    """
+    from batchata.run import BatchRun
+
+    path = state_file(state)
+    config = config_of(
+        kept_settings(path, results),
+        limit_usd=limit_usd,
+        items_per_batch=items_per_batch,
+        max_parallel=max_parallel,
+        poll_factor=poll_factor,
+    )
+    run = BatchRun.attach(path, config=config, send_pending=pending)
+    run.execute(print_status=not as_json)
+    report(run, as_json=as_json)

@@ -1,0 +1,106 @@
+"""`batchata run FILE`: every row of a file as a job."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from batchata.cli import options
+from batchata.cli.build import Inputs, make_batch
+from batchata.cli.ending import finish
+from batchata.cli.output import print_json, stderr, stdout
+
+
+class Format(StrEnum):
+    """Shapes of the results folder."""
+
+    json = "json"
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
+def run(
+    file: options.Rows,
+    model: options.Model,
+    prompt: options.Prompt = None,
+    system: options.System = None,
+    max_tokens: options.MaxTokens = None,
+    schema: options.Schema = None,
+    id_column: options.IdColumn = None,
+    endpoint: options.Endpoint = None,
+    param: options.Param = None,
+    limit_usd: options.LimitUsd = None,
+    items_per_batch: options.ItemsPerBatch = None,
+    max_parallel: options.MaxParallel = 10,
+    prices: options.Prices = None,
+    allow_unpriced: options.AllowUnpriced = False,
+    state: options.StateFile = None,
+    results: options.ResultsDir = None,
+    result_format: Annotated[
+        Format, typer.Option(help="A file per job, or one for all.", rich_help_panel="Files")
+    ] = Format.json,
+    base_url: options.BaseUrl = None,
+    poll_factor: options.PollFactor = 1.0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be sent and cost; send nothing.")
+    ] = False,
+    as_json: options.Json = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before sending.")] = False,
+) -> None:
+    """Send each row of FILE as a job, wait for the answers and write them to a folder.
+
+    The same command again goes on where the last one ended: no answered row is asked twice.
+
+    Example: [bold]batchata run reviews.csv -m gpt-6-luna -p "Sum up: {text}" --limit-usd 5[/bold]
+    """
+    inputs = Inputs(
+        rows=file,
+        model=model,
+        prompt=prompt,
+        system=system,
+        max_tokens=max_tokens,
+        schema=schema,
+        id_column=id_column,
+        endpoint=endpoint,
+        params=param or (),
+        limit_usd=limit_usd,
+        items_per_batch=items_per_batch,
+        max_parallel=max_parallel,
+        prices=prices,
+        allow_unpriced=allow_unpriced,
+        state=state,
+        results=results,
+        result_format=result_format.value,
+        base_url=base_url,
+        poll_factor=poll_factor,
+    )
+    if dry_run:
+        show_estimate(inputs, as_json=as_json)
+        return
+    if not yes and not as_json and sys.stdin.isatty():
+        _confirm(inputs)
+    finish(make_batch(inputs), as_json=as_json)
+
+
+def show_estimate(inputs: Inputs, *, as_json: bool) -> None:
+    """Print what a run would send and cost."""
+    from batchata.sinks.tables import print_estimate
+
+    found = make_batch(inputs).estimate()
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        print_estimate(found, stdout())
+
+
+def _confirm(inputs: Inputs) -> None:
+    from batchata.sinks.tables import print_estimate
+
+    found = make_batch(inputs).estimate()
+    if not found.jobs:
+        return
+    print_estimate(found, stderr())
+    typer.confirm("Send them?", abort=True, err=True)

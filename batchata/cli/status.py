@@ -1,0 +1,92 @@
+"""`batchata status STATE`: how far a run is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from batchata.cli import options
+from batchata.cli.files import state_file
+from batchata.cli.output import OK, SOME_FAILED, print_json, stdout
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from batchata.core.state import RunState
+
+
+def status(state: options.State, as_json: options.Json = False) -> None:
+    """Show how far a run is, from its state file alone: no vendor is asked.
+
+    Also works while the run goes on. Leaves with 3 while jobs are unfinished or have failed.
+
+    Example: [bold]batchata status reviews-results[/bold]
+    """
+    from batchata.stores.sqlite import SQLiteStore
+
+    path = state_file(state)
+    with closing(SQLiteStore(path, read_only=True)) as store:
+        found = store.load()
+    report = {"state_file": str(path), **describe(found)}
+    if as_json:
+        print_json(report)
+    else:
+        _print(report, stdout())
+    raise typer.Exit(OK if report["jobs"]["succeeded"] == report["total"] else SOME_FAILED)
+
+
+def describe(state: RunState) -> dict[str, Any]:
+    """A state file in numbers."""
+    from batchata.core.assemble import moment
+    from batchata.core.status import STATUSES
+
+    counts = Counter(state.status)
+    return {
+        "total": len(state),
+        "jobs": {each.value: counts[code] for code, each in enumerate(STATUSES)},
+        "spent_usd": state.cost.used_usd,
+        "reserved_usd": state.cost.reserved_usd,
+        "limit_usd": state.cost.limit_usd,
+        "input_tokens": state.usage.input_tokens,
+        "output_tokens": state.usage.output_tokens,
+        "batches": len(state.submissions),
+        "in_flight": [
+            {
+                "provider": each.provider,
+                "model": each.model,
+                "jobs": len(each.seqs),
+                "status": each.status.name.lower(),
+                "batch_id": each.remote_id,
+                "since": moment(each.accepted_us or each.intended_us),
+                "note": each.note,
+            }
+            for each in state.open_submissions()
+        ],
+    }
+
+
+def _print(report: dict[str, Any], console: Console) -> None:
+    from batchata.sinks.tables import batches_table, plain_table
+    from batchata.sinks.wording import compact, usd, usd_limit
+
+    jobs = ", ".join(f"{count:,} {name}" for name, count in report["jobs"].items() if count)
+    limit = report["limit_usd"]
+    cost = f"{usd(report['spent_usd'])} spent"
+    if report["reserved_usd"]:
+        cost += f", ≤ {usd(report['reserved_usd'])} reserved"
+    if limit is not None:
+        cost += f", limit {usd_limit(limit)}"
+    facts = {
+        "state": report["state_file"],
+        "jobs": f"{report['total']:,}: {jobs}" if jobs else "none",
+        "cost": cost,
+        "tokens": f"{compact(report['input_tokens'])} in, {compact(report['output_tokens'])} out",
+        "batches": f"{report['batches']:,}, {len(report['in_flight']):,} in flight",
+    }
+    console.print(plain_table(facts))
+    if report["in_flight"]:
+        console.print(batches_table(report["in_flight"]))
+        console.print(f"Collect them: batchata resume {report['state_file']}", markup=False)

@@ -1,0 +1,273 @@
+"""Tables for people: what a run would cost, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final, Protocol
+
+from pydantic import BaseModel
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from batchata.core.result import JobResult
+from batchata.sinks.summary import ModelSum, ReasonSum, Summary
+from batchata.sinks.wording import compact, plural, usd, usd_limit
+
+_BAD_SHOWN: Final = 5
+_STYLES: Final = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "skipped": "yellow"}
+
+
+class ModelEstimateLike(Protocol):
+    """One model of an estimate."""
+
+    @property
+    def provider(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def jobs(self) -> int: ...
+    @property
+    def chunks(self) -> int: ...
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def expected_usd(self) -> Decimal: ...
+    @property
+    def worst_case_usd(self) -> Decimal: ...
+    @property
+    def is_exact(self) -> bool: ...
+
+
+class EstimateLike(Protocol):
+    """What `print_estimate` needs of an estimate."""
+
+    @property
+    def models(self) -> Sequence[ModelEstimateLike]: ...
+    @property
+    def done(self) -> int: ...
+    @property
+    def bad(self) -> Sequence[str]: ...
+    @property
+    def limit_usd(self) -> Decimal | None: ...
+    @property
+    def jobs(self) -> int: ...
+    @property
+    def chunks(self) -> int: ...
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def expected_usd(self) -> Decimal: ...
+    @property
+    def worst_case_usd(self) -> Decimal: ...
+
+
+def print_estimate(estimate: EstimateLike, console: Console | None = None) -> None:
+    """Print what a run would send and cost, by model and in all."""
+    console = console or Console(highlight=False)
+    table = _table("provider", "model", ">jobs", ">batches", ">upload", ">expected", ">at most")
+    for each in estimate.models:
+        table.add_row(each.provider, each.model, *_numbers(each, is_exact=each.is_exact))
+    if len(estimate.models) > 1:
+        table.add_section()
+        exact = all(each.is_exact for each in estimate.models)
+        table.add_row("all", "", *_numbers(estimate, is_exact=exact), style="bold")
+    if estimate.models:
+        console.print(table)
+    for line in _remarks(estimate):
+        console.print(Text(line))
+
+
+def _numbers(each: EstimateLike | ModelEstimateLike, *, is_exact: bool) -> tuple[str, ...]:
+    about = "" if is_exact else "≈ "
+    return (
+        f"{each.jobs:,}",
+        f"{each.chunks:,}",
+        size(each.size_bytes),
+        about + usd(each.expected_usd),
+        about + usd(each.worst_case_usd),
+    )
+
+
+def _remarks(estimate: EstimateLike) -> Iterable[str]:
+    if not estimate.jobs:
+        yield "Nothing would be sent."
+    if estimate.done:
+        yield f"{plural(estimate.done, 'job')} answered or in flight already: not sent again."
+    limit = estimate.limit_usd
+    if limit is not None and estimate.worst_case_usd > limit:
+        yield f"The limit of {usd_limit(limit)} may be reached before all jobs are sent."
+    if not all(each.is_exact for each in estimate.models):
+        yield "≈ rests on a price that is not known exactly."
+    if estimate.bad:
+        yield f"{plural(len(estimate.bad), 'job')} cannot be sent:"
+        for line in estimate.bad[:_BAD_SHOWN]:
+            yield f"  {line}"
+        if len(estimate.bad) > _BAD_SHOWN:
+            yield f"  and {len(estimate.bad) - _BAD_SHOWN:,} more"
+
+
+def print_summary(summary: Summary, console: Console, *, has_samples: bool = False) -> None:
+    """Print jobs by model, failures by reason and, if asked for, a few answers."""
+    if summary.models:
+        console.print(models_table(list(summary.models.values())))
+    if summary.reasons:
+        console.print(reasons_table(list(summary.reasons.values())))
+    if has_samples and summary.samples:
+        console.print(samples_table(summary.samples))
+
+
+def models_table(models: Sequence[ModelSum]) -> Table:
+    """Jobs, tokens and cost by model."""
+    has_other = any(each.other for each in models)
+    other = [">other"] if has_other else []
+    table = _table(
+        "provider", "model", ">jobs", ">succeeded", ">failed", *other, ">in", ">out", ">cost"
+    )
+    total = ModelSum("all", "")
+    for each in models:
+        table.add_row(*_model_row(each, has_other=has_other))
+        for name in ("jobs", "succeeded", "failed", "other", "input_tokens", "output_tokens"):
+            setattr(total, name, getattr(total, name) + getattr(each, name))
+        total.cost_usd += each.cost_usd
+    if len(models) > 1:
+        table.add_section()
+        table.add_row(*_model_row(total, has_other=has_other), style="bold")
+    return table
+
+
+def _model_row(each: ModelSum, *, has_other: bool) -> list[str | Text]:
+    return [
+        each.provider,
+        each.model,
+        f"{each.jobs:,}",
+        _count(each.succeeded, "green"),
+        _count(each.failed, "red"),
+        *([_count(each.other, "yellow")] if has_other else []),
+        compact(each.input_tokens),
+        compact(each.output_tokens),
+        usd(each.cost_usd),
+    ]
+
+
+def reasons_table(reasons: Sequence[ReasonSum]) -> Table:
+    """What did not succeed, by reason, the most frequent first."""
+    table = _table("not succeeded", "reason", ">jobs", "for example")
+    table.columns[-1].overflow = "ellipsis"
+    for each in sorted(reasons, key=lambda reason: -reason.jobs):
+        status = Text(each.status, _STYLES.get(each.status, "yellow"))
+        table.add_row(status, each.reason or "—", f"{each.jobs:,}", Text(_line(each.example)))
+    return table
+
+
+def samples_table(samples: Sequence[JobResult]) -> Table:
+    """A few answers."""
+    table = _table("model", "answer")
+    for each in samples:
+        table.add_row(each.model, Text(answer(each)))
+    return table
+
+
+def results_table(results: Iterable[JobResult]) -> Table:
+    """One row a job."""
+    table = _table("job", "model", "status", ">in", ">out", ">cost", "answer or reason")
+    for each in results:
+        said = answer(each) if each.is_success else f"{each.reason or '—'}: {_line(each.error)}"
+        table.add_row(
+            each.job_id,
+            each.model,
+            Text(each.status.value, _STYLES.get(each.status.value, "cyan")),
+            compact(each.input_tokens),
+            compact(each.output_tokens),
+            usd(each.cost_usd),
+            Text(said),
+        )
+    return table
+
+
+def batches_table(batches: Iterable[Mapping[str, Any]]) -> Table:
+    """Batches that a vendor has, or may have."""
+    table = _table("provider", "model", ">jobs", "status", "since", "batch")
+    for each in batches:
+        since = each["since"]
+        table.add_row(
+            each["provider"],
+            each["model"],
+            f"{each['jobs']:,}",
+            each["status"],
+            f"{since:%Y-%m-%d %H:%M:%S} UTC" if since else "—",
+            each["batch_id"] or "(no id yet)",
+        )
+    return table
+
+
+def plain_table(facts: Mapping[str, str]) -> Table:
+    """Names and values, one below the other."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(name, Text(value))
+    return table
+
+
+def prices_table(models: Iterable[Mapping[str, Any]]) -> Table:
+    """Prices of models, in USD per million tokens."""
+    table = _table(
+        "provider", "model", ">input", ">output", ">cache read", ">batch input", ">batch output"
+    )
+    names = ("input", "output", "cache_read", "batch_input", "batch_output")
+    for each in models:
+        table.add_row(each["provider"], each["model"], *(_price(each[name]) for name in names))
+    return table
+
+
+def _price(value: float | None) -> str:
+    return "—" if value is None else f"{value:,.4g}"
+
+
+def answer(result: JobResult) -> str:
+    """An answer in one line: its fields, its text, or what it is."""
+    parsed: Any = result.parsed_response
+    if isinstance(parsed, BaseModel):
+        parsed = parsed.model_dump(mode="json")
+    if isinstance(parsed, dict):
+        return _line(", ".join(f"{name}: {value}" for name, value in parsed.items()))
+    if result.raw_response:
+        return _line(result.raw_response)
+    return f"({', '.join(result.extra)})" if result.extra else "(empty)"
+
+
+def size(number: int) -> str:
+    """Bytes as a person reads them."""
+    value, unit = float(number), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{number} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def _table(*names: str) -> Table:
+    """A quiet table; names that begin with ">" are columns of numbers."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    for name in names:
+        is_number = name.startswith(">")
+        table.add_column(
+            name.removeprefix(">"),
+            justify="right" if is_number else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=None if not is_number else len(name) - 1,
+        )
+    return table
+
+
+def _count(number: int, style: str) -> Text:
+    return Text(f"{number:,}", style if number else "dim")
+
+
+def _line(text: str | None) -> str:
+    return " ".join((text or "").split())
