@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from batchata.core.document import Document
+from batchata.core.document import Attachment, Document
 from batchata.core.events import Durable, Event
 from batchata.core.job import Job
 from batchata.core.result import Answer, Failure, JobResult
@@ -44,6 +44,7 @@ class Encoded:
     input_bound: int  #: tokens, never less than the vendor will count
     output_bound: int  #: tokens
     web_searches: int = 0  #: the most that may be charged for
+    attachments: tuple[Attachment, ...] = ()  #: files that the body only marks
 
 
 class Codec(Protocol):

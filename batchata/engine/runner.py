@@ -57,6 +57,8 @@ class Runner:
                     self._start(group, submission.token)
                 await self._dispatch(group)
                 await self._finish()
+                if context.stop.cancels:  # every vendor is asked before the run leaves
+                    await asyncio.wait({stopper}, timeout=GRACE_SECONDS)
                 for task in (poller, timer, stopper):
                     task.cancel()
         except BaseExceptionGroup as errors:
