@@ -67,6 +67,7 @@ class BatchLook:
     failure: Failure | None = None  #: why the vendor refused the whole batch
     bad_lines: Mapping[int, Failure] = field(default_factory=dict)  #: by line from 1
     is_queue_full: bool = False  #: refused for now only: the vendor's queue is full
+    is_too_large: bool = False  #: refused for its size only: in smaller batches the jobs may go
     retry_after_seconds: float | None = None
 
 
@@ -185,6 +186,9 @@ class Store(Protocol):
 
     def bodies(self, seqs: Sequence[int]) -> Iterator[bytes]:
         """Request bodies in the order asked for."""
+
+    def attachments(self, seqs: Iterable[int]) -> dict[int, tuple[Attachment, ...]]:
+        """Files of these jobs; jobs without any are left out."""
 
     def ids(self, seqs: Sequence[int]) -> list[str]:
         """Job ids in the order asked for."""

@@ -139,9 +139,10 @@ def main() -> None:
     try:
         with sandbox() as url:
             figures = run_batchata(url, options.vendor, options.jobs, folder / "out")
-            print(f"{options.vendor}, {options.jobs:,} jobs: " + ", ".join(
-                f"{name} {value:,.2f}" for name, value in figures.items()
-            ))
+            print(
+                f"{options.vendor}, {options.jobs:,} jobs: "
+                + ", ".join(f"{name} {value:,.2f}" for name, value in figures.items())
+            )
             if options.vendor == "openai" and options.jobs <= 50_000:
                 print(f"bare script: cpu_us_per_job {run_bare(url, options.jobs, folder):,.2f}")
     finally:

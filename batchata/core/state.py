@@ -92,7 +92,7 @@ class RunState:
             self.reason.append(0)
             self.wanted.append(1)
             self.shape_of.append(row.shape)
-            self.size_bytes.append(len(row.body))
+            self.size_bytes.append(row.size_bytes)
             self.input_bound.append(row.input_bound)
             self.cost_bound.append(row.cost_bound)
             self.counts[_PENDING] += 1
@@ -100,7 +100,7 @@ class RunState:
         if row.seq > len(self.status) or self.status[row.seq] == _SUBMITTED:
             raise StateError(f"job {row.seq} cannot be added to {len(self.status)} jobs")
         self.shape_of[row.seq] = row.shape
-        self.size_bytes[row.seq] = len(row.body)
+        self.size_bytes[row.seq] = row.size_bytes
         self.input_bound[row.seq] = row.input_bound
         self.cost_bound[row.seq] = row.cost_bound
         self.attempts[row.seq] = 0

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from batchata.core.document import Attachment
 from batchata.core.result import Reason
 from batchata.core.status import JobStatus, SubmissionStatus
 from batchata.core.usage import Usage
@@ -39,6 +40,15 @@ class JobRow(msgspec.Struct, frozen=True, gc=False):
     input_bound: int  #: tokens
     output_bound: int  #: tokens
     cost_bound: int  #: 1e-12 USD
+    attachments: tuple[Attachment, ...] = ()
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the request with its attachments as base64."""
+        size = len(self.body)
+        for each in self.attachments:
+            size += -(-each.size_bytes // 3) * 4
+        return size
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True):

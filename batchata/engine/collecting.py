@@ -24,6 +24,10 @@ log = logging.getLogger("batchata.engine")
 
 _GROUP = 1000
 _FETCHES = 3
+_LOST = Failure(
+    Reason.MISSING,
+    "no answer from provider, which counts it as answered: taken as paid at its upper bound",
+)
 _BACKOFF = Backoff(first_seconds=1.0, most_seconds=60.0)
 
 
@@ -61,7 +65,7 @@ class Collector:
         context = self._context
         failure = look.failure or Failure(Reason.BATCH_FAILED, "the vendor refused the batch")
         outcomes = []
-        for line, seq in enumerate(submission.seqs, 1):
+        for line, seq in enumerate(context.state.unsettled(submission.token), 1):
             attempt = context.state.attempts[seq] + 1
             bad = look.bad_lines.get(line)
             again = bool(look.bad_lines) and bad is None and attempt < context.config.max_attempts
@@ -148,6 +152,7 @@ class _Reading:
         self._cards: dict[tuple[str, str], RateCard] = {}
         self._schemas: dict[int, Any] = {}
         self._unreadable = 0
+        self._answers = 0  #: lines that the vendor bills for
         self.account: Failure | None = None
 
     def outcome(self, item: Item) -> Outcome | None:
@@ -157,7 +162,9 @@ class _Reading:
             self._strange(item)
             return None
         if item.failure is not None:
+            self._answers += item.failure.reason is Reason.UNREADABLE
             return self._failed(seq, item.failure)
+        self._answers += 1
         shape = self._context.shape(seq)
         answer = self._codec.decode(shape, item.body or b"")
         if isinstance(answer, Failure):
@@ -176,7 +183,19 @@ class _Reading:
             )
         else:
             failure = _why_missing(self._look)
-        return [self._failed(seq, failure) for seq in self._left.values()]
+        lost = self._lost_answers()
+        return [
+            self._failed(seq, _LOST if number < lost else failure, is_paid=number < lost)
+            for number, seq in enumerate(self._left.values())
+        ]
+
+    def _lost_answers(self) -> int:
+        """Answers that the vendor counts, and so bills, and that are in none of its files."""
+        state = self._context.state
+        before = sum(
+            1 for seq in self._submission.seqs if state.status_of(seq) is JobStatus.SUCCEEDED
+        )
+        return self._look.counts.succeeded - max(before, self._answers)
 
     def _strange(self, item: Item) -> None:
         name = self._submission.remote_id
@@ -219,7 +238,7 @@ class _Reading:
             finished_us=self._now_us,
         )
 
-    def _failed(self, seq: int, failure: Failure) -> Outcome:
+    def _failed(self, seq: int, failure: Failure, *, is_paid: bool = False) -> Outcome:
         context = self._context
         attempt = context.state.attempts[seq] + 1
         status = JobStatus.FAILED
@@ -233,7 +252,7 @@ class _Reading:
             failure.reason, attempt, context.config.max_attempts, context.config.retry_on
         ):
             status = JobStatus.PENDING
-        is_paid = failure.reason is Reason.UNREADABLE
+        is_paid = is_paid or failure.reason is Reason.UNREADABLE
         return Outcome(
             seq=seq,
             status=status,

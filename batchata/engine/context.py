@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from batchata.core.config import RunConfig
+from batchata.core.document import Attachment
 from batchata.core.errors import ProviderNotFoundError
 from batchata.core.events import Durable, Event, RemoteProgress
 from batchata.core.state import RunState
@@ -19,6 +20,10 @@ from batchata.core.submission import Shape
 from batchata.ports import BatchAPI, Clock, Provider, Store
 
 log = logging.getLogger("batchata.engine")
+
+
+def _nothing_attached(line: bytes, attachments: tuple[Attachment, ...]) -> Iterable[bytes]:
+    return (line,)
 
 
 @dataclass(slots=True)
@@ -73,6 +78,8 @@ class RunContext:
     errors_dir: Path
     keeps_raw: bool
     card: Callable[[str, str, str], Any]  #: (provider, model, tier) → RateCard
+    #: a line with its attachments put in, piece by piece
+    splice: Callable[[bytes, tuple[Attachment, ...]], Iterable[bytes]] = _nothing_attached
     response_models: dict[int, type[BaseModel]] = field(default_factory=dict)  #: by shape number
     stop: Stop = field(default_factory=Stop)
     changed: asyncio.Event = field(default_factory=asyncio.Event)

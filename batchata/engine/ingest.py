@@ -271,6 +271,7 @@ def _row(seq: int, shape: int, ready: Ready) -> JobRow:
         encoded.input_bound,
         encoded.output_bound,
         ready.cost_bound,
+        encoded.attachments,
     )
 
 

@@ -96,8 +96,13 @@ class Planner:
     def learn_queue(self, submission: Submission) -> None:
         """A vendor's queue was full with this batch in it: keep below that from now on."""
         group = self._group(submission.seqs[0])
-        enqueued = self._enqueued(group) + _queue_tokens(submission.input_tokens)
+        others = self._enqueued(group, but=submission.token)
+        enqueued = others + _queue_tokens(submission.input_tokens)
         group.queue_tokens = max(enqueued * 9 // 10, 1)
+
+    def is_alone(self, submission: Submission) -> bool:
+        """True when nothing else of ours is in the vendor's queue beside this submission."""
+        return not self._enqueued(self._group(submission.seqs[0]), but=submission.token)
 
     def has_room(self, submission: Submission) -> bool:
         """True when the vendor's queue is thought to take this submission now."""

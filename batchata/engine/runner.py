@@ -22,7 +22,11 @@ log = logging.getLogger("batchata.engine")
 
 #: how long a stopped run waits for answers that are already there
 GRACE_SECONDS = 2.0
+#: more batches than this are worth a word: each may take a vendor hours
+_MANY_BATCHES = 100
 _QUEUE_BACKOFF = Backoff(first_seconds=30.0, most_seconds=600.0)
+#: a single job that a queue refuses more often than this does not fit into it
+_LONE_REFUSALS = 8
 
 
 class Runner:
@@ -48,6 +52,7 @@ class Runner:
         context = self._context
         if self._sends:
             self._planner.add(context.state.pending())
+            self._warn_of_many(self._planner.waiting)
         try:
             async with asyncio.TaskGroup() as group:
                 poller = group.create_task(self._poller.run())
@@ -64,6 +69,18 @@ class Runner:
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
         self._close_pending()
+
+    def _warn_of_many(self, jobs: int) -> None:
+        items = self._context.config.items_per_batch
+        if items is not None and jobs > items * _MANY_BATCHES:
+            log.warning(
+                "items_per_batch=%d makes about %d batches of %d jobs, %d at a time; "
+                "Batch(items_per_batch=None) makes them as large as the vendor takes",
+                items,
+                -(-jobs // items),
+                jobs,
+                self._context.config.max_parallel_batches,
+            )
 
     async def _dispatch(self, group: asyncio.TaskGroup) -> None:
         context, planner = self._context, self._planner
@@ -116,8 +133,8 @@ class Runner:
             if found is not None:
                 await self._bring_home(found)
         except QueueFullError as error:
-            await self._wait_for_queue(error)
             self._planner.learn_queue(submission)
+            await self._wait_for_queue(error)
         except TooLargeError:
             self._planner.learn_size(submission)
         except ProviderRejectedError as error:
@@ -133,23 +150,42 @@ class Runner:
             case _:
                 return await self._sender.resolve(submission.token)
 
-    async def _bring_home(self, submission: Submission) -> None:
+    async def _bring_home(self, submission: Submission, refusals: int = 0) -> None:
         look = await self._poller.final(submission)
         if look is None:
             return
         if look.state is not RemoteState.FAILED:
             await self._collector.collect(submission, look)
         elif look.is_queue_full:
-            await self._requeue(submission, look)
+            await self._requeue(submission, look, refusals + 1)
+        elif look.is_too_large and len(submission.seqs) > 1:
+            await self._split(submission, _why(look))
         else:
             self._collector.refuse(submission, look)
 
-    async def _requeue(self, submission: Submission, look: BatchLook) -> None:
-        """The vendor's queue was full: the same file goes again when there is room."""
+    async def _split(self, submission: Submission, why: str) -> None:
+        """The vendor wants smaller batches: the jobs go again in halves."""
+        log.warning("batch %s: %s; sending smaller batches", submission.remote_id, why)
+        self._planner.learn_size(submission)
+        await self._sender.give_back(submission.token, why)
+
+    async def _requeue(self, submission: Submission, look: BatchLook, refusals: int) -> None:
+        """The vendor's queue was full: the same file goes again when there is room.
+
+        A batch that is refused again though nothing else of ours is in the queue goes in halves;
+        a single job is given up in the end.
+        """
         context = self._context
+        why = _why(look)
+        if refusals > 1 and self._planner.is_alone(submission):
+            if len(submission.seqs) > 1:
+                await self._split(submission, why)
+                await self._rest(refusals, why)
+                return
+            if refusals > _LONE_REFUSALS:
+                self._collector.refuse(submission, look)
+                return
         self._planner.learn_queue(submission)
-        self._queue_refusals += 1
-        why = look.failure.message if look.failure else "the vendor's queue is full"
         log.warning("batch %s: %s", submission.remote_id, why)
         again = Submission(
             token=context.new_token(),
@@ -168,28 +204,30 @@ class Runner:
             SubmissionMoved(token=submission.token, status=SubmissionStatus.DROPPED, note=why),
             SubmissionIntended(submission=again),
         )
-        wait = _QUEUE_BACKOFF.wait_seconds(self._queue_refusals, context.clock.random)
-        context.notes["queue"] = f"waiting for room in {submission.provider}'s queue: {why}"
-        goes_on = await context.pause(wait * context.config.poll_factor)
+        goes_on = await self._rest(refusals, why)
         while goes_on and not self._planner.has_room(again):
             goes_on = await context.pause(5.0 * context.config.poll_factor)
-        context.notes.pop("queue", None)
         if not goes_on:
-            self._sender.drop(again.token, "the run stopped before it was sent again")
+            await self._sender.give_back(again.token, "the run stopped before it was sent")
             return
         found = await self._sender.send(again.token)
         if found is not None:
-            await self._bring_home(found)
+            await self._bring_home(found, refusals)
 
     async def _wait_for_queue(self, error: QueueFullError) -> None:
-        context = self._context
         self._queue_refusals += 1
-        wait = _QUEUE_BACKOFF.wait_seconds(
-            self._queue_refusals, context.clock.random, error.retry_after_seconds
-        )
-        context.notes["queue"] = f"waiting for room in the vendor's queue: {error.message}"
-        await context.pause(wait * context.config.poll_factor)
+        await self._rest(self._queue_refusals, error.message, error.retry_after_seconds)
+
+    async def _rest(
+        self, refusals: int, why: str, retry_after_seconds: float | None = None
+    ) -> bool:
+        """Wait for the vendor's queue to empty a little; True when the run goes on."""
+        context = self._context
+        wait = _QUEUE_BACKOFF.wait_seconds(refusals, context.clock.random, retry_after_seconds)
+        context.notes["queue"] = f"waiting for room in the vendor's queue: {why}"
+        goes_on = await context.pause(wait * context.config.poll_factor)
         context.notes.pop("queue", None)
+        return goes_on
 
     def _again(self, seqs: list[int]) -> None:
         status_of = self._context.state.status_of
@@ -282,6 +320,10 @@ class Runner:
                 task.cancel()
         while self._tasks:
             await asyncio.wait(set(self._tasks.values()))
+
+
+def _why(look: BatchLook) -> str:
+    return look.failure.message if look.failure else "the vendor refused the batch"
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from array import array
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from batchata.core.errors import (
@@ -17,14 +16,14 @@ from batchata.core.errors import (
     ProviderError,
     ProviderRejectedError,
     ProviderUnavailableError,
-    ResultsError,
 )
 from batchata.core.events import SubmissionIntended, SubmissionMoved
 from batchata.core.retry import Backoff
 from batchata.core.status import SubmissionStatus
 from batchata.core.submission import Submission
 from batchata.engine.context import RunContext
-from batchata.ports import BatchAPI, Found, NotThere
+from batchata.engine.request_file import RequestFiles
+from batchata.ports import Found, NotThere
 
 log = logging.getLogger("batchata.engine")
 
@@ -40,6 +39,7 @@ class Sender:
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
+        self._files = RequestFiles(context)
         self.creating: set[asyncio.Task[Any] | None] = set()  #: tasks whose create call has left
 
     def intend(self, seqs: Sequence[int], input_ref: str | None = None) -> Submission:
@@ -101,24 +101,26 @@ class Sender:
         context = self._context
         submission = self._now(token)
         api = context.api(submission.provider)
-        path = self._write(submission, api)
+        path = self._files.write(submission)
+        if path is None:
+            return None
         if submission.input_ref is None:
             reference = await api.upload(submission, path)
             if reference is not None:
                 self._move(token, SubmissionStatus.INTENDED, input_ref=reference)
         if context.stop.is_asked:
-            await self._give_back(token)
+            await self.give_back(token, "the run stopped before it was sent")
             return None
         self._move(token, SubmissionStatus.CREATING)
         task = asyncio.current_task()
         self.creating.add(task)
         try:
             remote_id = await api.create(self._now(token), path)
-            return self._accepted(token, remote_id, path)
+            return self._accepted(token, remote_id)
         finally:
             self.creating.discard(task)
 
-    def _accepted(self, token: str, remote_id: str, path: Path) -> Submission:
+    def _accepted(self, token: str, remote_id: str) -> Submission:
         context = self._context
         self._move(
             token,
@@ -127,16 +129,8 @@ class Sender:
             accepted_us=context.now_us(),
         )
         context.notes.pop("network", None)
-        self.keep_request(self._now(token), path)
+        self._files.keep(self._now(token))
         return self._now(token)
-
-    def keep_request(self, submission: Submission, path: Path) -> None:
-        """Give the request file its final name, or remove it where raw files are off."""
-        with contextlib.suppress(FileNotFoundError):
-            if self._context.keeps_raw:
-                path.replace(path.with_name(request_name(submission, path.suffix)))
-            else:
-                path.unlink()
 
     async def resolve(self, token: str) -> Submission | None:
         """Find out what became of a create call without an answer; None when it is not there.
@@ -154,8 +148,7 @@ class Sender:
             found = await self._lookup(submission)
             if isinstance(found, Found):
                 log.info("submission %s was found as %s", token, found.remote_id)
-                api = context.api(submission.provider)
-                return self._accepted(token, found.remote_id, self._path(submission, api))
+                return self._accepted(token, found.remote_id)
             if isinstance(found, NotThere) and self._is_settled(submission):
                 self._move(token, SubmissionStatus.INTENDED, note="the vendor does not have it")
                 continue
@@ -174,8 +167,9 @@ class Sender:
     async def _lookup(self, submission: Submission) -> Found | NotThere | str:
         context = self._context
         known = context.state.known_remote_ids(submission.provider)
+        sent = replace(submission, seqs=array("I", context.state.unsettled(submission.token)))
         try:
-            found = await context.api(submission.provider).find(submission, known)
+            found = await context.api(submission.provider).find(sent, known)
         except ProviderUnavailableError as error:
             return error.message
         except AccountStoppedError as error:
@@ -193,14 +187,12 @@ class Sender:
     def drop(self, token: str, why: str) -> None:
         """The vendor surely does not have it: its jobs and its money are free again."""
         self._move(token, SubmissionStatus.DROPPED, note=why)
-        submission = self._now(token)
-        path = self._path(submission, self._context.api(submission.provider))
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+        self._files.discard(self._now(token))
 
-    async def _give_back(self, token: str) -> None:
+    async def give_back(self, token: str, why: str) -> None:
+        """Drop a submission, and what was uploaded for it."""
         submission = self._now(token)
-        self.drop(token, "the run stopped before it was sent")
+        self.drop(token, why)
         with contextlib.suppress(ProviderError):
             await self._context.api(submission.provider).forget(submission)
 
@@ -227,46 +219,3 @@ class Sender:
                 note=note,
             )
         )
-
-    def _path(self, submission: Submission, api: BatchAPI) -> Path:
-        name = f"{submission.provider}_sending_{submission.token}{api.request_suffix}"
-        return self._context.requests_dir / name
-
-    def _write(self, submission: Submission, api: BatchAPI) -> Path:
-        path = self._path(submission, api)
-        if path.exists():
-            return path
-        part = path.with_name(path.name + ".part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb", buffering=1024 * 1024) as file:
-                file.write(api.head)
-                for number, line in enumerate(self._lines(submission, api)):
-                    if number:
-                        file.write(api.separator)
-                    file.write(line)
-                file.write(api.tail)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                part.unlink()
-            raise ResultsError(
-                f"the request file {str(path)!r} cannot be written: {error.strerror}",
-                hint="free some space or choose another folder, and run again: nothing was sent",
-            ) from error
-        return path
-
-    def _lines(self, submission: Submission, api: BatchAPI) -> Iterator[bytes]:
-        context = self._context
-        seqs = submission.seqs
-        ids = context.store.ids(seqs)
-        for seq, job_id, body in zip(seqs, ids, context.store.bodies(seqs), strict=True):
-            yield api.line(api.custom_id(submission.token, job_id), context.shape(seq), body)
-
-
-def request_name(submission: Submission, suffix: str) -> str:
-    """Name of a request file once the vendor's id is known."""
-    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in submission.remote_id or "")
-    return f"{submission.provider}_batch_{safe}{suffix}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from typing import Any, Final
 
+from batchata.core.document import Attachment
 from batchata.core.result import Reason
 from batchata.core.status import CODES, STATUSES, SubmissionStatus
 from batchata.core.submission import JobRow, Outcome, Shape, Submission
@@ -25,6 +26,9 @@ CREATE TABLE jobs (
     size_bytes INTEGER, input_bound INTEGER, output_bound INTEGER, cost_bound INTEGER,
     metadata BLOB);
 CREATE TABLE bodies (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE attachments (
+    seq INTEGER NOT NULL, name TEXT, media_type TEXT, sha256 TEXT, size_bytes INTEGER, path TEXT);
+CREATE INDEX attachments_by_seq ON attachments (seq);
 CREATE TABLE submissions (
     n INTEGER PRIMARY KEY, token TEXT NOT NULL UNIQUE, provider TEXT, endpoint TEXT, model TEXT,
     wire_version TEXT, seqs BLOB NOT NULL, status INTEGER NOT NULL, intended_us INTEGER,
@@ -43,6 +47,8 @@ CREATE TABLE answers (
 ADD_SHAPE: Final = "INSERT INTO shapes VALUES (?,?,?,?,?,?,?,?)"
 ADD_JOB: Final = "INSERT OR REPLACE INTO jobs VALUES (?,?,?,?,?,?,?,?,?)"
 ADD_BODY: Final = "INSERT OR REPLACE INTO bodies VALUES (?,?)"
+ADD_ATTACHMENT: Final = "INSERT INTO attachments VALUES (?,?,?,?,?,?)"
+DROP_ATTACHMENTS: Final = "DELETE FROM attachments WHERE seq=?"
 ADD_SUBMISSION: Final = "INSERT INTO submissions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 ADD_OUTCOME: Final = "INSERT INTO outcomes VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 ADD_ANSWER: Final = "INSERT INTO answers VALUES (?,?,?,?,?,?,?,?)"
@@ -93,12 +99,25 @@ def job_row(row: JobRow) -> tuple[Any, ...]:
         row.id,
         row.shape,
         row.key,
-        len(row.body),
+        row.size_bytes,
         row.input_bound,
         row.output_bound,
         row.cost_bound,
         row.metadata,
     )
+
+
+def attachment_rows(row: JobRow) -> list[tuple[Any, ...]]:
+    """The files that a job's body only marks, as their rows."""
+    return [
+        (row.seq, each.name, each.media_type, each.sha256, each.size_bytes, each.path)
+        for each in row.attachments
+    ]
+
+
+def attachment_of(row: tuple[Any, ...]) -> Attachment:
+    """An attachment from its row."""
+    return Attachment(name=row[1], media_type=row[2], sha256=row[3], size_bytes=row[4], path=row[5])
 
 
 def submission_row(number: int, each: Submission) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
+from batchata.core.document import Attachment
 from batchata.core.errors import BatchataError, StateError
 from batchata.core.events import (
     Durable,
@@ -116,6 +117,20 @@ class SQLiteStore:
             for seq in part:
                 yield found[seq]
 
+    def attachments(self, seqs: Iterable[int]) -> dict[int, tuple[Attachment, ...]]:
+        """Files of these jobs; jobs without any are left out."""
+        if not self._has_attachments():
+            return {}
+        found: dict[int, tuple[Attachment, ...]] = {}
+        for row in self._by_seq("SELECT * FROM attachments", seqs):
+            found[row[0]] = (*found.get(row[0], ()), schema.attachment_of(row))
+        return found
+
+    def _has_attachments(self) -> bool:
+        return bool(
+            self._read(lambda: self._db.execute("SELECT 1 FROM attachments LIMIT 1").fetchone())
+        )
+
     def meta(self, key: str) -> Any:
         """A small value kept beside the run, None when it was never set."""
         row = self._read(
@@ -183,10 +198,7 @@ class SQLiteStore:
             case ShapeAdded():
                 return [(schema.ADD_SHAPE, [schema.shape_row(event.number, event.shape)])]
             case JobsAdded():
-                return [
-                    (schema.ADD_JOB, [schema.job_row(row) for row in event.rows]),
-                    (schema.ADD_BODY, [(row.seq, row.body) for row in event.rows]),
-                ]
+                return _job_statements(event)
             case SubmissionIntended():
                 numbers["submissions"] += 1
                 row = schema.submission_row(numbers["submissions"], event.submission)
@@ -334,6 +346,19 @@ class _Loader:
         state.left[submission.token] = len(left)
         state.held[submission.token] = held
         state.cost.reserved += held
+
+
+def _job_statements(event: JobsAdded) -> list[tuple[str, list[tuple[Any, ...]]]]:
+    work = [
+        (schema.ADD_JOB, [schema.job_row(row) for row in event.rows]),
+        (schema.ADD_BODY, [(row.seq, row.body) for row in event.rows]),
+    ]
+    attached = [row for row in event.rows if row.attachments]
+    if attached:
+        files = [each for row in attached for each in schema.attachment_rows(row)]
+        work.append((schema.DROP_ATTACHMENTS, [(row.seq,) for row in attached]))
+        work.append((schema.ADD_ATTACHMENT, files))
+    return work
 
 
 def _moved(event: SubmissionMoved) -> tuple[Any, ...]:

@@ -1,0 +1,131 @@
+"""The file that goes to a vendor: framed, spliced with attachments, whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from batchata.core.document import Attachment
+from batchata.core.errors import BatchataError, ResultsError
+from batchata.core.events import OutcomesRecorded
+from batchata.core.result import Reason
+from batchata.core.status import JobStatus
+from batchata.core.submission import Outcome, Submission
+from batchata.engine.context import RunContext
+from batchata.ports import BatchAPI
+
+_GROUP = 500
+
+
+class RequestFiles:
+    """Writes, names and removes the request files of a run."""
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+
+    def path_of(self, submission: Submission) -> Path:
+        """Where a submission's file is while it is being sent."""
+        suffix = self._context.api(submission.provider).request_suffix
+        name = f"{submission.provider}_sending_{submission.token}{suffix}"
+        return self._context.requests_dir / name
+
+    def write(self, submission: Submission) -> Path | None:
+        """The submission's file; a job whose attachment is gone or changed fails alone.
+
+        None when no job is left. Raises ResultsError when the disk refuses.
+        """
+        path = self.path_of(submission)
+        if path.exists():
+            return path
+        part = path.with_name(path.name + ".part")
+        api = self._context.api(submission.provider)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("wb", buffering=1024 * 1024) as file:
+                bad = self._fill(file, submission, api)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            raise ResultsError(
+                f"the request file {str(path)!r} cannot be written: {error.strerror}",
+                hint="free some space or choose another folder, and run again: nothing was sent",
+            ) from error
+        is_empty = len(bad) == self._context.state.left[submission.token]
+        if bad:
+            closes = submission.token if is_empty else None
+            self._context.record(OutcomesRecorded(outcomes=bad, closes=closes))
+        if is_empty:
+            part.unlink()
+            return None
+        part.replace(path)
+        return path
+
+    def _fill(self, file: BinaryIO, submission: Submission, api: BatchAPI) -> list[Outcome]:
+        bad: list[Outcome] = []
+        file.write(api.head)
+        start = first = file.tell()
+        for seq, line, attachments in self._lines(submission, api):
+            if start > first:
+                file.write(api.separator)
+            if not attachments:
+                file.write(line)
+            else:
+                try:
+                    for piece in self._context.splice(line, attachments):
+                        file.write(piece)
+                except BatchataError as error:
+                    file.seek(start)
+                    file.truncate()
+                    bad.append(self._failed(seq, submission, error))
+                    continue
+            start = file.tell()
+        file.write(api.tail)
+        return bad
+
+    def _lines(
+        self, submission: Submission, api: BatchAPI
+    ) -> Iterator[tuple[int, bytes, tuple[Attachment, ...]]]:
+        context, token = self._context, submission.token
+        seqs = context.state.unsettled(token)
+        for start in range(0, len(seqs), _GROUP):
+            part = seqs[start : start + _GROUP]
+            ids, bodies = context.store.ids(part), context.store.bodies(part)
+            attached = context.store.attachments(part)
+            for seq, job_id, body in zip(part, ids, bodies, strict=True):
+                line = api.line(api.custom_id(token, job_id), context.shape(seq), body)
+                yield seq, line, attached.get(seq, ())
+
+    def _failed(self, seq: int, submission: Submission, error: BatchataError) -> Outcome:
+        return Outcome(
+            seq=seq,
+            status=JobStatus.FAILED,
+            attempt=self._context.state.attempts[seq],
+            token=submission.token,
+            reason=Reason.BAD_INPUT,
+            error=str(error),
+            finished_us=self._context.now_us(),
+        )
+
+    def keep(self, submission: Submission) -> None:
+        """Give the file its final name, or remove it where raw files are off."""
+        path = self.path_of(submission)
+        with contextlib.suppress(FileNotFoundError):
+            if self._context.keeps_raw:
+                path.replace(path.with_name(_final_name(submission, path.suffix)))
+            else:
+                path.unlink()
+
+    def discard(self, submission: Submission) -> None:
+        """Remove the file of a submission that is not sent."""
+        with contextlib.suppress(FileNotFoundError):
+            self.path_of(submission).unlink()
+
+
+def _final_name(submission: Submission, suffix: str) -> str:
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in submission.remote_id or "")
+    return f"{submission.provider}_batch_{safe}{suffix}"
