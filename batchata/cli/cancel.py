@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,10 +28,11 @@ def cancel(
     poll_factor: options.PollFactor = 1.0,
     as_json: options.Json = False,
 ) -> None:
-    """Ask the vendors to cancel what is in flight, and collect the answers that are there.
+    """Cancel what a run has in flight.
 
-    Answers that a vendor had finished are paid for, and kept. Leaves with 3 while something is
-    still in flight.
+    The vendors are asked to stop, and the answers that are there are collected. Answers that a
+    vendor had finished are paid for, and kept. Leaves with 3 while something is still in
+    flight.
 
     Example: [bold]batchata cancel reviews-results[/bold]
     """
@@ -38,9 +40,7 @@ def cancel(
     before = _look(path)
     if before["in_flight"]:
         config = config_of(kept_settings(path, None), poll_factor=poll_factor)
-        _ask(path, config)
-        if wait and _look(path)["in_flight"]:
-            _collect(path, config, as_json=as_json)
+        _cancel(path, config, wait=wait, print_status=wait and not as_json)
     after = _look(path)
     asked, left = len(before["in_flight"]), len(after["in_flight"])
     collected = after["jobs"]["succeeded"] - before["jobs"]["succeeded"]
@@ -58,19 +58,19 @@ def _look(path: Path) -> dict[str, Any]:
         return describe(store.load())
 
 
-def _ask(path: Path, config: RunConfig) -> None:
+def _cancel(path: Path, config: RunConfig, *, wait: bool, print_status: bool) -> None:
     from batchata.run import BatchRun
 
-    run = BatchRun.attach(path, config=config).start()
-    # asked again until the run has heard it: it may not have begun
-    while not run.wait(_TICK_SECONDS):
-        run.cancel()
-
-
-def _collect(path: Path, config: RunConfig, *, as_json: bool) -> None:
-    from batchata.run import BatchRun
-
-    BatchRun.attach(path, config=config).execute(print_status=not as_json)
+    config = replace(config, on_stop="cancel")
+    run = BatchRun.attach(path, config=config).start(print_status=print_status)
+    ask = run.cancel if wait else run.stop
+    try:
+        # asked again until the run has heard it: it may not have begun
+        while not run.wait(_TICK_SECONDS):
+            ask()
+    except KeyboardInterrupt:
+        run.shutdown()
+        raise
 
 
 def _told(path: Path, asked: int, left: int, collected: int) -> str:

@@ -12,6 +12,7 @@ from batchata.core.errors import StateError
 
 if TYPE_CHECKING:
     from batchata.core.config import RunConfig
+    from batchata.stores.sqlite import SQLiteStore
 
 #: the name of the state file inside a results folder
 STATE_NAME = "state.db"
@@ -42,13 +43,21 @@ def kept_settings(path: Path, results_dir: Path | None) -> Kept:
     from batchata.stores.sqlite import SQLiteStore
 
     with closing(SQLiteStore(path, read_only=True)) as store:
-        limit = store.load().cost.limit_usd
+        limit = limit_of(store)
         is_jsonl = store.meta("results_file") is not None
     folder = results_dir or (path.parent if path.name == STATE_NAME else None)
     if is_jsonl:
         return Kept(limit, "jsonl", folder)
     is_parquet = folder is not None and any(folder.glob("*.parquet"))
     return Kept(limit, "parquet" if is_parquet else "json", folder)
+
+
+def limit_of(store: SQLiteStore) -> Decimal | None:
+    """The cost limit of the last run."""
+    from batchata.core.usage import from_parts
+
+    parts = store.meta("limit")
+    return None if parts is None else from_parts(parts)
 
 
 def config_of(

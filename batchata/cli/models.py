@@ -20,10 +20,11 @@ def models(
     search: Annotated[str | None, typer.Option(help="Only names that hold this text.")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """List the models whose prices are known, in USD per million tokens.
+    """List models and their prices.
 
-    Other models work too: give their price with --prices, or --allow-unpriced. A dash stands
-    where no batch price is published; the full price is reserved and counted then.
+    In USD per million tokens. Other models work too: give their price with --prices, or
+    --allow-unpriced. A dash stands where no batch price is published; the full price is
+    reserved and counted then.
 
     Example: [bold]batchata models --provider anthropic --search haiku[/bold]
     """

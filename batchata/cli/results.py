@@ -59,9 +59,10 @@ def results(
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many jobs.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
 ) -> None:
-    """Show the results that a state file holds, also while its run goes on.
+    """Show the results of a run, as a table or as data.
 
-    CSV has a column for each field of a structured answer and for each metadata column.
+    Also works while the run goes on. CSV has a column for each field of a structured answer and
+    for each metadata column.
 
     Example: [bold]batchata results reviews-results --format csv --output answers.csv[/bold]
     """
@@ -83,7 +84,7 @@ def results(
         else:
             most = None if limit is not None or output is not None else _ROWS_SHOWN
             total = sum(1 for _ in reader.seqs(*wanted))
-            _write_table(list(islice(read(), most)), total, output and file)
+            _write_table(list(islice(read(), most)), total, file if output else None)
     if output is not None:
         say(f"written to {output}")
 

@@ -29,9 +29,10 @@ def resume(
     poll_factor: options.PollFactor = 1.0,
     as_json: options.Json = False,
 ) -> None:
-    """Wait for the batches that a state file has in flight and write their answers down.
+    """Collect what a run has in flight.
 
-    Needs no script and no input file. Nothing new is sent but with --pending.
+    Waits for its batches and writes their answers down. Needs no script and no input file.
+    Nothing new is sent but with --pending.
 
     Example: [bold]batchata resume reviews-results --pending[/bold]
     """

@@ -35,10 +35,11 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
 
 def read_jobs(path: Path, prompt: Template | None, id_column: str | None) -> Iterator[Row]:
     """Arguments of `Batch.add_job` for each row; columns that are not asked become metadata."""
-    number = 0
-    for number, (where, row) in enumerate(read_rows(path), 1):
+    is_empty = True
+    for where, row in read_rows(path):
+        is_empty = False
         yield _job(row, where, prompt, id_column)
-    if not number:
+    if is_empty:
         raise ValidationError(f"{path} has no rows", hint="give a file with at least one row")
 
 

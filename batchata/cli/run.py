@@ -50,8 +50,9 @@ def run(
     as_json: options.Json = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before sending.")] = False,
 ) -> None:
-    """Send each row of FILE as a job, wait for the answers and write them to a folder.
+    """Send each row of FILE as a job and write the answers down.
 
+    Waits for them; that may take hours at a vendor, and Ctrl-C is safe at any time.
     The same command again goes on where the last one ended: no answered row is asked twice.
 
     Example: [bold]batchata run reviews.csv -m gpt-6-luna -p "Sum up: {text}" --limit-usd 5[/bold]

@@ -34,9 +34,10 @@ def sandbox(
         bool, typer.Option("--json", help="Print addresses, or faults, as JSON.")
     ] = False,
 ) -> None:
-    """Serve the OpenAI and Anthropic APIs on this machine. No model is behind them.
+    """Serve both vendors' APIs on this machine, with no model behind.
 
-    Answers are scripted, keys are not checked, nothing costs anything; Ctrl-C ends it.
+    Speaks the protocols of OpenAI and Anthropic. Answers are scripted, keys are not checked,
+    nothing costs anything; Ctrl-C ends it.
 
     Example: [bold]batchata sandbox --latency 5 --faults item-errors,http-503[/bold]
     """

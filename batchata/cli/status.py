@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from batchata.cli import options
-from batchata.cli.files import state_file
+from batchata.cli.files import limit_of, state_file
 from batchata.cli.output import OK, SOME_FAILED, print_json, stdout
 
 if TYPE_CHECKING:
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 
 def status(state: options.State, as_json: options.Json = False) -> None:
-    """Show how far a run is, from its state file alone: no vendor is asked.
+    """Show how far a run is.
 
-    Also works while the run goes on. Leaves with 3 while jobs are unfinished or have failed.
+    Reads the state file alone, no vendor is asked. Also works while the run goes on. Leaves
+    with 3 while jobs are unfinished or have failed.
 
     Example: [bold]batchata status reviews-results[/bold]
     """
@@ -29,8 +30,7 @@ def status(state: options.State, as_json: options.Json = False) -> None:
 
     path = state_file(state)
     with closing(SQLiteStore(path, read_only=True)) as store:
-        found = store.load()
-    report = {"state_file": str(path), **describe(found)}
+        report = {"state_file": str(path), **describe(store.load()), "limit_usd": limit_of(store)}
     if as_json:
         print_json(report)
     else:
@@ -49,7 +49,6 @@ def describe(state: RunState) -> dict[str, Any]:
         "jobs": {each.value: counts[code] for code, each in enumerate(STATUSES)},
         "spent_usd": state.cost.used_usd,
         "reserved_usd": state.cost.reserved_usd,
-        "limit_usd": state.cost.limit_usd,
         "input_tokens": state.usage.input_tokens,
         "output_tokens": state.usage.output_tokens,
         "batches": len(state.submissions),

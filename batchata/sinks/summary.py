@@ -55,6 +55,7 @@ class Summary:
     models: dict[tuple[str, str], ModelSum] = field(default_factory=dict)
     reasons: dict[tuple[str, str], ReasonSum] = field(default_factory=dict)
     samples: list[JobResult] = field(default_factory=list)
+    retried: int = 0  #: jobs that needed more than one attempt
     _kinds: dict[tuple[str, bool], int] = field(default_factory=dict)
 
     @property
@@ -74,6 +75,7 @@ class Summary:
         if found is None:
             found = self.models[key] = ModelSum(*key)
         found.add(result)
+        self.retried += result.attempts > 1
         if result.status is JobStatus.SUCCEEDED:
             self._sample(result)
         else:
@@ -84,6 +86,7 @@ class Summary:
         return {
             "jobs": self.jobs,
             "succeeded": self.succeeded,
+            "retried": self.retried,
             "models": [
                 {
                     "provider": each.provider,

@@ -111,12 +111,17 @@ def _remarks(estimate: EstimateLike) -> Iterable[str]:
 
 def print_summary(summary: Summary, console: Console, *, has_samples: bool = False) -> None:
     """Print jobs by model, failures by reason and, if asked for, a few answers."""
+    tables = []
     if summary.models:
-        console.print(models_table(list(summary.models.values())))
+        tables.append(models_table(list(summary.models.values())))
     if summary.reasons:
-        console.print(reasons_table(list(summary.reasons.values())))
+        tables.append(reasons_table(list(summary.reasons.values())))
     if has_samples and summary.samples:
-        console.print(samples_table(summary.samples))
+        tables.append(samples_table(summary.samples))
+    for table in tables:
+        console.print()
+        console.print(table)
+    console.print()
 
 
 def models_table(models: Sequence[ModelSum]) -> Table:
@@ -154,8 +159,7 @@ def _model_row(each: ModelSum, *, has_other: bool) -> list[str | Text]:
 
 def reasons_table(reasons: Sequence[ReasonSum]) -> Table:
     """What did not succeed, by reason, the most frequent first."""
-    table = _table("not succeeded", "reason", ">jobs", "for example")
-    table.columns[-1].overflow = "ellipsis"
+    table = _table("not succeeded", "reason", ">jobs", "*for example")
     for each in sorted(reasons, key=lambda reason: -reason.jobs):
         status = Text(each.status, _STYLES.get(each.status, "yellow"))
         table.add_row(status, each.reason or "—", f"{each.jobs:,}", Text(_line(each.example)))
@@ -164,7 +168,7 @@ def reasons_table(reasons: Sequence[ReasonSum]) -> Table:
 
 def samples_table(samples: Sequence[JobResult]) -> Table:
     """A few answers."""
-    table = _table("model", "answer")
+    table = _table("model", "*answer")
     for each in samples:
         table.add_row(each.model, Text(answer(each)))
     return table
@@ -172,7 +176,7 @@ def samples_table(samples: Sequence[JobResult]) -> Table:
 
 def results_table(results: Iterable[JobResult]) -> Table:
     """One row a job."""
-    table = _table("job", "model", "status", ">in", ">out", ">cost", "answer or reason")
+    table = _table("job", "model", "status", ">in", ">out", ">cost", "*answer or reason")
     for each in results:
         said = answer(each) if each.is_success else f"{each.reason or '—'}: {_line(each.error)}"
         table.add_row(
@@ -189,7 +193,7 @@ def results_table(results: Iterable[JobResult]) -> Table:
 
 def batches_table(batches: Iterable[Mapping[str, Any]]) -> Table:
     """Batches that a vendor has, or may have."""
-    table = _table("provider", "model", ">jobs", "status", "since", "batch")
+    table = _table("provider", "model", ">jobs", "status", "since", "*batch")
     for each in batches:
         since = each["since"]
         table.add_row(
@@ -251,16 +255,18 @@ def size(number: int) -> str:
 
 
 def _table(*names: str) -> Table:
-    """A quiet table; names that begin with ">" are columns of numbers."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    """A quiet table: columns of numbers begin with ">", one that takes what is left with "*"."""
+    is_wide = any(name.startswith("*") for name in names)
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False, expand=is_wide
+    )
     for name in names:
-        is_number = name.startswith(">")
         table.add_column(
-            name.removeprefix(">"),
-            justify="right" if is_number else "left",
+            name.lstrip(">*"),
+            justify="right" if name.startswith(">") else "left",
+            ratio=1 if name.startswith("*") else None,
             no_wrap=True,
             overflow="ellipsis",
-            min_width=None if not is_number else len(name) - 1,
         )
     return table
 
