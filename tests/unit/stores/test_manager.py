@@ -1,0 +1,396 @@
+"""The state file as one value: looked at, written back, put aside."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_lab import CLAUDE, Lab, all_of
+
+from batchata import Batch, BatchState, JobStatus, StateError, StateManager
+from batchata.core.errors import StateLockedError
+from batchata.core.result import Reason
+from batchata.gateway import Sandbox, Scenario
+from batchata.stores.lock import RunLock
+
+
+class Later:
+    """A clock that can be put forward."""
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.seconds
+
+
+@pytest.fixture(scope="module")
+def later() -> Later:
+    return Later()
+
+
+@pytest.fixture(scope="module")
+def box(later: Later) -> Iterator[Sandbox]:
+    with Sandbox(clock=later) as made:
+        yield made
+
+
+@pytest.fixture
+def lab(box: Sandbox, tmp_path: Path) -> Lab:
+    """An emptied sandbox, without books: files saved here never came from commits."""
+    box.set_scenario(Scenario())
+    box.reset()
+    return Lab(box, tmp_path)
+
+
+def mixed(lab: Lab) -> Batch:
+    """Both vendors, a schema, metadata, a job that fails, and a limit."""
+    batch = lab.chat(6).add_cost_limit(5).set_state(lab.folder / "state.db")
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    for number in range(4):
+        batch.add_job(prompt=f"claude {number}", model=CLAUDE, metadata={"n": number})
+    batch.add_job(prompt="a number", response_schema=schema, id="number")
+    return batch.add_job(prompt="bad", model=CLAUDE, temperature=0.3, id="bad")
+
+
+def manager(lab: Lab) -> StateManager:
+    return StateManager(lab.folder / "state.db")
+
+
+def loaded(state_manager: StateManager) -> BatchState:
+    state = state_manager.load()
+    assert state is not None
+    return state
+
+
+def test_no_file_is_no_state(tmp_path: Path) -> None:
+    assert StateManager(tmp_path / "state.db").load() is None
+
+
+def test_a_finished_run_can_be_looked_at(lab: Lab) -> None:
+    run = mixed(lab).run()
+
+    state = loaded(manager(lab))
+
+    assert {job["id"] for job in state.jobs} == set(run.results())
+    assert {job["status"] for job in state.jobs} == {"succeeded", "failed"}
+    assert [job["id"] for job in state.failed_jobs] == ["bad"]
+    assert len(state.completed_results) == 11
+    assert state.pending_jobs == []
+    assert state.total_cost_usd == run.status()["cost_usd"]
+    assert state.cost_limit_usd == 5
+    assert all(each["status"] == "collected" for each in state.submissions)
+    assert {each.job_id: each for each in state.results} == {
+        job_id: replace(result) for job_id, result in all_of(run).items()
+    }
+
+
+def test_a_state_survives_json(lab: Lab) -> None:
+    mixed(lab).run()
+    state = loaded(manager(lab))
+
+    text = json.dumps(state.to_dict())
+
+    assert BatchState.from_dict(json.loads(text)) == state
+
+
+def test_what_was_saved_is_what_is_loaded(lab: Lab) -> None:
+    mixed(lab).run()
+    state = loaded(manager(lab))
+    other = StateManager(lab.folder / "new folder" / "copy.db")
+
+    other.save(state)
+
+    assert other.load() == state
+
+
+def test_a_run_goes_on_from_a_saved_file_and_asks_nothing_twice(lab: Lab) -> None:
+    first = all_of(mixed(lab).run())
+    state = loaded(manager(lab))
+    copy = lab.folder / "copy.db"
+    StateManager(copy).save(state)
+
+    again = mixed(lab).set_state(copy).add_job(prompt="one more").run()
+
+    assert set(lab.times_billed().values()) == {1}
+    assert len(again.results().completed) == 12
+    assert {key: all_of(again)[key] for key in first} == first
+
+
+def test_jobs_that_lost_their_results_are_asked_again(lab: Lab) -> None:
+    mixed(lab).run()
+    state = loaded(manager(lab))
+    state.results = [each for each in state.results if each.job_id != "q3"]
+    next(job for job in state.jobs if job["id"] == "q3")["status"] = "pending"
+    copy = lab.folder / "copy.db"
+    StateManager(copy).save(state)
+
+    mixed(lab).set_state(copy).run()
+
+    assert sorted(lab.times_billed().values()) == [1] * 10 + [2]
+    assert {each.job_id for each in loaded(StateManager(copy)).results} >= {"q3"}
+
+
+def test_batches_in_flight_are_collected_from_a_saved_file(lab: Lab, later: Later) -> None:
+    lab.play(scenario=Scenario(latency_seconds=600))
+    run = mixed(lab).start()
+    while len(lab.ledger.batches) < 2 and not run.wait(0.02):
+        continue
+    assert len(loaded(manager(lab)).jobs) == 12  # beside the run
+    run.stop()
+    run.wait()
+    state = loaded(manager(lab))
+    StateManager(lab.folder / "copy.db").save(state)
+    later.seconds += 700
+
+    done = mixed(lab).set_state(lab.folder / "copy.db").run()
+
+    assert [job["status"] for job in state.jobs].count("submitted") == 11
+    assert loaded(StateManager(lab.folder / "copy.db")).pending_jobs == []
+    assert len(done.results().completed) == 11
+    assert set(lab.times_billed().values()) == {1}
+
+
+def test_saving_while_a_run_has_the_file_is_refused(tmp_path: Path) -> None:
+    lock = RunLock(tmp_path / "state.db")
+    lock.acquire()
+    try:
+        with pytest.raises(StateLockedError):
+            StateManager(tmp_path / "state.db").save(BatchState(created_at=datetime.now(UTC)))
+    finally:
+        lock.release()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_answers_that_the_new_state_lacks_are_kept_under_another_name(lab: Lab) -> None:
+    mixed(lab).run()
+    state = loaded(manager(lab))
+    empty = BatchState(created_at=state.created_at)
+
+    manager(lab).save(empty)
+
+    assert manager(lab).load() == empty
+    assert StateManager(lab.folder / "state.db.1").load() == state
+
+
+def test_saving_over_the_same_answers_leaves_one_file(lab: Lab) -> None:
+    mixed(lab).run()
+    state = loaded(manager(lab))
+
+    manager(lab).save(state)
+
+    assert manager(lab).load() == state
+    assert [path.name for path in lab.folder.glob("state.db*")] == ["state.db"]
+
+
+def test_a_log_that_a_killed_run_left_is_not_mixed_into_the_new_file(
+    lab: Lab, tmp_path: Path
+) -> None:
+    import shutil
+
+    from batchata.core.events import LimitSet
+    from batchata.stores.sqlite import SQLiteStore
+
+    store = SQLiteStore(tmp_path / "live.db")
+    store.commit(LimitSet(limit=7))
+    for path in tmp_path.glob("live.db*"):  # as a kill leaves them
+        if not path.name.endswith((".lock", "-shm")):
+            shutil.copy(path, path.with_name(path.name.replace("live", "killed")))
+    store.close()
+    state = BatchState(created_at=datetime(2026, 1, 2, tzinfo=UTC), cost_limit_usd=Decimal(3))
+
+    StateManager(tmp_path / "killed.db").save(state)
+
+    assert StateManager(tmp_path / "killed.db").load() == state
+    assert not (tmp_path / "killed.db-wal").exists()
+
+
+def test_clearing_moves_the_file_aside_and_says_where(lab: Lab) -> None:
+    mixed(lab).run()
+    state = loaded(manager(lab))
+
+    aside = manager(lab).clear()
+
+    assert aside == lab.folder / "state.db.1"
+    assert manager(lab).load() is None
+    assert StateManager(aside).load() == state
+    assert manager(lab).clear() is None
+
+
+@pytest.mark.parametrize("method", ["load", "clear"])
+def test_a_file_of_anybody_elses_is_left_as_it_is(tmp_path: Path, method: str) -> None:
+    path = tmp_path / "notes.json"
+    path.write_text('{"mine": 1}')
+
+    with pytest.raises(StateError, match="JSON"):
+        getattr(StateManager(path), method)()
+
+    assert path.read_text() == '{"mine": 1}'
+
+
+def test_a_state_that_contradicts_itself_is_refused(lab: Lab) -> None:
+    mixed(lab).run()
+    state = loaded(manager(lab))
+    state.jobs[0]["status"] = "pending"
+
+    with pytest.raises(StateError, match="its result says succeeded"):
+        manager(lab).save(state)
+
+
+def test_a_failed_write_changes_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    mixed(lab).run()
+    state = loaded(manager(lab))
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("batchata.stores.manager.os.fsync", full)
+    with pytest.raises(StateError, match="No space left"):
+        manager(lab).save(replace_limit(state))
+    monkeypatch.undo()
+
+    assert manager(lab).load() == state
+    assert [path.name for path in lab.folder.glob("state.db*")] == ["state.db"]
+
+
+def replace_limit(state: BatchState) -> BatchState:
+    return replace(state, cost_limit_usd=Decimal(9))
+
+
+def test_two_savers_do_not_mix(tmp_path: Path) -> None:
+    states = [
+        BatchState(created_at=datetime(2026, 1, 1, tzinfo=UTC), cost_limit_usd=Decimal(n))
+        for n in (1, 2)
+    ]
+
+    def save(state: BatchState) -> None:
+        for _ in range(5):
+            try:
+                StateManager(tmp_path / "state.db").save(state)
+            except StateLockedError:
+                continue
+
+    threads = [threading.Thread(target=save, args=(state,)) for state in states]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert StateManager(tmp_path / "state.db").load() in states
+    assert [path.name for path in tmp_path.iterdir()] == ["state.db"]
+
+
+LEGACY_JOB = {
+    "id": "job-2",
+    "model": "gpt-6-luna",
+    "messages": [{"role": "user", "content": "still to be asked"}],
+    "file": None,
+    "prompt": None,
+    "temperature": None,
+    "max_tokens": 50,
+    "response_model": "Invoice",
+    "enable_citations": False,
+}
+LEGACY_RESULT = {
+    "job_id": "job-1",
+    "raw_response": "hello",
+    "parsed_response": {"a": 1},
+    "citations": None,
+    "input_tokens": 3,
+    "output_tokens": 4,
+    "cost_usd": 0.25,
+    "error": None,
+    "batch_id": "batch_1",
+}
+
+
+def legacy(shape: str, folder: Path) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "created_at": "2025-08-01T10:00:00",
+        "pending_jobs": [LEGACY_JOB],
+        "failed_jobs": [{"id": "job-3", "error": "boom", "timestamp": "2025-08-01T10:01:00"}],
+        "total_cost_usd": 0.25,
+        "config": {"results_dir": str(folder / "out"), "state_file": "x.json"},
+    }
+    if shape == "active_batches":
+        return data | {"completed_results": [LEGACY_RESULT], "active_batches": ["batch_9"]}
+    (folder / "out").mkdir()
+    (folder / "out" / "job-1.json").write_text(json.dumps(LEGACY_RESULT))
+    return data | {
+        "completed_results": [
+            {"job_id": "job-1", "file_path": "out/job-1.json"},
+            {"job_id": "job-5", "file_path": "out/job-5.json"},
+        ],
+        "cancelled_jobs": [{"id": "job-4", "reason": "Cancelled by user", "timestamp": None}],
+    }
+
+
+@pytest.mark.parametrize("shape", ["active_batches", "cancelled_jobs"])
+def test_the_json_of_earlier_releases_is_read(tmp_path: Path, shape: str) -> None:
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps(legacy(shape, tmp_path)))
+
+    state = StateManager.import_legacy(path)
+
+    assert [each.job_id for each in state.completed_results] == ["job-1"]
+    assert state.completed_results[0].parsed_response == {"a": 1}
+    assert [job["id"] for job in state.pending_jobs] == ["job-2"]
+    assert "job-3" in [job["id"] for job in state.failed_jobs]
+    assert state.total_cost_usd == Decimal("0.25")
+    assert BatchState.from_dict(json.loads(json.dumps(state.to_dict()))) == state
+
+
+def test_legacy_jobs_that_were_cancelled_or_lost_say_so(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps(legacy("cancelled_jobs", tmp_path)))
+
+    state = StateManager.import_legacy(path)
+
+    by_id = {each.job_id: each for each in state.results}
+    assert by_id["job-4"].status is JobStatus.CANCELLED
+    assert by_id["job-4"].reason is Reason.CANCELLED
+    assert by_id["job-5"].reason is Reason.MISSING
+
+
+def test_pending_legacy_jobs_run_under_their_old_ids(lab: Lab) -> None:
+    path = lab.folder / "state.json"
+    path.write_text(json.dumps(legacy("active_batches", lab.folder)))
+    state = StateManager.import_legacy(path)
+
+    run = lab.batch().add_jobs([job["question"] for job in state.pending_jobs]).run()
+
+    assert run.results()["job-2"].is_success
+
+
+def test_a_pending_legacy_job_cannot_be_saved_without_its_request(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps(legacy("active_batches", tmp_path)))
+    state = StateManager.import_legacy(path)
+
+    with pytest.raises(StateError, match="no request body"):
+        StateManager(tmp_path / "state.db").save(state)
+
+    state.jobs = [job for job in state.jobs if job["status"] != "pending"]
+    StateManager(tmp_path / "state.db").save(state)
+    found = loaded(StateManager(tmp_path / "state.db"))
+    assert found.jobs == state.jobs
+    assert [each.raw_response for each in found.completed_results] == ["hello"]
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", "{", '{"pending_jobs": [], "completed_results": [], "failed_jobs": []}']
+)
+def test_other_json_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "state.json"
+    path.write_text(text)
+
+    with pytest.raises(StateError):
+        StateManager.import_legacy(path)
