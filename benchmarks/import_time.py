@@ -11,7 +11,10 @@ COMMANDS = {
     "python -c pass": ["-c", "pass"],
     "import batchata": ["-c", "import batchata"],
     "from batchata import Batch": ["-c", "from batchata import Batch"],
-    "batchata --help": ["-m", "batchata.cli", "--help"],
+    "batchata --help": [
+        "-c",
+        "import sys; from batchata.cli import main; sys.argv[1:] = ['--help']; main()",
+    ],
 }
 
 
