@@ -131,4 +131,5 @@ def _job(job_id: str, model: str, status: JobStatus) -> dict[str, Any]:
         "input_bound": 0,
         "output_bound": 0,
         "cost_bound_usd": "0",
+        "attachments": [],
     }

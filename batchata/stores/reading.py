@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -54,6 +55,9 @@ class _Reading:
         self._last: dict[int, int] = dict(
             db.execute("SELECT seq, max(n) FROM outcomes GROUP BY seq")
         )
+        self._attachments: dict[int, list[dict[str, Any]]] = {}
+        for row in db.execute("SELECT * FROM attachments"):
+            self._attachments.setdefault(row[0], []).append(asdict(schema.attachment_of(row)))
         self._status: dict[int, JobStatus] = {}
         self._attempts: dict[int, int] = {}
 
@@ -77,13 +81,19 @@ class _Reading:
         """Attempts that were followed by another one, and the last ones with their jobs."""
         earlier: list[JobResult] = []
         last: list[tuple[int, JobResult]] = []
+        paid: dict[int, int] = {}
         for row in self._db.execute(schema.RESULTS + "ORDER BY o.n"):
             number, seq = row[0], row[1]
             submission = self._submissions.get(row[6])
             outcome = schema.outcome_of(row, submission.token if submission else None)
             shape = self._shapes[row[3]]
-            result = job_result(outcome, row[2], row[3], shape, submission, row[24], _bind_nothing)
-            if self._last[seq] != number:
+            is_last = self._last[seq] == number
+            before = paid.get(seq, 0) if is_last and outcome.status.is_final else 0
+            paid[seq] = paid.get(seq, 0) + outcome.cost
+            result = job_result(
+                outcome, row[2], row[3], shape, submission, row[24], _bind_nothing, before
+            )
+            if not is_last:
                 earlier.append(result)
                 continue
             last.append((seq, result))
@@ -122,6 +132,7 @@ class _Reading:
             "input_bound": input_bound,
             "output_bound": output_bound,
             "cost_bound_usd": money_text(from_parts(cost_bound)),
+            "attachments": self._attachments.get(seq, []),
         }
 
     def _created(self) -> datetime:

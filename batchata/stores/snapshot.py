@@ -31,15 +31,18 @@ class BatchState:
     jobs: list[dict[str, Any]] = field(default_factory=list)
     #: batches that vendors have or may have: `token`, `batch_id`, `status`, `job_ids`, …
     submissions: list[dict[str, Any]] = field(default_factory=list)
-    results: list[JobResult] = field(default_factory=list)  #: one for every job that has ended
-    #: attempts that another one followed or will follow; what they cost is part of the total
+    #: one for every job that has ended; its cost is that of all attempts of the job
+    results: list[JobResult] = field(default_factory=list)
+    #: attempts that another one followed or will follow, each with its own cost
     earlier: list[JobResult] = field(default_factory=list)
     cost_limit_usd: Decimal | None = None
 
     @property
     def total_cost_usd(self) -> Decimal:
         """What all attempts cost."""
-        return sum((each.cost_usd for each in (*self.earlier, *self.results)), Decimal(0))
+        ended = {each.job_id for each in self.results}
+        open_ends = (each for each in self.earlier if each.job_id not in ended)
+        return sum((each.cost_usd for each in (*open_ends, *self.results)), Decimal(0))
 
     @property
     def pending_jobs(self) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from batchata.core.document import Attachment
 from batchata.core.errors import StateError
 from batchata.core.events import (
     Durable,
@@ -26,6 +27,7 @@ from batchata.core.usage import to_parts
 from batchata.stores.snapshot import BatchState
 
 _GROUP: Final = 1000
+_NOTHING: Final = Decimal(0)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -51,6 +53,16 @@ class _Writing:
             for each in state.submissions
             if each["batch_id"] is not None
         }
+        #: the open submission of a job, for results that no vendor's batch brought
+        self._open = {
+            job_id: each["token"]
+            for each in state.submissions
+            if _status(each).is_open
+            for job_id in each["job_ids"]
+        }
+        self._paid: dict[str, Decimal] = {}
+        for result in state.earlier:
+            self._paid[result.job_id] = self._paid.get(result.job_id, _NOTHING) + result.cost_usd
 
     def events(self) -> Iterator[Durable]:
         state = self._state
@@ -62,7 +74,8 @@ class _Writing:
             yield JobsAdded(rows=rows[start : start + _GROUP])
         for each in state.submissions:
             yield SubmissionIntended(submission=self._submission(each))
-        outcomes = [self._outcome(each) for each in (*state.earlier, *state.results)]
+        outcomes = [self._earlier(each) for each in state.earlier]
+        outcomes += [self._last(each) for each in state.results]
         for start in range(0, len(outcomes), _GROUP):
             yield OutcomesRecorded(outcomes=outcomes[start : start + _GROUP])
         limit = state.cost_limit_usd
@@ -73,19 +86,13 @@ class _Writing:
         ended = {each.job_id: each.status for each in self._state.results}
         if len(ended) != len(self._state.results):
             raise StateError("a job of the state has two results")
-        sent = {
-            job_id
-            for each in self._state.submissions
-            if _status(each).is_open
-            for job_id in each["job_ids"]
-        }
         for job in self._state.jobs:
             status, result = JobStatus(job["status"]), ended.get(job["id"])
             if result is not None and (result is not status or not status.is_final):
                 raise _wrong(job, f"and its result says {result}")
             if result is None and status.is_final:
                 raise _wrong(job, "and has no result")
-            if status is JobStatus.SUBMITTED and job["id"] not in sent:
+            if status is JobStatus.SUBMITTED and job["id"] not in self._open:
                 raise _wrong(job, "and is in no open submission")
             if not status.is_final and job["body"] is None:
                 raise StateError(
@@ -114,6 +121,7 @@ class _Writing:
             job["input_bound"],
             job["output_bound"],
             to_parts(Decimal(job["cost_bound_usd"])),
+            tuple(Attachment(**each) for each in job["attachments"]),
         )
 
     def _submission(self, each: Mapping[str, Any]) -> Submission:
@@ -134,17 +142,31 @@ class _Writing:
             note=each["note"],
         )
 
-    def _outcome(self, result: JobResult) -> Outcome:
+    def _earlier(self, result: JobResult) -> Outcome:
+        return self._outcome(result, self._token(result), result.cost_usd)
+
+    def _last(self, result: JobResult) -> Outcome:
+        token = self._token(result) or self._open.get(result.job_id)
+        cost = result.cost_usd - self._paid.get(result.job_id, _NOTHING)
+        if cost < 0:
+            raise StateError(f"job {result.job_id!r} cost less than its earlier attempts")
+        return self._outcome(result, token, cost)
+
+    def _token(self, result: JobResult) -> str | None:
+        if result.batch_id is None:
+            return None
+        return self._tokens.get((result.provider, result.batch_id))
+
+    def _outcome(self, result: JobResult, token: str | None, cost_usd: Decimal) -> Outcome:
         parsed = result.to_dict()["parsed_response"]
-        batch_id = result.batch_id
         return Outcome(
             seq=self._seq(result.job_id),
             status=result.status,
             attempt=result.attempts,
-            token=self._tokens.get((result.provider, batch_id)) if batch_id else None,
+            token=token,
             reason=result.reason,
             error=result.error,
-            cost=to_parts(result.cost_usd),
+            cost=to_parts(cost_usd),
             usage=result.usage,
             finish_reason=result.finish_reason,
             model=result.model or None,

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_lab import CLAUDE, Lab, all_of
+from run_lab import CLAUDE, GPT, Lab, all_of
 
-from batchata import Batch, BatchState, JobStatus, StateError, StateManager
+from batchata import Batch, BatchState, JobResult, JobStatus, StateError, StateManager
 from batchata.core.errors import StateLockedError
 from batchata.core.result import Reason
-from batchata.gateway import Sandbox, Scenario
+from batchata.gateway import ItemFault, Sandbox, Scenario
 from batchata.stores.lock import RunLock
 
 
@@ -156,6 +156,48 @@ def test_batches_in_flight_are_collected_from_a_saved_file(lab: Lab, later: Late
     assert loaded(StateManager(lab.folder / "copy.db")).pending_jobs == []
     assert len(done.results().completed) == 11
     assert set(lab.times_billed().values()) == {1}
+
+
+def test_a_paid_attempt_that_was_followed_by_another_stays_part_of_the_cost(lab: Lab) -> None:
+    lab.play(scenario=Scenario(items=(ItemFault(outcome="refusal", prompt="question 1", times=1),)))
+    batch = lab.chat(3).set_state(lab.folder / "state.db").set_retries(retry_on=["refused"])
+    run = batch.run()
+    state = loaded(manager(lab))
+    copy = StateManager(lab.folder / "copy.db")
+
+    copy.save(state)
+
+    assert [each.job_id for each in state.earlier] == ["q1"]
+    assert {each.job_id: each for each in state.results} == all_of(run)
+    assert state.total_cost_usd == run.status()["cost_usd"] == lab.billed_usd
+    assert copy.load() == state
+    assert lab.chat(3).set_state(copy.state_file).run().status()["cost_usd"] == lab.billed_usd
+
+
+def test_a_job_that_failed_before_its_batch_left_is_not_said_to_be_at_the_vendor(lab: Lab) -> None:
+    lab.play(scenario=Scenario(latency_seconds=600))
+    run = lab.chat(2).set_state(lab.folder / "state.db").start()
+    while not lab.ledger.batches and not run.wait(0.02):
+        continue
+    run.stop()
+    run.wait()
+    state = loaded(manager(lab))
+    state.jobs[1]["status"] = "failed"
+    state.results.append(
+        JobResult(
+            job_id="q1",
+            status=JobStatus.FAILED,
+            reason=Reason.BAD_INPUT,
+            error="its file is gone",
+            model=GPT,
+            provider="openai",
+        )
+    )
+    copy = StateManager(lab.folder / "copy.db")
+
+    copy.save(state)
+
+    assert [job["status"] for job in loaded(copy).jobs] == ["submitted", "failed"]
 
 
 def test_saving_while_a_run_has_the_file_is_refused(tmp_path: Path) -> None:
