@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from batchata.core.plan import Chunk, ChunkLimits, chunk_limits
+from batchata.core.status import SubmissionStatus
 from batchata.core.submission import BatchLimits, Submission
 from batchata.engine.context import RunContext
 
@@ -96,21 +97,19 @@ class Planner:
     def learn_queue(self, submission: Submission) -> None:
         """A vendor's queue was full with this batch in it: keep below that from now on."""
         group = self._group(submission.seqs[0])
-        others = self._enqueued(group, but=submission.token)
-        enqueued = others + _queue_tokens(submission.input_tokens)
+        enqueued = self._ahead(group, submission) + _queue_tokens(submission.input_tokens)
         group.queue_tokens = max(enqueued * 9 // 10, 1)
 
     def is_alone(self, submission: Submission) -> bool:
         """True when nothing else of ours is in the vendor's queue beside this submission."""
-        return not self._enqueued(self._group(submission.seqs[0]), but=submission.token)
+        return not self._ahead(self._group(submission.seqs[0]), submission)
 
     def has_room(self, submission: Submission) -> bool:
         """True when the vendor's queue is thought to take this submission now."""
         group = self._group(submission.seqs[0])
-        others = self._enqueued(group, but=submission.token)
-        return not others or self._fits_queue(
-            group, _queue_tokens(submission.input_tokens), but=submission.token
-        )
+        ahead, limit = self._ahead(group, submission), self._queue_limit(group)
+        tokens = _queue_tokens(submission.input_tokens)
+        return not ahead or limit is None or ahead + tokens <= limit
 
     def _group(self, seq: int) -> _Group:
         context = self._context
@@ -161,9 +160,9 @@ class Planner:
             return True  # an empty queue takes anything that a batch may hold
         return self._fits_queue(group, chunk.tokens) and self._fits_requests(group, chunk)
 
-    def _fits_queue(self, group: _Group, tokens: int, but: str | None = None) -> bool:
+    def _fits_queue(self, group: _Group, tokens: int) -> bool:
         limit = self._queue_limit(group)
-        return limit is None or self._enqueued(group, but=but) + tokens <= limit
+        return limit is None or self._enqueued(group) + tokens <= limit
 
     def _fits_requests(self, group: _Group, chunk: Chunk) -> bool:
         limit = group.limits.queue_requests
@@ -176,14 +175,23 @@ class Planner:
         )
         return in_flight + len(chunk.seqs) <= limit
 
-    def _enqueued(self, group: _Group, but: str | None = None) -> int:
-        return sum(
-            _queue_tokens(each.input_tokens)
-            for each in self._context.state.open_submissions()
-            if each.provider == group.provider
-            and each.token != but
-            and (not group.model or each.model == group.model)
-        )
+    def _enqueued(self, group: _Group) -> int:
+        return sum(_queue_tokens(each.input_tokens) for each in self._queued(group))
+
+    def _ahead(self, group: _Group, submission: Submission) -> int:
+        """Tokens of what is in the queue, and of what waits for it longer than this submission."""
+        tokens, waits_longer = 0, True
+        for each in self._queued(group):
+            if each.token == submission.token:
+                waits_longer = False
+            elif waits_longer or each.status is not SubmissionStatus.INTENDED:
+                tokens += _queue_tokens(each.input_tokens)
+        return tokens
+
+    def _queued(self, group: _Group) -> Iterator[Submission]:
+        for each in self._context.state.open_submissions():
+            if each.provider == group.provider and group.model in ("", each.model):
+                yield each
 
 
 def _queue_tokens(bound: int) -> int:

@@ -27,6 +27,10 @@ ACCOUNT_CODES: Final = frozenset(
     }
 )
 _ACCOUNT_WORDS: Final = ("credit balance", "spend limit", "exceeded your current quota")
+#: codes of a file that holds too much
+_SIZE_CODES: Final = frozenset(
+    {"too_many_tasks", "file_too_large", "max_file_size_exceeded", "too_many_requests_in_file"}
+)
 _QUEUE_WORDS: Final = ("enqueued token", "enqueued_token")
 _OVERLOADED_CODES: Final = frozenset({"overloaded_error", "overloaded", "slow_down"})
 _RATE_CODES: Final = frozenset({"rate_limit_exceeded", "rate_limit_error"})
@@ -45,6 +49,11 @@ def is_queue_full(code: str | None, message: str) -> bool:
     """True when a batch was refused for now because too many tokens are enqueued."""
     lowered = message.lower()
     return code == "token_limit_exceeded" or any(word in lowered for word in _QUEUE_WORDS)
+
+
+def is_too_large(code: str | None) -> bool:
+    """True when a batch was refused for holding too many requests or bytes."""
+    return code in _SIZE_CODES
 
 
 def item_failure(
@@ -97,3 +106,8 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
 def _is_date(value: str) -> bool:
     parsed = email.utils.parsedate_tz(value)
     return parsed is not None and parsed[9] is not None
+
+
+def is_congestion(failure: Failure) -> bool:
+    """True when the vendor asked to slow down, rather than having a fault of its own."""
+    return failure.reason in (Reason.RATE_LIMITED, Reason.OVERLOADED)

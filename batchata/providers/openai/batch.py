@@ -17,7 +17,7 @@ from batchata.core.status import RemoteState
 from batchata.core.submission import BatchLimits, RequestCounts, Shape, Submission
 from batchata.ports import BatchLook, Found, Item, Lookup, NotThere
 from batchata.providers.control import Patience, call
-from batchata.providers.failures import is_queue_full, item_failure
+from batchata.providers.failures import is_queue_full, is_too_large, item_failure
 from batchata.providers.openai import wire
 from batchata.providers.openai.client import translate
 from batchata.providers.transport import Transport
@@ -216,6 +216,7 @@ def read_batch(batch: Any) -> BatchLook:
             if each.line
         },
         is_queue_full=any(is_queue_full(each.code, each.message or "") for each in errors),
+        is_too_large=any(is_too_large(each.code) for each in errors),
     )
 
 
