@@ -26,8 +26,9 @@ def job_result(
     submission: Submission | None,
     metadata: bytes | None,
     bind: Bind,
+    paid_before: int = 0,
 ) -> JobResult:
-    """The result a user sees."""
+    """The result a user sees; `paid_before` is what earlier attempts cost, 1e-12 USD."""
     usage = outcome.usage
     kept: dict[str, Any] = orjson.loads(outcome.extra) if outcome.extra else {}
     cited = kept.get("citations")
@@ -38,7 +39,7 @@ def job_result(
         citations=[Citation.from_dict(each) for each in cited] if cited else None,
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
-        cost_usd=from_parts(outcome.cost),
+        cost_usd=from_parts(outcome.cost + paid_before),
         error=outcome.error,
         batch_id=submission.remote_id if submission else None,
         status=outcome.status,
@@ -59,7 +60,9 @@ def job_result(
     )
 
 
-def unfinished(job_id: str, status: JobStatus, shape: Shape, attempts: int) -> JobResult:
+def unfinished(
+    job_id: str, status: JobStatus, shape: Shape, attempts: int, paid: int = 0
+) -> JobResult:
     """The result of a job that has no answer yet."""
     where = "at the vendor" if status is JobStatus.SUBMITTED else "not sent"
     return JobResult(
@@ -69,6 +72,7 @@ def unfinished(job_id: str, status: JobStatus, shape: Shape, attempts: int) -> J
         model=shape.model,
         provider=shape.provider,
         attempts=attempts,
+        cost_usd=from_parts(paid),
     )
 
 

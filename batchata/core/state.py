@@ -55,6 +55,7 @@ class RunState:
         self.left: dict[str, int] = {}  #: jobs of an open submission without an outcome
         self.held: dict[str, int] = {}  #: money of an open submission, 1e-12 USD
         self.spent_by: dict[str, int] = {}  #: what this process saw of a submission's cost
+        self.paid: dict[int, int] = {}  #: by seq, what attempts without a usable answer cost
         self.usage = Usage()
         self.cost = CostTracker()
         self.counts = [0] * len(STATUSES)  #: of wanted jobs
@@ -140,6 +141,11 @@ class RunState:
                 yield seq
             seq = status.find(_PENDING, seq + 1)
 
+    def paid_before(self, outcome: Outcome) -> int:
+        """What a job's attempts before this last one cost, 1e-12 USD."""
+        paid = self.paid.get(outcome.seq, 0)
+        return paid if outcome.status is JobStatus.SUCCEEDED else paid - outcome.cost
+
     def open_submissions(self) -> list[Submission]:
         """Submissions that may still hold answers or money, oldest first."""
         return [self.submissions[token] for token in self.left]
@@ -202,6 +208,8 @@ class RunState:
             self.held[token] -= bound
         elif outcome.cost:
             self.cost.spent += outcome.cost
+        if outcome.cost and outcome.status is not JobStatus.SUCCEEDED:
+            self.paid[seq] = self.paid.get(seq, 0) + outcome.cost
         self.usage += outcome.usage
         self.attempts[seq] = outcome.attempt
         self.reason[seq] = reason_code(outcome.reason)

@@ -12,7 +12,7 @@ from typing import Any
 from batchata.core.errors import ProviderUnavailableError
 from batchata.core.events import OutcomesRecorded
 from batchata.core.judge import extra_json, judge
-from batchata.core.result import Answer, Failure, Reason
+from batchata.core.result import PAID_FAILURES, Answer, Failure, Reason
 from batchata.core.retry import Backoff, goes_again
 from batchata.core.status import JobStatus
 from batchata.core.submission import Outcome, Shape, Submission
@@ -152,7 +152,7 @@ class _Reading:
         self._cards: dict[tuple[str, str], RateCard] = {}
         self._schemas: dict[int, Any] = {}
         self._unreadable = 0
-        self._answers = 0  #: lines that the vendor bills for
+        self._answers = self._answered_before(len(left))  #: lines that the vendor bills for
         self.account: Failure | None = None
 
     def outcome(self, item: Item) -> Outcome | None:
@@ -183,7 +183,7 @@ class _Reading:
             )
         else:
             failure = _why_missing(self._look)
-        lost = self._lost_answers()
+        lost = 0 if self._unreadable else self._lost_answers()
         return [
             self._failed(seq, _LOST if number < lost else failure, is_paid=number < lost)
             for number, seq in enumerate(self._left.values())
@@ -191,11 +191,17 @@ class _Reading:
 
     def _lost_answers(self) -> int:
         """Answers that the vendor counts, and so bills, and that are in none of its files."""
-        state = self._context.state
-        before = sum(
-            1 for seq in self._submission.seqs if state.status_of(seq) is JobStatus.SUCCEEDED
+        return self._look.counts.succeeded - self._answers
+
+    def _answered_before(self, left: int) -> int:
+        """Answers of this submission that a process settled before it died."""
+        seqs, state = self._submission.seqs, self._context.state
+        if left == len(seqs):
+            return 0
+        return sum(
+            state.status_of(seq) is JobStatus.SUCCEEDED or state.reason_of(seq) in PAID_FAILURES
+            for seq in seqs
         )
-        return self._look.counts.succeeded - max(before, self._answers)
 
     def _strange(self, item: Item) -> None:
         name = self._submission.remote_id
@@ -226,8 +232,7 @@ class _Reading:
             token=self._submission.token,
             reason=failure.reason if failure else None,
             error=failure.message if failure else None,
-            # what the vendor did not say is counted at the most it can have cost
-            cost=context.state.cost_bound[seq] if usage is None else self._cost(shape, usage),
+            cost=self._cost(seq, shape, answer),
             usage=usage or Usage(),
             finish_reason=answer.finish_reason,
             model=answer.model or None,
@@ -253,6 +258,9 @@ class _Reading:
         ):
             status = JobStatus.PENDING
         is_paid = is_paid or failure.reason is Reason.UNREADABLE
+        cost = context.state.cost_bound[seq] if is_paid else 0
+        if failure.cost_usd is not None:
+            cost = to_parts(failure.cost_usd)
         return Outcome(
             seq=seq,
             status=status,
@@ -260,17 +268,21 @@ class _Reading:
             token=self._submission.token,
             reason=failure.reason,
             error=failure.message,
-            cost=context.state.cost_bound[seq] if is_paid else 0,
+            cost=cost,
             request_id=failure.request_id,
             finished_us=self._now_us,
         )
 
-    def _cost(self, shape: Shape, usage: Usage) -> int:
+    def _cost(self, seq: int, shape: Shape, answer: Answer) -> int:
+        if answer.cost_usd is not None:
+            return to_parts(answer.cost_usd)
+        if answer.usage is None:  # not said: counted at the most it can have cost
+            return self._context.state.cost_bound[seq]
         key = (shape.provider, shape.model)
         card = self._cards.get(key)
         if card is None:
             card = self._cards[key] = self._context.card(shape.provider, shape.model, "batch")
-        return to_parts(card.cost_usd(usage))
+        return to_parts(card.cost_usd(answer.usage))
 
     def _schema(self, number: int, shape: Shape) -> Any:
         if shape.schema is None:

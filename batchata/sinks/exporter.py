@@ -107,6 +107,7 @@ class Exporter:
                     submission,
                     metadata[outcome.seq],
                     self._bind,
+                    state.paid_before(outcome),
                 )
             )
         return results

@@ -33,12 +33,16 @@ class ResultReader:
         self._wanted = wanted
         self._bind = bind
         self._last = array("Q", bytes(8 * len(self.state)))
-        for number, seq in self._store.last_outcomes():
+        self._paid: list[tuple[int, int, int]] = []  #: (number, seq, cost) without usable answers
+        for number, seq, cost in self._store.last_outcomes():
             self._last[seq] = number
+            if cost:
+                self._paid.append((number, seq, cost))
         self._submissions: dict[int, Submission] = {
             row[0]: schema.submission_of(row) for row in self._store.submission_rows()
         }
         self._ids: dict[str, int] | None = None
+        self._paid_until: dict[int, int] | None = None  #: by seq, up to where `after` has come
 
     def seqs(self, *statuses: JobStatus) -> Iterator[int]:
         """Jobs of these statuses, all when none is named."""
@@ -69,8 +73,23 @@ class ResultReader:
         """Final results that came after outcome `number`, and the number read up to."""
         rows = self._store.rows(number, limit)
         self._refresh()
-        found = [self._result(row) for row in rows if STATUSES[row[4]].is_final]
+        paid = self._paid_until = self._paid_until or self._paid_by(number)
+        found = []
+        for row in rows:
+            seq, status, cost = row[1], STATUSES[row[4]], row[8]
+            before = paid.get(seq, 0)
+            if status.is_final:
+                found.append(self._result(row, before))
+            if cost and status is not JobStatus.SUCCEEDED:
+                paid[seq] = before + cost
         return (rows[-1][0] if rows else number), found
+
+    def _paid_by(self, number: int) -> dict[int, int]:
+        paid: dict[int, int] = {}
+        for at, seq, cost in self._paid:
+            if at <= number:
+                paid[seq] = paid.get(seq, 0) + cost
+        return paid
 
     def close(self) -> None:
         """Let go of the file."""
@@ -98,13 +117,16 @@ class ResultReader:
         for seq, job_id in zip(seqs, ids, strict=True):
             status = self.state.status_of(seq)
             if status.is_final:
-                yield self._result(rows[seq])
+                last = rows[seq]
+                cost = 0 if status is JobStatus.SUCCEEDED else last[8]
+                yield self._result(last, self.state.paid.get(seq, 0) - cost)
             else:
                 shape = self.state.shapes[self.state.shape_of[seq]]
-                yield unfinished(job_id, status, shape, self.state.attempts[seq])
+                paid = self.state.paid.get(seq, 0)
+                yield unfinished(job_id, status, shape, self.state.attempts[seq], paid)
 
-    def _result(self, row: tuple[object, ...]) -> JobResult:
-        return result_of(row, self.state, self._submissions.get, self._bind)
+    def _result(self, row: tuple[object, ...], paid_before: int) -> JobResult:
+        return result_of(row, self.state, self._submissions.get, self._bind, paid_before)
 
 
 def result_of(
@@ -112,6 +134,7 @@ def result_of(
     state: RunState,
     submission: Callable[[int], Submission | None],
     bind: Bind,
+    paid_before: int = 0,
 ) -> JobResult:
     """A result from a row of schema.RESULTS."""
     number = row[6]
@@ -127,4 +150,5 @@ def result_of(
         found,
         metadata if isinstance(metadata, bytes) else None,
         bind,
+        paid_before,
     )

@@ -29,6 +29,7 @@ from batchata.stores.files import check_file, disk_error
 from batchata.stores.lock import RunLock
 
 _SUBMITTED = CODES[JobStatus.SUBMITTED]
+_SUCCEEDED = CODES[JobStatus.SUCCEEDED]
 T = TypeVar("T")
 
 
@@ -159,9 +160,10 @@ class SQLiteStore:
             ).fetchall()
         )
 
-    def last_outcomes(self) -> Iterator[tuple[int, int]]:
-        """(number, seq) of every outcome, in the order they came."""
-        return self._db.execute("SELECT n, seq FROM outcomes ORDER BY n")
+    def last_outcomes(self) -> Iterator[tuple[int, int, int]]:
+        """Number, seq and cost without a usable answer of every outcome, in the order they came."""
+        select = "SELECT n, seq, iif(status=?, 0, cost) FROM outcomes ORDER BY n"
+        return self._db.execute(select, (_SUCCEEDED,))
 
     def shapes(self) -> list[Shape]:
         """What the jobs have in common, by number."""
@@ -317,8 +319,10 @@ class _Loader:
     def _outcomes(self) -> None:
         status, attempts, last_sub = self._state.status, self._state.attempts, self._last_sub
         reasons = self._state.reason
-        select = "SELECT seq, status, attempt, sub, reason FROM outcomes ORDER BY n"
-        for seq, code, attempt, sub, reason in self._db.execute(select):
+        select = "SELECT seq, status, attempt, sub, reason, cost FROM outcomes ORDER BY n"
+        for seq, code, attempt, sub, reason, cost in self._db.execute(select):
+            if cost and code != _SUCCEEDED:
+                self._state.paid[seq] = self._state.paid.get(seq, 0) + cost
             status[seq] = code
             attempts[seq] = attempt
             reasons[seq] = reason_code(reason) if reason else 0
