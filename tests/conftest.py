@@ -1,0 +1,77 @@
+"""No test leaves this machine, or reads a real key; `lab` runs batches against the sandbox."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from run_lab import Lab
+
+    from batchata.gateway import Sandbox
+
+_HERE = ("127.", "::1", "localhost", "0.0.0.0")
+_HIDDEN = ("OPENAI", "ANTHROPIC", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    """Connections to other machines are refused at once."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if isinstance(address, tuple) and not str(address[0]).startswith(_HERE):
+            raise OSError(f"a test tried to reach {address[0]}")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_ssl_context() -> Iterator[None]:
+    """Reading the machine's certificates takes a third of a short run: do it once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys and proxies of the machine are not seen."""
+    for name in tuple(os.environ):
+        if name.upper().startswith(_HIDDEN):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def shared_box() -> Iterator[Sandbox]:
+    """One sandbox for all tests of this process."""
+    from batchata.gateway import Sandbox
+
+    with Sandbox() as box:
+        yield box
+
+
+@pytest.fixture
+def lab(shared_box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """An emptied sandbox in perfect health, a folder, and books of every commit."""
+    from run_lab import Lab
+
+    from batchata.engine import runner
+    from batchata.gateway import Scenario
+
+    shared_box.set_scenario(Scenario())
+    shared_box.reset()
+    monkeypatch.setattr(runner, "GRACE_SECONDS", 0.2)
+    made = Lab(shared_box, tmp_path)
+    made.watch(monkeypatch)
+    return made

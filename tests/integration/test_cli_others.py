@@ -1,0 +1,135 @@
+"""The demo, the sandbox, the price list, the help, and what the process leaves with."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_lab import FAST, GPT, Cli, cli_in, sandbox_variables
+
+from batchata.gateway import Scenario
+
+COMMANDS = (
+    "demo",
+    "run",
+    "estimate",
+    "status",
+    "results",
+    "resume",
+    "cancel",
+    "sandbox",
+    "models",
+)
+BATCHATA = (sys.executable, "-c", "from batchata.cli import main; main()")
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
+    with cli_in(tmp_path, monkeypatch) as made:
+        yield made
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_helps_with_an_example(cli: Cli, command: str) -> None:
+    assert f"batchata {command}" in cli(command, "--help").out.partition("Example:")[2]
+
+
+def test_the_version_is_told(cli: Cli) -> None:
+    assert cli("--version").out.startswith("batchata ")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom batchata.cli import main\n"
+        "try: main(['run', '--help'])\nexcept SystemExit: pass\n"
+        "sys.stderr.write(' '.join(sys.modules))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    loaded = set(done.stderr.split())
+    assert loaded & {"openai", "anthropic", "aiohttp", "genai_prices", "batchata.batch"} == set()
+
+
+def test_models_shows_batch_prices_where_there_are_any(cli: Cli) -> None:
+    found = cli("models", "--provider", "openai", "--search", GPT, "--json").json
+
+    [luna] = [each for each in found if each["model"] == GPT]
+    assert 0 < luna["batch_input"] < luna["input"]
+    assert GPT in cli("models", "--search", GPT).out
+    assert "no provider" in cli("models", "--provider", "nobody", code=1).err
+
+
+def test_the_sandbox_lists_its_faults_and_refuses_others(cli: Cli) -> None:
+    assert "refusal" in cli("sandbox", "--list-faults").out
+    assert "no fault is called 'x'" in cli("sandbox", "--faults", "x", code=1).err
+
+
+def test_the_sandbox_says_how_to_use_it_and_that_no_model_is_there() -> None:
+    process = subprocess.Popen(
+        [*BATCHATA, "sandbox", "--port", "0"], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process.stdout as lines:
+        said = "".join(line for line, _ in zip(lines, range(10), strict=False))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+
+    assert "no model is behind it" in said
+    assert "export OPENAI_BASE_URL=http://127.0.0.1:" in said
+
+
+def test_ctrl_c_leaves_with_130_and_says_how_to_go_on(cli: Cli) -> None:
+    cli.box.set_scenario(Scenario(latency_seconds=60))
+    args = ("run", cli.csv(), "-m", GPT, "-p", "{text}", "--results", "out", *FAST)
+    process = subprocess.Popen(
+        [*BATCHATA, *args], env={**os.environ, **sandbox_variables(cli.box)}, stderr=subprocess.PIPE
+    )
+    while not cli.box.ledger.batches:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+
+    assert process.returncode == 130
+    assert b"batchata resume out/state.db" in said
+    assert b"Traceback" not in said
+
+
+def test_the_demo_counts_what_its_sandbox_bills_also_after_a_kill(cli: Cli) -> None:
+    args = ("demo", "--folder", "demo", "--latency", "0.5", "--poll-factor", "0.05", "--json")
+    process = subprocess.Popen([*BATCHATA, *args], stdout=subprocess.DEVNULL)
+    while not _in_flight(cli):
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+
+    report = cli(*args).json
+
+    assert report["status"]["completed"] == 316
+    assert report["billed_twice"] == 0
+    assert report["counted_usd"] == report["billed_usd"] > 0
+    assert sum(each["jobs"] for each in report["not_succeeded"]) == 4
+
+
+def _in_flight(cli: Cli) -> int:
+    if not Path("demo/state.db").exists():
+        return 0
+    done = cli("status", "demo", "--json", code=3)
+    return len(json.loads(done.out)["in_flight"])
+
+
+def test_the_demo_leaves_a_folder_of_others_alone(cli: Cli) -> None:
+    Path("mine").mkdir()
+    cli.file("mine/letter.txt", "dear")
+
+    said = cli("demo", "--folder", "mine", code=1)
+
+    assert "--fresh" in said.err
+    assert [path.name for path in Path("mine").iterdir()] == ["letter.txt"]

@@ -1,0 +1,102 @@
+"""`batchata status`, `results`, `resume` and `cancel`: what a state file is good for."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_lab import FAST, Cli, cli_in
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
+    with cli_in(tmp_path, monkeypatch) as made:
+        yield made
+
+
+def test_status_tells_what_is_in_flight(cli: Cli) -> None:
+    cli.leave_in_flight()
+
+    report = cli("status", "out", "--json", code=3).json
+    shown = cli("status", "out/state.db", code=3).out
+
+    assert report["jobs"]["submitted"] == 5
+    assert [each["jobs"] for each in report["in_flight"]] == [3, 2]
+    assert report["limit_usd"] == 1
+    assert "batchata resume out/state.db" in shown
+
+
+def test_resume_collects_without_the_script_and_pays_nothing_twice(cli: Cli) -> None:
+    cli.leave_in_flight()
+    cli.clock.ahead = 61
+
+    report = cli("resume", "out", *FAST, "--json").json
+
+    assert report["succeeded"] == 5
+    assert len(cli.box.ledger.batches) == 2
+    [file] = Path("out").glob("*.jsonl")
+    assert len(file.read_bytes().splitlines()) == 5
+    assert cli("status", "out", "--json").json["limit_usd"] == 1
+
+
+def test_cancel_stops_the_vendors(cli: Cli) -> None:
+    cli.leave_in_flight()
+
+    said = cli("cancel", "out", *FAST, "--json").json
+
+    assert (said["asked"], said["in_flight"]) == (2, 0)
+    assert {batch.status for batch in cli.box.ledger.batches} <= {"cancelled", "ended"}
+
+
+def test_cancel_says_so_when_nothing_is_in_flight(cli: Cli) -> None:
+    cli.run()
+
+    assert "nothing is in flight" in cli("cancel", "rows-results").err
+
+
+def test_results_as_a_table_and_as_csv(cli: Cli) -> None:
+    cli.run("--id-column", "key")
+
+    table = cli("results", "rows-results").out
+    text = cli("results", "rows-results", "--format", "csv").out
+
+    rows = list(csv.DictReader(text.splitlines()))
+    assert "r3" in table
+    assert [row["job_id"] for row in rows] == ["r0", "r1", "r2", "r3", "r4"]
+    assert [row["group"] for row in rows] == ["0", "1", "2", "0", "1"]
+
+
+def test_results_by_status(cli: Cli) -> None:
+    cli.leave_in_flight()
+
+    done = cli("results", "out", "--format", "jsonl", "--status", "succeeded").out
+    waiting = cli("results", "out", "--json", "--status", "submitted", "--limit", "4").out
+
+    assert done == ""
+    assert [json.loads(line)["status"] for line in waiting.splitlines()] == ["submitted"] * 4
+
+
+def test_an_output_file_is_never_overwritten(cli: Cli) -> None:
+    cli.run()
+    cli("results", "rows-results", "-f", "csv", "-o", "a.csv")
+    before = Path("a.csv").read_bytes()
+
+    said = cli("results", "rows-results", "-f", "jsonl", "-o", "a.csv", code=1)
+
+    assert "nothing is overwritten" in said.err
+    assert Path("a.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["status", "results", "resume", "cancel"])
+def test_a_file_that_is_no_state_file_is_told_and_left_alone(cli: Cli, command: str) -> None:
+    cli.file("state.json", '{"pending_jobs": []}')
+
+    missing = cli(command, "nothing.db", code=1)
+    other = cli(command, "state.json", code=1)
+
+    assert "no state file" in missing.err
+    assert "state.json" in other.err
+    assert Path("state.json").read_text(encoding="utf-8") == '{"pending_jobs": []}'
