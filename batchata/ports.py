@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,6 +14,7 @@ import msgspec
 from batchata.core.document import Attachment, Document
 from batchata.core.events import Durable, Event
 from batchata.core.job import Job
+from batchata.core.pacing import Quota
 from batchata.core.result import Answer, Failure, JobResult
 from batchata.core.state import RunState
 from batchata.core.status import RemoteState
@@ -44,6 +46,7 @@ class Encoded:
     input_bound: int  #: tokens, never less than the vendor will count
     output_bound: int  #: tokens
     web_searches: int = 0  #: the most that may be charged for
+    cost_bound_usd: Decimal | None = None  #: where the provider says it itself; None: by price
     attachments: tuple[Attachment, ...] = ()  #: files that the body only marks
 
 
@@ -94,9 +97,10 @@ class NotThere:
 
 @dataclass(frozen=True, slots=True)
 class CannotTell:
-    """The vendor cannot tell yet."""
+    """The vendor cannot tell yet, or never can."""
 
     why: str
+    is_final: bool = False  #: asking again is of no use
 
 
 Lookup = Found | NotThere | CannotTell
@@ -151,12 +155,35 @@ class BatchAPI(Protocol):
         """Remove what `upload` left at the vendor, where it is of no more use."""
 
 
+@dataclass(frozen=True, slots=True)
+class LiveReply:
+    """How one live call ended: an answer body, or why there is none."""
+
+    quota: Quota
+    body: bytes | None = None
+    failure: Failure | None = None
+    request_id: str | None = None
+    is_congested: bool = False  #: the vendor asked to slow down
+
+
+class LiveAPI(Protocol):
+    """A vendor's live endpoints. A call is never repeated by the layers below."""
+
+    async def send(self, shape: Shape, body: bytes) -> LiveReply:
+        """Ask one question.
+
+        Raises OutcomeUnknownError when the vendor may have taken it, ProviderUnavailableError when
+        it surely has not.
+        """
+
+
 class Provider(Protocol):
     """One vendor: a codec and the APIs it offers; an API it lacks is None."""
 
     name: str
     codec: Codec
     batch: BatchAPI | None
+    live: LiveAPI | None
 
     async def aclose(self) -> None:
         """Close connections."""

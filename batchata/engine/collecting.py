@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from batchata.core.errors import ProviderUnavailableError
 from batchata.core.events import OutcomesRecorded
-from batchata.core.judge import extra_json, judge
 from batchata.core.result import PAID_FAILURES, Answer, Failure, Reason
-from batchata.core.retry import Backoff, goes_again
+from batchata.core.retry import Backoff
 from batchata.core.status import JobStatus
 from batchata.core.submission import Outcome, Shape, Submission
-from batchata.core.usage import RateCard, Usage, to_parts
 from batchata.engine.context import RunContext
+from batchata.engine.settling import Settler
 from batchata.ports import BatchLook, Codec, Item
 
 log = logging.getLogger("batchata.engine")
@@ -36,7 +34,6 @@ class Collector:
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
-        self._schemas: dict[str, Mapping[str, Any]] = {}
 
     async def collect(self, submission: Submission, look: BatchLook) -> bool:
         """Fetch, decode and settle; False when the run stopped before the files were here."""
@@ -149,8 +146,7 @@ class _Reading:
         custom_id, token = self._api.custom_id, submission.token
         self._left = {custom_id(token, job_id): seq for seq, job_id in zip(left, ids, strict=True)}
         self._now_us = context.now_us()
-        self._cards: dict[tuple[str, str], RateCard] = {}
-        self._schemas: dict[int, Any] = {}
+        self._settler = Settler(context, "batch")
         self._unreadable = 0
         self._answers = self._answered_before(len(left))  #: lines that the vendor bills for
         self.account: Failure | None = None
@@ -213,84 +209,21 @@ class _Reading:
             log.warning("batch %s: ignoring another line for %r", name, item.custom_id)
 
     def _answered(self, seq: int, shape: Shape, answer: Answer, request_id: str | None) -> Outcome:
-        context = self._context
-        number = context.state.shape_of[seq]
-        model = context.response_models.get(number)
-        verdict = judge(answer, model, self._schema(number, shape) if model is None else None)
-        attempt = context.state.attempts[seq] + 1
-        status, failure = JobStatus.SUCCEEDED, verdict.failure
-        if failure is not None:
-            again = goes_again(
-                failure.reason, attempt, context.config.max_attempts, context.config.retry_on
-            )
-            status = JobStatus.PENDING if again else JobStatus.FAILED
-        usage = answer.usage
-        return Outcome(
-            seq=seq,
-            status=status,
-            attempt=attempt,
+        return self._settler.answered(
+            seq,
+            shape,
+            answer,
             token=self._submission.token,
-            reason=failure.reason if failure else None,
-            error=failure.message if failure else None,
-            cost=self._cost(seq, shape, answer),
-            usage=usage or Usage(),
-            finish_reason=answer.finish_reason,
-            model=answer.model or None,
-            request_id=request_id or answer.request_id,
-            text=answer.text,
-            parsed=verdict.parsed,
-            extra=extra_json(answer),
-            finished_us=self._now_us,
+            request_id=request_id,
+            now_us=self._now_us,
         )
 
     def _failed(self, seq: int, failure: Failure, *, is_paid: bool = False) -> Outcome:
-        context = self._context
-        attempt = context.state.attempts[seq] + 1
-        status = JobStatus.FAILED
         if failure.reason is Reason.ACCOUNT:
             self.account = failure
-            status, attempt = JobStatus.PENDING, attempt - 1
-        elif context.stop.cancels and failure.reason is Reason.VENDOR_CANCELLED:
-            status = JobStatus.CANCELLED
-            failure = Failure(Reason.CANCELLED, "Cancelled by user")
-        elif goes_again(
-            failure.reason, attempt, context.config.max_attempts, context.config.retry_on
-        ):
-            status = JobStatus.PENDING
-        is_paid = is_paid or failure.reason is Reason.UNREADABLE
-        cost = context.state.cost_bound[seq] if is_paid else 0
-        if failure.cost_usd is not None:
-            cost = to_parts(failure.cost_usd)
-        return Outcome(
-            seq=seq,
-            status=status,
-            attempt=attempt,
-            token=self._submission.token,
-            reason=failure.reason,
-            error=failure.message,
-            cost=cost,
-            request_id=failure.request_id,
-            finished_us=self._now_us,
+        return self._settler.failed(
+            seq, failure, token=self._submission.token, now_us=self._now_us, is_paid=is_paid
         )
-
-    def _cost(self, seq: int, shape: Shape, answer: Answer) -> int:
-        if answer.cost_usd is not None:
-            return to_parts(answer.cost_usd)
-        if answer.usage is None:  # not said: counted at the most it can have cost
-            return self._context.state.cost_bound[seq]
-        key = (shape.provider, shape.model)
-        card = self._cards.get(key)
-        if card is None:
-            card = self._cards[key] = self._context.card(shape.provider, shape.model, "batch")
-        return to_parts(card.cost_usd(answer.usage))
-
-    def _schema(self, number: int, shape: Shape) -> Any:
-        if shape.schema is None:
-            return None
-        known = self._schemas.get(number)
-        if known is None:
-            known = self._schemas[number] = json.loads(shape.schema)
-        return known
 
 
 def _why_missing(look: BatchLook) -> Failure:

@@ -73,10 +73,12 @@ class Preparer:
         provider, model = self._routed(job.model)
         documents = () if job.file is None else (self._load(job.file),)
         encoded = self._provider(provider).codec.encode(job, model, documents)
-        card = self._card(provider, model, self._tier)
-        bound = card.worst_case_usd(
-            encoded.input_bound, encoded.output_bound, web_searches=encoded.web_searches
-        )
+        bound = encoded.cost_bound_usd
+        if bound is None:
+            card = self._card(provider, model, self._tier)
+            bound = card.worst_case_usd(
+                encoded.input_bound, encoded.output_bound, web_searches=encoded.web_searches
+            )
         job_id, key = self._name(job, encoded)
         return Ready(
             id=job_id,

@@ -23,7 +23,7 @@ from batchata.core.status import SubmissionStatus
 from batchata.core.submission import Submission
 from batchata.engine.context import RunContext
 from batchata.engine.request_file import RequestFiles
-from batchata.ports import Found, NotThere
+from batchata.ports import CannotTell, Found, Lookup, NotThere
 
 log = logging.getLogger("batchata.engine")
 
@@ -152,33 +152,34 @@ class Sender:
             if isinstance(found, NotThere) and self._is_settled(submission):
                 self._move(token, SubmissionStatus.INTENDED, note="the vendor does not have it")
                 continue
-            why = "it may still show up" if isinstance(found, NotThere) else str(found)
+            why = found.why if isinstance(found, CannotTell) else "it may still show up"
             self._move(token, SubmissionStatus.UNRESOLVED, note=why)
             context.notes[token] = f"submission {token} is unresolved: {why}"
-            if not isinstance(found, NotThere) and context.config.on_unresolved == "resubmit":
-                self._move(token, SubmissionStatus.INTENDED, note=f"sent again by request: {why}")
-                continue
-            if not isinstance(found, NotThere) and context.config.on_unresolved == "ask":
-                return None
+            if isinstance(found, CannotTell):
+                if context.config.on_unresolved == "resubmit":
+                    again = f"sent again by request: {why}"
+                    self._move(token, SubmissionStatus.INTENDED, note=again)
+                    continue
+                if context.config.on_unresolved == "ask" or found.is_final:
+                    return None
             wait = _BACKOFF.wait_seconds(attempt, context.clock.random)
             if not await context.pause(wait * context.config.poll_factor):
                 return None
 
-    async def _lookup(self, submission: Submission) -> Found | NotThere | str:
+    async def _lookup(self, submission: Submission) -> Lookup:
         context = self._context
         known = context.state.known_remote_ids(submission.provider)
         sent = replace(submission, seqs=array("I", context.state.unsettled(submission.token)))
         try:
             found = await context.api(submission.provider).find(sent, known)
         except ProviderUnavailableError as error:
-            return error.message
+            return CannotTell(error.message)
         except AccountStoppedError as error:
             context.stop.ask(error.message, error=error)
-            return error.message
-        if isinstance(found, (Found, NotThere)):
+            return CannotTell(error.message)
+        if not isinstance(found, CannotTell):
             context.notes.pop(submission.token, None)
-            return found
-        return found.why
+        return found
 
     def _is_settled(self, submission: Submission) -> bool:
         age = (self._context.now_us() - submission.intended_us) / 1e6

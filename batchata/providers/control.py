@@ -32,6 +32,7 @@ class Patience:
     asking: float = 60.0  #: a call with a short answer: it must not hold up the others
     sending: float = 600.0  #: a call with a large body
     loading: float = 120.0  #: between two pieces of a download
+    answering: float = 600.0  #: a live call, until its whole answer is there
 
 
 def patience_of(settings: ProviderSettings) -> Patience:
@@ -54,6 +55,7 @@ def patience_of(settings: ProviderSettings) -> Patience:
         asking=seconds,
         sending=seconds,
         loading=seconds,
+        answering=seconds,
     )
 
 
@@ -70,3 +72,13 @@ async def pieces(path: Path) -> AsyncIterator[bytes]:
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
             yield piece
+
+
+def plain_headers(client: Any) -> dict[str, str]:
+    """The headers an SDK client sends, key included, for calls that go past the SDK."""
+    merged = {**client.default_headers, **client.auth_headers}
+    return {
+        name: value
+        for name, value in merged.items()
+        if isinstance(value, str) and name.lower() != "accept"
+    }

@@ -5,15 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
 
-from batchata.core.errors import ProviderRejectedError, ProviderUnavailableError
+from batchata.core.errors import (
+    OutcomeUnknownError,
+    ProviderRejectedError,
+    ProviderUnavailableError,
+)
 from batchata.providers.control import Patience
 from batchata.providers.failures import retry_after_seconds
 
 _PIECE = 256 * 1024
+
+
+class Reply(NamedTuple):
+    """An HTTP answer, read whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Transport:
@@ -41,6 +54,28 @@ class Transport:
             ) from error
         part.replace(path)
         return size
+
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, *, seconds: float | None = None
+    ) -> Reply:
+        """Send `body` and read the whole answer, whatever its status.
+
+        Raises ProviderUnavailableError when the request surely never left, OutcomeUnknownError
+        when the vendor may have taken it.
+        """
+        session = self._open()
+        timeout = self._timeout if seconds is None else aiohttp.ClientTimeout(total=seconds)
+        try:
+            async with session.post(url, data=body, headers=headers, timeout=timeout) as response:
+                return Reply(response.status, response.headers, await response.read())
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise ProviderUnavailableError(
+                f"{_shown(url)} cannot be reached: {type(error).__name__}: {error}"
+            ) from error
+        except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
+            raise OutcomeUnknownError(
+                f"the answer of {_shown(url)} was lost: {type(error).__name__}: {error}"
+            ) from error
 
     async def head(self, url: str, headers: Mapping[str, str], size: int = 4096) -> bytes:
         """The first bytes of `url`; the rest is not fetched."""
@@ -70,7 +105,11 @@ class Transport:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout, trust_env=True)
+            # how many connections there are is the pace's decision, not the pool's
+            connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
+            self._session = aiohttp.ClientSession(
+                connector=connector, timeout=self._timeout, trust_env=True
+            )
         return self._session
 
     async def aclose(self) -> None:

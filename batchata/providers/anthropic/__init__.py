@@ -5,6 +5,7 @@ from __future__ import annotations
 from batchata.providers.anthropic.batch import AnthropicBatch
 from batchata.providers.anthropic.client import connect
 from batchata.providers.anthropic.codec import AnthropicCodec
+from batchata.providers.anthropic.live import AnthropicLive
 from batchata.providers.control import ProviderSettings, patience_of
 from batchata.providers.transport import Transport
 
@@ -19,6 +20,7 @@ class AnthropicProvider:
         patience = patience_of(settings)
         self._transport = Transport(patience)
         self.batch = AnthropicBatch(lambda: connect(settings), self._transport, patience)
+        self.live = AnthropicLive(lambda: connect(settings), self._transport, patience)
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -6,6 +6,7 @@ from batchata.providers.control import ProviderSettings, patience_of
 from batchata.providers.openai.batch import OpenAIBatch
 from batchata.providers.openai.client import connect
 from batchata.providers.openai.codec import OpenAICodec
+from batchata.providers.openai.live import OpenAILive
 from batchata.providers.transport import Transport
 
 
@@ -19,6 +20,7 @@ class OpenAIProvider:
         patience = patience_of(settings)
         self._transport = Transport(patience)
         self.batch = OpenAIBatch(lambda: connect(settings), self._transport, patience)
+        self.live = OpenAILive(lambda: connect(settings), self._transport, patience)
 
     async def aclose(self) -> None:
         """Close connections."""

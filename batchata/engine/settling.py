@@ -1,0 +1,122 @@
+"""What one attempt of a job comes to: its status, its reason and its cost, on every route."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from batchata.core.errors import UnknownPriceError
+from batchata.core.judge import extra_json, judge
+from batchata.core.result import Answer, Failure, Reason
+from batchata.core.retry import goes_again
+from batchata.core.status import JobStatus
+from batchata.core.submission import Outcome, Shape
+from batchata.core.usage import RateCard, Usage, to_parts
+from batchata.engine.context import RunContext
+
+
+class Settler:
+    """Turns answers and failures into outcomes."""
+
+    def __init__(self, context: RunContext, tier: str) -> None:
+        self._context = context
+        self._tier = tier
+        self._cards: dict[tuple[str, str, str], RateCard | None] = {}
+        self._schemas: dict[int, Any] = {}
+
+    def answered(
+        self,
+        seq: int,
+        shape: Shape,
+        answer: Answer,
+        *,
+        token: str,
+        request_id: str | None,
+        now_us: int,
+    ) -> Outcome:
+        """The outcome of a paid answer, useful or not."""
+        context = self._context
+        number = context.state.shape_of[seq]
+        model = context.response_models.get(number)
+        verdict = judge(answer, model, self._schema(number, shape) if model is None else None)
+        attempt = context.state.attempts[seq] + 1
+        status, failure = JobStatus.SUCCEEDED, verdict.failure
+        if failure is not None:
+            again = goes_again(
+                failure.reason, attempt, context.config.max_attempts, context.config.retry_on
+            )
+            status = JobStatus.PENDING if again else JobStatus.FAILED
+        return Outcome(
+            seq=seq,
+            status=status,
+            attempt=attempt,
+            token=token,
+            reason=failure.reason if failure else None,
+            error=failure.message if failure else None,
+            cost=self._cost(seq, shape, answer),
+            usage=answer.usage or Usage(),
+            finish_reason=answer.finish_reason,
+            model=answer.model or None,
+            request_id=request_id or answer.request_id,
+            text=answer.text,
+            parsed=verdict.parsed,
+            extra=extra_json(answer),
+            finished_us=now_us,
+        )
+
+    def failed(
+        self, seq: int, failure: Failure, *, token: str, now_us: int, is_paid: bool = False
+    ) -> Outcome:
+        """The outcome of an attempt without an answer; a paid one costs its whole bound."""
+        context = self._context
+        attempt = context.state.attempts[seq] + 1
+        status = JobStatus.FAILED
+        if failure.reason is Reason.ACCOUNT:
+            status, attempt = JobStatus.PENDING, attempt - 1
+        elif context.stop.cancels and failure.reason is Reason.VENDOR_CANCELLED:
+            status = JobStatus.CANCELLED
+            failure = Failure(Reason.CANCELLED, "Cancelled by user")
+        elif goes_again(
+            failure.reason, attempt, context.config.max_attempts, context.config.retry_on
+        ):
+            status = JobStatus.PENDING
+        is_paid = is_paid or failure.reason is Reason.UNREADABLE
+        return Outcome(
+            seq=seq,
+            status=status,
+            attempt=attempt,
+            token=token,
+            reason=failure.reason,
+            error=failure.message,
+            cost=context.state.cost_bound[seq] if is_paid else 0,
+            request_id=failure.request_id,
+            finished_us=now_us,
+        )
+
+    def _cost(self, seq: int, shape: Shape, answer: Answer) -> int:
+        if answer.cost_usd is not None:
+            return to_parts(answer.cost_usd)
+        card = self._card(shape, answer.service_tier)
+        if answer.usage is None or card is None:  # not said: the most it can have cost
+            return self._context.state.cost_bound[seq]
+        return to_parts(card.cost_usd(answer.usage))
+
+    def _card(self, shape: Shape, service_tier: str | None) -> RateCard | None:
+        tier = self._tier
+        if tier == "standard" and service_tier in ("flex", "priority", "fast", "ultrafast"):
+            tier = service_tier
+        key = (shape.provider, shape.model, tier)
+        if key not in self._cards:
+            try:
+                self._cards[key] = self._context.card(*key)
+            except UnknownPriceError:
+                self._cards[key] = None
+        return self._cards[key]
+
+    def _schema(self, number: int, shape: Shape) -> Any:
+        if shape.schema is None:
+            return None
+        known = self._schemas.get(number)
+        if known is None:
+            known = self._schemas[number] = json.loads(shape.schema)
+        return known

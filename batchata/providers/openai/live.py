@@ -1,0 +1,61 @@
+"""OpenAI's live endpoints through our own transport, fed by the SDK client's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from batchata.core.result import Failure
+from batchata.core.submission import Shape
+from batchata.ports import LiveReply
+from batchata.providers.control import Patience, plain_headers
+from batchata.providers.failures import is_congestion, item_failure
+from batchata.providers.quotas import openai_quota
+from batchata.providers.transport import Reply, Transport
+
+
+class OpenAILive:
+    """Chat completions, responses and embeddings, one question a call."""
+
+    def __init__(
+        self, connect: Callable[[], Any], transport: Transport, patience: Patience
+    ) -> None:
+        self._connect = connect
+        self._transport = transport
+        self._seconds = patience.answering
+        self._base = ""
+        self._headers: Mapping[str, str] = {}
+
+    async def send(self, shape: Shape, body: bytes) -> LiveReply:
+        """Ask one question."""
+        if not self._base:
+            client = self._connect()
+            self._base = str(client.base_url).rstrip("/")
+            self._headers = plain_headers(client)
+        reply = await self._transport.post(
+            self._base + shape.endpoint.removeprefix("/v1"), self._headers, body, seconds=self._seconds
+        )
+        quota = openai_quota(reply.headers)
+        if 200 <= reply.status < 300:
+            return LiveReply(quota, reply.body, None, reply.headers.get("x-request-id"))
+        failure = read_refusal(reply)
+        return LiveReply(quota, None, failure, failure.request_id, is_congestion(failure))
+
+
+def read_refusal(reply: Reply) -> Failure:
+    """A refused call in our words."""
+    try:
+        body = msgspec.json.decode(reply.body)
+    except msgspec.DecodeError:
+        body = None
+    error = body.get("error") if isinstance(body, dict) else None
+    error = error if isinstance(error, dict) else {}
+    said = error.get("message") or reply.body[:200].decode("utf-8", "replace")
+    return item_failure(
+        status=reply.status,
+        code=error.get("code") or error.get("type"),
+        message=f"{reply.status}: {said}",
+        request_id=reply.headers.get("x-request-id"),
+    )
