@@ -138,10 +138,13 @@ def make_estimate(parts: Parts, jobs: Iterable[Job]) -> Estimate:
 def _add(parts: Parts, total: _Sum, ready: Ready) -> None:
     encoded = ready.encoded
     shape = encoded.shape
-    card = parts.card(shape.provider, shape.model, "batch")
-    likely = Usage(-(-len(encoded.body) // _BYTES_PER_TOKEN), -(-encoded.output_bound // _FILLED))
     total.items.append((0, len(encoded.body) + 200, encoded.input_bound))
     total.worst += ready.cost_bound
+    if encoded.cost_bound_usd is not None:
+        total.expected += encoded.cost_bound_usd
+        return
+    card = parts.card(shape.provider, shape.model, "batch")
+    likely = Usage(-(-len(encoded.body) // _BYTES_PER_TOKEN), -(-encoded.output_bound // _FILLED))
     total.expected += card.cost_usd(likely)
     total.exact = total.exact and card.is_exact
 

@@ -73,6 +73,7 @@ class Failure(msgspec.Struct, frozen=True):
     code: str | None = None
     status: int | None = None
     request_id: str | None = None
+    cost_usd: Decimal | None = None  #: what it cost all the same, where a provider says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     #: what plain text cannot hold: tool calls, embeddings, further choices
     extra: Mapping[str, Any] | None = None
     citations: tuple[Citation, ...] = ()
+    cost_usd: Decimal | None = None  #: where a provider says it itself; None: by usage and price
 
 
 @dataclass(frozen=True, slots=True)

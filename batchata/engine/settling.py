@@ -67,7 +67,7 @@ class Settler:
     def failed(
         self, seq: int, failure: Failure, *, token: str, now_us: int, is_paid: bool = False
     ) -> Outcome:
-        """The outcome of an attempt without an answer; a paid one costs its whole bound."""
+        """The outcome of an attempt without an answer; a paid one costs its bound."""
         context = self._context
         attempt = context.state.attempts[seq] + 1
         status = JobStatus.FAILED
@@ -81,6 +81,9 @@ class Settler:
         ):
             status = JobStatus.PENDING
         is_paid = is_paid or failure.reason is Reason.UNREADABLE
+        cost = context.state.cost_bound[seq] if is_paid else 0
+        if failure.cost_usd is not None:
+            cost = to_parts(failure.cost_usd)
         return Outcome(
             seq=seq,
             status=status,
@@ -88,7 +91,7 @@ class Settler:
             token=token,
             reason=failure.reason,
             error=failure.message,
-            cost=context.state.cost_bound[seq] if is_paid else 0,
+            cost=cost,
             request_id=failure.request_id,
             finished_us=now_us,
         )
