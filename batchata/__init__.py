@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from batchata.batch import BatchParams as BatchParams
     from batchata.core.budget import CostTracker as CostTracker
     from batchata.core.config import RunConfig as RunConfig
+    from batchata.core.document import FileId as FileId
+    from batchata.core.document import FileUrl as FileUrl
     from batchata.core.errors import BatchataError as BatchataError
     from batchata.core.errors import CostLimitExceededError as CostLimitExceededError
     from batchata.core.errors import ProviderError as ProviderError
@@ -44,6 +46,8 @@ _HOMES = {
     "CostTracker": "batchata.core.budget",
     "Estimate": "batchata.run",
     "Failure": "batchata.core.result",
+    "FileId": "batchata.core.document",
+    "FileUrl": "batchata.core.document",
     "GenaiPriceBook": "batchata.prices",
     "Job": "batchata.core.job",
     "JobResult": "batchata.core.result",

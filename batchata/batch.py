@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel
 
 from batchata.core.config import ResultFormat, RunConfig
+from batchata.core.document import FileSource
 from batchata.core.errors import DuplicateJobError, ValidationError
 from batchata.core.job import DEFAULT_MAX_TOKENS, Job, Message
 from batchata.run import BatchRun, Estimate
@@ -48,21 +49,25 @@ class Batch(Settings):
     def add_job(
         self,
         messages: list[Message] | None = None,
-        file: str | Path | None = None,
+        file: FileSource | None = None,
         prompt: str | None = None,
         model: str | None = None,
         temperature: float | None = None,
         max_tokens: int | None = None,
         response_model: type[BaseModel] | None = None,
         enable_citations: bool | None = None,
+        *,
+        files: Sequence[FileSource] | None = None,
         **params: Any,
     ) -> Self:
-        """One more job: `messages`, or `prompt` with or without a `file`.
+        """One more job: `messages`, or `prompt` with or without a `file` or several `files`.
 
-        `id=`, `metadata=`, `endpoint=` and `response_schema=` are ours; every other parameter goes
-        to the vendor as it is. Raises ValidationError at once for what cannot be sent.
+        `id=`, `metadata=`, `endpoint=`, `response_schema=`, `structured=` and `downscale_images=`
+        are ours; every other parameter goes to the vendor as it is. Raises ValidationError at once
+        for what cannot be sent.
         """
         named = {
+            "files": files,
             "model": model,
             "temperature": temperature,
             "max_tokens": max_tokens,

@@ -74,7 +74,7 @@ class Settings:
 
     def set_default_params(self, **params: Any) -> Self:
         """Parameters of every job that does not name its own: `model`, `max_tokens`, `system`, …"""
-        for name in ("messages", "file", "prompt", "id"):
+        for name in ("messages", "file", "files", "prompt", "id"):
             if name in params:
                 raise ValidationError(
                     f"{name!r} cannot be a default", hint=f"give {name} to add_job()"

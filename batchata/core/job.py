@@ -6,17 +6,19 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 
+from batchata.core.document import FileSource, check_source, source_from_json, source_to_json
 from batchata.core.errors import ValidationError
 
 #: what is asked for when a job names no cap: a paid answer always has an upper bound
 DEFAULT_MAX_TOKENS: Final = 1000
 
 Message = Mapping[str, Any]
+#: how a vendor is asked for an answer that fits a schema
+Structured = Literal["native", "tool", "prompt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Job:
     id: str  #: unique within a run; empty: derived from the content when the run starts
     model: str  #: "provider:name", or a name whose provider is known by its prefix
     messages: Sequence[Message] | None = None
-    file: str | Path | None = None
+    file: FileSource | None = None
     prompt: str | None = None
     temperature: float | None = None
     max_tokens: int | None = DEFAULT_MAX_TOKENS  #: cap of the answer; None: the vendor's own
@@ -39,19 +41,31 @@ class Job:
     endpoint: str | None = None  #: "chat", "responses", "embeddings", "messages"; None: by model
     metadata: Mapping[str, Any] | None = None  #: kept with the result, never sent
     params: Mapping[str, Any] = field(default_factory=dict)  #: passed to the vendor as they are
+    files: Sequence[FileSource] = ()  #: several files, instead of `file`
+    structured: Structured | None = None  #: None: as the model does it best
+    downscale_images: bool = False  #: shrink an image that the vendor would refuse for its size
 
     def __post_init__(self) -> None:
         check_question(self)
+
+    @property
+    def sources(self) -> tuple[FileSource, ...]:
+        """The job's files, however they were given."""
+        return tuple(self.files) if self.file is None else (self.file,)
 
     def to_dict(self) -> dict[str, Any]:
         """The job as JSON-ready values; a response model becomes its name and schema."""
         data: dict[str, Any] = {
             f.name: getattr(self, f.name)
             for f in fields(self)
-            if getattr(self, f.name) is not None and f.name != "response_model"
+            if getattr(self, f.name) is not None and f.name not in _UNSAID
         }
         if self.file is not None:
-            data["file"] = str(self.file)
+            data["file"] = source_to_json(self.file)
+        if self.files:
+            data["files"] = [source_to_json(each) for each in self.files]
+        if self.downscale_images:
+            data["downscale_images"] = True
         if self.messages is not None:
             data["messages"] = [dict(message) for message in self.messages]
         if self.response_model is not None:
@@ -70,6 +84,10 @@ class Job:
                 hint=f"fields are {', '.join(sorted(names))}",
             )
         values = {key: value for key, value in data.items() if key != "response_model"}
+        if "file" in values:
+            values["file"] = source_from_json(values["file"])
+        if "files" in values:
+            values["files"] = [source_from_json(each) for each in values["files"]]
         return cls(**values)
 
     def with_id(self, job_id: str) -> Job:
@@ -77,16 +95,21 @@ class Job:
         return replace(self, id=job_id)
 
 
+#: fields of a job that `to_dict()` says in its own way
+_UNSAID: Final = frozenset({"response_model", "file", "files", "downscale_images"})
+
+
 def check_question(job: Job) -> None:
     """Raise ValidationError unless the job asks exactly one question."""
-    if job.messages is not None and (job.file is not None or job.prompt is not None):
+    _check_files(job)
+    if job.messages is not None and (job.sources or job.prompt is not None):
         raise ValidationError(
             "Provide either messages OR file+prompt, not both",
             hint="put the prompt into the messages, or leave messages out",
         )
-    if job.file is not None and not job.prompt:
+    if job.sources and not job.prompt:
         raise ValidationError(
-            f"File input requires a prompt: {str(job.file)!r} came without one",
+            f"File input requires a prompt: {job.sources[0]!r:.80} came without one",
             hint='write add_job(file=..., prompt="What is in it?")',
         )
     if job.messages is None and job.prompt is None and "input" not in job.params:
@@ -98,6 +121,22 @@ def check_question(job: Job) -> None:
         check_messages(job.messages)
     if job.prompt is not None and not isinstance(job.prompt, str):
         raise ValidationError(f"prompt is a {type(job.prompt).__name__}, not text")
+
+
+def _check_files(job: Job) -> None:
+    if job.file is not None and job.files:
+        raise ValidationError("file and files were both given", hint="put all of them into files")
+    if isinstance(job.files, (str, bytes, Mapping)) or not isinstance(job.files, Sequence):
+        raise ValidationError(
+            f"files is a {type(job.files).__name__}, not a list", hint='write files=["a.pdf"]'
+        )
+    for source in job.sources:
+        check_source(source)
+    if job.structured not in (None, "native", "tool", "prompt"):
+        raise ValidationError(
+            f"structured is {job.structured!r}",
+            hint='use "native", "tool" or "prompt", or leave it out',
+        )
 
 
 def check_messages(messages: Sequence[Message]) -> None:
