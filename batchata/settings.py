@@ -16,12 +16,14 @@ from batchata.core.config import (
     OnStop,
     OnUnresolved,
     ResultFormat,
+    RouteName,
     RunConfig,
     checked_choice,
     checked_reasons,
 )
 from batchata.core.errors import ValidationError
 from batchata.core.job import Job, check_number
+from batchata.core.pacing import PaceCaps
 from batchata.core.usage import rates_from_mapping
 from batchata.providers.control import ProviderSettings
 from batchata.wiring import check_model, known_providers
@@ -175,6 +177,26 @@ class Settings:
         checked_choice("on_stop", on_stop, ("detach", "cancel"))
         checked_choice("on_unresolved", on_unresolved, ("wait", "ask", "resubmit"))
         return self._set(on_stop=on_stop, on_unresolved=on_unresolved)
+
+    def set_route(
+        self,
+        route: RouteName = "batch",
+        *,
+        concurrency: int | None = None,
+        rpm: int | None = None,
+        tpm: int | None = None,
+    ) -> Self:
+        """How jobs travel: "batch" at half price within a day, or "live" at once.
+
+        The live route keeps to the limits that vendors name in their answers; `concurrency`
+        (calls in flight), `rpm` (requests a minute) and `tpm` (tokens a minute) hold for each
+        model and can only lower them.
+        """
+        checked_choice("route", route, ("batch", "live"))
+        for name, value in (("concurrency", concurrency), ("rpm", rpm), ("tpm", tpm)):
+            check_number(name, value, least=1, whole=True)
+        caps = PaceCaps(concurrency=concurrency, requests_per_minute=rpm, tokens_per_minute=tpm)
+        return self._set(route=route, pace=caps)
 
     def set_polling(self, factor: float = 1.0) -> Self:
         """Stretch (above 1) or shorten (below 1) the vendors' own polling pace."""

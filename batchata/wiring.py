@@ -7,7 +7,6 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,6 @@ from batchata.core.document import Document
 from batchata.core.errors import StateError, ValidationError
 from batchata.core.events import Event, LimitSet
 from batchata.core.job import Job
-from batchata.core.models import infer_provider
 from batchata.core.progress import RunView
 from batchata.core.usage import RateCard, to_parts
 from batchata.engine.clock import SystemClock
@@ -29,8 +27,9 @@ from batchata.engine.viewing import Viewer
 from batchata.ports import Clock, Provider
 from batchata.prices import GenaiPriceBook
 from batchata.providers.control import ProviderSettings
-from batchata.providers.registry import create_provider, provider_names
+from batchata.providers.registry import create_provider, provider_names, route
 from batchata.sinks.exporter import Exporter
+from batchata.sinks.results import make_folder
 from batchata.stores.reader import ResultReader
 from batchata.stores.sqlite import SQLiteStore
 
@@ -41,9 +40,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("batchata")
 
 
-@cache
 def known_providers() -> frozenset[str]:
-    """Names of the installed providers."""
+    """Names of the installed and registered providers."""
     return provider_names()
 
 
@@ -51,7 +49,7 @@ def check_model(model: object) -> None:
     """Raise ValidationError unless the provider of a model can be told from its name."""
     if not isinstance(model, str) or not model.strip():
         raise ValidationError(f"model is {model!r}, not a name", hint='write model="gpt-6-luna"')
-    infer_provider(model, known_providers())
+    route(model)
 
 
 def load_document(source: object) -> Document:
@@ -96,10 +94,11 @@ class Parts:
     def preparer(self) -> Preparer:
         """What makes jobs ready to be sent."""
         return Preparer(
-            route=lambda model: infer_provider(model, known_providers()),
+            route=route,
             provider=self.provider,
             card=self.card,
             load=load_document,
+            tier="batch" if self.config.route == "batch" else "standard",
         )
 
     def bind(self, number: int) -> type[BaseModel] | None:
@@ -237,7 +236,7 @@ def resolve_paths(config: RunConfig) -> RunConfig:
     if config.state_file is not None:
         return config
     if config.results_dir is not None:
-        config.results_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(config.results_dir)
         return replace(config, state_file=config.results_dir / "state.db")
     folder = Path(tempfile.mkdtemp(prefix="batchata-"))
     return replace(config, state_file=folder / "state.db")

@@ -49,7 +49,7 @@ def job_result(
         finish_reason=outcome.finish_reason,
         request_id=outcome.request_id,
         attempts=outcome.attempt,
-        submitted_at=moment(submission.accepted_us) if submission else None,
+        submitted_at=moment(_sent_us(submission)) if submission else None,
         finished_at=moment(outcome.finished_us),
         metadata=orjson.loads(metadata) if metadata else None,
         cache_read_tokens=usage.cache_read_tokens,
@@ -74,6 +74,10 @@ def unfinished(
         attempts=attempts,
         cost_usd=from_parts(paid),
     )
+
+
+def _sent_us(submission: Submission) -> int | None:
+    return submission.intended_us if submission.route == "live" else submission.accepted_us
 
 
 def moment(microseconds: int | None) -> datetime | None:

@@ -1,4 +1,4 @@
-"""A hard limit on money: what is spent and what is reserved never pass it together."""
+"""A hard limit on money: what is spent, what may be spent and what is reserved stay below it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batchata.core.usage import from_parts, to_parts
 
 
 class CostTracker:
-    """Reserve before a call, settle after it; `spent + reserved <= limit` always holds.
+    """Reserve before a call, settle after it; `spent + uncertain + reserved <= limit` always holds.
 
     Sums are kept as whole numbers of 1e-12 USD, so that they are exact.
     """
@@ -19,6 +19,7 @@ class CostTracker:
         self.limit: int | None = None
         self.spent = 0
         self.reserved = 0
+        self.uncertain = 0  #: what calls without an answer may have cost
         self.set_limit(limit_usd)
 
     def set_limit(self, limit_usd: Decimal | float | None) -> None:
@@ -27,7 +28,9 @@ class CostTracker:
 
     def fits(self, parts: int) -> bool:
         """True when `parts` (1e-12 USD) can be reserved now."""
-        return self.limit is None or self.spent + self.reserved + parts <= self.limit
+        return (
+            self.limit is None or self.spent + self.uncertain + self.reserved + parts <= self.limit
+        )
 
     def reserve(self, parts: int) -> bool:
         """Set `parts` (1e-12 USD) aside, or return False and change nothing."""
@@ -69,7 +72,7 @@ class CostTracker:
         """What may still be reserved, in USD; None without a limit."""
         if self.limit is None:
             return None
-        return from_parts(max(0, self.limit - self.spent - self.reserved))
+        return from_parts(max(0, self.limit - self.spent - self.uncertain - self.reserved))
 
     def can_afford(self, cost_usd: Decimal | float) -> bool:
         """True when this much (USD) fits beside what is spent and reserved."""
@@ -94,6 +97,7 @@ class CostTracker:
         return {
             "total_cost_usd": self.used_usd,
             "reserved_usd": self.reserved_usd,
+            "possibly_billed_usd": from_parts(self.uncertain),
             "limit_usd": self.limit_usd,
             "remaining_usd": self.remaining(),
         }

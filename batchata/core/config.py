@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from batchata.core.errors import ValidationError
+from batchata.core.pacing import PaceCaps
 from batchata.core.result import PAID_FAILURES, Reason
 
 ResultFormat = Literal["json", "jsonl", "parquet"]
 OnStop = Literal["detach", "cancel"]
 OnUnresolved = Literal["wait", "ask", "resubmit"]
 OnChanged = Literal["error", "keep"]
+RouteName = Literal["batch", "live"]
 
 LEVELS: Final = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40}
 
@@ -42,6 +44,8 @@ class RunConfig:
     retry_on: frozenset[Reason] = frozenset()
     on_stop: OnStop = "detach"
     on_unresolved: OnUnresolved = "wait"
+    route: RouteName = "batch"
+    pace: PaceCaps = field(default_factory=PaceCaps)  #: of the live route
     #: how long a create call whose answer was lost may still show up at the vendor
     settle_seconds: float = 60.0
     #: the vendor's pace is multiplied by this; tests use less than one

@@ -39,7 +39,7 @@ class Reason(StrEnum):
     COST_LIMIT = "cost_limit"
     TIME_LIMIT = "time_limit"
     CANCELLED = "cancelled"  #: by the user
-    SUBMISSION_LOST = "submission_lost"
+    OUTCOME_UNKNOWN = "outcome_unknown"  #: a live call without an answer; it may have been billed
 
 
 #: unbilled and worth another attempt by itself
@@ -51,6 +51,7 @@ TRANSIENT: Final = frozenset(
         Reason.EXPIRED,
         Reason.VENDOR_CANCELLED,
         Reason.MISSING,
+        Reason.OUTCOME_UNKNOWN,
     }
 )
 #: paid for: asked again only when the user says so

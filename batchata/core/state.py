@@ -188,10 +188,10 @@ class RunState:
     def _move(self, event: SubmissionMoved) -> None:
         changes = {
             name: value
-            for name in ("remote_id", "input_ref", "accepted_us", "note")
+            for name in ("remote_id", "input_ref", "sent_us", "accepted_us", "note")
             if (value := getattr(event, name)) is not None
         }
-        if event.status is SubmissionStatus.DROPPED:
+        if event.status is SubmissionStatus.DROPPED and event.token in self.left:
             for seq in self.unsettled(event.token):
                 self._set(seq, _PENDING)
             self._close(event.token, event.status)
@@ -210,6 +210,7 @@ class RunState:
             self.cost.spent += outcome.cost
         if outcome.cost and outcome.status is not JobStatus.SUCCEEDED:
             self.paid[seq] = self.paid.get(seq, 0) + outcome.cost
+        self.cost.uncertain += outcome.uncertain
         self.usage += outcome.usage
         self.attempts[seq] = outcome.attempt
         self.reason[seq] = reason_code(outcome.reason)

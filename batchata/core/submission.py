@@ -69,6 +69,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     parsed: bytes | None = None  #: JSON
     extra: bytes | None = None  #: JSON: tool calls, thinking, citations, …
     finished_us: int = 0  #: µs since the epoch, UTC
+    uncertain: int = 0  #: 1e-12 USD that a lost call may have cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +88,10 @@ class Submission:
     size_bytes: int = 0
     remote_id: str | None = None
     input_ref: str | None = None  #: the uploaded file's id, where the vendor has such a thing
+    sent_us: int | None = None  #: when its last create call left
     accepted_us: int | None = None
     note: str | None = None  #: why it is unresolved or dropped
+    route: str = "batch"  #: or "live": jobs that may be in flight, one call each
 
     def moved(self, status: SubmissionStatus, **changes: Any) -> Submission:
         """The same submission in another state."""

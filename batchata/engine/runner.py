@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from batchata.core.errors import ProviderError, ProviderRejectedError, QueueFullError
+from batchata.core.errors import ProviderRejectedError, QueueFullError
 from batchata.core.events import OutcomesRecorded, SubmissionIntended, SubmissionMoved
 from batchata.core.result import Failure, Reason
 from batchata.core.retry import Backoff
@@ -13,6 +13,7 @@ from batchata.core.status import JobStatus, RemoteState, SubmissionStatus
 from batchata.core.submission import Outcome, Submission
 from batchata.engine.collecting import Collector
 from batchata.engine.context import RunContext
+from batchata.engine.live import LiveRoute
 from batchata.engine.planning import Planner
 from batchata.engine.poller import Poller
 from batchata.engine.sending import Sender, TooLargeError
@@ -21,7 +22,9 @@ from batchata.ports import BatchLook
 log = logging.getLogger("batchata.engine")
 
 #: how long a stopped run waits for answers that are already there
-GRACE_SECONDS = 2.0
+GRACE_SECONDS = 1.5
+_LAST_TICK_SECONDS = 0.05
+_CANCELS_AT_ONCE = 8
 #: more batches than this are worth a word: each may take a vendor hours
 _MANY_BATCHES = 100
 _QUEUE_BACKOFF = Backoff(first_seconds=30.0, most_seconds=600.0)
@@ -41,34 +44,53 @@ class Runner:
         self._poller = Poller(context)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._queue_refusals = 0
+        self._live = LiveRoute(context, context.config.pace)
 
     @property
     def waiting(self) -> int:
-        """Jobs that are not in a batch yet."""
-        return self._planner.waiting
+        """Jobs that have not left yet."""
+        return self._planner.waiting + self._live.waiting
 
     async def run(self) -> None:
         """Work until done or stopped; errors of the state file end the run and come out."""
         context = self._context
+        self._live.recover()
         if self._sends:
-            self._planner.add(context.state.pending())
+            self._queue(list(context.state.pending()))
             self._warn_of_many(self._planner.waiting)
         try:
             async with asyncio.TaskGroup() as group:
                 poller = group.create_task(self._poller.run())
                 timer = group.create_task(self._time_limit())
                 stopper = group.create_task(self._on_stop())
+                tidier = group.create_task(self._sender.tidy())
                 for submission in context.state.open_submissions():
                     self._start(group, submission.token)
+                live = group.create_task(self._go_live())
                 await self._dispatch(group)
+                await live
                 await self._finish()
                 if context.stop.cancels:  # every vendor is asked before the run leaves
                     await asyncio.wait({stopper}, timeout=GRACE_SECONDS)
-                for task in (poller, timer, stopper):
+                for task in (poller, timer, stopper, tidier):
                     task.cancel()
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
         self._close_pending()
+
+    def _queue(self, seqs: list[int], *, first: bool = False) -> None:
+        if self._context.config.route == "live":
+            self._live.add(seqs)
+        else:
+            self._planner.add(seqs, first=first)
+
+    async def _go_live(self) -> None:
+        """Send live jobs, again when a batch of an earlier run gives money or jobs back."""
+        while True:
+            await self._live.run()
+            if self._context.stop.is_asked or not self._tasks:
+                return
+            await asyncio.wait(set(self._tasks.values()), return_when=asyncio.FIRST_COMPLETED)
 
     def _warn_of_many(self, jobs: int) -> None:
         items = self._context.config.items_per_batch
@@ -233,7 +255,7 @@ class Runner:
         status_of = self._context.state.status_of
         back = [seq for seq in seqs if status_of(seq) is JobStatus.PENDING]
         if back and self._sends:
-            self._planner.add(back, first=True)
+            self._queue(back, first=True)
 
     def _reject(self, seqs: list[int], error: ProviderRejectedError) -> None:
         self._end(
@@ -297,13 +319,15 @@ class Runner:
         await context.stop.event.wait()
         if not context.stop.cancels:
             return
-        for submission in context.state.open_submissions():
-            if submission.remote_id is None:
-                continue
-            try:
-                await context.api(submission.provider).cancel(submission.remote_id)
-            except ProviderError as error:
-                log.warning("batch %s was not cancelled: %s", submission.remote_id, error.message)
+        gate = asyncio.Semaphore(_CANCELS_AT_ONCE)
+
+        async def cancel(submission: Submission) -> None:
+            async with gate:
+                await self._sender.cancel(submission)
+
+        async with asyncio.TaskGroup() as group:
+            for submission in context.state.open_submissions():
+                group.create_task(cancel(submission))
 
     async def _finish(self) -> None:
         """After a stop: a moment for answers that are there, all the time for a create call."""
@@ -315,11 +339,11 @@ class Runner:
         if not self._tasks:
             return
         await asyncio.wait(set(self._tasks.values()), timeout=GRACE_SECONDS)
-        for task in list(self._tasks.values()):
-            if task not in self._sender.creating:
-                task.cancel()
         while self._tasks:
-            await asyncio.wait(set(self._tasks.values()))
+            for task in list(self._tasks.values()):
+                if task not in self._sender.creating:
+                    task.cancel()
+            await asyncio.wait(set(self._tasks.values()), timeout=_LAST_TICK_SECONDS)
 
 
 def _why(look: BatchLook) -> str:

@@ -43,8 +43,9 @@ class Viewer:
             token = event.token
         elif isinstance(event, (RemoteProgress, SubmissionIntended)):
             return
-        if token is not None:
-            view = self._submission(self._context.state.submissions[token])
+        submission = self._context.state.submissions[token] if token is not None else None
+        if submission is not None and submission.route == "batch":
+            view = self._submission(submission)
             ended = replace(view, finished_at=self._context.clock.now())
             self._recent.append(ended)
 
@@ -56,7 +57,8 @@ class Viewer:
         """The run now."""
         context = self._context
         state, config = context.state, context.config
-        opened = state.open_submissions()
+        opened = [each for each in state.open_submissions() if each.route == "batch"]
+        batches = sum(each.route == "batch" for each in state.submissions.values())
         items = config.items_per_batch
         return RunView(
             run_id=context.run_id,
@@ -75,8 +77,8 @@ class Viewer:
             input_tokens=state.usage.input_tokens,
             output_tokens=state.usage.output_tokens,
             elapsed_seconds=context.clock.monotonic() - self._began,
-            submissions_total=len(state.submissions),
-            submissions_done=len(state.submissions) - len(opened),
+            submissions_total=batches,
+            submissions_done=batches - len(opened),
             submissions_waiting=-(-self._waiting // items) if items and self._waiting else 0,
             items_per_batch=items,
             active=(*(self._submission(each) for each in opened), *self._recent),

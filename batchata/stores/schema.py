@@ -33,12 +33,13 @@ CREATE TABLE submissions (
     n INTEGER PRIMARY KEY, token TEXT NOT NULL UNIQUE, provider TEXT, endpoint TEXT, model TEXT,
     wire_version TEXT, seqs BLOB NOT NULL, status INTEGER NOT NULL, intended_us INTEGER,
     input_tokens INTEGER, size_bytes INTEGER, remote_id TEXT, input_ref TEXT,
-    accepted_us INTEGER, note TEXT);
+    sent_us INTEGER, accepted_us INTEGER, note TEXT, route TEXT NOT NULL);
 CREATE TABLE outcomes (
     n INTEGER PRIMARY KEY, seq INTEGER NOT NULL, status INTEGER NOT NULL,
     attempt INTEGER NOT NULL, sub INTEGER, reason TEXT, cost INTEGER NOT NULL,
     input INTEGER, output INTEGER, cache_read INTEGER, cache_write INTEGER,
-    cache_write_1h INTEGER, reasoning INTEGER, web_searches INTEGER, finished_us INTEGER);
+    cache_write_1h INTEGER, reasoning INTEGER, web_searches INTEGER, finished_us INTEGER,
+    uncertain INTEGER NOT NULL);
 CREATE TABLE answers (
     n INTEGER PRIMARY KEY, error TEXT, finish_reason TEXT, model TEXT, request_id TEXT,
     text TEXT, parsed BLOB, extra BLOB);
@@ -49,19 +50,20 @@ ADD_JOB: Final = "INSERT OR REPLACE INTO jobs VALUES (?,?,?,?,?,?,?,?,?)"
 ADD_BODY: Final = "INSERT OR REPLACE INTO bodies VALUES (?,?)"
 ADD_ATTACHMENT: Final = "INSERT INTO attachments VALUES (?,?,?,?,?,?)"
 DROP_ATTACHMENTS: Final = "DELETE FROM attachments WHERE seq=?"
-ADD_SUBMISSION: Final = "INSERT INTO submissions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-ADD_OUTCOME: Final = "INSERT INTO outcomes VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+ADD_SUBMISSION: Final = "INSERT INTO submissions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+ADD_OUTCOME: Final = "INSERT INTO outcomes VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 ADD_ANSWER: Final = "INSERT INTO answers VALUES (?,?,?,?,?,?,?,?)"
 MOVE_SUBMISSION: Final = (
     "UPDATE submissions SET status=?, remote_id=coalesce(?,remote_id), "
-    "input_ref=coalesce(?,input_ref), accepted_us=coalesce(?,accepted_us), "
-    "note=coalesce(?,note) WHERE token=?"
+    "input_ref=coalesce(?,input_ref), sent_us=coalesce(?,sent_us), "
+    "accepted_us=coalesce(?,accepted_us), note=coalesce(?,note) WHERE token=?"
 )
 RESULTS: Final = (
     "SELECT o.n, o.seq, j.id, j.shape, o.status, o.attempt, o.sub, o.reason, o.cost, o.input, "
     "o.output, o.cache_read, o.cache_write, o.cache_write_1h, o.reasoning, o.web_searches, "
     "o.finished_us, a.error, a.finish_reason, a.model, a.request_id, a.text, a.parsed, a.extra, "
-    "j.metadata FROM outcomes o JOIN jobs j ON j.seq=o.seq LEFT JOIN answers a ON a.n=o.n "
+    "j.metadata, o.uncertain "
+    "FROM outcomes o JOIN jobs j ON j.seq=o.seq LEFT JOIN answers a ON a.n=o.n "
 )
 
 
@@ -136,8 +138,10 @@ def submission_row(number: int, each: Submission) -> tuple[Any, ...]:
         each.size_bytes,
         each.remote_id,
         each.input_ref,
+        each.sent_us,
         each.accepted_us,
         each.note,
+        each.route,
     )
 
 
@@ -158,8 +162,10 @@ def submission_of(row: tuple[Any, ...]) -> Submission:
         size_bytes=row[10],
         remote_id=row[11],
         input_ref=row[12],
-        accepted_us=row[13],
-        note=row[14],
+        sent_us=row[13],
+        accepted_us=row[14],
+        note=row[15],
+        route=row[16],
     )
 
 
@@ -182,6 +188,7 @@ def outcome_row(number: int, sub: int | None, outcome: Outcome) -> tuple[Any, ..
         usage.reasoning_tokens,
         usage.web_searches,
         outcome.finished_us,
+        outcome.uncertain,
     )
 
 
@@ -217,4 +224,5 @@ def outcome_of(row: tuple[Any, ...], token: str | None) -> Outcome:
         text=row[21],
         parsed=row[22],
         extra=row[23],
+        uncertain=row[25],
     )

@@ -1,0 +1,450 @@
+"""The live route: one call a job, many at once, written down before they leave and as they end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from array import array
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from batchata.core.errors import (
+    AccountStoppedError,
+    OutcomeUnknownError,
+    ProviderNotFoundError,
+    ProviderUnavailableError,
+)
+from batchata.core.events import Durable, OutcomesRecorded, SubmissionIntended
+from batchata.core.pacing import Pace, PaceCaps
+from batchata.core.result import Failure, Reason
+from batchata.core.retry import Backoff
+from batchata.core.status import JobStatus, SubmissionStatus
+from batchata.core.submission import Outcome, Shape, Submission
+from batchata.engine.context import RunContext
+from batchata.engine.settling import Settler
+from batchata.ports import Codec, LiveAPI, LiveReply
+
+log = logging.getLogger("batchata.engine")
+
+#: a group of answers is committed when it is this old, or this large
+_COMMIT_SECONDS = 0.1
+_COMMIT_ROWS = 500
+_LEASE_LEAST, _LEASE_MOST = 32, 500
+#: how often one job may be told to slow down before it fails
+_SLOWED_MOST = 50
+_BACKOFF = Backoff(first_seconds=0.5, most_seconds=30.0)
+
+
+@dataclass(slots=True)
+class _Ask:
+    """A job that may leave: written down, with its money set aside."""
+
+    seq: int
+    token: str
+    shape: Shape
+    body: bytes
+    tries: int = 0  #: calls of it that failed without costing anything
+    slowed: int = 0
+
+
+@dataclass(slots=True)
+class _Lane:
+    """The jobs of one model, and how fast it may be asked."""
+
+    provider: str
+    api: LiveAPI
+    codec: Codec
+    pace: Pace
+    ready: deque[int] = field(default_factory=deque)  #: with money, not written down yet
+    asks: deque[_Ask] = field(default_factory=deque)  #: written down, may leave
+    is_waking: bool = False
+
+
+class LiveRoute:
+    """Sends pending jobs live until none is left or the run stops."""
+
+    def __init__(self, context: RunContext, caps: PaceCaps) -> None:
+        self._context = context
+        self._caps = caps
+        self._settler = Settler(context, "standard")
+        self._lanes: dict[tuple[str, str], _Lane] = {}
+        self._lane_of: dict[int, _Lane] = {}
+        self._waiting: deque[int] = deque()
+        self._earmarked = 0
+        self._ended: list[Outcome] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: dict[str, int] = {}  #: token → asks without an outcome
+        self._group: asyncio.TaskGroup | None = None
+        self._wake = asyncio.Event()
+        self._since = 0.0  #: when the oldest uncommitted answer came
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that have not left yet."""
+        lanes = self._lanes.values()
+        return len(self._waiting) + sum(len(lane.ready) + len(lane.asks) for lane in lanes)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls without an answer."""
+        return sum(lane.pace.in_flight for lane in self._lanes.values())
+
+    @property
+    def throttled(self) -> int:
+        """How often vendors asked us to slow down."""
+        return sum(lane.pace.throttled for lane in self._lanes.values())
+
+    def add(self, seqs: Sequence[int]) -> None:
+        """Queue pending jobs, in order."""
+        self._waiting.extend(seqs)
+
+    def recover(self) -> None:
+        """Calls that an earlier process may have made are asked again, and may have been billed."""
+        context = self._context
+        for submission in context.state.open_submissions():
+            if submission.route != "live":
+                continue
+            lost = [
+                Outcome(
+                    seq=seq,
+                    status=JobStatus.PENDING,
+                    attempt=context.state.attempts[seq],
+                    token=submission.token,
+                    reason=Reason.OUTCOME_UNKNOWN,
+                    error="the process ended while the call may have been in flight",
+                    uncertain=context.state.cost_bound[seq],
+                    finished_us=context.now_us(),
+                )
+                for seq in context.state.unsettled(submission.token)
+            ]
+            context.record(OutcomesRecorded(outcomes=lost, closes=submission.token))
+
+    async def run(self) -> None:
+        """Send everything; at a stop wait for the calls in flight, which are paid for."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            while True:
+                self._wake.clear()
+                is_stopping = self._context.stop.is_asked
+                if not is_stopping:
+                    self._fund()
+                self._commit(leases=not is_stopping)
+                if is_stopping:
+                    self._give_back()
+                for lane in self._lanes.values():
+                    self._launch(lane)
+                if not self._tasks and not self._ended and not self._goes_on(is_stopping):
+                    break
+                await self._pause()
+
+    def _goes_on(self, is_stopping: bool) -> bool:
+        if is_stopping:
+            return False
+        if any(lane.ready or lane.asks for lane in self._lanes.values()):
+            return True
+        dear = self._too_dear()
+        if dear:
+            self._context.record(OutcomesRecorded(outcomes=dear))
+        return bool(dear)
+
+    def _too_dear(self) -> list[Outcome]:
+        cost, bounds = self._context.state.cost, self._context.state.cost_bound
+        dear: list[Outcome] = []
+        if cost.reserved:
+            return dear  # what is in flight elsewhere may give money back
+        while self._waiting and not cost.fits(bounds[self._waiting[0]]):
+            seq = self._waiting.popleft()
+            dear.append(
+                Outcome(
+                    seq=seq,
+                    status=JobStatus.SKIPPED,
+                    attempt=self._context.state.attempts[seq],
+                    reason=Reason.COST_LIMIT,
+                    error=f"Cost limit exceeded: ${cost.remaining() or 0:f} of "
+                    f"${cost.limit_usd or 0:f} is left, less than the job can cost; raise "
+                    "add_cost_limit() and run again",
+                    finished_us=self._context.now_us(),
+                )
+            )
+        return dear
+
+    def _fund(self) -> None:
+        waiting = self._waiting
+        cost, bounds = self._context.state.cost, self._context.state.cost_bound
+        while waiting and cost.fits(self._earmarked + bounds[waiting[0]]):
+            seq = waiting.popleft()
+            self._earmarked += bounds[seq]
+            self._lane(seq).ready.append(seq)
+
+    def _lane(self, seq: int) -> _Lane:
+        context = self._context
+        number = context.state.shape_of[seq]
+        lane = self._lane_of.get(number)
+        if lane is None:
+            shape = context.state.shapes[number]
+            lane = self._lanes.get((shape.provider, shape.model))
+            if lane is None:
+                lane = self._make_lane(shape)
+                self._lanes[shape.provider, shape.model] = lane
+            self._lane_of[number] = lane
+        return lane
+
+    def _make_lane(self, shape: Shape) -> _Lane:
+        provider = self._context.providers.get(shape.provider)
+        if provider is None or provider.live is None:
+            raise ProviderNotFoundError(
+                f"provider {shape.provider!r} has no live route",
+                hint='use set_route("batch") for its jobs',
+            )
+        pace = Pace(self._caps, self._context.clock.monotonic())
+        return _Lane(shape.provider, provider.live, provider.codec, pace)
+
+    def _commit(self, *, leases: bool) -> None:
+        """Answers and new leases in one transaction."""
+        context = self._context
+        is_due = self._ended and (
+            len(self._ended) >= _COMMIT_ROWS
+            or context.clock.monotonic() - self._since >= _COMMIT_SECONDS
+            or not self._tasks
+        )
+        new = [made for lane in self._lanes.values() if leases for made in self._lease(lane)]
+        if not new and not is_due:
+            return
+        events: list[Durable] = self._take_ended()
+        events.extend(SubmissionIntended(submission=submission) for submission, _ in new)
+        context.record(*events)
+        for submission, lane in new:
+            self._open_lease(submission, lane)
+
+    def _take_ended(self) -> list[Durable]:
+        ended, self._ended = self._ended, []
+        if not ended:
+            return []
+        again = [each.seq for each in ended if each.status is JobStatus.PENDING]
+        self._waiting.extend(again)
+        events: list[Durable] = [OutcomesRecorded(outcomes=ended)]
+        for outcome in ended:
+            token = outcome.token or ""
+            self._open[token] -= 1
+            if not self._open[token]:
+                del self._open[token]
+                events.append(OutcomesRecorded(outcomes=[], closes=token))
+        return events
+
+    def _lease(self, lane: _Lane) -> list[tuple[Submission, _Lane]]:
+        """Write down the jobs that may leave before the next commit, where few are left."""
+        window = int(lane.pace.window)
+        if not lane.ready or len(lane.asks) >= window:
+            return []
+        context, state = self._context, self._context.state
+        size = min(len(lane.ready), max(_LEASE_LEAST, min(2 * window, _LEASE_MOST)))
+        seqs = [lane.ready.popleft() for _ in range(size)]
+        self._earmarked -= state.bounds_of(seqs)
+        shape = context.shape(seqs[0])
+        submission = Submission(
+            token=context.new_token(),
+            provider=lane.provider,
+            endpoint=shape.endpoint,
+            model=shape.model,
+            wire_version=shape.wire_version,
+            seqs=array("I", seqs),
+            status=SubmissionStatus.CREATING,
+            intended_us=context.now_us(),
+            route="live",
+        )
+        return [(submission, lane)]
+
+    def _open_lease(self, submission: Submission, lane: _Lane) -> None:
+        context, seqs = self._context, submission.seqs
+        self._open[submission.token] = len(seqs)
+        attached = context.store.attachments(seqs)
+        for seq, body in zip(seqs, context.store.bodies(seqs), strict=True):
+            if seq in attached:
+                body = b"".join(context.splice(body, attached[seq]))
+            lane.asks.append(_Ask(seq, submission.token, context.shape(seq), body))
+
+    def _give_back(self) -> None:
+        """Leases that did not leave are surely not billed: their jobs and money are free again."""
+        context = self._context
+        held: dict[str, list[int]] = {}
+        for lane in self._lanes.values():
+            self._earmarked -= context.state.bounds_of(lane.ready)
+            self._waiting.extend(lane.ready)
+            lane.ready.clear()
+            for ask in lane.asks:
+                held.setdefault(ask.token, []).append(ask.seq)
+            lane.asks.clear()
+        for token, seqs in held.items():
+            self._open[token] -= len(seqs)
+            is_over = not self._open[token]
+            back = [
+                Outcome(
+                    seq=seq,
+                    status=JobStatus.PENDING,
+                    attempt=context.state.attempts[seq],
+                    token=token,
+                    error="the run stopped before it was sent",
+                    finished_us=context.now_us(),
+                )
+                for seq in seqs
+            ]
+            context.record(OutcomesRecorded(outcomes=back, closes=token if is_over else None))
+            if is_over:
+                del self._open[token]
+
+    def _launch(self, lane: _Lane) -> None:
+        """Let as many calls leave as the pace allows now."""
+        context, group = self._context, self._group
+        if group is None:
+            return
+        while lane.asks and not context.stop.is_asked:
+            now = context.clock.monotonic()
+            tokens = context.state.input_bound[lane.asks[0].seq] // 4
+            wait = lane.pace.wait_seconds(tokens, now)
+            if wait is None:
+                return
+            if wait > 0:
+                self._wake_later(group, lane, wait)
+                return
+            ask = lane.asks.popleft()
+            lane.pace.sent(tokens, now)
+            task = group.create_task(self._call(lane, ask, now))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        if len(lane.asks) < int(lane.pace.window) and lane.ready:
+            self._wake.set()
+
+    def _wake_later(self, group: asyncio.TaskGroup, lane: _Lane, wait: float) -> None:
+        if lane.is_waking:
+            return
+        lane.is_waking = True
+
+        async def wake() -> None:
+            await self._context.pause(wait)
+            lane.is_waking = False
+            self._wake.set()
+
+        group.create_task(wake())
+
+    async def _call(self, lane: _Lane, ask: _Ask, sent_at: float) -> None:
+        clock = self._context.clock
+        try:
+            reply = await lane.api.send(ask.shape, ask.body)
+        except OutcomeUnknownError as error:
+            lane.pace.troubled(clock.monotonic())
+            self._lost(ask, error)
+        except ProviderUnavailableError as error:
+            lane.pace.troubled(clock.monotonic())
+            failure = Failure(Reason.SERVER_ERROR, error.message)
+            await self._again(lane, ask, failure, error.retry_after_seconds)
+        else:
+            await self._answered(lane, ask, reply, sent_at)
+        self._launch(lane)
+        if self._ended or not lane.asks:
+            self._wake.set()
+
+    async def _answered(self, lane: _Lane, ask: _Ask, reply: LiveReply, sent_at: float) -> None:
+        now = self._context.clock.monotonic()
+        failure = reply.failure
+        if failure is None:
+            lane.pace.answered(reply.quota, now)
+            answer = lane.codec.decode(ask.shape, reply.body or b"")
+            if isinstance(answer, Failure):
+                self._end(self._failed(ask, answer))
+                return
+            self._end(
+                self._settler.answered(
+                    ask.seq,
+                    ask.shape,
+                    answer,
+                    token=ask.token,
+                    request_id=reply.request_id,
+                    now_us=self._context.now_us(),
+                )
+            )
+        elif reply.is_congested:
+            wait = lane.pace.congested(reply.quota, sent_at, now)
+            ask.slowed += 1
+            await self._again(lane, ask, failure, wait)
+        elif failure.reason is Reason.SERVER_ERROR:
+            lane.pace.troubled(now)
+            await self._again(lane, ask, failure, reply.quota.retry_after_seconds)
+        else:
+            lane.pace.failed()
+            self._end(self._failed(ask, failure))
+            if failure.reason is Reason.ACCOUNT:
+                error = AccountStoppedError(
+                    failure.message, hint="mend the account or the key, then run again"
+                )
+                self._context.stop.ask(failure.message, error=error)
+
+    async def _again(
+        self, lane: _Lane, ask: _Ask, failure: Failure, retry_after: float | None
+    ) -> None:
+        """The vendor surely did not answer, and bills nothing: the same call once more, later."""
+        context = self._context
+        if failure.reason in (Reason.RATE_LIMITED, Reason.OVERLOADED):
+            is_over = ask.slowed >= _SLOWED_MOST
+        else:
+            ask.tries += 1
+            is_over = ask.tries >= context.config.max_attempts
+        if is_over:
+            self._end(self._failed(ask, failure, is_last=True))
+            return
+        wait = _BACKOFF.wait_seconds(
+            max(ask.tries, min(ask.slowed, 4), 1), context.clock.random, retry_after
+        )
+        await context.pause(wait * context.config.poll_factor)
+        lane.asks.appendleft(ask)
+
+    def _failed(self, ask: _Ask, failure: Failure, *, is_last: bool = False) -> Outcome:
+        outcome = self._settler.failed(
+            ask.seq, failure, token=ask.token, now_us=self._context.now_us()
+        )
+        if is_last and outcome.status is JobStatus.PENDING:
+            return _changed(outcome, JobStatus.FAILED, ask.tries)
+        return outcome
+
+    def _lost(self, ask: _Ask, error: OutcomeUnknownError) -> None:
+        """The call may have been answered and billed: counted so, and asked again."""
+        context = self._context
+        failure = Failure(Reason.OUTCOME_UNKNOWN, error.message)
+        outcome = self._settler.failed(ask.seq, failure, token=ask.token, now_us=context.now_us())
+        bound = context.state.cost_bound[ask.seq]
+        self._end(_uncertain(outcome, bound))
+
+    def _end(self, outcome: Outcome) -> None:
+        if not self._ended:
+            self._since = self._context.clock.monotonic()
+        self._ended.append(outcome)
+
+    async def _pause(self) -> None:
+        """Until something changed; no longer than a group of answers may wait for its commit."""
+        context = self._context
+        if self._ended:
+            age = context.clock.monotonic() - self._since
+            full = len(self._ended) >= _COMMIT_ROWS
+            if full or not self._tasks:
+                await asyncio.sleep(0)
+                return
+            wait = max(0.0, _COMMIT_SECONDS - age)
+        else:
+            wait = 1.0
+        sleeping = asyncio.ensure_future(context.clock.sleep(wait))
+        waking = asyncio.ensure_future(self._wake.wait())
+        try:
+            await asyncio.wait({sleeping, waking}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            waking.cancel()
+
+
+def _changed(outcome: Outcome, status: JobStatus, attempts: int) -> Outcome:
+    return msgspec.structs.replace(outcome, status=status, attempt=max(attempts, 1))
+
+
+def _uncertain(outcome: Outcome, bound: int) -> Outcome:
+    return msgspec.structs.replace(outcome, uncertain=bound)
