@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -11,11 +12,21 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's loop where it is installed (`pip install 'batchata[speed]'`), else asyncio's."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
 class Portal:
     """An event loop in a daemon thread of its own; works beside any loop of the caller's."""
 
     def __init__(self, name: str = "batchata") -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -29,7 +40,8 @@ class Portal:
 
     def soon(self, function: Any, *args: Any) -> None:
         """Call a function in the loop, from any thread."""
-        self._loop.call_soon_threadsafe(function, *args)
+        with contextlib.suppress(RuntimeError):  # closed meanwhile: nothing is left to be told
+            self._loop.call_soon_threadsafe(function, *args)
 
     def close(self, timeout_seconds: float = 5.0) -> None:
         """Stop the loop and its thread; safe to call twice."""

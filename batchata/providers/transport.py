@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import aiohttp
 
@@ -14,6 +16,7 @@ from batchata.core.errors import (
     OutcomeUnknownError,
     ProviderRejectedError,
     ProviderUnavailableError,
+    ResultsError,
 )
 from batchata.providers.control import Patience
 from batchata.providers.failures import retry_after_seconds
@@ -43,7 +46,7 @@ class Transport:
         """Stream `url` to `path`, whole or not at all; the number of bytes.
 
         Raises ProviderUnavailableError when the connection or the vendor fails on the way,
-        ProviderRejectedError when the vendor says no.
+        ProviderRejectedError when the vendor says no, ResultsError when the disk does.
         """
         part = path.with_name(path.name + ".part")
         try:
@@ -51,6 +54,11 @@ class Transport:
         except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
             raise ProviderUnavailableError(
                 f"the download of {_shown(url)} broke off: {type(error).__name__}: {error}"
+            ) from error
+        except OSError as error:
+            raise ResultsError(
+                f"the answers cannot be written to {str(part)!r}: {error.strerror or error}",
+                hint="free some space and run again: the vendor keeps the answers for weeks",
             ) from error
         part.replace(path)
         return size
@@ -77,13 +85,15 @@ class Transport:
                 f"the answer of {_shown(url)} was lost: {type(error).__name__}: {error}"
             ) from error
 
-    async def head(self, url: str, headers: Mapping[str, str], size: int = 4096) -> bytes:
+    async def head(self, url: str, headers: Mapping[str, str], size: int = 65_536) -> bytes:
         """The first bytes of `url`; the rest is not fetched."""
         try:
             async with self._open().get(url, headers=dict(headers)) as response:
                 if response.status != 200:
                     await _refuse(response, url)
-                return await response.content.read(size)
+                return await response.content.readexactly(size)
+        except asyncio.IncompleteReadError as error:
+            return error.partial
         except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
             raise ProviderUnavailableError(
                 f"{_shown(url)} cannot be read: {type(error).__name__}: {error}"
@@ -107,8 +117,9 @@ class Transport:
         if self._session is None:
             # how many connections there are is the pace's decision, not the pool's
             connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
+            # without a proxy to look up, asking the environment at each call is wasted
             self._session = aiohttp.ClientSession(
-                connector=connector, timeout=self._timeout, trust_env=True
+                connector=connector, timeout=self._timeout, trust_env=bool(getproxies())
             )
         return self._session
 

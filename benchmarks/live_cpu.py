@@ -1,0 +1,88 @@
+"""CPU per call of the live route with state file, budget and results on, beside bare aiohttp.
+
+    python benchmarks/live_cpu.py --jobs 10000 --concurrency 200
+
+The server is the sandbox in a process of its own, whose CPU is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import orjson
+
+from benchmarks.batch_cpu import cpu_seconds, prompts, sandbox
+
+
+def run_batchata(url: str, count: int, concurrency: int, folder: Path) -> dict[str, float]:
+    """One live run through the library."""
+    from batchata import Batch
+
+    def build(texts: Iterator[str]) -> Batch:
+        batch = Batch(folder, result_format="jsonl").set_route("live", concurrency=concurrency)
+        batch.set_default_params(model="gpt-6-luna", max_tokens=50).add_cost_limit(1000)
+        batch.set_provider("openai", api_key="sandbox", base_url=f"{url}/v1")
+        return batch.add_jobs(texts)
+
+    build(iter(["warm"])).run()
+    before, began = cpu_seconds(), time.perf_counter()
+    run = build(prompts(count)).run()
+    cpu, wall = cpu_seconds() - before, time.perf_counter() - began
+    assert run.status()["completed"] == count, run.status()
+    again = time.perf_counter()
+    build(prompts(count)).run()
+    return {
+        "cpu_ms_per_call": cpu / count * 1e3,
+        "calls_per_s": count / wall,
+        "rerun_s": time.perf_counter() - again,
+    }
+
+
+async def bare(url: str, count: int, concurrency: int) -> float:
+    """The floor: the same calls with nothing kept; CPU ms a call."""
+    texts = prompts(count)
+    headers = {"Authorization": "Bearer sandbox", "Content-Type": "application/json"}
+
+    async def worker(session: aiohttp.ClientSession) -> None:
+        for text in texts:
+            message = {"role": "user", "content": text}
+            body = {"model": "gpt-6-luna", "messages": [message], "max_completion_tokens": 50}
+            target = f"{url}/v1/chat/completions"
+            async with session.post(target, data=orjson.dumps(body), headers=headers) as response:
+                orjson.loads(await response.read())
+
+    before = cpu_seconds()
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        await asyncio.gather(*(worker(session) for _ in range(concurrency)))
+    return (cpu_seconds() - before) / count * 1e3
+
+
+def main() -> None:
+    """Print the figures and the floor of the same run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--jobs", type=int, default=10_000)
+    parser.add_argument("--concurrency", type=int, default=200)
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds the server waits")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="batchata-bench-"))
+    try:
+        with sandbox() as url:
+            figures = run_batchata(url, options.jobs, options.concurrency, folder / "out")
+            shown = ", ".join(f"{name} {value:,.3f}" for name, value in figures.items())
+            print(f"batchata live, {options.jobs:,} calls, {options.concurrency} at once: {shown}")
+            floor = asyncio.run(bare(url, options.jobs, options.concurrency))
+            print(f"bare aiohttp: cpu_ms_per_call {floor:.3f}")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
