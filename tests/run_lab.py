@@ -54,7 +54,7 @@ class Books:
                 self._intend(event)
             elif isinstance(event, SubmissionMoved):
                 if event.status is SubmissionStatus.DROPPED:
-                    self.held.pop(event.token)
+                    self.held.pop(event.token, None)
             elif isinstance(event, OutcomesRecorded):
                 self._settle(event)
 

@@ -1,0 +1,186 @@
+"""What lies in the results folder after a run, to the name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+from run_lab import CLAUDE, GPT, MODELS, Lab, all_of
+
+from batchata import JobResult
+from batchata.core.errors import ResultsError
+
+
+def tree(folder: Path) -> set[str]:
+    """Files below a folder, named from it."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def lines_of(path: Path) -> list[bytes]:
+    """The lines of a file, split at newlines only."""
+    return [line for line in path.read_bytes().split(b"\n") if line]
+
+
+def test_the_results_folder_holds_results_state_and_raw_files(lab: Lab) -> None:
+    batch = lab.batch().add_job(prompt="one", id="a", model=GPT)
+    batch.add_job(prompt="two", id="b", model=CLAUDE)
+
+    run = batch.run()
+
+    gpt, claude = (run.results()[job_id].batch_id for job_id in "ab")
+    assert tree(lab.out) == {
+        "a.json",
+        "b.json",
+        "state.db",
+        f"raw_files/requests/openai_batch_{gpt}.jsonl",
+        f"raw_files/requests/anthropic_batch_{claude}.json",
+        f"raw_files/responses/openai_batch_{gpt}.jsonl",
+        f"raw_files/responses/anthropic_batch_{claude}.jsonl",
+    }
+
+
+def test_raw_requests_are_what_was_sent(lab: Lab) -> None:
+    lab.chat(3).run()
+    lab.chat(3, CLAUDE, results_dir=lab.folder / "claude").run()
+
+    (sent,) = lab.out.glob("raw_files/requests/*.jsonl")
+    (posted,) = lab.folder.glob("claude/raw_files/requests/*.json")
+    lines = [orjson.loads(line) for line in sent.read_bytes().splitlines()]
+    assert [line["custom_id"] for line in lines] == ["q0", "q1", "q2"]
+    requests = orjson.loads(posted.read_bytes())["requests"]
+    assert [each["params"]["messages"][0]["content"] for each in requests] == [
+        f"question {n}" for n in range(3)
+    ]
+
+
+def test_the_vendors_error_file_is_kept_apart(lab: Lab) -> None:
+    lab.play("item-invalid")
+
+    lab.chat(30, items_per_batch=None).run()
+
+    (path,) = lab.out.glob("raw_files/errors/openai_batch_*_errors.jsonl")
+    assert all(orjson.loads(line)["response"]["status_code"] == 400 for line in lines_of(path))
+
+
+@pytest.mark.parametrize("vendor", ["openai", "anthropic"])
+def test_without_raw_files_only_results_and_state_are_left(lab: Lab, vendor: str) -> None:
+    lab.play("item-invalid")
+
+    lab.chat(12, MODELS[vendor], raw_files=False).run()
+
+    assert tree(lab.out) == {"state.db", *(f"q{n}.json" for n in range(12))}
+
+
+def test_without_a_results_folder_nothing_is_written_but_the_state(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(lab.folder)
+
+    run = lab.chat(5, results_dir=None).set_state("state.db").run()
+
+    assert tree(lab.folder) == {"state.db"}
+    assert run.status()["completed"] == 5
+
+
+def test_without_any_path_the_results_are_there_all_the_same(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(lab.folder)
+
+    results = lab.chat(5, results_dir=None).run().results()
+
+    assert len(results.completed) == 5
+    assert tree(lab.folder) == set()
+
+
+def test_each_job_has_its_json_file(lab: Lab) -> None:
+    lab.play("item-invalid,missing-ids")
+
+    run = lab.chat(30).run()
+
+    for job_id, result in all_of(run).items():
+        path = lab.out / f"{job_id}.json"
+        assert JobResult.from_dict(orjson.loads(path.read_bytes())) == result
+
+
+def test_one_jsonl_file_holds_every_result_once(lab: Lab) -> None:
+    lab.play("item-invalid,item-errors")
+
+    run = lab.chat(30, result_format="jsonl").run()
+
+    rows = [orjson.loads(line) for line in lines_of(lab.out / "results.jsonl")]
+    found = {row["job_id"]: JobResult.from_dict(row) for row in rows}
+    assert len(rows) == 30
+    assert found == all_of(run)
+
+
+def test_a_table_of_parquet_parts_holds_every_result_once(lab: Lab) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+
+    run = lab.chat(30, CLAUDE, result_format="parquet").run()
+
+    rows = [
+        row
+        for path in sorted(lab.out.glob("results-*.parquet"))
+        for row in parquet.read_table(path).to_pylist()
+    ]
+    assert sorted(row["job_id"] for row in rows) == sorted(run.results())
+    assert {row["raw_response"] for row in rows} == {
+        result.raw_response for result in all_of(run).values()
+    }
+
+
+@pytest.mark.parametrize("result_format", ["json", "jsonl", "parquet"])
+def test_a_second_run_adds_its_own_results_and_writes_none_again(
+    lab: Lab, result_format: str
+) -> None:
+    lab.chat(5, result_format=result_format).run()
+    before = {path.name: path.read_bytes() for path in lab.out.glob("[qr]*.*")}
+
+    lab.chat(8, result_format=result_format).run()
+
+    after = {path.name: path.read_bytes() for path in lab.out.glob("[qr]*.*")}
+    assert all(after[name].startswith(data) for name, data in before.items())
+    text = b"".join(after.values())
+    if result_format != "parquet":
+        assert [text.count(b'"q%d"' % n) for n in range(8)] == [1] * 8
+
+
+@pytest.mark.parametrize(
+    ("result_format", "name"), [("json", "q1.json"), ("jsonl", "results.jsonl")]
+)
+def test_a_file_of_the_users_is_never_overwritten(lab: Lab, result_format: str, name: str) -> None:
+    lab.out.mkdir()
+    (lab.out / name).write_text("the user's own words")
+
+    lab.chat(3, result_format=result_format).run()
+
+    kept = [
+        path.read_text() for path in lab.out.iterdir() if path.suffix != ".db" and path.is_file()
+    ]
+    assert "the user's own words" in kept
+    assert sum('"job_id": "q1"' in text or '"job_id":"q1"' in text for text in kept) == 1
+
+
+def test_ids_that_are_no_file_names_get_files_all_the_same(lab: Lab) -> None:
+    ids = ["../escape", "a/b", "x" * 300, ".hidden", "c\x00d", "A", "a", "ünï"]
+    batch = lab.batch().set_default_params(model=GPT)
+    for job_id in ids:
+        batch.add_job(prompt=f"q {job_id!r}", id=job_id)
+
+    batch.run()
+
+    files = [orjson.loads(path.read_bytes()) for path in lab.out.glob("*.json")]
+    assert sorted(row["job_id"] for row in files) == sorted(ids)
+    assert not (lab.folder / "escape.json").exists()
+
+
+def test_a_file_where_the_folder_should_be_is_an_error_that_names_it(lab: Lab) -> None:
+    lab.out.write_text("in the way")
+
+    with pytest.raises(ResultsError, match="out"):
+        lab.chat(2).run()
+
+    assert lab.out.read_text() == "in the way"
+    assert lab.ledger.batches == []
