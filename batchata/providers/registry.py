@@ -2,39 +2,106 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-from typing import Any
+import inspect
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
 
-from batchata.core.errors import ProviderNotFoundError
+from batchata.core.errors import ProviderNotFoundError, UnknownModelError, ValidationError
+from batchata.core.models import infer_provider
+from batchata.providers.adapter import AdaptedProvider
 from batchata.providers.control import ProviderSettings
+from batchata.providers.provider import Provider
 
-GROUP = "batchata.providers"
+GROUP: Final = "batchata.providers"
 #: ours, so that they are there also where the package runs without being installed
-_OWN = {
+_OWN: Final = {
     "openai": "batchata.providers.openai:create",
     "anthropic": "batchata.providers.anthropic:create",
 }
+#: from settings, or from nothing, makes what `ports.Provider` says or a Provider of six methods
+Factory = Callable[..., Any]
+#: what `register` was told; the one thing of this package that a process shares
+_REGISTERED: Final[dict[str, Factory | Provider]] = {}
+
+
+def register(name: str, factory: Factory | Provider) -> None:
+    """Have a provider in this process: `factory(settings)` makes it, or it is a Provider already.
+
+    Its models are written "name:model". Raises ValidationError for a name that is ours.
+    """
+    if not name.isidentifier() or name in _OWN:
+        raise ValidationError(
+            f"{name!r} cannot be the name of a provider",
+            hint=f"use letters, digits and _, and none of {', '.join(sorted(_OWN))}",
+        )
+    if not callable(factory) and not isinstance(factory, Provider):
+        raise ValidationError(
+            f"{factory!r:.80} makes no provider",
+            hint="give a Provider, or a function that takes settings and returns one",
+        )
+    _REGISTERED[name] = factory
 
 
 def provider_names() -> frozenset[str]:
-    """Names of all installed providers."""
-    return frozenset(_OWN) | {point.name for point in entry_points(group=GROUP)}
+    """Names of all providers of this process."""
+    return frozenset(_OWN) | _installed().keys() | _REGISTERED.keys()
 
 
 def create_provider(name: str, settings: ProviderSettings | None = None) -> Any:
-    """A new provider of this name; ProviderNotFoundError when none is installed."""
-    factory = _factory(name)
-    return factory(settings or ProviderSettings())
+    """A new provider of this name; ProviderNotFoundError when there is none."""
+    made = registered(name)
+    if made is None:
+        made = _made(_factory(name), settings or ProviderSettings())
+    return AdaptedProvider(name, made) if isinstance(made, Provider) else made
 
 
-def _factory(name: str) -> Any:
-    for point in entry_points(group=GROUP, name=name):
-        return point.load()
+def _made(factory: Factory, settings: ProviderSettings) -> Any:
+    takes_settings = bool(inspect.signature(factory).parameters)
+    return factory(settings) if takes_settings else factory()
+
+
+def registered(name: str) -> Provider | None:
+    """The Provider that was registered itself, rather than a factory of it."""
+    found = _REGISTERED.get(name)
+    return found if isinstance(found, Provider) else None
+
+
+def route(model: str) -> tuple[str, str]:
+    """Provider and bare name of a model, also by the models of registered providers.
+
+    Raises UnknownModelError, saying what to write, when the provider is not clear.
+    """
+    try:
+        return infer_provider(model, provider_names())
+    except UnknownModelError:
+        for name, each in _REGISTERED.items():
+            if isinstance(each, Provider) and each.supports_model(model):
+                return name, model
+        raise
+
+
+@cache
+def _installed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _factory(name: str) -> Factory:
+    found = _REGISTERED.get(name)
+    if found is not None and not isinstance(found, Provider):
+        return found
+    point = _installed().get(name)
+    if point is not None:
+        loaded: Factory = point.load()
+        return loaded
     if name in _OWN:
-        from importlib import import_module
-
         module, _, function = _OWN[name].partition(":")
-        return getattr(import_module(module), function)
+        own: Factory = getattr(import_module(module), function)
+        return own
     raise ProviderNotFoundError(
-        f"there is no provider {name!r}", hint=f"installed: {', '.join(sorted(provider_names()))}"
+        f"there is no provider {name!r}",
+        hint=f"there are {', '.join(sorted(provider_names()))}; "
+        "others are added by batchata.providers.register()",
     )
