@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import orjson
 from pydantic import BaseModel
 
-from batchata.core.document import Document
-from batchata.core.errors import ValidationError
+from batchata.core.document import Accepts, Document
 from batchata.core.job import Job, derived_id, digest
 from batchata.core.result import Answer, Citation, Failure, Reason
 from batchata.core.schema import source_schema
@@ -27,7 +25,7 @@ from batchata.providers.provider import Provider, checked_cost
 ENDPOINT: Final = "jobs"
 #: what most models can write, for jobs without a cap
 _MODEL_MOST: Final = 128_000
-_FILE: Final = "file_sha256"  #: in a body only: a changed file is another question
+_FILES: Final = "files_sha256"  #: in a body only: a changed file is another question
 
 
 class SeenJobs(Mapping[str, Job]):
@@ -58,6 +56,8 @@ class SeenJobs(Mapping[str, Job]):
 
 class JobCarrier:
     """Carries jobs through the state file to the plug-in, and its results back."""
+
+    accepts: Accepts = Accepts(is_whole=True)
 
     def __init__(self, name: str, provider: Provider, seen: SeenJobs | None = None) -> None:
         self._name = name
@@ -101,7 +101,7 @@ class JobCarrier:
     def job(self, line: bytes) -> Job:
         """The job of a line, with its response model where this process knows it."""
         values = orjson.loads(line)
-        values.pop(_FILE, None)
+        values.pop(_FILES, None)
         job = Job.from_dict(values)
         if job.response_schema is None:
             return job
@@ -109,16 +109,11 @@ class JobCarrier:
         return job if model is None else replace(job, response_model=model, response_schema=None)
 
     def _body(self, job: Job, documents: Sequence[Document]) -> dict[str, Any]:
-        if job.file is not None and not isinstance(job.file, (str, Path)):
-            raise ValidationError(
-                f"provider {self._name!r} takes files by their path only",
-                hint='write file="a.pdf"',
-            )
         body = job.to_dict()
         for name in ("id", "metadata", "response_model"):
             body.pop(name, None)
-        for each in documents:
-            body[_FILE] = each.sha256
+        if documents:
+            body[_FILES] = [each.sha256 for each in documents]
         return body
 
     def _schema(self, job: Job) -> str | None:

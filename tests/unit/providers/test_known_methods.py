@@ -1,0 +1,196 @@
+"""Our vendors by the methods that plug-ins have, over the real wire."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from batchata import Job, Reason
+from batchata.core.errors import (
+    DuplicateJobError,
+    ProviderError,
+    UnknownModelError,
+    UnknownPriceError,
+    ValidationError,
+)
+from batchata.gateway import Sandbox, Scenario
+from batchata.providers import Provider, get_provider
+
+GPT, CLAUDE = "gpt-6-luna", "claude-haiku-5-5"
+
+
+class Person(BaseModel):
+    """A person."""
+
+    name: str
+    age: int
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Sandbox]:
+    with Sandbox() as made:
+        yield made
+
+
+@pytest.fixture
+def box(shared: Sandbox) -> Sandbox:
+    shared.set_scenario(Scenario())
+    shared.reset()
+    return shared
+
+
+def provider_of(model: str, box: Sandbox) -> Provider:
+    url = box.openai_base_url if "gpt" in model else box.anthropic_base_url
+    return get_provider(model, api_key="sk-test", base_url=url)
+
+
+def jobs_of(model: str, count: int = 3) -> list[Job]:
+    return [Job(f"q{n}", model, prompt=f"question {n}", max_tokens=50) for n in range(count)]
+
+
+both = pytest.mark.parametrize("model", [GPT, f"openai:{GPT}", CLAUDE])
+
+
+@both
+def test_a_batch_is_created_looked_at_and_fetched(model: str, box: Sandbox) -> None:
+    provider = provider_of(model, box)
+    jobs = jobs_of(model)
+
+    batch_id = provider.create_batch(jobs)
+    status, details = provider.get_batch_status(batch_id)
+    results = provider.get_batch_results(batch_id)
+
+    assert status == "complete"
+    assert details["completed"] == 3
+    assert [each.job_id for each in results] == ["q0", "q1", "q2"]
+    assert all(each.is_success and each.raw_response for each in results)
+    assert all(each.cost_usd > 0 and each.batch_id == batch_id for each in results)
+
+
+@both
+def test_another_process_fetches_with_the_jobs(model: str, box: Sandbox) -> None:
+    jobs = jobs_of(model)
+    batch_id = provider_of(model, box).create_batch(jobs)
+    other = provider_of(model, box)
+
+    listed = other.get_batch_results(batch_id, jobs)
+    mapped = other.get_batch_results(batch_id, {job.id: job for job in jobs})
+
+    assert listed == mapped
+    assert [each.job_id for each in listed] == ["q0", "q1", "q2"]
+    with pytest.raises(ValidationError, match="not sent by this object"):
+        other.get_batch_results("batch_of_others")
+
+
+@both
+def test_answers_are_parsed(model: str, box: Sandbox) -> None:
+    provider = provider_of(model, box)
+    batch_id = provider.create_batch([Job("p", model, prompt="who?", response_model=Person)])
+
+    result = provider.get_batch_results(batch_id)[0]
+
+    assert isinstance(result.parsed_response, Person)
+
+
+@both
+def test_costs_are_estimated_as_an_upper_bound(model: str, box: Sandbox) -> None:
+    provider = provider_of(model, box)
+    jobs = jobs_of(model)
+
+    estimate = provider.estimate_cost(jobs)
+    results = provider.get_batch_results(provider.create_batch(jobs))
+
+    assert isinstance(estimate, Decimal)
+    assert sum(each.cost_usd for each in results) <= estimate
+
+
+@both
+def test_raw_files_are_kept_where_asked(model: str, box: Sandbox, tmp_path: Path) -> None:
+    provider = provider_of(model, box)
+
+    batch_id = provider.create_batch(jobs_of(model), tmp_path / "requests")
+    provider.get_batch_results(batch_id, raw_files_dir=tmp_path / "responses")
+
+    assert [path.stem.endswith(batch_id) for path in (tmp_path / "requests").iterdir()] == [True]
+    assert [batch_id in path.name for path in (tmp_path / "responses").iterdir()] == [True]
+
+
+@both
+def test_a_running_batch_can_be_cancelled(model: str, box: Sandbox) -> None:
+    box.set_scenario(Scenario(latency_seconds=600))
+    provider = provider_of(model, box)
+    batch_id = provider.create_batch(jobs_of(model))
+    before = provider.get_batch_status(batch_id)[0]
+
+    with pytest.raises(ProviderError, match="has not ended"):
+        provider.get_batch_results(batch_id)
+    is_cancelled = provider.cancel_batch(batch_id)
+
+    assert before in ("pending", "running")
+    assert is_cancelled is ("gpt" in model)  # Anthropic's cancelled batch just ends
+    results = provider.get_batch_results(batch_id)
+    assert len(results) == 3
+    assert not any(each.is_success for each in results)
+
+
+def test_methods_work_inside_a_running_loop(box: Sandbox) -> None:
+    provider = provider_of(GPT, box)
+
+    async def notebook() -> str:
+        return str(provider.create_batch(jobs_of(GPT)))
+
+    assert asyncio.run(notebook()).startswith("batch_")
+
+
+def test_one_bad_job_is_found_before_anything_is_sent(box: Sandbox) -> None:
+    provider = provider_of(CLAUDE, box)
+
+    with pytest.raises(ValidationError, match="temperature"):
+        provider.validate_job(Job("x", CLAUDE, prompt="hi", temperature=0.5))
+    with pytest.raises(DuplicateJobError):
+        provider.create_batch(jobs_of(CLAUDE) + jobs_of(CLAUDE))
+    with pytest.raises(ValidationError, match="no jobs"):
+        provider.create_batch([])
+
+    assert box.requests == []
+
+
+def test_two_models_do_not_share_an_openai_batch(box: Sandbox) -> None:
+    other = Job("other", "gpt-4o-mini", prompt="hi")
+
+    with pytest.raises(ValidationError, match="cannot share"):
+        provider_of(GPT, box).create_batch([*jobs_of(GPT), other])
+
+
+def test_a_refused_request_fails_with_its_reason(box: Sandbox) -> None:
+    provider = provider_of(CLAUDE, box)
+    jobs = [*jobs_of(CLAUDE), Job("bad", CLAUDE, prompt="hi", params={"no_such_thing": 1})]
+
+    results = provider.get_batch_results(provider.create_batch(jobs))
+
+    assert [each.reason for each in results] == [None, None, None, Reason.INVALID_REQUEST]
+
+
+def test_what_is_known_of_models(box: Sandbox) -> None:
+    provider = provider_of(CLAUDE, box)
+
+    config = provider.get_model_config("claude-of-tomorrow")
+
+    assert provider.supports_model("claude-of-tomorrow")
+    assert not provider.supports_model(GPT)
+    assert provider.get_model_config(GPT) is None
+    assert config is not None
+    assert config.supports_citations
+    assert provider.get_polling_interval() == 1.0
+    with pytest.raises(UnknownPriceError):
+        provider.estimate_cost([Job("x", "claude-of-tomorrow", prompt="hi")])
+
+
+def test_a_name_of_no_provider_is_refused() -> None:
+    with pytest.raises(UnknownModelError):
+        get_provider("best-model")
