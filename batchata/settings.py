@@ -16,6 +16,7 @@ from batchata.core.config import (
     OnStop,
     OnUnresolved,
     ResultFormat,
+    Reuse,
     RouteName,
     RunConfig,
     checked_choice,
@@ -73,6 +74,17 @@ class Settings:
         return self._set(
             state_file=_path("the state file", file), reuse_state=reuse_state, on_changed=on_changed
         )
+
+    def set_cache(self, file: str | Path, *, reuse: Reuse = "strict") -> Self:
+        """Keep answers in `file` beyond this run, and do not ask again what is in it.
+
+        `reuse` says when two questions are the same: "strict" (the whole request),
+        "ignore_params" (model, messages and schema), "ignore_prompt" (model, schema and the last
+        message), or "fresh" (never; new answers are kept). Cut, refused and invalid answers are
+        never kept.
+        """
+        checked_choice("reuse", reuse, ("strict", "ignore_params", "ignore_prompt", "fresh"))
+        return self._set(cache_file=_path("the cache file", file), cache_reuse=reuse)
 
     def set_default_params(self, **params: Any) -> Self:
         """Parameters of every job that does not name its own: `model`, `max_tokens`, `system`, …"""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from batchata.core.config import RunConfig
-from batchata.core.document import Document
+from batchata.core.document import Accepts, Attachment, Document
 from batchata.core.errors import StateError, ValidationError
 from batchata.core.events import Event, LimitSet
 from batchata.core.job import Job
@@ -30,6 +30,7 @@ from batchata.providers.control import ProviderSettings
 from batchata.providers.registry import create_provider, provider_names, route
 from batchata.sinks.exporter import Exporter
 from batchata.sinks.results import make_folder
+from batchata.stores.cache import AnswerCache, CacheFeeder
 from batchata.stores.reader import ResultReader
 from batchata.stores.sqlite import SQLiteStore
 
@@ -52,13 +53,23 @@ def check_model(model: object) -> None:
     route(model)
 
 
-def load_document(source: object) -> Document:
-    """A file that a job names, read and checked."""
-    from batchata.documents import load
+def load_documents(job: Job, accepts: Accepts) -> tuple[Document, ...]:
+    """The files of a job, read and checked for a vendor."""
+    from batchata.documents import Wanted, load_all
 
-    if not isinstance(source, (str, Path)):
-        raise ValidationError(f"file is {source!r:.80}, not a path", hint='write file="a.pdf"')
-    return load(Path(source))
+    wanted = Wanted(
+        accepts=accepts,
+        is_cited=job.enable_citations,
+        downscale_images=job.downscale_images,
+    )
+    return load_all(job.sources, wanted)
+
+
+def splice(body: bytes, attachments: tuple[Attachment, ...]) -> Iterable[bytes]:
+    """A request with its files put in, piece by piece."""
+    from batchata.documents import spliced
+
+    return spliced(body, attachments)
 
 
 @dataclass(slots=True)
@@ -97,7 +108,7 @@ class Parts:
             route=route,
             provider=self.provider,
             card=self.card,
-            load=load_document,
+            load=load_documents,
             tier="batch" if self.config.route == "batch" else "standard",
         )
 
@@ -113,6 +124,7 @@ class Session:
         self.parts = parts
         self.config = resolve_paths(parts.config)
         self._exporter: Exporter | None = None
+        self._cache: AnswerCache | None = None
         self._own_work: Path | None = None
         self._watchers: list[Callable[[Event], None]] = []
         path = self.config.state_file
@@ -127,6 +139,7 @@ class Session:
             self.viewer = Viewer(self.context)
             self._watchers.append(self.viewer.emit)
             self._open_exporter()
+            self._open_cache()
             self.set_limit()
         except BaseException:
             self.store.close()
@@ -155,6 +168,7 @@ class Session:
             errors_dir=folders[2],
             keeps_raw=keeps,
             card=self.parts.card,
+            splice=splice,
             response_models=self.parts.models,
         )
 
@@ -180,6 +194,18 @@ class Session:
         self._exporter = exporter
         self._watchers.append(exporter.emit)
 
+    def _open_cache(self) -> None:
+        config, state, store = self.config, self.state, self.store
+        if config.cache_file is None:
+            return
+        self._cache = AnswerCache(config.cache_file, config.cache_reuse)
+        feeder = CacheFeeder(
+            self._cache,
+            lambda seq: state.shapes[state.shape_of[seq]],
+            lambda seqs: list(store.bodies(seqs)),
+        )
+        self._watchers.append(feeder.emit)
+
     def set_limit(self) -> None:
         """Write the cost limit down; money set aside by an earlier run stays set aside."""
         limit = self.config.cost_limit_usd
@@ -196,6 +222,7 @@ class Session:
             now_us=self.context.now_us,
             response_models=self.parts.models,
             goes_on=lambda: not self.context.stop.is_asked,
+            recall=self._cache.find if self._cache is not None else None,
         ).take(jobs)
         self.viewer = Viewer(self.context)
         self._watchers[0] = self.viewer.emit
@@ -214,10 +241,10 @@ class Session:
         for submission in self.state.open_submissions():
             self.parts.provider(submission.provider)
         runner = Runner(self.context, sends=sends)
+        self.viewer.watch(lambda: runner.waiting, lambda: not self.parts.inexact)
         try:
             await runner.run()
         finally:
-            self.viewer.waits(runner.waiting, exact=not self.parts.inexact)
             for provider in self.parts.providers.values():
                 await provider.aclose()
 
@@ -225,6 +252,8 @@ class Session:
         """Close everything; the error of the results folder, if it had one."""
         if self._exporter is not None:
             self._exporter.close()
+        if self._cache is not None:
+            self._cache.close()
         self.store.close()
         if self._own_work is not None and self._own_work.is_dir():
             _remove_if_empty(self._own_work)

@@ -17,6 +17,7 @@ OnStop = Literal["detach", "cancel"]
 OnUnresolved = Literal["wait", "ask", "resubmit"]
 OnChanged = Literal["error", "keep"]
 RouteName = Literal["batch", "live"]
+Reuse = Literal["strict", "ignore_params", "ignore_prompt", "fresh"]
 
 LEVELS: Final = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40}
 
@@ -44,6 +45,8 @@ class RunConfig:
     retry_on: frozenset[Reason] = frozenset()
     on_stop: OnStop = "detach"
     on_unresolved: OnUnresolved = "wait"
+    cache_file: Path | None = None
+    cache_reuse: Reuse = "strict"
     route: RouteName = "batch"
     pace: PaceCaps = field(default_factory=PaceCaps)  #: of the live route
     #: how long a create call whose answer was lost may still show up at the vendor

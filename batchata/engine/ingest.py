@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel
 
 from batchata.core.config import RunConfig
-from batchata.core.document import Document
+from batchata.core.document import Accepts, Document
 from batchata.core.errors import (
     BatchataError,
     DuplicateJobError,
@@ -53,7 +53,7 @@ class Preparer:
         route: Callable[[str], tuple[str, str]],
         provider: Callable[[str], Provider],
         card: Callable[[str, str, str], RateCard],
-        load: Callable[[object], Document],
+        load: Callable[[Job, Accepts], tuple[Document, ...]],
         tier: str = "batch",
     ) -> None:
         self._route = route
@@ -71,8 +71,9 @@ class Preparer:
         Raises DuplicateJobError for an id that came before.
         """
         provider, model = self._routed(job.model)
-        documents = () if job.file is None else (self._load(job.file),)
-        encoded = self._provider(provider).codec.encode(job, model, documents)
+        codec = self._provider(provider).codec
+        documents = self._load(job, codec.accepts) if job.sources else ()
+        encoded = codec.encode(job, model, documents)
         bound = encoded.cost_bound_usd
         if bound is None:
             card = self._card(provider, model, self._tier)
@@ -93,7 +94,7 @@ class Preparer:
         """A name for a job that could not be made ready."""
         if job.id:
             return job.id
-        said = repr((job.model, job.messages, job.file, job.prompt, sorted(job.params)))
+        said = repr((job.model, job.messages, job.sources, job.prompt, sorted(job.params)))
         return self._first_free(digest(b"bad", said.encode("utf-8", "replace")))
 
     def _routed(self, model: str) -> tuple[str, str]:
@@ -137,9 +138,11 @@ class Ingest:
     now_us: Callable[[], int]
     response_models: dict[int, type[BaseModel]]
     goes_on: Callable[[], bool] = lambda: True
+    #: (shape, body, seq, µs) → the outcome of a question that was answered before
+    recall: Callable[[Shape, bytes, int, int], Outcome | None] | None = None
     shape_numbers: dict[Shape, int] = field(default_factory=dict)
     _rows: list[JobRow] = field(default_factory=list)
-    _bad: list[Outcome] = field(default_factory=list)
+    _ended: list[Outcome] = field(default_factory=list)  #: bad from the start, or known before
     _known: Mapping[str, int] = field(default_factory=dict)
     _next: int = 0
 
@@ -173,8 +176,17 @@ class Ingest:
             seq = self._next
             self._next += 1
             self._rows.append(_row(seq, number, ready))
+            self._recall(seq, ready)
         else:
             self._meet(seq, number, ready)
+
+    def _recall(self, seq: int, ready: Ready) -> None:
+        if self.recall is None:
+            return
+        encoded = ready.encoded
+        found = self.recall(encoded.shape, encoded.body, seq, self.now_us())
+        if found is not None:
+            self._ended.append(found)
 
     def _shape(self, ready: Ready) -> int:
         shape = ready.encoded.shape
@@ -208,6 +220,7 @@ class Ingest:
             is_changed or state.cost_bound[seq] != ready.cost_bound or not state.size_bytes[seq]
         ):
             self._rows.append(_row(seq, number, ready))
+            self._recall(seq, ready)
 
     def _is_settled(self, seq: int, status: JobStatus) -> bool:
         if status in (JobStatus.SUCCEEDED, JobStatus.SUBMITTED):
@@ -239,7 +252,7 @@ class Ingest:
             self.state.want(seq)
             if self.state.status_of(seq) is not JobStatus.PENDING:
                 return
-        self._bad.append(
+        self._ended.append(
             Outcome(
                 seq=seq,
                 status=JobStatus.FAILED,
@@ -254,11 +267,11 @@ class Ingest:
         events: list[Durable] = []
         if self._rows:
             events.append(JobsAdded(rows=self._rows))
-        if self._bad:
-            events.append(OutcomesRecorded(outcomes=self._bad))
+        if self._ended:
+            events.append(OutcomesRecorded(outcomes=self._ended))
         if events:
             self.record(*events)
-        self._rows, self._bad = [], []
+        self._rows, self._ended = [], []
 
 
 def _row(seq: int, shape: int, ready: Ready) -> JobRow:

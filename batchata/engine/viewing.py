@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 
 from batchata.core.assemble import moment
@@ -31,8 +32,8 @@ class Viewer:
         self._done_before = self._done()
         self._usage_before = context.state.usage
         self._recent: deque[SubmissionView] = deque(maxlen=_RECENT)
-        self._waiting = 0
-        self._exact = True
+        self._waiting: Callable[[], int] = lambda: 0
+        self._is_exact: Callable[[], bool] = lambda: True
 
     def emit(self, event: Event) -> None:
         """Note what ended."""
@@ -49,9 +50,9 @@ class Viewer:
             ended = replace(view, finished_at=self._context.clock.now())
             self._recent.append(ended)
 
-    def waits(self, jobs: int, *, exact: bool) -> None:
-        """Take note of how many jobs wait to be sent, and whether all prices are exact."""
-        self._waiting, self._exact = jobs, exact
+    def watch(self, waiting: Callable[[], int], is_exact: Callable[[], bool]) -> None:
+        """Ask these for how many jobs wait to be sent, and whether all prices are exact."""
+        self._waiting, self._is_exact = waiting, is_exact
 
     def view(self, *, has_ended: bool = False) -> RunView:
         """The run now."""
@@ -59,7 +60,7 @@ class Viewer:
         state, config = context.state, context.config
         opened = [each for each in state.open_submissions() if each.route == "batch"]
         batches = sum(each.route == "batch" for each in state.submissions.values())
-        items = config.items_per_batch
+        items, waiting = config.items_per_batch, self._waiting()
         return RunView(
             run_id=context.run_id,
             total=sum(state.counts),
@@ -73,13 +74,13 @@ class Viewer:
             spent_usd=state.cost.used_usd,
             reserved_usd=state.cost.reserved_usd,
             limit_usd=state.cost.limit_usd,
-            is_cost_exact=self._exact,
+            is_cost_exact=self._is_exact(),
             input_tokens=state.usage.input_tokens,
             output_tokens=state.usage.output_tokens,
             elapsed_seconds=context.clock.monotonic() - self._began,
             submissions_total=batches,
             submissions_done=batches - len(opened),
-            submissions_waiting=-(-self._waiting // items) if items and self._waiting else 0,
+            submissions_waiting=-(-waiting // items) if items and waiting else 0,
             items_per_batch=items,
             active=(*(self._submission(each) for each in opened), *self._recent),
             note=self._note(),
