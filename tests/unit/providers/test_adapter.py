@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
-from toy_vendor import AsyncToyProvider, ToyProvider, ToyVendor
+from toy_vendor import Anything, AsyncToyProvider, ToyProvider, ToyVendor
 
 from batchata import Batch, JobResult, JobStatus, ProviderNotFoundError, Reason, StateManager
 from batchata.core.errors import (
@@ -130,6 +130,22 @@ def test_a_job_that_the_plug_in_forgets_is_asked_again_and_then_said_to_be_missi
     assert [each.reason for each in run.results().failed] == [Reason.MISSING]
     assert vendor.asked.count("leave out") == 2
     assert vendor.asked.count("abc") == 1
+
+
+def test_a_transient_failure_is_tried_again(vendor: ToyVendor, tmp_path: Path) -> None:
+    class Shaky(ToyProvider):
+        def get_batch_results(self, batch_id: str) -> list[JobResult]:  # type: ignore[override]
+            if batch_id == "toy/1":
+                (job,) = self.vendor.batches[batch_id]
+                busy = Reason.SERVER_ERROR
+                return [JobResult(job_id=job.id, error="busy", reason=busy)]
+            return super().get_batch_results(batch_id, Anything())
+
+    register("toy", Shaky(vendor))
+
+    run = batch(tmp_path, "abc").run()
+
+    assert [each.attempts for each in run.results().completed] == [2]
 
 
 def test_a_refused_batch_fails_its_jobs(toy: ToyVendor, tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""The errors, under the module name that earlier releases had."""
+
+from batchata.compat import ParseError
+from batchata.core.errors import (
+    AccountStoppedError,
+    BatchataError,
+    BatchSubmissionError,
+    CostLimitExceededError,
+    DuplicateJobError,
+    JobChangedError,
+    MissingKeyError,
+    OutcomeUnknownError,
+    ProviderError,
+    ProviderNotFoundError,
+    ProviderRejectedError,
+    ProviderUnavailableError,
+    QueueFullError,
+    ResultsError,
+    RunError,
+    StateError,
+    StateLockedError,
+    StateVersionError,
+    UnknownModelError,
+    UnknownPriceError,
+    ValidationError,
+)
+
+#: its old name
+ModelNotSupportedError = UnknownModelError
+
+__all__ = [
+    "AccountStoppedError",
+    "BatchSubmissionError",
+    "BatchataError",
+    "CostLimitExceededError",
+    "DuplicateJobError",
+    "JobChangedError",
+    "MissingKeyError",
+    "ModelNotSupportedError",
+    "OutcomeUnknownError",
+    "ParseError",
+    "ProviderError",
+    "ProviderNotFoundError",
+    "ProviderRejectedError",
+    "ProviderUnavailableError",
+    "QueueFullError",
+    "ResultsError",
+    "RunError",
+    "StateError",
+    "StateLockedError",
+    "StateVersionError",
+    "UnknownModelError",
+    "UnknownPriceError",
+    "ValidationError",
+]

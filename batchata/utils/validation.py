@@ -1,0 +1,5 @@
+"""Checks of response models, under the module name that earlier releases had."""
+
+from batchata.core.flat import validate_flat_model
+
+__all__ = ["validate_flat_model"]
