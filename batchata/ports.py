@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from batchata.core.document import Attachment, Document
+from batchata.core.document import Accepts, Attachment, Document
 from batchata.core.events import Durable, Event
 from batchata.core.job import Job
 from batchata.core.pacing import Quota
@@ -52,6 +52,8 @@ class Encoded:
 
 class Codec(Protocol):
     """Job to JSON and back. Pure: no network, no clock."""
+
+    accepts: Accepts  #: the files that the vendor takes as they are
 
     def encode(self, job: Job, model: str, documents: Sequence[Document] = ()) -> Encoded:
         """The request body for the vendor's own `model`; ValidationError when it cannot be said."""

@@ -6,7 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from batchata.core.errors import ValidationError
-from batchata.core.media import DocumentSize, context_bound, image_bound, image_size, pdf_bound
+from batchata.core.media import (
+    DocumentSize,
+    context_bound,
+    image_bound,
+    image_size,
+    pdf_bound,
+    text_file_bound,
+)
 
 #: framing tokens of a message or a block, and of a request
 _PER_MESSAGE: Final = 8
@@ -51,7 +58,7 @@ def input_bound(
     """The most input tokens of `request`, whose JSON is `body`.
 
     No token is shorter than a byte, and JSON is never shorter than the text in it. `sizes` tells
-    what is known of PDFs, by their file id, URL, file name or title.
+    what is known of files, by their marker, file id, URL, file name or title.
     """
     bound = len(body) + _PER_REQUEST
     for name in _LISTS:
@@ -137,12 +144,13 @@ class _Blocks:
         inner = node.get("image_url")
         place = inner if isinstance(inner, Mapping) else {**node, "url": inner}
         _, data = _data_url(place.get("url"))
-        return self._image(data, str(place.get("detail") or ""))
+        names = (node.get("file_id"), place.get("url"))
+        return self._image(data, str(place.get("detail") or ""), names)
 
     def image(self, node: Mapping[str, Any]) -> int:
         """Anthropic: an image by its source."""
         source = node.get("source")
-        return self._image(source.get("data") if isinstance(source, Mapping) else None, "")
+        return self._image(source.get("data") if isinstance(source, Mapping) else None, "", ())
 
     def document(self, node: Mapping[str, Any]) -> int:
         """Anthropic: a document by its source; cited text is sent in numbered pieces."""
@@ -155,7 +163,7 @@ class _Blocks:
             cited = node.get("citations")
             again = len(text.encode("utf-8", "surrogatepass")) + _HIDDEN_PROMPT if cited else 0
             return again + self.extra(source.get("content"))
-        names = (source.get("file_id"), source.get("url"), node.get("title"))
+        names = (data, source.get("file_id"), source.get("url"), node.get("title"))
         return self._pdf(names) - _length(data)
 
     def file(self, node: Mapping[str, Any]) -> int:
@@ -163,12 +171,17 @@ class _Blocks:
         inner = node.get("file")
         place = inner if isinstance(inner, Mapping) else node
         media_type, data = _data_url(place.get("file_data"))
-        if data is not None and media_type.startswith("text/"):
-            return len(data)  # text of another encoding may grow in UTF-8
-        names = (place.get("file_id"), place.get("file_url"), place.get("filename"))
-        if data is not None and media_type != "application/pdf":
-            return context_bound(self.provider) - _length(data)
-        return self._pdf(names) - _length(data)
+        names = (data, place.get("file_id"), place.get("file_url"), place.get("filename"))
+        size = self._size(names)
+        is_pdf = data is None or media_type == "application/pdf"
+        if not is_pdf and (size is None or size.text_bytes is None):
+            # text of another encoding may grow in UTF-8; office files are packed
+            is_text = media_type.startswith("text/") and size is None
+            known = 3 * _length(data) if is_text else context_bound(self.provider)
+            return known - _length(data)
+        if size is not None and size.pages is None:
+            return text_file_bound(self.provider, size=size) - _length(data)
+        return pdf_bound(self.provider, self.model, size=size) - _length(data)
 
     def arguments(self, node: Mapping[str, Any]) -> int:
         """A call of the caller's tool: whatever its arguments look like, they are text."""
@@ -178,13 +191,19 @@ class _Blocks:
         """Something that the vendor keeps or fetches, of which nothing is known."""
         return context_bound(self.provider)
 
-    def _image(self, data: Any, detail: str) -> int:
-        size = image_size(data) if isinstance(data, str) else None
-        return image_bound(self.provider, self.model, size=size, detail=detail) - _length(data)
+    def _image(self, data: Any, detail: str, names: Iterable[Any]) -> int:
+        known = self._size((data, *names))
+        side = known.side if known is not None else None
+        if side is None and isinstance(data, str):
+            side = image_size(data)
+        return image_bound(self.provider, self.model, size=side, detail=detail) - _length(data)
 
     def _pdf(self, names: Iterable[Any]) -> int:
+        return pdf_bound(self.provider, self.model, size=self._size(names))
+
+    def _size(self, names: Iterable[Any]) -> DocumentSize | None:
         known = (self.sizes[name] for name in names if isinstance(name, str) and name in self.sizes)
-        return pdf_bound(self.provider, self.model, size=next(known, None))
+        return next(known, None)
 
 
 _MEASURES: Final = {

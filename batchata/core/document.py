@@ -134,6 +134,7 @@ class Accepts:
     image_side: int | None = None  #: longest side in pixels
     many_images: int | None = None  #: with more images than this in one request …
     many_side: int | None = None  #: … each may have this longest side only
+    is_whole: bool = False  #: takes every file as it is: nothing is converted
 
     def side(self, images: int) -> int | None:
         """Longest side of each of so many images in one request."""

@@ -21,14 +21,32 @@ _TILES: Final = 85 + 8 * 170
 #: more than fits on a printed page, for documents whose text was not read
 _PAGE_BYTES: Final = 20_000
 _PAGE_TOKENS: Final = 3_000
+#: pictures in a JPEG's own notes come before its size
+_JPEG_HEAD: Final = 786_432
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentSize:
     """What is known of a document beforehand; `text_bytes` is its text layer in UTF-8."""
 
-    pages: int
+    pages: int | None = None  #: of a PDF
     text_bytes: int | None = None
+    side: tuple[int, int] | None = None  #: width and height of an image
+
+    def with_other(self, other: DocumentSize) -> DocumentSize:
+        """The larger of two, for documents that a request does not tell apart."""
+        known = None
+        if self.side is not None and other.side is not None:
+            known = (max(self.side[0], other.side[0]), max(self.side[1], other.side[1]))
+        return DocumentSize(
+            pages=_larger(self.pages, other.pages),
+            text_bytes=_larger(self.text_bytes, other.text_bytes),
+            side=known,
+        )
+
+
+def _larger(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else max(one, other)
 
 
 def context_bound(provider: str) -> int:
@@ -55,65 +73,69 @@ def image_bound(
 
 def pdf_bound(provider: str, model: str = "", *, size: DocumentSize | None = None) -> int:
     """The most tokens of one PDF: every page is read as text and as an image."""
-    if size is None:
+    if size is None or size.pages is None:
         return context_bound(provider)
     page = image_bound(provider, model, detail="high")
-    if size.text_bytes is None:
-        text = size.pages * _PAGE_BYTES
-    else:
+    text = size.pages * _PAGE_BYTES
+    if size.text_bytes is not None:
         # another reader than ours may find more in the same file
         text = max(2 * size.text_bytes, size.pages * _PAGE_TOKENS)
     return min(size.pages * page + text, context_bound(provider))
 
 
+def text_file_bound(provider: str, *, size: DocumentSize | None) -> int:
+    """The most tokens of a file that the vendor turns into text."""
+    if size is None or size.text_bytes is None:
+        return context_bound(provider)
+    return min(2 * size.text_bytes + _PAGE_TOKENS, context_bound(provider))
+
+
 def image_size(base64_data: str) -> tuple[int, int] | None:
     """Width and height of an inline image from its first bytes, None when they do not tell."""
     try:
-        head = binascii.a2b_base64(base64_data[:32])
+        head = binascii.a2b_base64(base64_data[:64])
+        if head.startswith(b"\xff\xd8"):
+            most = min(len(base64_data), _JPEG_HEAD * 4 // 3)
+            head = binascii.a2b_base64(base64_data[: most // 4 * 4])
     except (binascii.Error, ValueError):
         return None
+    return side_of(head)
+
+
+def side_of(head: bytes) -> tuple[int, int] | None:
+    """Width and height of an image by its first bytes, None when they do not tell."""
     if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) >= 24:
         return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
-    if head.startswith((b"GIF87a", b"GIF89a")):
+    if head.startswith((b"GIF87a", b"GIF89a")) and len(head) >= 10:
         return int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little")
     if head.startswith(b"\xff\xd8"):
-        return _jpeg_size(base64_data[: 4 * 65_536])
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return _webp_size(base64_data[:48])
+        return _jpeg_side(head)
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP" and len(head) >= 30:
+        return _webp_side(head)
     return None
 
 
-def _webp_size(base64_data: str) -> tuple[int, int] | None:
-    try:
-        data = binascii.a2b_base64(base64_data)
-    except (binascii.Error, ValueError):
-        return None
-    if len(data) < 30:
-        return None
-    if data[12:16] == b"VP8X":
-        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
-    if data[12:16] == b"VP8L":
-        bits = int.from_bytes(data[21:25], "little")
+def _webp_side(head: bytes) -> tuple[int, int] | None:
+    if head[12:16] == b"VP8X":
+        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
+    if head[12:16] == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    if data[12:16] == b"VP8 ":
-        size = int.from_bytes(data[26:30], "little")
+    if head[12:16] == b"VP8 ":
+        size = int.from_bytes(head[26:30], "little")
         return size & 0x3FFF, size >> 16 & 0x3FFF
     return None
 
 
-def _jpeg_size(base64_data: str) -> tuple[int, int] | None:
-    try:
-        data = binascii.a2b_base64(base64_data[: len(base64_data) // 4 * 4])
-    except (binascii.Error, ValueError):
-        return None
+def _jpeg_side(head: bytes) -> tuple[int, int] | None:
     at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
+    while at + 9 <= len(head) and head[at] == 0xFF:
+        marker = head[at + 1]
         if marker == 0xFF:
             at += 1
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = data[at + 5 : at + 7], data[at + 7 : at + 9]
+            height, width = head[at + 5 : at + 7], head[at + 7 : at + 9]
             return int.from_bytes(width, "big"), int.from_bytes(height, "big")
         else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+            at += 2 + int.from_bytes(head[at + 2 : at + 4], "big")
     return None

@@ -75,8 +75,20 @@ def normalise(source: type[BaseModel] | Schema, *, dialect: Dialect) -> Normalis
         check_limits(found, dialect)
     except RecursionError as error:
         raise _error("", "the schema is nested too deeply", "flatten it") from error
+    return Normalised(name=_schema_name(source, whole), schema=found)
+
+
+def loose(source: type[BaseModel] | Schema) -> Normalised:
+    """The whole schema, as a tool's arguments or a prompt take it: no vendor checks the answer."""
+    whole = source_schema(source)
+    top = _Normaliser(whole, "openai").top()
+    kept = {key: whole[key] for key in _DEFS if key in whole}
+    return Normalised(name=_schema_name(source, whole), schema={**top, **kept})
+
+
+def _schema_name(source: type[BaseModel] | Schema, whole: Schema) -> str:
     name = source.__name__ if isinstance(source, type) else str(whole.get("title") or "answer")
-    return Normalised(name=re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "answer", schema=found)
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "answer"
 
 
 def source_schema(source: type[BaseModel] | Schema) -> dict[str, Any]:
@@ -111,6 +123,13 @@ class _Normaliser:
 
     def root(self) -> dict[str, Any]:
         """The whole schema: an object, with the definitions that are still referred to."""
+        found = self.node(self.top(), "")
+        if self.defs:
+            found["$defs"] = self.defs
+        return found
+
+    def top(self) -> dict[str, Any]:
+        """The schema of the answer itself, which is an object, without the definitions."""
         top = {key: value for key, value in self.whole.items() if key not in _DEFS}
         seen: set[str] = set()
         while set(top) - _LABELS == {"$ref"} and top["$ref"] not in seen:
@@ -123,10 +142,7 @@ class _Normaliser:
                 "the answer is not an object",
                 "wrap it in a model with one field, as class Answer(BaseModel): items: list[Item]",
             )
-        found = self.node(top, "")
-        if self.defs:
-            found["$defs"] = self.defs
-        return found
+        return top
 
     def node(self, schema: Any, path: str) -> dict[str, Any]:
         """One schema in the vendor's form."""
@@ -160,7 +176,7 @@ class _Normaliser:
             raise _error(
                 path,
                 f"{name!r} contains itself, which Anthropic cannot express",
-                "replace the recursion by a list with ids of parents, or use another provider",
+                'replace the recursion by a list with ids of parents, or write structured="tool"',
             )
         if ref == "#":
             return {"$ref": "#"}

@@ -1,5 +1,6 @@
 """Files that jobs ask about: read, recognised and checked."""
 
-from batchata.documents.load import load
+from batchata.documents.load import Wanted, load, load_all
+from batchata.documents.splice import spliced, spliced_size
 
-__all__ = ["load"]
+__all__ = ["Wanted", "load", "load_all", "spliced", "spliced_size"]

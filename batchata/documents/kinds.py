@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import codecs
 from pathlib import PurePath
-from typing import Final
+from typing import BinaryIO, Final
+from zipfile import BadZipFile, ZipFile
 
+from batchata.core.document import DOCX, PDF, PPTX, XLSX, DocumentKind
 from batchata.core.errors import ValidationError
+from batchata.documents.texts import is_text
 
-PDF: Final = "application/pdf"
+OFFICE: Final = frozenset({DOCX, XLSX, PPTX})
 _IMAGES: Final = (
     ("image/png", b"\x89PNG\r\n\x1a\n"),
     ("image/jpeg", b"\xff\xd8\xff"),
@@ -23,6 +25,9 @@ _PROMISED: Final[dict[str, str]] = {
     ".jpeg": "image/jpeg",
     ".gif": "image/gif",
     ".webp": "image/webp",
+    ".docx": DOCX,
+    ".xlsx": XLSX,
+    ".pptx": PPTX,
 }
 _TEXTS: Final[dict[str, str]] = {
     ".csv": "text/csv",
@@ -33,10 +38,18 @@ _TEXTS: Final[dict[str, str]] = {
     ".tsv": "text/tab-separated-values",
     ".xml": "text/xml",
 }
+#: the part that makes a ZIP file an office file
+_OFFICE_PARTS: Final = (
+    ("word/document.xml", DOCX),
+    ("xl/workbook.xml", XLSX),
+    ("ppt/presentation.xml", PPTX),
+)
+_SAID: Final = {DOCX: "a Word document", XLSX: "an Excel workbook", PPTX: "a slide show"}
+_ZIP: Final = b"PK\x03\x04"
 #: files that are met often and cannot be sent as they are
 _FOREIGN: Final = (
-    (b"PK\x03\x04", "a ZIP or an Office file (docx, xlsx, pptx)"),
-    (b"\xd0\xcf\x11\xe0", "an old Office file (doc, xls, ppt)"),
+    (_ZIP, "a ZIP file, and no Word, Excel or PowerPoint file"),
+    (b"\xd0\xcf\x11\xe0", "an old or a protected Office file (doc, xls, ppt)"),
     (b"II*\x00", "a TIFF image"),
     (b"MM\x00*", "a TIFF image"),
     (b"BM", "a BMP image"),
@@ -44,76 +57,75 @@ _FOREIGN: Final = (
     (b"SQLite format 3", "a SQLite database"),
     (b"PAR1", "a Parquet file"),
 )
-_MARKS: Final = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is its beginning
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_NO_TEXT: Final = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1b"))
-_LOOKED_AT: Final = 65_536
 
 
-def media_type(name: str, data: bytes) -> str:
-    """The media type of `data`; ValidationError when it is nothing that a vendor takes."""
-    found = _binary_type(data)
+def media_type(name: str, head: bytes, file: BinaryIO) -> str:
+    """The media type of a file that begins with `head`.
+
+    ValidationError when it is nothing that can be sent, or not what its name says.
+    """
+    found = _binary_type(head)
+    if found is None and head.startswith(_ZIP):
+        found = _office_type(name, file)
     promised = _PROMISED.get(PurePath(name).suffix.lower())
-    if found is None and promised is not None:
+    is_office = found in OFFICE or promised in OFFICE
+    if promised is not None and found != promised and (found is None or is_office):
         raise ValidationError(
-            f"{name!r} is named like {promised} and is {_described(data)}",
+            f"{name!r} is named like {said(promised)} and is {_described(found, head)}",
             hint="save it again in that format, or give it its right name",
         )
     if found is not None:
         return found
-    if not _is_text(data):
+    if not is_text(head):
         raise ValidationError(
-            f"{name!r} is {_described(data)}, which cannot be sent",
-            hint="give a PDF, a PNG, JPEG, GIF or WebP image, or a text file",
+            f"{name!r} is {_described(found, head)}, which cannot be sent",
+            hint="give a PDF, a PNG, JPEG, GIF or WebP image, a Word, Excel or PowerPoint file, "
+            "or a text file",
         )
     return _TEXTS.get(PurePath(name).suffix.lower(), "text/plain")
 
 
-def decode_text(data: bytes) -> str:
-    """The text of a file: by its byte order mark, else UTF-8, else the Western code pages."""
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            try:
-                return data.decode(encoding)
-            except UnicodeDecodeError:
-                break
-    for encoding in ("utf-8", "cp1252"):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return data.decode("latin-1")
+def kind_of(media: str) -> DocumentKind:
+    """How files of this media type are sent."""
+    if media == PDF:
+        return "pdf"
+    if media in OFFICE:
+        return "office"
+    return "image" if media.startswith("image/") else "text"
 
 
-def _binary_type(data: bytes) -> str | None:
-    if b"%PDF-" in data[:1024]:
+def said(media: str) -> str:
+    """An office file's media type in words."""
+    return _SAID.get(media, media)
+
+
+def _binary_type(head: bytes) -> str | None:
+    if b"%PDF-" in head[:1024]:
         return PDF
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "image/webp"
-    return next((kind for kind, magic in _IMAGES if data.startswith(magic)), None)
+    return next((kind for kind, magic in _IMAGES if head.startswith(magic)), None)
 
 
-def _is_text(data: bytes) -> bool:
-    """True unless a byte is there that text does not hold; marked UTF-16 and UTF-32 are text."""
-    if any(data.startswith(mark) for mark, _ in _MARKS):
-        return True
-    head = data[:_LOOKED_AT]
-    return len(head.translate(None, _NO_TEXT)) == len(head)
+def _office_type(name: str, file: BinaryIO) -> str | None:
+    try:
+        with ZipFile(file) as archive:
+            parts = set(archive.namelist())
+    except (BadZipFile, NotImplementedError, OSError, ValueError) as error:
+        raise ValidationError(
+            f"{name!r} is a damaged Office or ZIP file: {error}",
+            hint="it may be cut off: fetch it, or save it, again",
+        ) from error
+    return next((media for part, media in _OFFICE_PARTS if part in parts), None)
 
 
-def _described(data: bytes) -> str:
-    start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+def _described(found: str | None, head: bytes) -> str:
+    if found is not None:
+        return said(found)
+    start = head[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype html", b"<html")):
         return "an HTML page"
     for magic, what in _FOREIGN:
-        if data.startswith(magic):
+        if head.startswith(magic):
             return what
-    binary = _binary_type(data)
-    if binary:
-        return binary
-    return "a text file" if _is_text(data) else "a binary file of an unknown kind"
+    return "a text file" if is_text(head) else "a binary file of an unknown kind"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from batchata.core.errors import ValidationError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pypdf import PdfReader
 
 #: what pypdf lets through, beside its own errors, when a file is damaged
-_DAMAGE: Final = (
+DAMAGE: Final = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -31,9 +31,9 @@ _DAMAGE: Final = (
 _QUIET: Final = RLock()
 
 
-def count_pages(data: bytes, name: str) -> int:
+def count_pages(data: bytes | BinaryIO, name: str) -> int:
     """Pages of a PDF; ValidationError, naming the file, when it is encrypted or damaged."""
-    with _reading(data, name) as reader:
+    with reading(data, name) as reader:
         pages = reader.get_num_pages()
     if not pages:
         raise ValidationError(
@@ -59,6 +59,14 @@ def is_textual_pdf(
 def extract_text_from_pdf(path: str | Path) -> str:
     """The text layer of all pages, with a line break between pages."""
     return "\n".join(_page_texts(path))
+
+
+def page_texts(data: bytes, name: str, numbers: Iterable[int]) -> dict[int, str]:
+    """The text layer of these pages, counted from 1; pages that are not there are left out."""
+    with reading(data, name) as reader:
+        count = reader.get_num_pages()
+        wanted = sorted({number for number in numbers if 1 <= number <= count})
+        return {number: reader.pages[number - 1].extract_text() for number in wanted}
 
 
 def get_pdf_info(path: str | Path) -> tuple[int, bool, str]:
@@ -132,7 +140,7 @@ def _page_texts(path: str | Path) -> list[str]:
         raise ValidationError(
             f"PDF {str(path)!r} cannot be read: {error.strerror}", hint="check the path"
         ) from error
-    with _reading(data, name) as reader:
+    with reading(data, name) as reader:
         return [page.extract_text() for page in reader.pages]
 
 
@@ -145,14 +153,14 @@ def _score(texts: list[str], text_page_thresh: float, min_chars_per_page: int) -
 
 
 @contextmanager
-def _reading(data: bytes, name: str) -> Iterator[PdfReader]:
-    """A reader of `data`; whatever it stumbles over becomes one error that names the file."""
+def reading(data: bytes | BinaryIO, name: str) -> Iterator[PdfReader]:
+    """A reader of a PDF; whatever it stumbles over becomes one error that names the file."""
     from pypdf import PdfReader
     from pypdf.errors import DependencyError, PyPdfError
 
     with _quiet():
         try:
-            reader = PdfReader(BytesIO(data))
+            reader = PdfReader(BytesIO(data) if isinstance(data, bytes) else data)
             if reader.is_encrypted:
                 raise _encrypted(name)
             yield reader
@@ -160,7 +168,7 @@ def _reading(data: bytes, name: str) -> Iterator[PdfReader]:
             raise
         except DependencyError as error:
             raise _encrypted(name) from error
-        except (PyPdfError, *_DAMAGE) as error:
+        except (PyPdfError, *DAMAGE) as error:
             raise ValidationError(
                 f"PDF {name!r} is damaged: {type(error).__name__}: {error}",
                 hint="open it in a viewer and save it again",

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import msgspec
 import orjson
-from pydantic import BaseModel
 
-from batchata.core.document import Document
+from batchata.core.document import Attachment, Document, attachment_of
 from batchata.core.errors import ValidationError
 from batchata.core.job import Job
 from batchata.core.media import DocumentSize
-from batchata.core.schema import Normalised, normalise, source_schema
 
 
 def dump(body: Mapping[str, Any], job: Job) -> bytes:
@@ -64,8 +62,10 @@ def data_url(document: Document) -> str:
 
 
 def base64_text(document: Document) -> str:
-    """The document's bytes as base64 text."""
-    return base64.b64encode(document.data or b"").decode("ascii")
+    """The document's bytes as base64 text; of a file on disk, the marker of its place."""
+    if document.data is None:
+        return document.marker
+    return base64.b64encode(document.data).decode("ascii")
 
 
 def labelled(document: Document) -> str:
@@ -101,20 +101,23 @@ def read_loosely(body: bytes | msgspec.Raw) -> Any:
         return None
 
 
-class AskedSchema(NamedTuple):
-    """The schema an answer must fit: as the vendor takes it, and whole for our own check."""
-
-    wire: Normalised
-    source: str  #: JSON text
-
-
-def asked_schema(
-    source: type[BaseModel] | Mapping[str, Any], *, dialect: Literal["openai", "anthropic"]
-) -> AskedSchema:
-    """Both faces of a schema; ValidationError when the vendor cannot be asked for it."""
-    return AskedSchema(normalise(source, dialect=dialect), json_text(source_schema(source)))
-
-
 def document_sizes(documents: Sequence[Document]) -> dict[str, DocumentSize] | None:
-    """Page counts by name, for the bound on what the documents cost."""
-    return {d.name: DocumentSize(pages=d.pages) for d in documents if d.pages} or None
+    """What is known of the documents by all their names, for the bound on what they cost."""
+    sizes: dict[str, DocumentSize] = {}
+    for document in documents:
+        if document.kind == "text" or document.is_referred:
+            continue
+        side = None
+        if document.width is not None and document.height is not None:
+            side = (document.width, document.height)
+        size = DocumentSize(pages=document.pages, text_bytes=document.text_bytes, side=side)
+        for name in (document.marker, document.name):
+            known = sizes.get(name)
+            sizes[name] = size if known is None else size.with_other(known)
+    return sizes or None
+
+
+def attachments_of(documents: Sequence[Document]) -> tuple[Attachment, ...]:
+    """The files that a request only marks, each once."""
+    found = (attachment_of(document) for document in documents)
+    return tuple({each.sha256: each for each in found if each is not None}.values())

@@ -9,19 +9,22 @@ from typing import Any, Final
 import msgspec
 
 from batchata.core.bounds import input_bound, output_bound, web_search_bound
-from batchata.core.document import Document
+from batchata.core.document import Accepts, Document
 from batchata.core.errors import ValidationError
-from batchata.core.job import Job
+from batchata.core.job import Job, Structured
 from batchata.core.result import Answer, Failure
 from batchata.core.submission import Shape
 from batchata.ports import Encoded
+from batchata.providers.anthropic.blocks import ACCEPTS, content_blocks
 from batchata.providers.anthropic.decode import decode_message
-from batchata.providers.encoding import (
+from batchata.providers.encoding import attachments_of, document_sizes, dump
+from batchata.providers.structured import (
     AskedSchema,
-    asked_schema,
-    base64_text,
-    document_sizes,
-    dump,
+    AskedSchemas,
+    schema_words,
+    tool_description,
+    tool_words,
+    with_turns,
 )
 
 MESSAGES: Final = "/v1/messages"
@@ -34,6 +37,13 @@ _SAMPLING: Final = ("temperature", "top_p", "top_k")
 _SAMPLING_MODELS: Final = re.compile(
     r"claude-(?:[23]\b|3-|instant|(?:opus|sonnet|haiku)-4(?:-[0-6])?(?:-\d{8})?\Z)"
 )
+#: models without output_config.format: they are given a tool to call instead.
+#: Source: Anthropic guides, Structured outputs
+_NO_FORMAT: Final = re.compile(
+    r"claude-(?:[23]\b|3-|instant|(?:opus|sonnet)-4(?:-[01])?(?:-\d{8})?\Z)"
+)
+#: models that always think, and so may not be forced to call a tool
+_ALWAYS_THINKS: Final = re.compile(r"claude-(?:fable|mythos)-")
 _BANNED: Final = {
     "stream": "a batch cannot stream",
     "store": "a batch cannot store threads",
@@ -44,8 +54,10 @@ _BANNED: Final = {
 class AnthropicCodec:
     """Job to request body and answer body to Answer."""
 
+    accepts: Accepts = ACCEPTS
+
     def __init__(self) -> None:
-        self._schemas: dict[int, tuple[Any, AskedSchema]] = {}
+        self._schemas = AskedSchemas("anthropic")
 
     def encode(self, job: Job, model: str, documents: Sequence[Document] = ()) -> Encoded:
         """The job as the vendor's request body; ValidationError when it cannot be said."""
@@ -54,8 +66,9 @@ class AnthropicCodec:
                 f"Anthropic has no endpoint {job.endpoint!r}",
                 hint='leave endpoint out, or "messages"',
             )
-        schema = self._schema(job)
-        body = self._body(job, model, documents, schema)
+        usual: Structured = "tool" if _NO_FORMAT.match(model) else "native"
+        schema = self._schemas.of(job, job.structured or usual)
+        body = _body(job, model, documents, schema)
         version = _version(model, body)
         data = dump(body, job)
         return Encoded(
@@ -74,57 +87,76 @@ class AnthropicCodec:
             ),
             output_bound=output_bound(body["max_tokens"]),
             web_searches=web_search_bound(body),
+            attachments=attachments_of(documents),
         )
 
     def decode(self, shape: Shape, body: bytes | msgspec.Raw) -> Answer | Failure:
         """The answer body in our words."""
         return decode_message(body, forced_tool=shape.schema_name)
 
-    def _schema(self, job: Job) -> AskedSchema | None:
-        source = job.response_model or job.response_schema
-        if source is None:
-            return None
-        known = self._schemas.get(id(source))
-        if known is None or known[0] is not source:
-            known = (source, asked_schema(source, dialect="anthropic"))
-            self._schemas[id(source)] = known
-        return known[1]
+    def with_errors(self, shape: Shape, body: bytes, answer: str, errors: Sequence[str]) -> bytes:
+        """The request again, with the answer that was refused and why."""
+        return with_turns(body, "messages", answer, errors)
 
-    def _body(
-        self, job: Job, model: str, documents: Sequence[Document], schema: AskedSchema | None
-    ) -> dict[str, Any]:
-        params = dict(job.params)
-        max_tokens = params.pop("max_tokens", job.max_tokens)
-        if not isinstance(max_tokens, int) or max_tokens < 1:
-            raise ValidationError(
-                f"max_tokens is {max_tokens!r}: Anthropic needs a number of at least 1",
-                hint="write max_tokens=1000",
-            )
-        system, messages = _split_system(job)
-        if not messages:
-            messages = [{"role": "user", "content": _content(job, documents)}]
-        if "system" in params:
-            system = _joined_system(system, params.pop("system"))
-        body: dict[str, Any] = {"model": model, "max_tokens": max_tokens, "messages": messages}
-        if system:
-            body["system"] = system
-        if job.temperature is not None:
-            body["temperature"] = job.temperature
-        effort = params.pop("reasoning_effort", None)
-        config = dict(params.pop("output_config", {}))
-        if effort is not None:
-            config.setdefault("effort", effort)
-        if schema is not None:
-            if job.enable_citations:
-                raise ValidationError(
-                    "Anthropic answers with citations or with a schema, not with both",
-                    hint="leave out enable_citations or response_model",
-                )
-            config["format"] = {"type": "json_schema", "schema": schema.wire.schema}
-        if config:
-            body["output_config"] = config
-        body.update(params)
-        return body
+
+def _body(
+    job: Job, model: str, documents: Sequence[Document], schema: AskedSchema | None
+) -> dict[str, Any]:
+    params = dict(job.params)
+    max_tokens = params.pop("max_tokens", job.max_tokens)
+    if not isinstance(max_tokens, int) or max_tokens < 1:
+        raise ValidationError(
+            f"max_tokens is {max_tokens!r}: Anthropic needs a number of at least 1",
+            hint="write max_tokens=1000",
+        )
+    system, messages = _split_system(job)
+    if not messages:
+        messages = [{"role": "user", "content": _content(job, model, documents)}]
+    body: dict[str, Any] = {"model": model, "max_tokens": max_tokens, "messages": messages}
+    system = _joined_system(system, params.pop("system", None))
+    if system:
+        body["system"] = system
+    if job.temperature is not None:
+        body["temperature"] = job.temperature
+    effort = params.pop("reasoning_effort", None)
+    config = dict(params.pop("output_config", {}))
+    if effort is not None:
+        config.setdefault("effort", effort)
+    if config:
+        body["output_config"] = config
+    body.update(params)
+    if schema is not None:
+        _ask(body, schema, is_cited=job.enable_citations)
+    return body
+
+
+def _ask(body: dict[str, Any], schema: AskedSchema, *, is_cited: bool) -> None:
+    """Say which schema the answer must fit."""
+    name = schema.wire.name
+    if schema.mode == "prompt":
+        body["system"] = _joined_system(body.get("system"), schema_words(schema))
+        return
+    if is_cited:
+        raise ValidationError(
+            "Anthropic answers with citations or with a schema, not with both",
+            hint="leave out enable_citations or response_model",
+        )
+    if schema.mode == "native":
+        format_ = {"type": "json_schema", "schema": schema.wire.schema}
+        body["output_config"] = {**body.get("output_config", {}), "format": format_}
+        return
+    tool = {
+        "name": name,
+        "description": tool_description(schema),
+        "input_schema": schema.wire.schema,
+    }
+    body["tools"] = [*body.get("tools", ()), tool]
+    thinking = (body.get("thinking") or {}).get("type") in ("enabled", "adaptive")
+    if thinking or _ALWAYS_THINKS.match(body["model"]):
+        body["system"] = _joined_system(body.get("system"), tool_words(name))
+        body["tool_choice"] = {"type": "auto"}
+    else:
+        body["tool_choice"] = {"type": "tool", "name": name}
 
 
 def _version(model: str, body: dict[str, Any]) -> str:
@@ -171,32 +203,8 @@ def _as_blocks(content: Any) -> list[Any]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
 
 
-def _content(job: Job, documents: Sequence[Document]) -> Any:
+def _content(job: Job, model: str, documents: Sequence[Document]) -> Any:
     if not documents:
         return job.prompt
-    blocks = [_block(document, citations=job.enable_citations) for document in documents]
+    blocks = content_blocks(documents, model, citations=job.enable_citations)
     return [*blocks, {"type": "text", "text": job.prompt}]
-
-
-def _block(document: Document, *, citations: bool) -> dict[str, Any]:
-    if document.kind == "image":
-        return {
-            "type": "image",
-            "source": {
-                "type": "base64",
-                "media_type": document.media_type,
-                "data": base64_text(document),
-            },
-        }
-    if document.kind == "text":
-        source = {"type": "text", "media_type": "text/plain", "data": document.text}
-    else:
-        source = {
-            "type": "base64",
-            "media_type": document.media_type,
-            "data": base64_text(document),
-        }
-    block: dict[str, Any] = {"type": "document", "source": source, "title": document.name}
-    if citations:
-        block["citations"] = {"enabled": True}
-    return block

@@ -71,6 +71,7 @@ def decode_message(
 
 def _answer(message: Message, forced_tool: str | None) -> Answer:
     texts: list[str] = []
+    told: list[str] = []
     thoughts: list[str] = []
     calls: list[dict[str, Any]] = []
     citations: list[Citation] = []
@@ -83,10 +84,13 @@ def _answer(message: Message, forced_tool: str | None) -> Answer:
         elif kind == "thinking":
             thoughts.append(block.get("thinking") or "")
         elif kind == "tool_use" and forced_tool and block.get("name") == forced_tool:
-            texts.append(json_text(block.get("input")))
+            told.append(json_text(block.get("input")))
         elif kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
             calls.append(block)
     finish = FINISH.get(message.stop_reason or "", message.stop_reason or "unknown")
+    if told:
+        texts = told[:1]
+        finish = "stop" if finish == "tool_calls" and not calls else finish
     return Answer(
         text="".join(texts),
         finish_reason=finish,

@@ -8,23 +8,22 @@ from typing import Any, Final
 import msgspec
 
 from batchata.core.bounds import input_bound, output_bound, web_search_bound
-from batchata.core.document import Document
+from batchata.core.document import Accepts, Document
 from batchata.core.errors import ValidationError
-from batchata.core.job import Job
+from batchata.core.job import Job, Structured
 from batchata.core.result import Answer, Failure
 from batchata.core.submission import Shape
 from batchata.ports import Encoded
-from batchata.providers.encoding import (
-    AskedSchema,
-    asked_schema,
-    bound_cap,
-    cap,
-    data_url,
-    document_sizes,
-    dump,
-    labelled,
-)
+from batchata.providers.encoding import attachments_of, bound_cap, cap, document_sizes, dump
+from batchata.providers.openai.blocks import ACCEPTS, chat_parts, response_parts
 from batchata.providers.openai.decode import decode_body
+from batchata.providers.structured import (
+    AskedSchema,
+    AskedSchemas,
+    schema_words,
+    tool_description,
+    with_turns,
+)
 
 CHAT: Final = "/v1/chat/completions"
 RESPONSES: Final = "/v1/responses"
@@ -45,19 +44,19 @@ _CAPS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 class OpenAICodec:
     """Job to request body and answer body to Answer."""
 
+    accepts: Accepts = ACCEPTS
+
     def __init__(self) -> None:
-        self._schemas: dict[int, tuple[Any, AskedSchema]] = {}
-        self._writers: dict[str, Callable[[Job, str, Sequence[Document]], dict[str, Any]]] = {
-            CHAT: self._chat,
-            RESPONSES: self._response,
-            EMBEDDINGS: self._embedding,
-        }
+        self._schemas = AskedSchemas("openai")
+        self._writers: dict[str, _Writer] = {CHAT: _chat, RESPONSES: _response}
 
     def encode(self, job: Job, model: str, documents: Sequence[Document] = ()) -> Encoded:
         """The job as the vendor's request body; ValidationError when it cannot be said."""
         endpoint = endpoint_of(job, model)
-        schema = self._schema(job)
-        body = self._writers[endpoint](job, model, documents)
+        mode: Structured = job.structured or "native"
+        schema = self._schemas.of(job, mode)
+        write = self._writers.get(endpoint, _embedding)
+        body = write(job, model, documents, schema)
         if "stream" in body:
             raise ValidationError(
                 "'stream' cannot be used in bulk work", hint="leave stream out of the parameters"
@@ -79,94 +78,131 @@ class OpenAICodec:
             input_bound=input_bound(data, body, provider="openai", sizes=document_sizes(documents)),
             output_bound=most,
             web_searches=web_search_bound(body),
+            attachments=attachments_of(documents),
         )
 
     def decode(self, shape: Shape, body: bytes | msgspec.Raw) -> Answer | Failure:
         """The answer body in our words."""
-        return decode_body(shape.endpoint, body)
+        return decode_body(shape.endpoint, body, tool=shape.schema_name)
 
-    def _schema(self, job: Job) -> AskedSchema | None:
-        source = job.response_model or job.response_schema
-        if source is None:
-            return None
-        known = self._schemas.get(id(source))
-        if known is None or known[0] is not source:
-            known = (source, asked_schema(source, dialect="openai"))
-            self._schemas[id(source)] = known
-        return known[1]
+    def with_errors(self, shape: Shape, body: bytes, answer: str, errors: Sequence[str]) -> bytes:
+        """The request again, with the answer that was refused and why."""
+        name = "input" if shape.endpoint == RESPONSES else "messages"
+        return with_turns(body, name, answer, errors)
 
-    def _chat(self, job: Job, model: str, documents: Sequence[Document]) -> dict[str, Any]:
-        messages: list[Any] = list(job.messages or ())
-        if not messages:
-            content = _content(job.prompt or "", [_chat_part(each) for each in documents], "text")
-            messages.append({"role": "user", "content": content})
-        params = dict(job.params)
-        system = params.pop("system", None)
-        if system is not None:
-            messages.insert(0, {"role": "system", "content": system})
-        body: dict[str, Any] = {"model": model, "messages": messages}
-        if not any(name in params for name in ("max_completion_tokens", "max_tokens")):
-            _put(body, "max_completion_tokens", job.max_tokens)
-        _put(body, "temperature", job.temperature)
-        if (schema := self._schema(job)) is not None:
-            body["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {
-                    "name": schema.wire.name,
-                    "schema": schema.wire.schema,
-                    "strict": True,
-                },
-            }
-        body.update(params)
-        return body
 
-    def _response(self, job: Job, model: str, documents: Sequence[Document]) -> dict[str, Any]:
-        params = dict(job.params)
-        body: dict[str, Any] = {"model": model}
-        if "input" not in params:
-            body["input"] = self._input(job, documents)
-        system = params.pop("system", None)
-        if system is not None and "instructions" not in params:
-            body["instructions"] = system
-        if "max_output_tokens" not in params:
-            _put(body, "max_output_tokens", cap(job, _CAPS))
-        for name in ("max_tokens", "max_completion_tokens"):
-            params.pop(name, None)
-        _put(body, "temperature", job.temperature)
-        effort = params.pop("reasoning_effort", None)
-        if effort is not None and "reasoning" not in params:
-            body["reasoning"] = {"effort": effort}
-        if (schema := self._schema(job)) is not None:
-            text = dict(params.pop("text", {}))
-            text["format"] = {
-                "type": "json_schema",
-                "name": schema.wire.name,
-                "schema": schema.wire.schema,
-                "strict": True,
-            }
-            body["text"] = text
-        body.update(params)
-        return body
+_Writer = Callable[[Job, str, Sequence[Document], AskedSchema | None], dict[str, Any]]
 
-    def _input(self, job: Job, documents: Sequence[Document]) -> Any:
-        if job.messages is not None:
-            return list(job.messages)
-        if not documents:
-            return job.prompt
-        parts = [_response_part(each) for each in documents]
-        return [{"role": "user", "content": [*parts, {"type": "input_text", "text": job.prompt}]}]
 
-    def _embedding(self, job: Job, model: str, documents: Sequence[Document]) -> dict[str, Any]:
-        if job.messages is not None or documents or self._schema(job) is not None:
-            raise ValidationError(
-                f"{model!r} makes embeddings: it takes a prompt only",
-                hint='write add_job(prompt="the text", model=...) or input=[...]',
-            )
-        body: dict[str, Any] = {"model": model}
-        if "input" not in job.params:
-            body["input"] = job.prompt
-        body.update(job.params)
-        return body
+def _chat(
+    job: Job, model: str, documents: Sequence[Document], schema: AskedSchema | None
+) -> dict[str, Any]:
+    messages: list[Any] = list(job.messages or ())
+    if not messages:
+        content = _content(job.prompt or "", chat_parts(documents), "text")
+        messages.append({"role": "user", "content": content})
+    params = dict(job.params)
+    system = params.pop("system", None)
+    if system is not None:
+        messages.insert(0, {"role": "system", "content": system})
+    body: dict[str, Any] = {"model": model, "messages": messages}
+    if not any(name in params for name in ("max_completion_tokens", "max_tokens")):
+        _put(body, "max_completion_tokens", job.max_tokens)
+    _put(body, "temperature", job.temperature)
+    if schema is not None:
+        _ask_chat(body, schema, params)
+    body.update(params)
+    return body
+
+
+def _ask_chat(body: dict[str, Any], schema: AskedSchema, params: dict[str, Any]) -> None:
+    """Say in a chat completion which schema the answer must fit."""
+    name, wanted = schema.wire.name, schema.wire.schema
+    if schema.mode == "native":
+        format_: dict[str, Any] = {"name": name, "schema": wanted, "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": format_}
+    elif schema.mode == "tool":
+        function = {"name": name, "description": tool_description(schema), "parameters": wanted}
+        tools = params.pop("tools", ())
+        body["tools"] = [*tools, {"type": "function", "function": function}]
+        body["tool_choice"] = {"type": "function", "function": {"name": name}}
+    else:
+        first, *rest = body["messages"]
+        if first.get("role") in ("system", "developer") and isinstance(first["content"], str):
+            words = f"{first['content']}\n\n{schema_words(schema)}"
+            body["messages"] = [{**first, "content": words}, *rest]
+        else:
+            body["messages"].insert(0, {"role": "system", "content": schema_words(schema)})
+
+
+def _response(
+    job: Job, model: str, documents: Sequence[Document], schema: AskedSchema | None
+) -> dict[str, Any]:
+    params = dict(job.params)
+    body: dict[str, Any] = {"model": model}
+    if "input" not in params:
+        body["input"] = _input(job, documents)
+    system = params.pop("system", None)
+    if system is not None and "instructions" not in params:
+        body["instructions"] = system
+    if "max_output_tokens" not in params:
+        _put(body, "max_output_tokens", cap(job, _CAPS))
+    for name in ("max_tokens", "max_completion_tokens"):
+        params.pop(name, None)
+    _put(body, "temperature", job.temperature)
+    effort = params.pop("reasoning_effort", None)
+    if effort is not None and "reasoning" not in params:
+        body["reasoning"] = {"effort": effort}
+    body.update(params)
+    if schema is not None:
+        _ask_response(body, schema)
+    return body
+
+
+def _ask_response(body: dict[str, Any], schema: AskedSchema) -> None:
+    """Say in a response which schema the answer must fit."""
+    name, wanted = schema.wire.name, schema.wire.schema
+    if schema.mode == "native":
+        format_ = {"type": "json_schema", "name": name, "schema": wanted, "strict": True}
+        body["text"] = {**body.get("text", {}), "format": format_}
+    elif schema.mode == "tool":
+        tool = {
+            "type": "function",
+            "name": name,
+            "description": tool_description(schema),
+            "parameters": wanted,
+            "strict": False,
+        }
+        body["tools"] = [*body.get("tools", ()), tool]
+        body["tool_choice"] = {"type": "function", "name": name}
+    else:
+        said = body.get("instructions")
+        words = schema_words(schema)
+        body["instructions"] = f"{said}\n\n{words}" if said else words
+
+
+def _input(job: Job, documents: Sequence[Document]) -> Any:
+    if job.messages is not None:
+        return list(job.messages)
+    if not documents:
+        return job.prompt
+    parts = response_parts(documents)
+    return [{"role": "user", "content": [*parts, {"type": "input_text", "text": job.prompt}]}]
+
+
+def _embedding(
+    job: Job, model: str, documents: Sequence[Document], schema: AskedSchema | None
+) -> dict[str, Any]:
+    if job.messages is not None or documents or schema is not None:
+        raise ValidationError(
+            f"{model!r} makes embeddings: it takes a prompt only",
+            hint='write add_job(prompt="the text", model=...) or input=[...]',
+        )
+    body: dict[str, Any] = {"model": model}
+    if "input" not in job.params:
+        body["input"] = job.prompt
+    body.update(job.params)
+    return body
 
 
 def endpoint_of(job: Job, model: str) -> str:
@@ -189,26 +225,3 @@ def _put(body: dict[str, Any], name: str, value: Any) -> None:
 
 def _content(prompt: str, parts: list[dict[str, Any]], kind: str) -> Any:
     return [*parts, {"type": kind, "text": prompt}] if parts else prompt
-
-
-def _chat_part(document: Document) -> dict[str, Any]:
-    if document.kind == "text":
-        return {"type": "text", "text": labelled(document)}
-    if document.kind == "image":
-        return {"type": "image_url", "image_url": {"url": data_url(document)}}
-    return {
-        "type": "file",
-        "file": {"filename": document.name, "file_data": data_url(document)},
-    }
-
-
-def _response_part(document: Document) -> dict[str, Any]:
-    if document.kind == "text":
-        return {"type": "input_text", "text": labelled(document)}
-    if document.kind == "image":
-        return {"type": "input_image", "image_url": data_url(document), "detail": "auto"}
-    return {
-        "type": "input_file",
-        "filename": document.name,
-        "file_data": data_url(document),
-    }

@@ -13,10 +13,12 @@ from batchata.providers.failures import item_failure
 from batchata.providers.openai import wire
 
 
-def decode_body(endpoint: str, body: bytes | msgspec.Raw) -> Answer | Failure:
-    """The answer body of this endpoint."""
+def decode_body(
+    endpoint: str, body: bytes | msgspec.Raw, *, tool: str | None = None
+) -> Answer | Failure:
+    """The answer body of this endpoint; the arguments of a call of `tool` are the answer's text."""
     try:
-        return _READERS[endpoint](body)
+        return _READERS[endpoint](body, tool)
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
         return Failure(Reason.UNREADABLE, f"the answer cannot be read: {error}")
 
@@ -33,20 +35,25 @@ def chat_usage(usage: wire.ChatUsage | None) -> Usage | None:
     return Usage(usage.prompt_tokens, usage.completion_tokens or 0, read, write, reasoning)
 
 
-def _chat(body: bytes | msgspec.Raw) -> Answer | Failure:
+def _chat(body: bytes | msgspec.Raw, tool: str | None) -> Answer | Failure:
     chat = wire.decode_chat(body)
     if not chat.choices:
         return Failure(Reason.UNREADABLE, "the answer has no choices")
     choice = chat.choices[0]
     message = choice.message
+    finish = "refusal" if message.refusal else choice.finish_reason or "unknown"
+    text = _text_of(message.content)
+    if tool is not None and message.tool_calls:
+        said, message.tool_calls = _split_calls(message.tool_calls, tool)
+        if said is not None:
+            text = said
+            finish = "stop" if finish == "tool_calls" and not message.tool_calls else finish
     extra: dict[str, Any] | None = None
     if message.tool_calls or choice.logprobs or len(chat.choices) > 1:
         extra = _chat_extra(chat)
-    content = message.content
-    text = content if isinstance(content, str) else _joined(content)
     return Answer(
         text=text,
-        finish_reason="refusal" if message.refusal else choice.finish_reason or "unknown",
+        finish_reason=finish,
         usage=chat_usage(chat.usage),
         model=chat.model,
         service_tier=chat.service_tier,
@@ -55,6 +62,17 @@ def _chat(body: bytes | msgspec.Raw) -> Answer | Failure:
         thinking=message.reasoning or message.reasoning_content or None,
         extra=extra,
     )
+
+
+def _split_calls(calls: list[Any], tool: str) -> tuple[str | None, list[Any]]:
+    """The arguments of the first call of `tool`, and the calls of others."""
+    said = [each["function"] for each in calls if _called(each) == tool]
+    rest = [each for each in calls if _called(each) != tool]
+    return (said[0].get("arguments") or "") if said else None, rest
+
+
+def _called(call: dict[str, Any]) -> Any:
+    return (call.get("function") or {}).get("name")
 
 
 def _chat_extra(chat: wire.Chat) -> dict[str, Any]:
@@ -83,7 +101,7 @@ def _joined(parts: Any) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
-def _response(body: bytes | msgspec.Raw) -> Answer | Failure:
+def _response(body: bytes | msgspec.Raw, tool: str | None) -> Answer | Failure:
     answer = wire.decode_response(body)
     if answer.status == "failed":
         error = answer.error or {}
@@ -94,6 +112,10 @@ def _response(body: bytes | msgspec.Raw) -> Answer | Failure:
             request_id=answer.id,
         )
     texts, refusals, thoughts, calls = _response_parts(answer.output)
+    said = [call for call in calls if tool is not None and call.get("name") == tool]
+    if said:
+        texts = [said[0].get("arguments") or ""]
+        calls = [call for call in calls if call.get("name") != tool]
     refusal = "".join(refusals) or None
     return Answer(
         text="".join(texts),
@@ -154,7 +176,7 @@ def _response_usage(usage: wire.ResponseUsage | None) -> Usage | None:
     )
 
 
-def _embeddings(body: bytes | msgspec.Raw) -> Answer | Failure:
+def _embeddings(body: bytes | msgspec.Raw, tool: str | None) -> Answer | Failure:
     answer = wire.decode_embeddings(body)
     vectors = [each["embedding"] for each in answer.data]
     extra = {"embedding": vectors[0]} if len(vectors) == 1 else {"embeddings": vectors}
@@ -167,7 +189,7 @@ def _embeddings(body: bytes | msgspec.Raw) -> Answer | Failure:
     )
 
 
-_READERS: dict[str, Callable[[bytes | msgspec.Raw], Answer | Failure]] = {
+_READERS: dict[str, Callable[[bytes | msgspec.Raw, str | None], Answer | Failure]] = {
     "/v1/chat/completions": _chat,
     "/v1/responses": _response,
     "/v1/embeddings": _embeddings,

@@ -1,0 +1,77 @@
+"""Requests with their files put in, piece by piece, so that no file is ever held in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from batchata.core.document import Attachment
+from batchata.core.errors import ValidationError
+
+_PIECE: Final = 48 * 1024
+
+
+def spliced(
+    body: bytes, attachments: Sequence[Attachment], piece_bytes: int = _PIECE
+) -> Iterator[bytes]:
+    """`body` with every marker replaced by its file as base64.
+
+    Raises ValidationError, naming the file, when it vanished or changed since it was checked; what
+    came before is then of no use.
+    """
+    step = max(3, piece_bytes - piece_bytes % 3)
+    rest = 0
+    for at, marker, attachment in _places(body, attachments):
+        yield body[rest:at]
+        yield from _encoded(attachment, step)
+        rest = at + len(marker)
+    yield body[rest:]
+
+
+def spliced_size(body: bytes, attachments: Sequence[Attachment]) -> int:
+    """Size of the body with all of its files in it; no file is opened."""
+    size = len(body)
+    for _, marker, attachment in _places(body, attachments):
+        size += -(-attachment.size_bytes // 3) * 4 - len(marker)
+    return size
+
+
+def _places(body: bytes, attachments: Sequence[Attachment]) -> list[tuple[int, bytes, Attachment]]:
+    found = []
+    for attachment in {each.sha256: each for each in attachments}.values():
+        marker = attachment.marker.encode()
+        at = body.find(marker)
+        while at >= 0:
+            found.append((at, marker, attachment))
+            at = body.find(marker, at + len(marker))
+    return sorted(found, key=lambda place: place[0])
+
+
+def _encoded(attachment: Attachment, step: int) -> Iterator[bytes]:
+    try:
+        with Path(attachment.path).open("rb") as file:
+            yield from _checked(attachment, file, step)
+    except OSError as error:
+        raise ValidationError(
+            f"file {attachment.path!r} can no longer be read: {error.strerror or error}",
+            hint="put it back, and run again",
+        ) from error
+
+
+def _checked(attachment: Attachment, file: BinaryIO, step: int) -> Iterator[bytes]:
+    """The file's bytes; the last piece only when size and digest are what they were."""
+    hasher = hashlib.sha256()
+    left = attachment.size_bytes
+    while left > 0:
+        piece = file.read(min(step, left))
+        hasher.update(piece)
+        left -= len(piece)
+        if not piece or (left == 0 and (file.read(1) or hasher.hexdigest() != attachment.sha256)):
+            raise ValidationError(
+                f"file {attachment.path!r} has changed since it was checked",
+                hint="run again to ask about the new file, or put the old one back",
+            )
+        yield b64encode(piece)
