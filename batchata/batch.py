@@ -169,7 +169,7 @@ class Batch(Settings):
             raise ValidationError(
                 "No jobs added to batch", hint='add one: batch.add_job(prompt="...", model="...")'
             )
-        return BatchRun(self.config, self.iter_jobs(), providers=self.providers)
+        return BatchRun(self.config, self.iter_jobs(), providers=self.providers, decide=self.decide)
 
     def _made(self, job: Job | Mapping[str, Any] | str) -> Job:
         if isinstance(job, Job):

@@ -15,6 +15,7 @@ from typing import Any, Self
 from batchata.core.config import RunConfig
 from batchata.core.errors import RunError
 from batchata.core.job import Job, check_number
+from batchata.core.pilot import Decide
 from batchata.core.progress import RunView
 from batchata.core.result import JobResult
 from batchata.driving import TICK_SECONDS, Driver, ProgressCallback, Terminated, log_level
@@ -35,11 +36,12 @@ class BatchRun:
         jobs: Iterable[Job],
         *,
         providers: Mapping[str, ProviderSettings] | None = None,
+        decide: Decide | None = None,
     ) -> None:
         self.config = config
         self.estimate: Estimate | None = None
         self._jobs = jobs
-        self._parts = Parts(config, dict(providers or {}))
+        self._parts = Parts(config, dict(providers or {}), decide=decide)
         self._session: Session | None = None
         self._driver: Driver | None = None
         self._on_progress: ProgressCallback | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -25,6 +25,7 @@ from batchata.core.config import (
 from batchata.core.errors import ValidationError
 from batchata.core.job import Job, check_number
 from batchata.core.pacing import PaceCaps
+from batchata.core.pilot import PilotReport, PilotSize
 from batchata.core.usage import rates_from_mapping
 from batchata.providers.control import ProviderSettings
 from batchata.wiring import check_model, known_providers
@@ -33,7 +34,96 @@ from batchata.wiring import check_model, known_providers
 JOB_FIELDS = frozenset(Job.__dataclass_fields__) - {"id", "params"}
 
 
-class Settings:
+class Travel:
+    """How jobs reach their vendors, and what happens when something is in the way."""
+
+    config: RunConfig
+    decide: Callable[[PilotReport], bool] | None = None
+
+    def set_queue_limits(self, tokens_by_model: Mapping[str, int]) -> Self:
+        """Enqueued-token limits of your account by model ("Batch queue limit" on model pages)."""
+        for model, tokens in tokens_by_model.items():
+            check_number(f"the queue limit of {model!r}", tokens, least=1, whole=True)
+        return self._set(queue_tokens=dict(tokens_by_model))
+
+    def set_retries(
+        self, max_attempts: int = 3, *, retry_on: Iterable[str] = (), settle_seconds: float = 60.0
+    ) -> Self:
+        """How often a job is tried; `retry_on` adds paid failures such as "truncated"."""
+        check_number("max_attempts", max_attempts, least=1, most=100, whole=True)
+        check_number("settle_seconds", settle_seconds, least=0)
+        reasons = checked_reasons(retry_on if isinstance(retry_on, str) else list(retry_on))
+        return self._set(max_attempts=max_attempts, retry_on=reasons, settle_seconds=settle_seconds)
+
+    def set_stop(self, on_stop: OnStop = "detach", *, on_unresolved: OnUnresolved = "wait") -> Self:
+        """What a stopped run does with batches in flight, and a run with ones it cannot find."""
+        checked_choice("on_stop", on_stop, ("detach", "cancel"))
+        checked_choice("on_unresolved", on_unresolved, ("wait", "ask", "resubmit"))
+        return self._set(on_stop=on_stop, on_unresolved=on_unresolved)
+
+    def set_route(
+        self,
+        route: RouteName = "batch",
+        *,
+        concurrency: int | None = None,
+        rpm: int | None = None,
+        tpm: int | None = None,
+    ) -> Self:
+        """How jobs travel: "batch" at half price within a day, or "live" at once.
+
+        "auto" sends batches and, when the time of `finish_within()` is over, cancels what is not
+        back and finishes it live; its budget is reserved at live prices.
+        The live route keeps to the limits that vendors name in their answers; `concurrency`
+        (calls in flight), `rpm` (requests a minute) and `tpm` (tokens a minute) hold for each
+        model and can only lower them.
+        """
+        checked_choice("route", route, ("batch", "live", "auto"))
+        for name, value in (("concurrency", concurrency), ("rpm", rpm), ("tpm", tpm)):
+            check_number(name, value, least=1, whole=True)
+        caps = PaceCaps(concurrency=concurrency, requests_per_minute=rpm, tokens_per_minute=tpm)
+        return self._set(route=route, pace=caps)
+
+    def finish_within(
+        self,
+        seconds: float | None = None,
+        minutes: float | None = None,
+        hours: float | None = None,
+    ) -> Self:
+        """Batches first; what is not back within this time is cancelled there and finished live."""
+        return self._set(route="auto", finish_within_seconds=_seconds(seconds, minutes, hours))
+
+    def add_pilot(
+        self,
+        share: float | None = None,
+        *,
+        jobs: int | None = None,
+        decide: Callable[[PilotReport], bool] | None = None,
+    ) -> Self:
+        """Send a sample live before the others: a `share` of the jobs, or a number of `jobs`.
+
+        `decide(report)` sees answers, failures and the expected bill with its error, and says
+        whether to go on; without it the run goes on.
+        """
+        if (share is None) == (jobs is None):
+            raise ValidationError(
+                "a pilot needs a share or a number of jobs", hint="write add_pilot(share=0.01)"
+            )
+        check_number("share", share, least=0, most=1)
+        check_number("jobs", jobs, least=1, whole=True)
+        self.decide = decide
+        return self._set(pilot=PilotSize(share=share, jobs=jobs))
+
+    def set_polling(self, factor: float = 1.0) -> Self:
+        """Stretch (above 1) or shorten (below 1) the vendors' own polling pace."""
+        check_number("factor", factor, least=0)
+        return self._set(poll_factor=float(factor))
+
+    def _set(self, **changes: Any) -> Self:
+        self.config = replace(self.config, **changes)
+        return self
+
+
+class Settings(Travel):
     """The settings half of `Batch`: each call is checked at once and returns the batch."""
 
     def __init__(
@@ -134,15 +224,7 @@ class Settings:
         hours: float | None = None,
     ) -> Self:
         """Send nothing new after this time; the units add up."""
-        for name, value in (("seconds", seconds), ("minutes", minutes), ("hours", hours)):
-            check_number(name, value, least=0)
-        total = (seconds or 0) + (minutes or 0) * 60 + (hours or 0) * 3600
-        if total <= 0:
-            raise ValidationError(
-                f"Time limit must be positive, not {total:g} s",
-                hint="write add_time_limit(hours=2)",
-            )
-        return self._set(time_limit_seconds=float(total))
+        return self._set(time_limit_seconds=_seconds(seconds, minutes, hours))
 
     def raw_files(self, enabled: bool = True) -> Self:
         """Keep, or do not keep, the vendors' request and response files in the results folder."""
@@ -169,61 +251,20 @@ class Settings:
         merged = {**self.config.prices, **(prices or {})}
         return self._set(prices=merged, allow_unpriced=allow_unpriced)
 
-    def set_queue_limits(self, tokens_by_model: Mapping[str, int]) -> Self:
-        """Enqueued-token limits of your account by model ("Batch queue limit" on model pages)."""
-        for model, tokens in tokens_by_model.items():
-            check_number(f"the queue limit of {model!r}", tokens, least=1, whole=True)
-        return self._set(queue_tokens=dict(tokens_by_model))
-
-    def set_retries(
-        self, max_attempts: int = 3, *, retry_on: Iterable[str] = (), settle_seconds: float = 60.0
-    ) -> Self:
-        """How often a job is tried; `retry_on` adds paid failures such as "truncated"."""
-        check_number("max_attempts", max_attempts, least=1, most=100, whole=True)
-        check_number("settle_seconds", settle_seconds, least=0)
-        reasons = checked_reasons(retry_on if isinstance(retry_on, str) else list(retry_on))
-        return self._set(max_attempts=max_attempts, retry_on=reasons, settle_seconds=settle_seconds)
-
-    def set_stop(self, on_stop: OnStop = "detach", *, on_unresolved: OnUnresolved = "wait") -> Self:
-        """What a stopped run does with batches in flight, and a run with ones it cannot find."""
-        checked_choice("on_stop", on_stop, ("detach", "cancel"))
-        checked_choice("on_unresolved", on_unresolved, ("wait", "ask", "resubmit"))
-        return self._set(on_stop=on_stop, on_unresolved=on_unresolved)
-
-    def set_route(
-        self,
-        route: RouteName = "batch",
-        *,
-        concurrency: int | None = None,
-        rpm: int | None = None,
-        tpm: int | None = None,
-    ) -> Self:
-        """How jobs travel: "batch" at half price within a day, or "live" at once.
-
-        The live route keeps to the limits that vendors name in their answers; `concurrency`
-        (calls in flight), `rpm` (requests a minute) and `tpm` (tokens a minute) hold for each
-        model and can only lower them.
-        """
-        checked_choice("route", route, ("batch", "live"))
-        for name, value in (("concurrency", concurrency), ("rpm", rpm), ("tpm", tpm)):
-            check_number(name, value, least=1, whole=True)
-        caps = PaceCaps(concurrency=concurrency, requests_per_minute=rpm, tokens_per_minute=tpm)
-        return self._set(route=route, pace=caps)
-
-    def set_polling(self, factor: float = 1.0) -> Self:
-        """Stretch (above 1) or shorten (below 1) the vendors' own polling pace."""
-        check_number("factor", factor, least=0)
-        return self._set(poll_factor=float(factor))
-
-    def _set(self, **changes: Any) -> Self:
-        self.config = replace(self.config, **changes)
-        return self
-
     def _check_model(self, model: Any) -> None:
         if model in self._models:
             return
         check_model(model)
         self._models.add(model)
+
+
+def _seconds(seconds: float | None, minutes: float | None, hours: float | None) -> float:
+    for name, value in (("seconds", seconds), ("minutes", minutes), ("hours", hours)):
+        check_number(name, value, least=0)
+    total = (seconds or 0) + (minutes or 0) * 60 + (hours or 0) * 3600
+    if total <= 0:
+        raise ValidationError(f"Time limit must be positive, not {total:g} s", hint="write hours=2")
+    return float(total)
 
 
 def _path(what: str, value: Any) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +18,7 @@ from batchata.core.document import Accepts, Attachment, Document
 from batchata.core.errors import StateError, ValidationError
 from batchata.core.events import Event, LimitSet
 from batchata.core.job import Job
+from batchata.core.pilot import Decide
 from batchata.core.progress import RunView
 from batchata.core.usage import RateCard, to_parts
 from batchata.engine.clock import SystemClock
@@ -83,6 +85,7 @@ class Parts:
     models: dict[int, type[BaseModel]] = field(default_factory=dict)
     prices: GenaiPriceBook | None = None
     inexact: set[str] = field(default_factory=set)
+    decide: Decide | None = None
 
     def provider(self, name: str) -> Provider:
         """The provider of this name, made at the first call."""
@@ -109,8 +112,12 @@ class Parts:
             provider=self.provider,
             card=self.card,
             load=load_documents,
-            tier="batch" if self.config.route == "batch" else "standard",
+            tier="batch" if self._is_batch_only else "standard",
         )
+
+    @property
+    def _is_batch_only(self) -> bool:
+        return self.config.route == "batch" and self.config.pilot is None
 
     def bind(self, number: int) -> type[BaseModel] | None:
         """The response model of a shape, where this process knows it."""
@@ -170,6 +177,7 @@ class Session:
             card=self.parts.card,
             splice=splice,
             response_models=self.parts.models,
+            decide=self.parts.decide,
         )
 
     def _emit(self, event: Event) -> None:
@@ -184,7 +192,12 @@ class Session:
         if config.results_dir is None or path is None:
             return
         exporter = Exporter(
-            config.results_dir, config.result_format, self.store, self.state, self.parts.bind
+            config.results_dir,
+            config.result_format,
+            self.store,
+            self.state,
+            self.parts.bind,
+            place=_place(config.results_dir, path.parent),
         )
         reader = ResultReader(path, bind=self.parts.bind)
         try:
@@ -224,6 +237,8 @@ class Session:
             goes_on=lambda: not self.context.stop.is_asked,
             recall=self._cache.find if self._cache is not None else None,
         ).take(jobs)
+        if self.state.has_reopened and self._exporter is not None:
+            self._exporter.expect_repeats()
         self.viewer = Viewer(self.context)
         self._watchers[0] = self.viewer.emit
 
@@ -256,7 +271,7 @@ class Session:
             self._cache.close()
         self.store.close()
         if self._own_work is not None and self._own_work.is_dir():
-            _remove_if_empty(self._own_work)
+            _clear(self._own_work, is_done=not self.state.open_submissions())
         return self._exporter.error if self._exporter is not None else None
 
 
@@ -303,11 +318,23 @@ def show_estimate(estimate: Estimate) -> None:
     print_estimate(estimate)
 
 
+def _place(folder: Path, beside: Path) -> str:
+    """A folder as seen from another: the same when both were moved together."""
+    try:
+        return os.path.relpath(folder.absolute(), beside.absolute())
+    except ValueError:  # on another drive
+        return str(folder.absolute())
+
+
 def new_token() -> str:
     """A name for a submission that no other will ever have: 60 random bits."""
     return "b" + secrets.token_hex(8)[:15]
 
 
-def _remove_if_empty(folder: Path) -> None:
+def _clear(folder: Path, *, is_done: bool) -> None:
+    """Remove our own folder of passing files, unless something in it is still needed."""
+    if is_done:
+        for path in folder.iterdir():
+            path.unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()

@@ -10,13 +10,14 @@ from typing import Any, Final, Literal
 
 from batchata.core.errors import ValidationError
 from batchata.core.pacing import PaceCaps
+from batchata.core.pilot import PilotSize
 from batchata.core.result import PAID_FAILURES, Reason
 
 ResultFormat = Literal["json", "jsonl", "parquet"]
 OnStop = Literal["detach", "cancel"]
 OnUnresolved = Literal["wait", "ask", "resubmit"]
 OnChanged = Literal["error", "keep"]
-RouteName = Literal["batch", "live"]
+RouteName = Literal["batch", "live", "auto"]
 Reuse = Literal["strict", "ignore_params", "ignore_prompt", "fresh"]
 
 LEVELS: Final = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40}
@@ -48,6 +49,8 @@ class RunConfig:
     cache_file: Path | None = None
     cache_reuse: Reuse = "strict"
     route: RouteName = "batch"
+    finish_within_seconds: float | None = None  #: of the auto route: for its batches
+    pilot: PilotSize | None = None
     pace: PaceCaps = field(default_factory=PaceCaps)  #: of the live route
     #: how long a create call whose answer was lost may still show up at the vendor
     settle_seconds: float = 60.0

@@ -15,6 +15,7 @@ from batchata.core.config import RunConfig
 from batchata.core.document import Attachment
 from batchata.core.errors import ProviderNotFoundError
 from batchata.core.events import Durable, Event, RemoteProgress
+from batchata.core.pilot import Decide
 from batchata.core.state import RunState
 from batchata.core.submission import Shape
 from batchata.ports import BatchAPI, Clock, Provider, Store
@@ -84,6 +85,8 @@ class RunContext:
     stop: Stop = field(default_factory=Stop)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     progress: dict[str, RemoteProgress] = field(default_factory=dict)
+    decide: Decide | None = None  #: asked after a pilot whether to go on
+    is_late: bool = False  #: the time for batches is over: what is cancelled goes live
     notes: dict[str, str] = field(default_factory=dict)  #: what is being waited for, by topic
 
     def record(self, *events: Durable) -> None:

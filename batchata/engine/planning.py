@@ -79,6 +79,16 @@ class Planner:
             dear.append(self._waiting.popleft())
         return dear
 
+    def drain(self) -> list[int]:
+        """All jobs that are not in a chunk yet; they leave the line, without their money."""
+        left = [seq for group in self._groups.values() for seq in group.ready]
+        left.extend(self._waiting)
+        for group in self._groups.values():
+            group.ready.clear()
+        self._waiting.clear()
+        self._earmarked = 0
+        return sorted(left)
+
     @property
     def waiting(self) -> int:
         """Jobs that are not in a chunk yet."""

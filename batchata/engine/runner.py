@@ -14,6 +14,7 @@ from batchata.core.submission import Outcome, Submission
 from batchata.engine.collecting import Collector
 from batchata.engine.context import RunContext
 from batchata.engine.live import LiveRoute
+from batchata.engine.pilot import fly
 from batchata.engine.planning import Planner
 from batchata.engine.poller import Poller
 from batchata.engine.sending import Sender, TooLargeError
@@ -45,6 +46,7 @@ class Runner:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._queue_refusals = 0
         self._live = LiveRoute(context, context.config.pace)
+        self._live_task: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
@@ -55,9 +57,6 @@ class Runner:
         """Work until done or stopped; errors of the state file end the run and come out."""
         context = self._context
         self._live.recover()
-        if self._sends:
-            self._queue(list(context.state.pending()))
-            self._warn_of_many(self._planner.waiting)
         try:
             async with asyncio.TaskGroup() as group:
                 poller = group.create_task(self._poller.run())
@@ -66,31 +65,73 @@ class Runner:
                 tidier = group.create_task(self._sender.tidy())
                 for submission in context.state.open_submissions():
                     self._start(group, submission.token)
-                live = group.create_task(self._go_live())
+                await self._begin()
+                deadline = group.create_task(self._deadline())
                 await self._dispatch(group)
-                await live
+                if self._live_task is not None:
+                    await self._live_task
                 await self._finish()
                 if context.stop.cancels:  # every vendor is asked before the run leaves
                     await asyncio.wait({stopper}, timeout=GRACE_SECONDS)
-                for task in (poller, timer, stopper, tidier):
+                for task in (poller, timer, stopper, tidier, deadline):
                     task.cancel()
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
         self._close_pending()
 
+    async def _begin(self) -> None:
+        context = self._context
+        if not self._sends:
+            return
+        pending = list(context.state.pending())
+        if context.config.pilot is not None and pending:
+            pending = await fly(context, self._live, context.config.pilot, context.decide, pending)
+        self._queue(pending)
+        self._warn_of_many(self._planner.waiting)
+
     def _queue(self, seqs: list[int], *, first: bool = False) -> None:
-        if self._context.config.route == "live":
+        if self._context.config.route == "live" or self._context.is_late:
             self._live.add(seqs)
         else:
             self._planner.add(seqs, first=first)
 
-    async def _go_live(self) -> None:
-        """Send live jobs, again when a batch of an earlier run gives money or jobs back."""
-        while True:
-            await self._live.run()
-            if self._context.stop.is_asked or not self._tasks:
-                return
-            await asyncio.wait(set(self._tasks.values()), return_when=asyncio.FIRST_COMPLETED)
+    def _start_live(self, group: asyncio.TaskGroup) -> None:
+        if not self._live.waiting or self._is_live:
+            return
+        self._live_task = group.create_task(self._live.run())
+
+        def done(_: asyncio.Task[None]) -> None:
+            if not self._live.waiting:  # else it waits for money that a batch must give back
+                self._context.changed.set()
+
+        self._live_task.add_done_callback(done)
+
+    @property
+    def _is_live(self) -> bool:
+        return self._live_task is not None and not self._live_task.done()
+
+    async def _deadline(self) -> None:
+        """When the time for batches is over, what is not back is cancelled and goes live."""
+        context, limit = self._context, self._context.config.finish_within_seconds
+        if limit is None or not await context.pause(limit):
+            return
+        context.is_late = True
+        self._live.add(self._planner.drain())
+        log.warning("not all batches are back in time: cancelling them and going on live")
+        context.notes["late"] = "going on live: the time for batches is over"
+        await self._cancel_all()
+        context.changed.set()
+
+    async def _cancel_all(self) -> None:
+        gate = asyncio.Semaphore(_CANCELS_AT_ONCE)
+
+        async def cancel(submission: Submission) -> None:
+            async with gate:
+                await self._sender.cancel(submission)
+
+        async with asyncio.TaskGroup() as group:
+            for submission in self._context.state.open_submissions():
+                group.create_task(cancel(submission))
 
     def _warn_of_many(self, jobs: int) -> None:
         items = self._context.config.items_per_batch
@@ -110,7 +151,8 @@ class Runner:
             context.changed.clear()
             planner.fund()
             self._launch(group)
-            if not self._tasks:
+            self._start_live(group)
+            if not self._tasks and not self._is_live:
                 dear = planner.too_dear()
                 if not dear:
                     return
@@ -315,19 +357,9 @@ class Runner:
 
     async def _on_stop(self) -> None:
         """Ask vendors to cancel what is in flight, where the user wants that."""
-        context = self._context
-        await context.stop.event.wait()
-        if not context.stop.cancels:
-            return
-        gate = asyncio.Semaphore(_CANCELS_AT_ONCE)
-
-        async def cancel(submission: Submission) -> None:
-            async with gate:
-                await self._sender.cancel(submission)
-
-        async with asyncio.TaskGroup() as group:
-            for submission in context.state.open_submissions():
-                group.create_task(cancel(submission))
+        await self._context.stop.event.wait()
+        if self._context.stop.cancels:
+            await self._cancel_all()
 
     async def _finish(self) -> None:
         """After a stop: a moment for answers that are there, all the time for a create call."""

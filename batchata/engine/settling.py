@@ -71,7 +71,9 @@ class Settler:
         context = self._context
         attempt = context.state.attempts[seq] + 1
         status = JobStatus.FAILED
-        if failure.reason is Reason.ACCOUNT:
+        if failure.reason is Reason.ACCOUNT or (
+            context.is_late and failure.reason is Reason.VENDOR_CANCELLED
+        ):
             status, attempt = JobStatus.PENDING, attempt - 1
         elif context.stop.cancels and failure.reason is Reason.VENDOR_CANCELLED:
             status = JobStatus.CANCELLED
