@@ -14,6 +14,7 @@ from batchata.core.errors import ProviderError, ValidationError
 from batchata.core.job import Job, safe_name
 from batchata.core.status import SubmissionStatus
 from batchata.core.submission import Submission
+from batchata.documents import spliced, spliced_size
 from batchata.ports import BatchAPI, BatchLook, Encoded, Item
 
 #: a submission's name at the head of a custom_id, where a vendor needs it there
@@ -35,13 +36,7 @@ async def send(api: BatchAPI, requests: Sequence[Request], folder: Path) -> str:
     submission = _submission(api, requests)
     name = f"{submission.provider}_batch_"
     path = folder / f"{name}{submission.token}{api.request_suffix}"
-    lines = (
-        api.line(
-            api.custom_id(submission.token, each.job_id), each.encoded.shape, each.encoded.body
-        )
-        for each in requests
-    )
-    path.write_bytes(api.head + api.separator.join(lines) + api.tail)
+    _write(api, submission.token, requests, path)
     reference = await api.upload(submission, path)
     batch_id = await api.create(replace(submission, input_ref=reference), path)
     path.replace(folder / f"{name}{safe_name(batch_id)}{api.request_suffix}")
@@ -70,6 +65,18 @@ async def fetch(
     return look, [(each, found.get(name)) for each, name in zip(requests, names, strict=True)]
 
 
+def _write(api: BatchAPI, token: str, requests: Sequence[Request], path: Path) -> None:
+    with path.open("wb") as file:
+        file.write(api.head)
+        for number, each in enumerate(requests):
+            if number:
+                file.write(api.separator)
+            encoded = each.encoded
+            line = api.line(api.custom_id(token, each.job_id), encoded.shape, encoded.body)
+            file.writelines(spliced(line, encoded.attachments))
+        file.write(api.tail)
+
+
 def _submission(api: BatchAPI, requests: Sequence[Request]) -> Submission:
     shapes = [each.encoded.shape for each in requests]
     if len({api.group(shape) for shape in shapes}) > 1:
@@ -77,7 +84,9 @@ def _submission(api: BatchAPI, requests: Sequence[Request]) -> Submission:
             "these jobs cannot share a batch",
             hint="make one batch for each model, or leave that to Batch().add_jobs(jobs).run()",
         )
-    size_bytes = sum(len(each.encoded.body) + 200 for each in requests)
+    size_bytes = sum(
+        spliced_size(each.encoded.body, each.encoded.attachments) + 200 for each in requests
+    )
     if len(requests) > api.limits.requests or size_bytes > api.limits.size_bytes:
         raise ValidationError(
             f"{len(requests)} jobs of {size_bytes} bytes are more than one batch takes",

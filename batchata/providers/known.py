@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from batchata.core.document import Document
+from batchata.core.document import Accepts, Document
 from batchata.core.errors import DuplicateJobError, ProviderError, ValidationError
 from batchata.core.job import Job, derived_id, digest
 from batchata.core.models import split_model
@@ -189,13 +189,7 @@ class VendorProvider(Provider):
         return split_model(model, [self.name])[1]
 
     def _request(self, job: Job) -> Request:
-        documents = () if job.file is None else (_loaded(job.file),)
-        encoded = self._codec.encode(job, self._bare(job.model), documents)
-        if encoded.attachments:
-            raise ValidationError(
-                f"file {str(job.file)!r:.80} joins its request only while a run sends it",
-                hint="use Batch().add_job(file=...).run()",
-            )
+        encoded = self._codec.encode(job, self._bare(job.model), _loaded(job, self._codec.accepts))
         shape = encoded.shape
         content = digest(shape.provider.encode(), shape.endpoint.encode(), encoded.body)
         return Request(job.id or derived_id(content, 0), job, encoded)
@@ -256,12 +250,17 @@ class VendorProvider(Provider):
         )
 
 
-def _loaded(source: object) -> Document:
-    from batchata.documents import load
+def _loaded(job: Job, accepts: Accepts) -> tuple[Document, ...]:
+    if not job.sources:
+        return ()
+    from batchata.documents import Wanted, load_all
 
-    if not isinstance(source, (str, Path)):
-        raise ValidationError(f"file is {source!r:.80}, not a path", hint='write file="a.pdf"')
-    return load(source)
+    wanted = Wanted(
+        accepts=accepts,
+        is_cited=job.enable_citations,
+        downscale_images=job.downscale_images,
+    )
+    return load_all(job.sources, wanted)
 
 
 def _batch_of(vendor: Vendor) -> BatchAPI:

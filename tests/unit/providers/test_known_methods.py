@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +19,7 @@ from batchata.core.errors import (
     UnknownPriceError,
     ValidationError,
 )
+from batchata.documents.pdf import create_pdf
 from batchata.gateway import Sandbox, Scenario
 from batchata.providers import Provider, get_provider
 
@@ -158,6 +160,19 @@ def test_one_bad_job_is_found_before_anything_is_sent(box: Sandbox) -> None:
         provider.create_batch([])
 
     assert box.requests == []
+
+
+@both
+def test_files_travel_with_their_jobs(model: str, box: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(create_pdf(["a page of text"]))
+    provider = provider_of(model, box)
+    job = Job("pdf", model, file=tmp_path / "a.pdf", prompt="what is it?", max_tokens=50)
+
+    batch_id = provider.create_batch([job], tmp_path / "requests")
+
+    assert provider.get_batch_results(batch_id)[0].is_success
+    (sent,) = (tmp_path / "requests").iterdir()
+    assert b64encode(b"%PDF-1.4")[:9] in sent.read_bytes()
 
 
 def test_two_models_do_not_share_an_openai_batch(box: Sandbox) -> None:
