@@ -71,9 +71,7 @@ class Settler:
         context = self._context
         attempt = context.state.attempts[seq] + 1
         status = JobStatus.FAILED
-        if failure.reason is Reason.ACCOUNT or (
-            context.is_late and failure.reason is Reason.VENDOR_CANCELLED
-        ):
+        if self._is_free(failure):
             status, attempt = JobStatus.PENDING, attempt - 1
         elif context.stop.cancels and failure.reason is Reason.VENDOR_CANCELLED:
             status = JobStatus.CANCELLED
@@ -97,6 +95,12 @@ class Settler:
             request_id=failure.request_id,
             finished_us=now_us,
         )
+
+    def _is_free(self, failure: Failure) -> bool:
+        """True for an attempt that was not the job's own fault, nor the vendor's: it counts not."""
+        if failure.reason is Reason.VENDOR_CANCELLED:
+            return self._context.is_late
+        return failure.reason is Reason.ACCOUNT
 
     def _cost(self, seq: int, shape: Shape, answer: Answer) -> int:
         if answer.cost_usd is not None:
