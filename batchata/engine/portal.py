@@ -33,10 +33,19 @@ class Portal:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
+        # here, not in the caller's thread, which may be inside a loop of its own
+        self._drain()
+        self._loop.close()
 
     def start(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        """Run a coroutine in the loop; its result comes as a thread-safe future."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Run a coroutine in the loop; its future is cancelled where the loop has ended."""
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:  # closed meanwhile
+            work.close()
+            ended: concurrent.futures.Future[T] = concurrent.futures.Future()
+            ended.cancel()
+            return ended
 
     def soon(self, function: Any, *args: Any) -> None:
         """Call a function in the loop, from any thread."""
@@ -47,11 +56,8 @@ class Portal:
         """Stop the loop and its thread; safe to call twice."""
         if self._loop.is_closed() or threading.current_thread() is self._thread:
             return
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.soon(self._loop.stop)
         self._thread.join(timeout_seconds)
-        if not self._thread.is_alive():
-            self._drain()
-            self._loop.close()
 
     def _drain(self) -> None:
         left = asyncio.all_tasks(self._loop)
