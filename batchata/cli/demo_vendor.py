@@ -37,6 +37,7 @@ class Vendor:
     url: str
     pid: int
     spent_before_usd: Decimal
+    process: subprocess.Popen[bytes] | None = None  #: None when an earlier demo started it
 
     def ledger(self) -> Ledger:
         """The bill as the sandbox sees it."""
@@ -49,6 +50,8 @@ class Vendor:
         """End the sandbox's process."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGTERM)
+        if self.process is not None:
+            self.process.wait(_START_SECONDS)
 
 
 def find_vendor(folder: Path) -> Vendor | None:
@@ -79,7 +82,7 @@ def start_vendor(folder: Path, latency_seconds: float, spent_usd: Decimal) -> Ve
             f"the demo's sandbox did not start (exit code {process.wait(_START_SECONDS)})",
             hint="see why: batchata sandbox --port 0",
         )
-    vendor = Vendor(url, process.pid, spent_usd)
+    vendor = Vendor(url, process.pid, spent_usd, process)
     card = {"url": url, "pid": process.pid, "spent_before_usd": str(spent_usd)}
     (folder / _CARD).write_text(json.dumps(card), encoding="utf-8")
     return vendor

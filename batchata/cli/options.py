@@ -83,7 +83,7 @@ Param = Annotated[
 LimitUsd = Annotated[
     float | None,
     typer.Option(
-        help="Never spend more, over all runs of the state file.", rich_help_panel=_LIMITS
+        min=0, help="Never spend more, over all runs of the state file.", rich_help_panel=_LIMITS
     ),
 ]
 ItemsPerBatch = Annotated[

@@ -81,7 +81,7 @@ def run(
     if dry_run:
         show_estimate(inputs, as_json=as_json)
         return
-    if not yes and not as_json and sys.stdin.isatty():
+    if not yes and not as_json and is_person_there():
         _confirm(inputs)
     finish(make_batch(inputs), as_json=as_json)
 
@@ -95,6 +95,11 @@ def show_estimate(inputs: Inputs, *, as_json: bool) -> None:
         print_json(found.to_dict())
     else:
         print_estimate(found, stdout())
+
+
+def is_person_there() -> bool:
+    """True when somebody can answer a question."""
+    return sys.stdin.isatty()
 
 
 def _confirm(inputs: Inputs) -> None:

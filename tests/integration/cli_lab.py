@@ -90,7 +90,7 @@ class Cli:
         )
         run = make_batch(inputs).run(wait=False)
         while len(self.box.ledger.batches) < 2:
-            time.sleep(0.01)
+            assert not run.wait(0.01), "the run ended before it had sent anything"
         while not run.wait(0.02):
             run.stop()
 
