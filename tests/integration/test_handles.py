@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from run_lab import MODELS, Lab, all_of
+from run_lab import MODELS, Lab, all_of, wait_until
 
 from batchata import Batch, BatchRun, JobStatus, Reason
 from batchata.core.errors import RunError
@@ -20,16 +20,14 @@ SLOW = Scenario(latency_seconds=30.0)
 
 def until_in_flight(run: BatchRun, batches: int) -> None:
     """Wait until so many batches are at the vendor."""
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
+
+    def are_there() -> bool:
         try:
-            shown = run.status()["batches_pending"]
+            return sum(1 for view in run.view.active if view.batch_id) >= batches
         except RunError:
-            shown = 0
-        if shown >= batches and all(view.batch_id for view in run.view.active):
-            return
-        time.sleep(0.005)
-    raise AssertionError("the batches do not get to the vendor")
+            return False
+
+    wait_until(are_there)
 
 
 def unstarted(batch: Batch) -> BatchRun:
@@ -191,8 +189,7 @@ def test_a_cancel_while_the_create_call_is_out_cancels_that_batch_too(lab: Lab, 
     slow = HttpFault(action="slow", route="*.batches.create", seconds=0.3, times=None)
     lab.play(scenario=Scenario(latency_seconds=30.0, http=(slow,)))
     run = lab.chat(5, model).start()
-    while not any(request.route.endswith("batches.create") for request in lab.box.requests):
-        time.sleep(0.005)
+    wait_until(lambda: any(each.route.endswith("batches.create") for each in lab.box.requests))
 
     run.cancel()
     assert run.wait(timeout=3)
