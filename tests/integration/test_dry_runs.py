@@ -1,0 +1,120 @@
+"""What a run would be and cost, told without sending or writing anything."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from run_lab import CLAUDE, GPT, Lab
+
+from batchata.core.errors import UnknownPriceError
+
+
+def test_a_dry_run_writes_nothing_sends_nothing_and_prints_a_table(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = lab.chat(25).run(dry_run=True)
+
+    assert run.estimate is not None
+    assert (run.estimate.jobs, run.estimate.chunks) == (25, 3)
+    assert lab.box.requests == []
+    assert list(lab.folder.iterdir()) == []
+    assert GPT in capsys.readouterr().out
+
+
+def test_an_estimate_prints_nothing_either(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    estimate = lab.chat(25).estimate()
+
+    assert estimate.jobs == 25
+    assert list(lab.folder.iterdir()) == []
+    assert lab.box.requests == []
+    assert capsys.readouterr().out == ""
+
+
+def test_an_estimate_is_by_model_and_in_all(lab: Lab) -> None:
+    batch = lab.chat(10)
+    for number in range(4):
+        batch.add_job(prompt=f"claude {number}", model=CLAUDE)
+
+    estimate = batch.add_cost_limit(7).estimate()
+
+    assert [(each.model, each.jobs, each.chunks) for each in estimate.models] == [
+        (GPT, 10, 1),
+        (CLAUDE, 4, 1),
+    ]
+    assert estimate.worst_case_usd == sum(each.worst_case_usd for each in estimate.models)
+    assert 0 < estimate.expected_usd < estimate.worst_case_usd
+    assert estimate.limit_usd == Decimal(7)
+    assert estimate.to_dict()["models"][1]["model"] == CLAUDE
+
+
+def test_the_bill_is_never_above_the_worst_case(lab: Lab) -> None:
+    batch = lab.chat(30)
+
+    worst = batch.estimate().worst_case_usd
+    batch.run()
+
+    assert lab.billed_usd <= worst
+
+
+def test_an_estimate_leaves_out_what_the_state_file_has_answers_for(lab: Lab) -> None:
+    lab.chat(10).run()
+    before = {path: path.stat().st_mtime_ns for path in lab.out.rglob("*")}
+
+    estimate = lab.chat(15).estimate()
+
+    assert (estimate.jobs, estimate.done) == (5, 10)
+    assert {path: path.stat().st_mtime_ns for path in lab.out.rglob("*")} == before
+
+
+def test_an_estimate_names_the_jobs_that_cannot_be_sent(lab: Lab, tmp_path: Path) -> None:
+    batch = lab.chat(3).add_job(file=tmp_path / "missing.txt", prompt="read it", model=GPT)
+
+    estimate = batch.estimate()
+
+    assert estimate.jobs == 3
+    assert len(estimate.bad) == 1
+    assert "missing.txt" in estimate.bad[0]
+
+
+def test_a_batch_runs_after_its_estimate(lab: Lab) -> None:
+    batch = lab.chat(5)
+
+    batch.estimate()
+    run = batch.run()
+
+    assert run.status()["completed"] == 5
+
+
+def test_a_model_without_a_price_is_an_error_that_names_the_fix(lab: Lab) -> None:
+    batch = lab.batch().add_job(prompt="q", model="openai:gpt-99-nova")
+
+    estimate = batch.estimate()
+    with pytest.raises(UnknownPriceError, match="gpt-99-nova") as caught:
+        batch.run()
+
+    assert "set_prices" in str(caught.value.hint)
+    assert "set_prices" in estimate.bad[0]
+    assert lab.ledger.batches == []
+
+
+def test_a_users_own_price_counts_in_estimate_and_bill(lab: Lab) -> None:
+    batch = lab.batch().add_job(prompt="q", id="a", model="openai:gpt-99-nova", max_tokens=50)
+    batch.set_prices({"gpt-99-nova": {"input": 1_000, "output": 2_000}})
+
+    estimate, run = batch.estimate(), batch.run()
+
+    result = run.results()["a"]
+    expected = Decimal(result.input_tokens * 1_000 + result.output_tokens * 2_000) / 1_000_000
+    assert result.cost_usd == expected
+    assert result.cost_usd <= estimate.worst_case_usd
+
+
+def test_a_model_without_a_price_can_be_counted_as_free(lab: Lab) -> None:
+    batch = lab.batch().add_job(prompt="q", model="openai:gpt-99-nova")
+
+    run = batch.set_prices(allow_unpriced=True).run()
+
+    assert run.status()["completed"] == 1
+    assert run.status()["cost_usd"] == 0
