@@ -24,12 +24,17 @@ from batchata.cli import (
     status,
 )
 from batchata.cli.output import ERROR, INTERRUPTED, complain, say
-from batchata.core.errors import BatchataError
+from batchata.core.errors import BatchataError, JobChangedError, UnknownPriceError
 
 EPILOG = (
     "Exit codes: 0 all succeeded, 1 error, 2 wrong usage, 3 some jobs failed or are unfinished, "
     "130 interrupted."
 )
+#: what to write here, where the error itself speaks of Python
+HINTS: dict[type[BatchataError], str] = {
+    UnknownPriceError: "give its price with --prices FILE, or --allow-unpriced to count it as free",
+    JobChangedError: "give changed rows new ids, or use another --state and --results",
+}
 
 
 class Commands(TyperGroup):
@@ -47,7 +52,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except BatchataError as error:
-        complain(error.message, error.hint)
+        complain(error.message, HINTS.get(type(error), error.hint))
         raise typer.Exit(ERROR) from None
     except KeyboardInterrupt:
         say("interrupted")

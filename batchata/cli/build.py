@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from batchata.cli.rows import read_jobs
-from batchata.cli.template import Template
 from batchata.core.errors import ValidationError
+from batchata.cli.template import Template
 
 if TYPE_CHECKING:
     from batchata.batch import Batch
@@ -32,6 +32,7 @@ class Inputs:
     limit_usd: float | None = None
     items_per_batch: int | None = None
     max_parallel: int = 10
+    route: Literal["batch", "live"] = "batch"
     prices: Path | None = None
     allow_unpriced: bool = False
     state: Path | None = None
@@ -45,11 +46,6 @@ class Inputs:
         """The results folder: beside you, never beside the rows' own folder."""
         return self.results or Path(f"{self.rows.stem}-results")
 
-    @property
-    def state_file(self) -> Path:
-        """The state file."""
-        return self.state or self.results_dir / "state.db"
-
 
 def make_batch(inputs: Inputs) -> Batch:
     """A batch with its jobs still unread; ValidationError for what cannot be used."""
@@ -61,7 +57,8 @@ def make_batch(inputs: Inputs) -> Batch:
         inputs.items_per_batch,
         result_format=inputs.result_format,
     )
-    batch.set_state(inputs.state_file).set_polling(inputs.poll_factor)
+    # without --state the run keeps its state in the results folder
+    batch.set_state(inputs.state).set_route(inputs.route).set_polling(inputs.poll_factor)
     batch.set_default_params(model=inputs.model, **_params(inputs))
     prices = {} if inputs.prices is None else read_object(inputs.prices)
     batch.set_prices(prices, allow_unpriced=inputs.allow_unpriced)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,14 @@ _JOBS = "Jobs"
 _LIMITS = "Limits"
 _FILES = "Files"
 _VENDOR = "Vendor"
+
+
+class Travel(StrEnum):
+    """How jobs reach the vendor."""
+
+    batch = "batch"
+    live = "live"
+
 
 Rows = Annotated[
     Path,
@@ -90,6 +99,12 @@ ItemsPerBatch = Annotated[
     int | None,
     typer.Option(
         min=1, help="Jobs in a batch; the vendor's limit if not given.", rich_help_panel=_LIMITS
+    ),
+]
+Route = Annotated[
+    Travel,
+    typer.Option(
+        help="batch: half the price, within a day; live: at once.", rich_help_panel=_LIMITS
     ),
 ]
 MaxParallel = Annotated[

@@ -102,6 +102,13 @@ def test_other_parameters_are_passed_on(cli: Cli) -> None:
     assert body["messages"][0] == {"role": "system", "content": "Be short."}
 
 
+def test_the_live_route_makes_no_batch(cli: Cli) -> None:
+    report = cli.run("--route", "live", "--json").json
+
+    assert report["succeeded"] == 5
+    assert cli.box.ledger.batches == []
+
+
 def test_failed_jobs_are_told_with_exit_code_3(cli: Cli) -> None:
     cli.box.set_scenario(Scenario(items=(ItemFault(outcome="invalid_request", prompt="number 3"),)))
 
