@@ -131,6 +131,9 @@ class BatchAPI(Protocol):
     async def upload(self, submission: Submission, path: Path) -> str | None:
         """Bring the file to the vendor where that is a step of its own; its id there."""
 
+    async def uploaded(self, submission: Submission, path: Path) -> str | None:
+        """The id of this file where an upload whose answer was lost has brought it; else None."""
+
     async def create(self, submission: Submission, path: Path) -> str:
         """Start the batch and return its id.
 
@@ -228,8 +231,8 @@ class Store(Protocol):
     def meta(self, key: str) -> Any:
         """A small value kept beside the run, None when it was never set."""
 
-    def set_meta(self, key: str, value: str | int | None) -> None:
-        """Keep a small value beside the run."""
+    def set_meta(self, **values: str | int | None) -> None:
+        """Keep small values beside the run, all or none."""
 
     @property
     def last_number(self) -> int:

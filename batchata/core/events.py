@@ -38,6 +38,7 @@ class SubmissionMoved:
     status: SubmissionStatus
     remote_id: str | None = None
     input_ref: str | None = None
+    sent_us: int | None = None
     accepted_us: int | None = None
     note: str | None = None
 

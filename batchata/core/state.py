@@ -56,6 +56,7 @@ class RunState:
         self.held: dict[str, int] = {}  #: money of an open submission, 1e-12 USD
         self.spent_by: dict[str, int] = {}  #: what this process saw of a submission's cost
         self.paid: dict[int, int] = {}  #: by seq, what attempts without a usable answer cost
+        self.has_reopened = False  #: jobs with a final result are asked again
         self.usage = Usage()
         self.cost = CostTracker()
         self.counts = [0] * len(STATUSES)  #: of wanted jobs
@@ -118,6 +119,7 @@ class RunState:
         move(self.status_of(seq), JobStatus.PENDING)
         self._set(seq, _PENDING)
         self.attempts[seq] = 0
+        self.has_reopened = True
 
     def status_of(self, seq: int) -> JobStatus:
         """Status of one job."""

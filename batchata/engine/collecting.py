@@ -8,7 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from batchata.core.errors import ProviderUnavailableError
+from batchata.core.errors import (
+    AccountStoppedError,
+    ProviderRejectedError,
+    ProviderUnavailableError,
+)
 from batchata.core.events import OutcomesRecorded
 from batchata.core.result import PAID_FAILURES, Answer, Failure, Reason
 from batchata.core.retry import Backoff
@@ -22,6 +26,7 @@ log = logging.getLogger("batchata.engine")
 
 _GROUP = 1000
 _FETCHES = 3
+_REFUSALS = 5
 _LOST = Failure(
     Reason.MISSING,
     "no answer from provider, which counts it as answered: taken as paid at its upper bound",
@@ -40,6 +45,7 @@ class Collector:
         paths = await self._fetch(submission, look)
         if paths is None:
             return False
+        paths = self._sorted(paths)
         reading = _Reading(self._context, submission, look)
         group: list[Outcome] = []
         for item in self._items(submission, paths):
@@ -54,7 +60,8 @@ class Collector:
         self._context.record(OutcomesRecorded(outcomes=group, closes=submission.token))
         self._clean(paths)
         if reading.account is not None:
-            self._context.stop.ask(reading.account.message)
+            said = reading.account.message
+            self._context.stop.ask(said, error=AccountStoppedError(said))
         return True
 
     def refuse(self, submission: Submission, look: BatchLook) -> None:
@@ -81,33 +88,46 @@ class Collector:
         context.record(OutcomesRecorded(outcomes=outcomes, closes=submission.token))
 
     async def _fetch(self, submission: Submission, look: BatchLook) -> list[Path] | None:
+        """The result files, whole; None when the run stops or the vendor keeps them back."""
         context = self._context
         api = context.api(submission.provider)
-        folder = context.responses_dir
-        folder.mkdir(parents=True, exist_ok=True)
-        attempt = 0
+        context.responses_dir.mkdir(parents=True, exist_ok=True)
+        attempt = fetched = refused = 0
+        asked: float | None = None
         while True:
             attempt += 1
             try:
-                paths = await api.download(submission.remote_id or "", folder)
+                paths = await api.download(submission.remote_id or "", context.responses_dir)
+            except AccountStoppedError as error:
+                context.stop.ask(error.message, error=error)
+                return None
+            except ProviderRejectedError as error:
+                refused += 1
+                self._is_kept_back(submission, error)
+                if refused >= _REFUSALS:
+                    return None
             except ProviderUnavailableError as error:
-                wait = _BACKOFF.wait_seconds(
-                    attempt, context.clock.random, error.retry_after_seconds
-                )
+                asked = error.retry_after_seconds
                 context.notes["network"] = f"waiting for results: {error.message}"
-                log.warning("%s; trying again in %.0f s", error.message, wait)
+                log.warning("%s; trying again", error.message)
             else:
                 context.notes.pop("network", None)
-                if attempt >= _FETCHES or self._is_whole(api.items, paths, look, submission):
+                context.notes.pop(submission.token, None)
+                fetched += 1
+                if fetched >= _FETCHES or self._is_whole(api.items, paths, look, submission):
                     return paths
-                wait = _BACKOFF.wait_seconds(attempt, context.clock.random)
-                log.warning(
-                    "results of batch %s are not complete; fetching them again in %.0f s",
-                    submission.remote_id,
-                    wait,
-                )
+                log.warning("results of batch %s are not complete", submission.remote_id)
+            wait = _BACKOFF.wait_seconds(attempt, context.clock.random, asked)
             if not await context.pause(wait * context.config.poll_factor, until_leaving=True):
                 return None
+
+    def _is_kept_back(self, submission: Submission, error: ProviderRejectedError) -> None:
+        said = (
+            f"{submission.provider} does not give out the results of batch "
+            f"{submission.remote_id}: {error.message}"
+        )
+        log.error("%s", said)
+        self._context.notes[submission.token] = said
 
     def _is_whole(
         self, items: Any, paths: list[Path], look: BatchLook, submission: Submission
@@ -121,15 +141,21 @@ class Collector:
         for path in paths:
             yield from api.items(path)
 
+    def _sorted(self, paths: list[Path]) -> list[Path]:
+        """The files where they stay: errors have a folder of their own."""
+        if not self._context.keeps_raw:
+            return paths
+        return [self._filed(path) if path.stem.endswith("_errors") else path for path in paths]
+
+    def _filed(self, path: Path) -> Path:
+        folder = self._context.errors_dir
+        folder.mkdir(parents=True, exist_ok=True)
+        return path.replace(folder / path.name)
+
     def _clean(self, paths: list[Path]) -> None:
         if not self._context.keeps_raw:
             for path in paths:
                 path.unlink(missing_ok=True)
-            return
-        for path in paths:
-            if path.stem.endswith("_errors"):
-                self._context.errors_dir.mkdir(parents=True, exist_ok=True)
-                path.replace(self._context.errors_dir / path.name)
 
 
 class _Reading:

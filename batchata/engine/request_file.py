@@ -12,12 +12,15 @@ from batchata.core.document import Attachment
 from batchata.core.errors import BatchataError, ResultsError
 from batchata.core.events import OutcomesRecorded
 from batchata.core.result import Reason
-from batchata.core.status import JobStatus
+from batchata.core.status import JobStatus, SubmissionStatus
 from batchata.core.submission import Outcome, Submission
 from batchata.engine.context import RunContext
 from batchata.ports import BatchAPI
 
 _GROUP = 500
+_SENDING = "_sending_"
+#: their files are still needed
+_UNSENT = (SubmissionStatus.INTENDED, SubmissionStatus.CREATING, SubmissionStatus.UNRESOLVED)
 
 
 class RequestFiles:
@@ -29,7 +32,7 @@ class RequestFiles:
     def path_of(self, submission: Submission) -> Path:
         """Where a submission's file is while it is being sent."""
         suffix = self._context.api(submission.provider).request_suffix
-        name = f"{submission.provider}_sending_{submission.token}{suffix}"
+        name = f"{submission.provider}{_SENDING}{submission.token}{suffix}"
         return self._context.requests_dir / name
 
     def write(self, submission: Submission) -> Path | None:
@@ -113,7 +116,9 @@ class RequestFiles:
 
     def keep(self, submission: Submission) -> None:
         """Give the file its final name, or remove it where raw files are off."""
-        path = self.path_of(submission)
+        self._keep(submission, self.path_of(submission))
+
+    def _keep(self, submission: Submission, path: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             if self._context.keeps_raw:
                 path.replace(path.with_name(_final_name(submission, path.suffix)))
@@ -124,6 +129,18 @@ class RequestFiles:
         """Remove the file of a submission that is not sent."""
         with contextlib.suppress(FileNotFoundError):
             self.path_of(submission).unlink()
+
+    def tidy(self) -> None:
+        """Name or remove the files of submissions whose process died before it could."""
+        for path in sorted(self._context.requests_dir.glob(f"*{_SENDING}*")):
+            token = path.name.partition(_SENDING)[2].partition(".")[0]
+            submission = self._context.state.submissions.get(token)
+            if submission is None or submission.status in _UNSENT:
+                continue
+            if submission.remote_id is None or path.suffix == ".part":
+                path.unlink(missing_ok=True)
+            else:
+                self._keep(submission, path)
 
 
 def _final_name(submission: Submission, suffix: str) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from array import array
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from batchata.core.errors import (
@@ -30,6 +30,10 @@ log = logging.getLogger("batchata.engine")
 _BACKOFF = Backoff(first_seconds=1.0, most_seconds=60.0)
 
 
+#: a listing must lack a batch so often in a row before it is believed
+_LOOKS = 2
+
+
 class TooLargeError(ProviderRejectedError):
     """The vendor wants smaller batches."""
 
@@ -40,6 +44,7 @@ class Sender:
     def __init__(self, context: RunContext) -> None:
         self._context = context
         self._files = RequestFiles(context)
+        self._new: set[str] = set()  #: tokens for which nothing can have been uploaded yet
         self.creating: set[asyncio.Task[Any] | None] = set()  #: tasks whose create call has left
 
     def intend(self, seqs: Sequence[int], input_ref: str | None = None) -> Submission:
@@ -61,6 +66,7 @@ class Sender:
             input_ref=input_ref,
         )
         context.record(SubmissionIntended(submission=submission))
+        self._new.add(submission.token)
         return submission
 
     async def send(self, token: str) -> Submission | None:
@@ -88,11 +94,11 @@ class Sender:
                 if not await context.pause(wait * context.config.poll_factor):
                     return None
             except AccountStoppedError as error:
-                self.drop(token, error.message)
+                await self.give_back(token, error.message)
                 context.stop.ask(error.message, error=error)
                 return None
             except ProviderRejectedError as error:
-                self.drop(token, error.message)
+                await self.give_back(token, error.message)
                 if error.status == 413 and len(self._now(token).seqs) > 1:
                     raise TooLargeError(error.message, status=413) from error
                 raise
@@ -105,20 +111,40 @@ class Sender:
         if path is None:
             return None
         if submission.input_ref is None:
-            reference = await api.upload(submission, path)
-            if reference is not None:
-                self._move(token, SubmissionStatus.INTENDED, input_ref=reference)
+            await self._upload(submission, path)
         if context.stop.is_asked:
             await self.give_back(token, "the run stopped before it was sent")
             return None
-        self._move(token, SubmissionStatus.CREATING)
+        self._move(token, SubmissionStatus.CREATING, sent_us=context.now_us())
         task = asyncio.current_task()
         self.creating.add(task)
         try:
-            remote_id = await api.create(self._now(token), path)
-            return self._accepted(token, remote_id)
+            accepted = self._accepted(token, await api.create(self._now(token), path))
+            if context.stop.cancels:  # asked for while the call was on its way
+                await self.cancel(accepted)
+            return accepted
         finally:
             self.creating.discard(task)
+
+    async def _upload(self, submission: Submission, path: Path) -> None:
+        """Bring the file to the vendor, unless an earlier call whose answer was lost did so."""
+        token, api = submission.token, self._context.api(submission.provider)
+        reference = None
+        if token not in self._new:
+            reference = await api.uploaded(submission, path)
+        self._new.discard(token)
+        reference = reference or await api.upload(submission, path)
+        if reference is not None:
+            self._move(token, SubmissionStatus.INTENDED, input_ref=reference)
+
+    async def cancel(self, submission: Submission) -> None:
+        """Ask the vendor to stop a batch."""
+        if submission.remote_id is None:
+            return
+        try:
+            await self._context.api(submission.provider).cancel(submission.remote_id)
+        except ProviderError as error:
+            log.warning("batch %s was not cancelled: %s", submission.remote_id, error.message)
 
     def _accepted(self, token: str, remote_id: str) -> Submission:
         context = self._context
@@ -138,33 +164,65 @@ class Sender:
         A submission that surely never left is sent now. One that the vendor cannot tell of is
         looked for again, or left, or given up, as the run's `on_unresolved` says.
         """
-        context = self._context
-        attempt = 0
+        attempt = absent = 0
         while True:
             submission = self._now(token)
             if submission.status is SubmissionStatus.INTENDED:
                 return await self.send(token)
             attempt += 1
-            found = await self._lookup(submission)
-            if isinstance(found, Found):
-                log.info("submission %s was found as %s", token, found.remote_id)
-                return self._accepted(token, found.remote_id)
-            if isinstance(found, NotThere) and self._is_settled(submission):
-                self._move(token, SubmissionStatus.INTENDED, note="the vendor does not have it")
-                continue
-            why = found.why if isinstance(found, CannotTell) else "it may still show up"
-            self._move(token, SubmissionStatus.UNRESOLVED, note=why)
-            context.notes[token] = f"submission {token} is unresolved: {why}"
-            if isinstance(found, CannotTell):
-                if context.config.on_unresolved == "resubmit":
-                    again = f"sent again by request: {why}"
-                    self._move(token, SubmissionStatus.INTENDED, note=again)
+            asked: float | None = None
+            try:
+                found = await self._lookup(submission)
+            except ProviderUnavailableError as error:
+                why, asked = error.message, error.retry_after_seconds
+            else:
+                if isinstance(found, Found):
+                    log.info("submission %s was found as %s", token, found.remote_id)
+                    return self._accepted(token, found.remote_id)
+                absent = absent + 1 if isinstance(found, NotThere) else 0
+                if self._is_free(submission, found, absent):
                     continue
-                if context.config.on_unresolved == "ask" or found.is_final:
+                why = found.why if isinstance(found, CannotTell) else "it may still show up"
+                if self._is_left_to_the_user(found):
+                    self._leave_unresolved(token, why)
                     return None
-            wait = _BACKOFF.wait_seconds(attempt, context.clock.random)
-            if not await context.pause(wait * context.config.poll_factor):
+            if not await self._wait(token, why, attempt, asked):
                 return None
+
+    def _is_free(
+        self, submission: Submission, found: NotThere | CannotTell, absent: int
+    ) -> bool:
+        """Make a submission ready to be sent again, where that is safe or the user's wish."""
+        is_settled = self._is_settled(submission)
+        if isinstance(found, NotThere):
+            why, is_free = "the vendor does not have it", is_settled and absent >= _LOOKS
+        else:
+            wish = self._context.config.on_unresolved == "resubmit"
+            why = f"sent again by request: {found.why}"
+            is_free = wish and (is_settled or found.is_final)
+        if is_free:
+            self._move(submission.token, SubmissionStatus.INTENDED, note=why)
+        return is_free
+
+    def _is_left_to_the_user(self, found: NotThere | CannotTell) -> bool:
+        if isinstance(found, NotThere):
+            return False
+        return found.is_final or self._context.config.on_unresolved == "ask"
+
+    async def _wait(
+        self, token: str, why: str, attempt: int, retry_after_seconds: float | None = None
+    ) -> bool:
+        context = self._context
+        self._leave_unresolved(token, why)
+        wait = _BACKOFF.wait_seconds(attempt, context.clock.random, retry_after_seconds)
+        return await context.pause(wait * context.config.poll_factor)
+
+    def _leave_unresolved(self, token: str, why: str) -> None:
+        said = f"submission {token} is unresolved: {why}"
+        if self._context.notes.get(token) != said:
+            log.warning("%s", said)
+        self._context.notes[token] = said
+        self._move(token, SubmissionStatus.UNRESOLVED, note=why)
 
     async def _lookup(self, submission: Submission) -> Lookup:
         context = self._context
@@ -172,30 +230,52 @@ class Sender:
         sent = replace(submission, seqs=array("I", context.state.unsettled(submission.token)))
         try:
             found = await context.api(submission.provider).find(sent, known)
-        except ProviderUnavailableError as error:
-            return CannotTell(error.message)
         except AccountStoppedError as error:
             context.stop.ask(error.message, error=error)
             return CannotTell(error.message)
+        except ProviderRejectedError as error:
+            return CannotTell(f"the vendor does not let us look: {error.message}")
         if not isinstance(found, CannotTell):
             context.notes.pop(submission.token, None)
         return found
 
     def _is_settled(self, submission: Submission) -> bool:
-        age = (self._context.now_us() - submission.intended_us) / 1e6
+        sent_us = submission.sent_us or submission.intended_us
+        age = (self._context.now_us() - sent_us) / 1e6
         return age >= self._context.config.settle_seconds
 
-    def drop(self, token: str, why: str) -> None:
-        """The vendor surely does not have it: its jobs and its money are free again."""
+    async def give_back(self, token: str, why: str) -> None:
+        """The vendor surely does not have it: its jobs, its money and its upload are free again."""
         self._move(token, SubmissionStatus.DROPPED, note=why)
         self._files.discard(self._now(token))
+        await self.forget(self._now(token))
 
-    async def give_back(self, token: str, why: str) -> None:
-        """Drop a submission, and what was uploaded for it."""
-        submission = self._now(token)
-        self.drop(token, why)
-        with contextlib.suppress(ProviderError):
+    async def forget(self, submission: Submission) -> None:
+        """Remove the upload of a dropped submission, unless another one goes with it."""
+        reference = submission.input_ref
+        if not reference or self._is_used(reference):
+            return
+        try:
             await self._context.api(submission.provider).forget(submission)
+        except ProviderRejectedError as error:
+            log.info("the upload %s is not at the vendor any more: %s", reference, error.message)
+        except ProviderError as error:
+            log.info("the upload %s is left at the vendor for now: %s", reference, error.message)
+            return
+        self._move(submission.token, SubmissionStatus.DROPPED, input_ref="")
+
+    def _is_used(self, reference: str) -> bool:
+        return any(
+            each.input_ref == reference and each.status is not SubmissionStatus.DROPPED
+            for each in self._context.state.submissions.values()
+        )
+
+    async def tidy(self) -> None:
+        """Put in order what an earlier process had no time for: files here and at the vendors."""
+        self._files.tidy()
+        for submission in list(self._context.state.submissions.values()):
+            if submission.status is SubmissionStatus.DROPPED and submission.input_ref:
+                await self.forget(submission)
 
     def _now(self, token: str) -> Submission:
         return self._context.state.submissions[token]
@@ -207,6 +287,7 @@ class Sender:
         *,
         remote_id: str | None = None,
         input_ref: str | None = None,
+        sent_us: int | None = None,
         accepted_us: int | None = None,
         note: str | None = None,
     ) -> None:
@@ -216,6 +297,7 @@ class Sender:
                 status=status,
                 remote_id=remote_id,
                 input_ref=input_ref,
+                sent_us=sent_us,
                 accepted_us=accepted_us,
                 note=note,
             )

@@ -9,7 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from batchata.core.errors import ValidationError
+from batchata.core.errors import (
+    OutcomeUnknownError,
+    ProviderError,
+    ProviderUnavailableError,
+    ValidationError,
+)
 
 _PIECE = 256 * 1024
 
@@ -72,6 +77,12 @@ async def pieces(path: Path) -> AsyncIterator[bytes]:
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
             yield piece
+
+
+def strange_answer(vendor: str, why: object, *, creating: bool) -> ProviderError:
+    """What a 200 that is not the vendor's own JSON means: a proxy's page, a cut body."""
+    kind = OutcomeUnknownError if creating else ProviderUnavailableError
+    return kind(f"{vendor} answered something strange: {why!r:.200}")
 
 
 def plain_headers(client: Any) -> dict[str, str]:

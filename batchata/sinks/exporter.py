@@ -14,7 +14,8 @@ from batchata.core.events import Event, OutcomesRecorded
 from batchata.core.result import JobResult
 from batchata.core.state import RunState
 from batchata.ports import Store
-from batchata.sinks.results import JsonFolder, JsonLines, ParquetParts, make_folder, make_sink
+from batchata.sinks.parquet import ParquetParts, last_part
+from batchata.sinks.results import JsonFolder, JsonLines, make_folder
 
 log = logging.getLogger("batchata.results")
 
@@ -30,8 +31,16 @@ class Exporter:
     """
 
     def __init__(
-        self, folder: Path, result_format: ResultFormat, store: Store, state: RunState, bind: Bind
+        self,
+        folder: Path,
+        result_format: ResultFormat,
+        store: Store,
+        state: RunState,
+        bind: Bind,
+        *,
+        place: str,
     ) -> None:
+        self._place = place  #: the folder as the state file remembers it
         self._store = store
         self._state = state
         self._bind = bind
@@ -42,13 +51,38 @@ class Exporter:
     def _open(
         self, folder: Path, result_format: ResultFormat
     ) -> JsonFolder | JsonLines | ParquetParts:
-        name = self._store.meta("results_file")
-        if name is None:
-            name = free_name(folder, "results", ".jsonl")
-            if result_format == "jsonl":
-                self._store.set_meta("results_file", name)
-        offset = int(self._store.meta("results_bytes") or 0)
-        return make_sink(result_format, folder, str(name), offset)
+        meta = self._store.meta
+        if meta("results_format") != result_format or not self._is_there(folder):
+            self._begin(folder, result_format)
+        mark = int(meta("results_mark") or 0)
+        if result_format == "json":
+            return JsonFolder(folder)
+        if result_format == "parquet":
+            return ParquetParts(folder, mark)
+        path = folder / str(meta("results_file"))
+        size = path.stat().st_size if path.exists() else 0
+        if size < mark:  # it was compacted just before the process died
+            self._store.set_meta(results_mark=size)
+        return JsonLines(path, min(mark, size))
+
+    def _begin(self, folder: Path, result_format: ResultFormat) -> None:
+        """All results are written, in a form or a folder that has none of them yet."""
+        is_lines = result_format == "jsonl"
+        self._store.set_meta(
+            results_format=result_format,
+            results_folder=self._place,
+            results_file=free_name(folder, "results", ".jsonl") if is_lines else None,
+            results_mark=last_part(folder) if result_format == "parquet" else 0,
+            exported=0,
+        )
+
+    def _is_there(self, folder: Path) -> bool:
+        """True unless the earlier results are in another folder, or their file was taken away."""
+        meta = self._store.meta
+        if meta("results_folder") != self._place:
+            return False
+        name = meta("results_file")
+        return name is None or not meta("exported") or (folder / str(name)).exists()
 
     def catch_up(self, read_after: ReadAfter) -> None:
         """Write what an earlier run committed and did not export."""
@@ -56,11 +90,16 @@ class Exporter:
         last = self._store.last_number
         if done >= last:
             return
+        self.expect_repeats()
         known = self._sink.known
         while done < last:
             done, found = read_after(done, 1000)
             self._sink.write([each for each in found if each.job_id not in known])
         self._checkpoint()
+
+    def expect_repeats(self) -> None:
+        """Jobs with a result are asked again: in the end only their last result is kept."""
+        self._store.set_meta(results_repeat=1)
 
     def emit(self, event: Event) -> None:
         """Write the final results of newly recorded outcomes."""
@@ -69,6 +108,8 @@ class Exporter:
         try:
             self._sink.write(self._results(event))
             if event.closes is not None:
+                self._sink.show()
+            if self._sink.is_due:
                 self._checkpoint()
         except BatchataError as error:
             self.error = error
@@ -80,14 +121,16 @@ class Exporter:
             return
         try:
             self._checkpoint()
+            if self._store.meta("results_repeat"):
+                self._sink.compact()
+                self._store.set_meta(results_mark=self._sink.mark, results_repeat=None)
             self._sink.close()
         except BatchataError as error:
             self.error = error
 
     def _checkpoint(self) -> None:
         self._sink.flush()
-        self._store.set_meta("results_bytes", self._sink.offset)
-        self._store.set_meta("exported", self._store.last_number)
+        self._store.set_meta(results_mark=self._sink.mark, exported=self._store.last_number)
 
     def _results(self, event: OutcomesRecorded) -> Sequence[JobResult]:
         final = [outcome for outcome in event.outcomes if outcome.status.is_final]

@@ -1,4 +1,4 @@
-"""Final results as files: one JSON file a job, one JSONL file, or Parquet parts."""
+"""Final results as files: one JSON file a job, or one JSONL file."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 
 import orjson
 
-from batchata.core.config import ResultFormat
 from batchata.core.errors import ResultsError
 from batchata.core.job import digest
 from batchata.core.result import JobResult
 
-_PART_ROWS = 50_000
+#: results between two times that they are brought to disk
+_CHECKPOINT = 5_000
+#: more files than this are brought to disk together, with all else that waits for it
+_ONE_BY_ONE = 64
 #: keys of a JSONL line that are there also when they are null
 _ALWAYS = frozenset({"raw_response", "parsed_response", "error"})
 _OFTEN_ZERO = frozenset({"cache_read_tokens", "cache_write_tokens", "reasoning_tokens"})
@@ -24,28 +26,42 @@ _OFTEN_ZERO = frozenset({"cache_read_tokens", "cache_write_tokens", "reasoning_t
 class JsonFolder:
     """`{job_id}.json` for each job, written whole or not at all."""
 
-    known: frozenset[str] = frozenset()
-    offset = 0
+    mark = 0
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._unsynced: list[Path] = []
+        self.known: set[str] = set()  #: files that are there already are looked at one by one
+
+    @property
+    def is_due(self) -> bool:
+        """True when enough was written to bring it to disk."""
+        return len(self._unsynced) >= _CHECKPOINT
 
     def write(self, results: Sequence[JobResult]) -> None:
         """Write each result's file; another run's file of that name is moved aside."""
         for result in results:
             path = self._folder / f"{file_name(result.job_id)}.json"
             data = orjson.dumps(result.to_dict(), option=orjson.OPT_INDENT_2)
-            with _told(path):
-                if path.exists():
-                    if path.read_bytes() == data:
-                        continue
+            with told(path):
+                if path.exists() and not _is_earlier_word(path, result):
                     move_aside(path)
                 part = path.with_name(path.name + ".part")
                 part.write_bytes(data)
                 part.replace(path)
+            self._unsynced.append(path)
+
+    def show(self) -> None:
+        """Files can be read as soon as they are written."""
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Bring all files to disk."""
+        with told(self._folder):
+            sync(self._folder, self._unsynced)
+        self._unsynced.clear()
+
+    def compact(self) -> None:
+        """A job's new file takes the place of the old one as it is written."""
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -54,114 +70,90 @@ class JsonFolder:
 class JsonLines:
     """One line a job in `results.jsonl`, appended to; a torn last line is cut off first."""
 
-    def __init__(self, path: Path, offset: int = 0) -> None:
+    def __init__(self, path: Path, mark: int = 0) -> None:
         self._path = path
-        with _told(path):
+        self._lines = 0
+        with told(path):
             #: ids of lines beyond what the state file knows to be here
-            self.known = _known_ids(path, offset)
+            self.known = _known_ids(path, mark)
             self._file = path.open("ab", buffering=1024 * 1024)
 
     @property
-    def offset(self) -> int:
+    def mark(self) -> int:
         """Size of the file, in bytes."""
         return self._file.tell()
 
+    @property
+    def is_due(self) -> bool:
+        """True when enough was written to bring it to disk."""
+        return self._lines >= _CHECKPOINT
+
     def write(self, results: Sequence[JobResult]) -> None:
         """Append a line for each result."""
-        with _told(self._path):
+        with told(self._path):
             self._file.write(
                 b"".join(
                     orjson.dumps(_said(result), option=orjson.OPT_APPEND_NEWLINE)
                     for result in results
                 )
             )
+        self._lines += len(results)
+
+    def show(self) -> None:
+        """Let others read what was written."""
+        with told(self._path):
+            self._file.flush()
 
     def flush(self) -> None:
         """Bring all lines to disk."""
-        with _told(self._path):
+        with told(self._path):
             self._file.flush()
             os.fsync(self._file.fileno())
+        self._lines = 0
 
-    def close(self) -> None:
-        """Flush and close the file."""
-        try:
-            self.flush()
-        finally:
-            self._file.close()
-
-
-class ParquetParts:
-    """Parts of a table, `results-00001.parquet` and on; nested values are JSON text."""
-
-    known: frozenset[str] = frozenset()
-    offset = 0
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._rows: list[dict[str, Any]] = []
-        import_pyarrow()
-
-    def write(self, results: Sequence[JobResult]) -> None:
-        """Take rows; a part is written when there are enough for one."""
-        self._rows.extend(_flat(result) for result in results)
-        while len(self._rows) >= _PART_ROWS:
-            self._part(self._rows[:_PART_ROWS])
-            del self._rows[:_PART_ROWS]
-
-    def flush(self) -> None:
-        """Write what is held back as a part of its own."""
-        if self._rows:
-            self._part(self._rows)
-            self._rows = []
-
-    def close(self) -> None:
-        """Write the last part."""
+    def compact(self) -> None:
+        """Keep the last line of each job only."""
         self.flush()
+        part = self._path.with_name(self._path.name + ".part")
+        with told(self._path):
+            last: dict[str, int] = {}
+            lines = 0
+            with self._path.open("rb") as file:
+                for line in file:
+                    last[_job_id(line) or f"line {lines}"] = lines
+                    lines += 1
+            if len(last) == lines:
+                return
+            self._copy(part, frozenset(last.values()))
+            self._file.close()
+            part.replace(self._path)
+            self._file = self._path.open("ab", buffering=1024 * 1024)
 
-    def _part(self, rows: list[dict[str, Any]]) -> None:
-        pyarrow, parquet = import_pyarrow()
-        number = 1
-        while (path := self._folder / f"results-{number:05d}.parquet").exists():
-            number += 1
-        with _told(path):
-            part = path.with_name(path.name + ".part")
-            parquet.write_table(
-                pyarrow.Table.from_pylist(rows, schema=_schema(pyarrow)), part, compression="zstd"
-            )
-            part.replace(path)
+    def _copy(self, part: Path, kept: frozenset[int]) -> None:
+        try:
+            with self._path.open("rb") as file, part.open("wb", buffering=1024 * 1024) as new:
+                for number, line in enumerate(file):
+                    if number in kept:
+                        new.write(line)
+                new.flush()
+                os.fsync(new.fileno())
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
 
-
-def make_sink(
-    result_format: ResultFormat, folder: Path, jsonl_name: str, offset: int
-) -> JsonFolder | JsonLines | ParquetParts:
-    """The result sink of this format; `offset` is how much of a JSONL file is accounted for."""
-    if result_format == "json":
-        return JsonFolder(folder)
-    if result_format == "jsonl":
-        return JsonLines(folder / jsonl_name, offset)
-    return ParquetParts(folder)
+    def close(self) -> None:
+        """Close the file."""
+        with told(self._path):
+            self._file.close()
 
 
 def make_folder(folder: Path) -> None:
     """Make the results folder; ResultsError when it cannot be written to."""
-    with _told(folder):
+    with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".batchata-write-test"
         probe.write_bytes(b"")
         probe.unlink()
-
-
-def import_pyarrow() -> tuple[Any, Any]:
-    """pyarrow and its parquet module; ResultsError that names the extra when it is missing."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ResultsError(
-            "result_format='parquet' needs pyarrow, which is not installed",
-            hint="pip install 'batchata[parquet]'",
-        ) from error
-    return pyarrow, pyarrow.parquet
 
 
 def file_name(job_id: str) -> str:
@@ -190,45 +182,67 @@ def _said(result: JobResult) -> dict[str, Any]:
     }
 
 
-def _known_ids(path: Path, offset: int) -> set[str]:
-    """Ids of whole lines from `offset` on; a torn last line, ours, is cut off."""
-    if not path.exists() or path.stat().st_size <= offset:
+def _known_ids(path: Path, mark: int) -> set[str]:
+    """Ids of whole lines from `mark` on; a torn last line, ours, is cut off."""
+    if not path.exists() or path.stat().st_size <= mark:
         return set()
     known: set[str] = set()
-    whole = offset
+    whole = mark
     with path.open("rb") as file:
-        file.seek(offset)
+        file.seek(mark)
         for line in file:
             if not line.endswith(b"\n"):
                 break
             whole += len(line)
-            with contextlib.suppress(orjson.JSONDecodeError, KeyError, TypeError):
-                known.add(orjson.loads(line)["job_id"])
+            if job_id := _job_id(line):
+                known.add(job_id)
     if whole < path.stat().st_size:
         os.truncate(path, whole)
     return known
 
 
-def _flat(result: JobResult) -> dict[str, Any]:
-    row = result.to_dict()
-    for name in ("parsed_response", "citations", "citation_mappings", "metadata", "extra"):
-        if row[name] is not None:
-            row[name] = orjson.dumps(row[name]).decode()
-    return row
+def _job_id(line: bytes) -> str | None:
+    try:
+        said = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return said.get("job_id") if isinstance(said, dict) else None
 
 
-def _schema(pyarrow: Any) -> Any:
-    integers = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
-    kinds = {
-        **dict.fromkeys((*integers, "reasoning_tokens", "attempts"), pyarrow.int64()),
-        "cost_usd": pyarrow.float64(),
-    }
-    names = JobResult("").to_dict()
-    return pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in names])
+def _is_earlier_word(path: Path, result: JobResult) -> bool:
+    """True for a file that says how this job ended before it was asked again, or this very end."""
+    data = path.read_bytes()
+    if not data:  # a power cut came before its bytes were on disk
+        return True
+    try:
+        old = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return False
+    if not isinstance(old, dict) or old.get("job_id") != result.job_id:
+        return False
+    if old.get("status") in ("failed", "cancelled", "skipped"):
+        return True
+    finished = result.finished_at.isoformat() if result.finished_at else None
+    return bool(old.get("finished_at") == finished)
+
+
+def sync(folder: Path, paths: Sequence[Path]) -> None:
+    """Bring files of a folder, and their names, to disk."""
+    if len(paths) > _ONE_BY_ONE and hasattr(os, "sync"):
+        os.sync()
+        return
+    for path in (*paths, folder):
+        if path.is_dir() and os.name == "nt":  # Windows cannot sync the names of a folder
+            continue
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told(path: Path) -> Iterator[None]:
     """Turn an OSError about `path` into a ResultsError that says what to do."""
     try:
         yield

@@ -96,7 +96,7 @@ class StateManager:
     def _write(part: Path, state: BatchState, events: list[Durable]) -> None:
         store = SQLiteStore(part)
         try:
-            store.set_meta(CREATED, microseconds(state.created_at))
+            store.set_meta(**{CREATED: microseconds(state.created_at)})
             for event in events:
                 store.commit(event)
         finally:

@@ -165,6 +165,7 @@ def _submission(each: Submission, names: dict[int, str]) -> dict[str, Any]:
         "batch_id": each.remote_id,
         "input_ref": each.input_ref,
         "intended_at": _iso(each.intended_us),
+        "sent_at": _iso(each.sent_us),
         "accepted_at": _iso(each.accepted_us),
         "input_tokens": each.input_tokens,
         "size_bytes": each.size_bytes,

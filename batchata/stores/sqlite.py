@@ -139,9 +139,9 @@ class SQLiteStore:
         )
         return row[0] if row else None
 
-    def set_meta(self, key: str, value: str | int | None) -> None:
-        """Keep a small value beside the run."""
-        self._write([("INSERT OR REPLACE INTO meta VALUES (?,?)", [(key, value)])])
+    def set_meta(self, **values: str | int | None) -> None:
+        """Keep small values beside the run, all or none."""
+        self._write([("INSERT OR REPLACE INTO meta VALUES (?,?)", list(values.items()))])
 
     def rows(self, after: int = 0, limit: int = -1) -> list[tuple[Any, ...]]:
         """Rows of schema.RESULTS whose number is above `after`, in the order they came."""

@@ -138,6 +138,7 @@ class _Writing:
             size_bytes=each["size_bytes"],
             remote_id=each["batch_id"],
             input_ref=each["input_ref"],
+            sent_us=_us(each["sent_at"]),
             accepted_us=_us(each["accepted_at"]),
             note=each["note"],
         )

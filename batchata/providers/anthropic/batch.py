@@ -18,7 +18,7 @@ from batchata.core.status import RemoteState
 from batchata.core.submission import BatchLimits, RequestCounts, Shape, Submission
 from batchata.ports import BatchLook, CannotTell, Found, Item, Lookup, NotThere
 from batchata.providers.anthropic.client import translate
-from batchata.providers.control import Patience, call, pieces
+from batchata.providers.control import Patience, call, pieces, strange_answer
 from batchata.providers.failures import item_failure
 from batchata.providers.transport import Transport, same_origin
 
@@ -29,9 +29,8 @@ STATES: Final = {
     "canceling": RemoteState.CANCELLING,
     "ended": RemoteState.COMPLETED,
 }
-SKEW_SECONDS: Final = 600
-#: a create call that was lost shows up in the listing within this time of its intent
-LATEST_SECONDS: Final = 3600
+#: how far a vendor's clock and ours may differ; all batches of that time are candidates
+SKEW_SECONDS: Final = 3600
 _CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\]{1,200})"')
 _ENDED: Final = {
     "canceled": Failure(Reason.VENDOR_CANCELLED, "the vendor cancelled the request"),
@@ -130,28 +129,40 @@ class AnthropicBatch:
 
     async def look(self, remote_id: str) -> BatchLook:
         """Processing status; the vendor counts only when the whole batch has ended."""
-        return read_batch(await self._control(self.client.messages.batches.retrieve, remote_id))
+        batch = await self._control(self.client.messages.batches.retrieve, remote_id)
+        try:
+            return read_batch(batch)
+        except (AttributeError, TypeError) as error:
+            raise strange_answer("Anthropic", error, creating=False) from error
 
     async def find(self, submission: Submission, known: frozenset[str]) -> Lookup:
         """Candidates by time and count, confirmed by the token in a result's custom_id."""
-        waiting = 0
+        waiting, silent = 0, []
         async for batch in self._candidates(submission, known):
             if batch.processing_status != "ended" or not batch.results_url:
                 waiting += 1
                 continue
-            custom_id = await self._first_custom_id(batch)
-            if custom_id is not None and custom_id.startswith(f"{submission.token}_"):
+            custom_ids = await self._first_custom_ids(batch)
+            if any(each.startswith(f"{submission.token}_") for each in custom_ids):
                 return Found(batch.id)
+            if not custom_ids:
+                silent.append(batch.id)
         if waiting:
             return CannotTell(
                 f"{waiting} batches of the same size and time have not ended: "
                 "Anthropic shows their requests only then"
             )
+        if silent:
+            return CannotTell(f"the results of {', '.join(silent)} cannot be read: is it one?")
         return NotThere()
+
+    async def uploaded(self, submission: Submission, path: Path) -> str | None:
+        """Nothing is uploaded."""
+        return None
 
     async def _candidates(self, submission: Submission, known: frozenset[str]) -> Any:
         since = submission.intended_us / 1e6 - SKEW_SECONDS
-        until = submission.intended_us / 1e6 + LATEST_SECONDS
+        until = (submission.sent_us or submission.intended_us) / 1e6 + SKEW_SECONDS
         count = len(submission.seqs)
         async for batch in self._listing():
             created = _seconds(batch.created_at)
@@ -181,15 +192,14 @@ class AnthropicBatch:
                 return
             after = page.last_id or page.data[-1].id
 
-    async def _first_custom_id(self, batch: Any) -> str | None:
+    async def _first_custom_ids(self, batch: Any) -> list[str]:
         url, headers = self._results(batch)
         try:
             head = await self._transport.head(url, headers)
         except ProviderRejectedError as error:
             log.info("results of batch %s cannot be read: %s", batch.id, error.message)
-            return None
-        found = _CUSTOM_ID.search(head)
-        return found[1].decode() if found else None
+            return []
+        return [found.decode("utf-8", "replace") for found in _CUSTOM_ID.findall(head)]
 
     def _results(self, batch: Any) -> tuple[str, dict[str, str]]:
         base = str(self.client.base_url).rstrip("/")
@@ -238,9 +248,11 @@ class AnthropicBatch:
         import anthropic
 
         try:
-            return await call(method, *args, **kw)
+            answer = await call(method, *args, **kw)
         except anthropic.AnthropicError as error:
             raise translate(error, creating=creating) from error
+        except ValueError as error:
+            raise strange_answer("Anthropic", error, creating=creating) from error
         except TypeError as error:
             if "authentication" not in str(error):
                 raise
@@ -248,6 +260,9 @@ class AnthropicBatch:
                 "the Anthropic client has no key",
                 hint="export ANTHROPIC_API_KEY=..., or give the client a key",
             ) from error
+        if isinstance(answer, str) or (creating and not getattr(answer, "id", None)):
+            raise strange_answer("Anthropic", answer, creating=creating)
+        return answer
 
     async def aclose(self) -> None:
         """Close the client, unless nothing was ever asked of it."""

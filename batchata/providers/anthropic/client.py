@@ -66,11 +66,11 @@ def _status_error(error: anthropic.APIStatusError, *, creating: bool) -> Provide
         hint = "check the key, its permissions and the account's credit, then run again"
         return AccountStoppedError(message, hint=hint, **facts)
     wait = retry_after_seconds(error.response.headers)
-    declined = kind == "overloaded_error"  # the vendor's own word: it was not taken
-    if error.status_code >= 500 and creating and not declined:
-        return OutcomeUnknownError(message, retry_after_seconds=wait, **facts)
-    if error.status_code in (408, 409, 429) or error.status_code >= 500:
+    if error.status_code == 429 or kind == "overloaded_error":  # the vendor's word: not taken
         return ProviderUnavailableError(message, retry_after_seconds=wait, **facts)
+    if error.status_code in (408, 409) or error.status_code >= 500:
+        unavailable = OutcomeUnknownError if creating else ProviderUnavailableError
+        return unavailable(message, retry_after_seconds=wait, **facts)
     return ProviderRejectedError(message, **facts)
 
 

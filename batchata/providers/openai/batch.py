@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from batchata.core.result import Failure, Reason
 from batchata.core.status import RemoteState
 from batchata.core.submission import BatchLimits, RequestCounts, Shape, Submission
 from batchata.ports import BatchLook, Found, Item, Lookup, NotThere
-from batchata.providers.control import Patience, call
+from batchata.providers.control import Patience, call, strange_answer
 from batchata.providers.failures import is_queue_full, is_too_large, item_failure
 from batchata.providers.openai import wire
 from batchata.providers.openai.client import translate
@@ -34,8 +34,9 @@ STATES: Final = {
     "cancelled": RemoteState.CANCELLED,
     "failed": RemoteState.FAILED,
 }
-#: how far before the intent a vendor's clock may date the batch
-SKEW_SECONDS: Final = 600
+#: how far before the intent a vendor's clock may date the batch; what is found is certain, so
+#: that a wide window costs pages and nothing else
+SKEW_SECONDS: Final = 86_400
 _TOKEN_KEY: Final = "batchata_submission"
 _CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\]{1,200})"')
 
@@ -81,10 +82,21 @@ class OpenAIBatch:
 
     async def upload(self, submission: Submission, path: Path) -> str | None:
         """Stream the input file to the vendor; it is named after the token."""
-        name = f"batchata_{submission.token}.jsonl"
+        name = _file_name(submission)
         with path.open("rb") as file:
             uploaded = await self._ask(self.client.files.create, file=(name, file), purpose="batch")
         return str(uploaded.id)
+
+    async def uploaded(self, submission: Submission, path: Path) -> str | None:
+        """A file of this submission's name and size; one of another size was cut short."""
+        since = submission.intended_us / 1e6 - SKEW_SECONDS
+        newest = self._pages(self.client.files.list, purpose="batch", limit=1000, order="desc")
+        async for file in newest:
+            if file.created_at < since:
+                break
+            if file.filename == _file_name(submission) and file.bytes == path.stat().st_size:
+                return str(file.id)
+        return None
 
     async def create(self, submission: Submission, path: Path) -> str:
         """Start the batch; its metadata carries the token."""
@@ -101,27 +113,34 @@ class OpenAIBatch:
     async def look(self, remote_id: str) -> BatchLook:
         """Status and request counts."""
         batch = await self._control(self.client.batches.retrieve, remote_id)
-        return read_batch(batch)
+        try:
+            return read_batch(batch)
+        except (AttributeError, TypeError) as error:
+            raise strange_answer("OpenAI", error, creating=False) from error
 
     async def find(self, submission: Submission, known: frozenset[str]) -> Lookup:
         """Search the listing for the token in metadata, or for the uploaded file."""
         since = submission.intended_us / 1e6 - SKEW_SECONDS
-        async for batch in self._listing():
+        async for batch in self._pages(self.client.batches.list, limit=100):
+            if batch.created_at < since:
+                break
+            if batch.id in known:
+                continue  # the same file may have been sent before, and refused
             if (batch.metadata or {}).get(_TOKEN_KEY) == submission.token:
                 return Found(batch.id)
             if submission.input_ref and batch.input_file_id == submission.input_ref:
                 return Found(batch.id)
-            if batch.created_at < since:
-                break
         return NotThere()
 
-    async def _listing(self) -> Any:
+    async def _pages(
+        self, method: Callable[..., Awaitable[Any]], **query: Any
+    ) -> AsyncIterator[Any]:
         after: str | None = None
         while True:
             more: dict[str, Any] = {} if after is None else {"after": after}
-            page = await self._control(self.client.batches.list, limit=100, **more)
-            for batch in page.data:
-                yield batch
+            page = await self._control(method, **query, **more)
+            for each in page.data:
+                yield each
             if not page.data or page.has_more is False:
                 return
             after = page.data[-1].id
@@ -179,15 +198,24 @@ class OpenAIBatch:
         import openai
 
         try:
-            return await call(method, *args, **kw)
+            answer = await call(method, *args, **kw)
         except openai.OpenAIError as error:
             raise translate(error, creating=creating) from error
+        except ValueError as error:
+            raise strange_answer("OpenAI", error, creating=creating) from error
+        if isinstance(answer, str) or (creating and not getattr(answer, "id", None)):
+            raise strange_answer("OpenAI", answer, creating=creating)
+        return answer
 
     async def aclose(self) -> None:
         """Close the client, unless nothing was ever asked of it."""
         if self._client is not None:
             await call(self._client.close)
             self._client = None
+
+
+def _file_name(submission: Submission) -> str:
+    return f"batchata_{submission.token}.jsonl"
 
 
 def read_batch(batch: Any) -> BatchLook:

@@ -69,16 +69,13 @@ def _status_error(error: openai.APIStatusError, *, creating: bool) -> ProviderEr
     if is_queue_full(code, message):
         return QueueFullError(message, **facts)
     wait = retry_after_seconds(error.response.headers)
-    if error.status_code >= 500 and creating and not _vendor_declined(error):
-        return OutcomeUnknownError(message, retry_after_seconds=wait, **facts)
-    if error.status_code in (408, 409, 429) or error.status_code >= 500:
+    if error.status_code in (408, 409) or error.status_code >= 500:
+        # whatever it says, the vendor may have taken a create call: looking costs only time
+        kind = OutcomeUnknownError if creating else ProviderUnavailableError
+        return kind(message, retry_after_seconds=wait, **facts)
+    if error.status_code == 429:
         return ProviderUnavailableError(message, retry_after_seconds=wait, **facts)
     return ProviderRejectedError(message, **facts)
-
-
-def _vendor_declined(error: openai.APIStatusError) -> bool:
-    # a 503 in the vendor's own words was turned away; a gateway's 502 may hide an accepted call
-    return error.status_code == 503 and isinstance(error.body, dict)
 
 
 def _never_left(error: BaseException) -> bool:

@@ -1,0 +1,233 @@
+"""A sandbox and a zygote, each a process of its own, and what must be true after every case."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from kill_plans import Plan
+
+from batchata import GenaiPriceBook, Usage
+from batchata.core.usage import from_parts, to_parts
+from batchata.gateway import Ledger
+
+HERE = Path(__file__).parent
+Point = tuple[str, int]
+
+
+class BrokenPromiseError(AssertionError):
+    """A promise was not kept; says which, and where the process had been killed."""
+
+
+@dataclass
+class Outcome:
+    """How a script ended: by itself with a report, or by a signal."""
+
+    answer: dict[str, Any]
+    report: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def was_killed(self) -> bool:
+        """True when SIGKILL ended it."""
+        return self.answer.get("signal") == signal.SIGKILL
+
+    @property
+    def points(self) -> list[Point]:
+        """Where it touched the world, in order."""
+        return [(label, number) for label, number in self.report["points"]]
+
+    @property
+    def results(self) -> dict[str, list[Any]]:
+        """What `results()` said, by job id."""
+        return {row[0]: row for row in self.report["results"]}
+
+
+class Arena:
+    """One sandbox process, one zygote process and a folder in memory."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="kill-", dir=_memory()))
+        self._zygote = _start("-W", "ignore", str(HERE / "kill_zygote.py"), takes_input=True)
+        # it would complain of every connection that a kill cuts
+        self._sandbox = _start("-m", "batchata.gateway", "--quiet", stderr=subprocess.DEVNULL)
+        assert self._sandbox.stdout is not None
+        self.url = self._sandbox.stdout.readline().strip()
+        self._count = 0
+        self._prices = GenaiPriceBook()
+
+    def __enter__(self) -> Self:
+        warm = Plan(name="warm", jobs=4, raw_files=True)
+        folder = self.new_case(warm)
+        self.tell({**self.order(warm, folder), "warm_up": True})
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in (self._zygote, self._sandbox):
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def new_case(self, plan: Plan) -> Path:
+        """An emptied sandbox that plays the plan, and an empty folder."""
+        self.ask("PUT", "/_sandbox/scenario", plan.script.to_json())
+        self.ask("POST", "/_sandbox/reset")
+        self._count += 1
+        folder = self.folder / f"case-{self._count}"
+        folder.mkdir()
+        return folder
+
+    def order(self, plan: Plan, folder: Path, **more: Any) -> dict[str, Any]:
+        """What the script is told."""
+        return {"plan": plan.wire(), "folder": str(folder), "url": self.url, **more}
+
+    def run(self, plan: Plan, folder: Path, **more: Any) -> Outcome:
+        """Run the script in a process of its own."""
+        answer = self.tell(self.order(plan, folder, **more))
+        path = folder / "report.json"
+        report = json.loads(path.read_bytes()) if path.exists() else {}
+        path.unlink(missing_ok=True)
+        if answer.get("hung"):
+            raise BrokenPromiseError(f"{plan.name}: the run hung\n{self.log_of(folder)}")
+        return Outcome(answer, report)
+
+    def baseline(self, plan: Plan) -> Baseline:
+        """An undisturbed run of the plan: its points, and how everything ends."""
+        folder = self.new_case(plan)
+        outcome = self.run(plan, folder, tell_points=True)
+        found = Baseline(plan, outcome, self.ledger())
+        self.check(found, folder, outcome)
+        shutil.rmtree(folder)
+        return found
+
+    def tell(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Give the zygote an order and wait for its answer."""
+        assert self._zygote.stdin is not None
+        assert self._zygote.stdout is not None
+        self._zygote.stdin.write(json.dumps(order) + "\n")
+        self._zygote.stdin.flush()
+        line = self._zygote.stdout.readline()
+        if not line:
+            raise RuntimeError("the zygote is gone")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        """Ask the sandbox over HTTP."""
+        parts = urlsplit(self.url)
+        with contextlib.closing(
+            http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+        ) as connection:
+            connection.request(method, path, body, {"Authorization": "Bearer k"})
+            return connection.getresponse().read()
+
+    def ledger(self) -> Ledger:
+        """The vendors' bill."""
+        return Ledger.from_json(self.ask("GET", "/_sandbox/ledger"))
+
+    def requests(self) -> list[dict[str, Any]]:
+        """The requests that reached the sandbox, with their times."""
+        found: list[dict[str, Any]] = json.loads(self.ask("GET", "/_sandbox/requests"))
+        return found
+
+    def log_of(self, folder: Path) -> str:
+        """The end of the script's log."""
+        path = folder / "script.log"
+        return path.read_text()[-3000:] if path.exists() else ""
+
+    def billed_usd(self, ledger: Ledger) -> Decimal:
+        """The bill, priced item by item."""
+        total = Decimal(0)
+        for item in ledger.items:
+            usage = Usage(item.input_tokens, item.output_tokens, item.cached_tokens)
+            card = self._prices.card(item.vendor, item.model, "batch")
+            total += from_parts(to_parts(card.cost_usd(usage)))
+        return total
+
+    def check(self, baseline: Baseline, folder: Path, outcome: Outcome) -> None:
+        """Hold the finished run against every promise."""
+        from kill_promises import broken
+
+        ledger = self.ledger()
+        files = json.loads(self.ask("GET", "/v1/files?purpose=batch"))["data"]
+        problems = list(
+            broken(baseline, folder, outcome, ledger, self.billed_usd(ledger), files)
+        )
+        if problems:
+            raise BrokenPromiseError("; ".join(problems) + f"\n{self.log_of(folder)}")
+
+
+@dataclass
+class Baseline:
+    """How an undisturbed run of a plan went."""
+
+    plan: Plan
+    outcome: Outcome
+    ledger: Ledger
+
+    @property
+    def points(self) -> list[Point]:
+        """Distinct points, in the order they came."""
+        return list(dict.fromkeys(self.outcome.points))
+
+    def sample(self, count: int) -> list[Point]:
+        """So many points, spread over the run, the rarest kinds of place first."""
+        by_label: dict[str, list[Point]] = {}
+        for point in self.points:
+            by_label.setdefault(point[0], []).append(point)
+        chosen: list[Point] = []
+        turn = 0
+        while len(chosen) < min(count, len(self.points)):
+            for points in sorted(by_label.values(), key=len):
+                if turn < len(points) and len(chosen) < count:
+                    chosen.append(points[-1 - turn // 2] if turn % 2 else points[turn // 2])
+            turn += 1
+        return chosen
+
+    @property
+    def ends(self) -> dict[str, list[Any]]:
+        """How each job ended: status, cost, text and parsed answer."""
+        return {job_id: row[1:5] for job_id, row in self.outcome.results.items()}
+
+    @property
+    def batches(self) -> Counter[str]:
+        """Batches by vendor."""
+        return Counter(batch.vendor for batch in self.ledger.batches)
+
+
+def _start(
+    *command: str, takes_input: bool = False, stderr: int | None = None
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *command],
+        stdin=subprocess.PIPE if takes_input else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+    )
+
+
+def _memory() -> str | None:
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+@contextlib.contextmanager
+def arena() -> Iterator[Arena]:
+    """An arena for as long as the block runs."""
+    with Arena() as made:
+        yield made

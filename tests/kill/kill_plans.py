@@ -1,0 +1,97 @@
+"""Small runs that between them pass every place where a run touches the world."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from batchata.gateway import ItemFault, Scenario, with_faults
+
+BOTH = ("openai", "anthropic")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A script's settings, the vendors' behaviour, and what must be true at the end."""
+
+    name: str
+    vendors: tuple[str, ...] = BOTH
+    jobs: int = 8
+    faults: str = ""
+    scenario: Scenario = field(default_factory=Scenario)
+    items_per_batch: int = 3
+    max_parallel_batches: int = 2
+    result_format: str = "jsonl"
+    raw_files: bool = True
+    limit_usd: float | None = None
+    max_tokens: int = 30
+    dear: int = 0  #: jobs more that no limit has room for
+    settle_seconds: float = 0.0
+    time_limit_seconds: float | None = None
+    on_stop: str = "detach"
+    #: the number of batches is the same wherever the run is killed
+    has_fixed_batches: bool = True
+    #: each job ends the same way wherever the run is killed
+    has_fixed_ends: bool = True
+
+    def wire(self) -> dict[str, Any]:
+        """What the script in the child needs of it."""
+        plain = asdict(self)
+        plain["scenario"] = None
+        plain["batch"] = {
+            name: plain.pop(name)
+            for name in ("items_per_batch", "max_parallel_batches", "result_format")
+        }
+        return plain
+
+    @property
+    def script(self) -> Scenario:
+        """What the sandbox plays."""
+        return with_faults(self.scenario, self.faults)
+
+
+HALF_FAIL = Scenario(items=(ItemFault(outcome="server_error", share=0.5, attempts=1),))
+
+PLANS: dict[str, Plan] = {
+    plan.name: plan
+    for plan in (
+        Plan(name="openai", vendors=("openai",), jobs=6),
+        Plan(name="anthropic", vendors=("anthropic",), jobs=6),
+        Plan(name="both", jobs=10, result_format="json", max_parallel_batches=3),
+        Plan(name="parquet", jobs=6, result_format="parquet", raw_files=False),
+        Plan(name="waves", jobs=8, scenario=HALF_FAIL, has_fixed_batches=False),
+        Plan(name="expired", jobs=8, faults="expired", has_fixed_batches=False),
+        Plan(
+            name="budget",
+            jobs=8,
+            limit_usd=0.000_4,
+            max_tokens=200,
+            dear=2,
+            has_fixed_batches=False,
+            has_fixed_ends=False,
+        ),
+        Plan(name="lost", jobs=8, faults="502-after-create", scenario=Scenario(foreign_batches=4)),
+        Plan(
+            name="late listing",
+            jobs=6,
+            faults="cut-after-create",
+            scenario=Scenario(listing_delay_calls=1),
+            settle_seconds=0.15,
+        ),
+        Plan(name="cut download", jobs=6, faults="truncated-download"),
+    )
+}
+
+#: points of each plan that are tried in every run of the tests
+SAMPLE: dict[str, int] = {
+    "openai": 75,
+    "anthropic": 60,
+    "both": 45,
+    "parquet": 30,
+    "waves": 45,
+    "expired": 30,
+    "budget": 45,
+    "lost": 45,
+    "late listing": 30,
+    "cut download": 30,
+}

@@ -1,0 +1,154 @@
+"""The user's script that is killed: builds a batch from a plan, runs it, reports what it saw."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from kill_points import Points, instrument
+from pydantic import BaseModel
+
+from batchata import Batch
+from batchata.core.events import Durable
+from batchata.engine.context import RunContext
+
+MODELS = {"openai": "gpt-6-luna", "anthropic": "claude-haiku-5-5"}
+
+
+class Person(BaseModel):
+    """What some jobs ask for."""
+
+    name: str
+    age: int
+
+
+def make_batch(order: dict[str, Any]) -> Batch:
+    """The batch of an order: its folder, the sandbox's address and the plan's settings."""
+    plan, folder = order["plan"], Path(order["folder"])
+    batch = Batch(folder / "out", raw_files=plan["raw_files"], **plan["batch"])
+    batch.set_state(folder / "state.db").set_polling(0.001)
+    batch.set_retries(settle_seconds=plan["settle_seconds"])
+    batch.set_stop(plan["on_stop"])
+    options = {"api_key": "k", "timeout_seconds": 5}
+    batch.set_provider("openai", base_url=f"{order['url']}/v1", **options)
+    batch.set_provider("anthropic", base_url=order["url"], **options)
+    limit = order.get("limit_usd") or plan["limit_usd"]
+    if limit:
+        batch.add_cost_limit(limit)
+    if plan["time_limit_seconds"]:
+        batch.add_time_limit(seconds=plan["time_limit_seconds"])
+    for number in range(plan["jobs"]):
+        vendor = plan["vendors"][number % len(plan["vendors"])]
+        named: dict[str, Any] = {"id": f"q{number}"} if number % 3 else {}
+        if number % 4 == 3:
+            named["response_model"] = Person
+        batch.add_job(
+            prompt=f"question {number}: who are you?",
+            model=MODELS[vendor],
+            max_tokens=plan["max_tokens"],
+            **named,
+        )
+    for number in range(plan["dear"]):
+        batch.add_job(prompt=f"too dear {number}", model=MODELS["anthropic"], max_tokens=60_000)
+    return batch
+
+
+def watch_money(violations: list[str]) -> None:
+    """Check at every commit that no limit is passed."""
+    record = RunContext.record
+
+    def watched(self: RunContext, *events: Durable) -> None:
+        record(self, *events)
+        cost = self.state.cost
+        if cost.limit is not None and cost.spent + cost.reserved > cost.limit:
+            names = [type(event).__name__ for event in events]
+            violations.append(f"{names}: {cost.spent} + {cost.reserved} > {cost.limit}")
+
+    RunContext.record = watched  # type: ignore[method-assign]
+
+
+def run_script(order: dict[str, Any]) -> dict[str, Any]:
+    """Carry out an order in this process, which is made for it alone."""
+    report: dict[str, Any] = {"violations": []}
+    kill = order.get("kill")
+    points = Points(Path(order["folder"]), tuple(kill) if kill else None)
+    watch_money(report["violations"])
+    instrument(points)
+    logging.basicConfig(
+        filename=Path(order["folder"]) / "script.log",
+        level=logging.INFO,
+        format="%(asctime)s %(process)d %(name)s %(message)s",
+    )
+    run = None
+    try:
+        batch = make_batch(order)
+        _arrange_signals(order)
+        run = batch.start() if order.get("in_background") else None
+        if run is None:
+            run = batch.run(on_progress=_noting(order))
+        else:
+            _cancel(run, order)
+            run.wait()
+    except BaseException as error:
+        report["error"] = f"{type(error).__name__}: {error}"
+        report["trace"] = traceback.format_exc()
+    report["ended_at"] = time.time()
+    if run is not None:
+        report["status"] = {name: str(value) for name, value in run.status().items()}
+        report["results"] = [_told(result) for result in run.results().iter_all()]
+    if order.get("tell_points"):
+        report["points"] = points.log
+    return report
+
+
+def _told(result: Any) -> list[Any]:
+    return [
+        result.job_id,
+        result.status.value,
+        str(result.cost_usd),
+        result.raw_response,
+        result.parsed_response.model_dump() if result.parsed_response else None,
+        result.reason,
+        result.attempts,
+    ]
+
+
+def _arrange_signals(order: dict[str, Any]) -> None:
+    """Send this process signals at their times, from a thread, as a terminal would."""
+    signals = order.get("signals") or []
+    if not signals:
+        return
+
+    def send() -> None:
+        for seconds, number in signals:
+            time.sleep(seconds)
+            (Path(order["folder"]) / f"signal-{time.time():.6f}").touch()
+            os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=send, daemon=True).start()
+
+
+def _noting(order: dict[str, Any]) -> Any:
+    return None
+
+
+def _cancel(run: Any, order: dict[str, Any]) -> None:
+    time.sleep(order["cancel_after"])
+    (Path(order["folder"]) / f"signal-{time.time():.6f}").touch()
+    run.cancel()
+
+
+def main(order: dict[str, Any]) -> None:
+    """Run and leave the report in the case's folder."""
+    report = run_script(order)
+    path = Path(order["folder"]) / "report.json"
+    with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 - Path.open is watched
+        json.dump(report, file)
