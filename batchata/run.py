@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+from batchata.core.budget import CostTracker
 from batchata.core.config import RunConfig
 from batchata.core.errors import RunError
 from batchata.core.job import Job, check_number
@@ -20,14 +21,17 @@ from batchata.core.progress import RunView
 from batchata.core.result import JobResult
 from batchata.driving import TICK_SECONDS, Driver, ProgressCallback, Terminated, log_level
 from batchata.estimate import Estimate, make_estimate
+from batchata.known_run import KnownRun
 from batchata.providers.control import ProviderSettings
 from batchata.results import Results, Tail, to_frame
+from batchata.rows.joining import join
+from batchata.rows.source import RowSource
 from batchata.wiring import Parts, Session, make_display, print_view, show_estimate
 
 log = logging.getLogger("batchata")
 
 
-class BatchRun:
+class BatchRun(KnownRun):
     """A run of jobs: `start()` or `execute()` it once, then ask for its status and results."""
 
     def __init__(
@@ -37,10 +41,12 @@ class BatchRun:
         *,
         providers: Mapping[str, ProviderSettings] | None = None,
         decide: Decide | None = None,
+        rows: RowSource | None = None,
     ) -> None:
         self.config = config
         self.estimate: Estimate | None = None
         self._jobs = jobs
+        self._rows = rows  #: what all of the jobs were made of, if they were made of one thing
         self._parts = Parts(config, dict(providers or {}), decide=decide)
         self._session: Session | None = None
         self._driver: Driver | None = None
@@ -147,6 +153,13 @@ class BatchRun:
             raise RunError("the run was not started", hint="call start() or execute() first")
         return driver.view if self._done.is_set() else driver.refresh()
 
+    @property
+    def cost_tracker(self) -> CostTracker:
+        """Money spent and set aside, over all runs of the state file."""
+        if self._session is None:
+            raise RunError("the run was not started", hint="call start() or execute() first")
+        return self._session.state.cost
+
     def status(self, print_status: bool = False) -> dict[str, Any]:
         """Counts, costs in USD and batches of the run; with `print_status` also as a table."""
         view = self.view
@@ -186,8 +199,15 @@ class BatchRun:
         self.wait()
 
     def to_dataframe(self) -> Any:
-        """The results as a pandas DataFrame: one row a job, one column a field of the answer."""
-        return to_frame(self.results())
+        """The results as a table: one row a job, one column a field of the answer.
+
+        After `add_rows` it is the table that was given, with its rows, order and types, and the
+        answers beside them; else a pandas DataFrame.
+        """
+        table = self._rows.table() if self._rows is not None else None
+        if table is None or self._session is None:
+            return to_frame(self.results())
+        return join(table, self.results().at(self._session.order))
 
     def to_json(self) -> str:
         """Status and results as JSON text."""

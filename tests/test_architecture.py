@@ -29,8 +29,10 @@ FLOORS: Final = {
     "run": SDK,
     "settings": SDK,
     "driving": SDK,
+    "known_run": SDK,
     "estimate": SDK,
     "results": SDK,
+    "rows": SDK,
     # names of earlier releases: nothing of ours imports these four
     "compat": SDK,
     "exceptions": SDK,
@@ -42,6 +44,7 @@ FLOORS: Final = {
     "generate": DOORS,
     "gateway": DOORS,
     "integrations": DOORS,
+    "report": DOORS,
     "cli": PEOPLE,
     "dashboard": PEOPLE,
     "__main__": PEOPLE,

@@ -92,6 +92,10 @@ class CostTracker:
         """Settle a reservation made with `reserve_cost`, both in USD."""
         self.settle(to_parts(checked_usd(estimated_usd)), to_parts(checked_usd(actual_usd)))
 
+    def reset(self) -> None:
+        """Forget what was spent and set aside; the limit stays."""
+        self.spent = self.reserved = self.uncertain = 0
+
     def get_stats(self) -> dict[str, Any]:
         """Spent, reserved, limit and remaining, in USD."""
         return {

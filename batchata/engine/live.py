@@ -17,14 +17,15 @@ from batchata.core.errors import (
     ProviderNotFoundError,
     ProviderUnavailableError,
 )
-from batchata.core.events import Durable, OutcomesRecorded, SubmissionIntended
+from batchata.core.events import OutcomesRecorded, SubmissionIntended
 from batchata.core.pacing import Pace, PaceCaps
 from batchata.core.result import Failure, Reason
 from batchata.core.retry import Backoff
 from batchata.core.status import JobStatus, SubmissionStatus
 from batchata.core.submission import Outcome, Shape, Submission
 from batchata.engine.context import RunContext
-from batchata.engine.settling import Settler
+from batchata.engine.leases import Ask, Leases
+from batchata.engine.settling import Settler, skipped
 from batchata.ports import Codec, LiveAPI, LiveReply
 
 log = logging.getLogger("batchata.engine")
@@ -39,18 +40,6 @@ _BACKOFF = Backoff(first_seconds=0.5, most_seconds=30.0)
 
 
 @dataclass(slots=True)
-class _Ask:
-    """A job that may leave: written down, with its money set aside."""
-
-    seq: int
-    token: str
-    shape: Shape
-    body: bytes
-    tries: int = 0  #: calls of it that failed without costing anything
-    slowed: int = 0
-
-
-@dataclass(slots=True)
 class _Lane:
     """The jobs of one model, and how fast it may be asked."""
 
@@ -59,7 +48,7 @@ class _Lane:
     codec: Codec
     pace: Pace
     ready: deque[int] = field(default_factory=deque)  #: with money, not written down yet
-    asks: deque[_Ask] = field(default_factory=deque)  #: written down, may leave
+    asks: deque[Ask] = field(default_factory=deque)  #: written down, may leave
     is_waking: bool = False
 
 
@@ -76,7 +65,7 @@ class LiveRoute:
         self._earmarked = 0
         self._ended: list[Outcome] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._open: dict[str, int] = {}  #: token → asks without an outcome
+        self._leases = Leases(context)
         self._group: asyncio.TaskGroup | None = None
         self._wake = asyncio.Event()
         self._since = 0.0  #: when the oldest uncommitted answer came
@@ -102,25 +91,8 @@ class LiveRoute:
         self._waiting.extend(seqs)
 
     def recover(self) -> None:
-        """Calls that an earlier process may have made are asked again, and may have been billed."""
-        context = self._context
-        for submission in context.state.open_submissions():
-            if submission.route != "live":
-                continue
-            lost = [
-                Outcome(
-                    seq=seq,
-                    status=JobStatus.PENDING,
-                    attempt=context.state.attempts[seq],
-                    token=submission.token,
-                    reason=Reason.OUTCOME_UNKNOWN,
-                    error="the process ended while the call may have been in flight",
-                    uncertain=context.state.cost_bound[seq],
-                    finished_us=context.now_us(),
-                )
-                for seq in context.state.unsettled(submission.token)
-            ]
-            context.record(OutcomesRecorded(outcomes=lost, closes=submission.token))
+        """Calls that an earlier process may have made go again, and may have been billed."""
+        self._leases.recover()
 
     async def run(self) -> None:
         """Send everything; at a stop wait for the calls in flight, which are paid for."""
@@ -147,28 +119,15 @@ class LiveRoute:
             return True
         dear = self._too_dear()
         if dear:
-            self._context.record(OutcomesRecorded(outcomes=dear))
+            self._context.record(OutcomesRecorded(outcomes=skipped(self._context, dear)))
         return bool(dear)
 
-    def _too_dear(self) -> list[Outcome]:
+    def _too_dear(self) -> list[int]:
+        """Jobs that do not fit although nothing is in flight that may give money back."""
         cost, bounds = self._context.state.cost, self._context.state.cost_bound
-        dear: list[Outcome] = []
-        if cost.reserved:
-            return dear  # what is in flight elsewhere may give money back
-        while self._waiting and not cost.fits(bounds[self._waiting[0]]):
-            seq = self._waiting.popleft()
-            dear.append(
-                Outcome(
-                    seq=seq,
-                    status=JobStatus.SKIPPED,
-                    attempt=self._context.state.attempts[seq],
-                    reason=Reason.COST_LIMIT,
-                    error=f"Cost limit exceeded: ${cost.remaining() or 0:f} of "
-                    f"${cost.limit_usd or 0:f} is left, less than the job can cost; raise "
-                    "add_cost_limit() and run again",
-                    finished_us=self._context.now_us(),
-                )
-            )
+        dear: list[int] = []
+        while not cost.reserved and self._waiting and not cost.fits(bounds[self._waiting[0]]):
+            dear.append(self._waiting.popleft())
         return dear
 
     def _fund(self) -> None:
@@ -213,26 +172,12 @@ class LiveRoute:
         new = [made for lane in self._lanes.values() if leases for made in self._lease(lane)]
         if not new and not is_due:
             return
-        events: list[Durable] = self._take_ended()
-        events.extend(SubmissionIntended(submission=submission) for submission, _ in new)
-        context.record(*events)
-        for submission, lane in new:
-            self._open_lease(submission, lane)
-
-    def _take_ended(self) -> list[Durable]:
         ended, self._ended = self._ended, []
-        if not ended:
-            return []
-        again = [each.seq for each in ended if each.status is JobStatus.PENDING]
-        self._waiting.extend(again)
-        events: list[Durable] = [OutcomesRecorded(outcomes=ended)]
-        for outcome in ended:
-            token = outcome.token or ""
-            self._open[token] -= 1
-            if not self._open[token]:
-                del self._open[token]
-                events.append(OutcomesRecorded(outcomes=[], closes=token))
-        return events
+        self._waiting.extend(each.seq for each in ended if each.status is JobStatus.PENDING)
+        intents = (SubmissionIntended(submission=submission) for submission, _ in new)
+        context.record(*self._leases.ended(ended), *intents)
+        for submission, lane in new:
+            lane.asks.extend(self._leases.open(submission))
 
     def _lease(self, lane: _Lane) -> list[tuple[Submission, _Lane]]:
         """Write down the jobs that may leave before the next commit, where few are left."""
@@ -257,43 +202,16 @@ class LiveRoute:
         )
         return [(submission, lane)]
 
-    def _open_lease(self, submission: Submission, lane: _Lane) -> None:
-        context, seqs = self._context, submission.seqs
-        self._open[submission.token] = len(seqs)
-        attached = context.store.attachments(seqs)
-        for seq, body in zip(seqs, context.store.bodies(seqs), strict=True):
-            if seq in attached:
-                body = b"".join(context.splice(body, attached[seq]))
-            lane.asks.append(_Ask(seq, submission.token, context.shape(seq), body))
-
     def _give_back(self) -> None:
-        """Leases that did not leave are surely not billed: their jobs and money are free again."""
-        context = self._context
-        held: dict[str, list[int]] = {}
+        """What did not leave is surely not billed: its money is free again."""
+        unsent: list[Ask] = []
         for lane in self._lanes.values():
-            self._earmarked -= context.state.bounds_of(lane.ready)
+            self._earmarked -= self._context.state.bounds_of(lane.ready)
             self._waiting.extend(lane.ready)
             lane.ready.clear()
-            for ask in lane.asks:
-                held.setdefault(ask.token, []).append(ask.seq)
+            unsent.extend(lane.asks)
             lane.asks.clear()
-        for token, seqs in held.items():
-            self._open[token] -= len(seqs)
-            is_over = not self._open[token]
-            back = [
-                Outcome(
-                    seq=seq,
-                    status=JobStatus.PENDING,
-                    attempt=context.state.attempts[seq],
-                    token=token,
-                    error="the run stopped before it was sent",
-                    finished_us=context.now_us(),
-                )
-                for seq in seqs
-            ]
-            context.record(OutcomesRecorded(outcomes=back, closes=token if is_over else None))
-            if is_over:
-                del self._open[token]
+        self._leases.give_back(unsent)
 
     def _launch(self, lane: _Lane) -> None:
         """Let as many calls leave as the pace allows now."""
@@ -329,7 +247,7 @@ class LiveRoute:
 
         group.create_task(wake())
 
-    async def _call(self, lane: _Lane, ask: _Ask, sent_at: float) -> None:
+    async def _call(self, lane: _Lane, ask: Ask, sent_at: float) -> None:
         clock = self._context.clock
         try:
             reply = await lane.api.send(ask.shape, ask.body)
@@ -346,7 +264,7 @@ class LiveRoute:
         if self._ended or not lane.asks:
             self._wake.set()
 
-    async def _answered(self, lane: _Lane, ask: _Ask, reply: LiveReply, sent_at: float) -> None:
+    async def _answered(self, lane: _Lane, ask: Ask, reply: LiveReply, sent_at: float) -> None:
         now = self._context.clock.monotonic()
         failure = reply.failure
         if failure is None:
@@ -382,7 +300,7 @@ class LiveRoute:
                 self._context.stop.ask(failure.message, error=error)
 
     async def _again(
-        self, lane: _Lane, ask: _Ask, failure: Failure, retry_after: float | None
+        self, lane: _Lane, ask: Ask, failure: Failure, retry_after: float | None
     ) -> None:
         """The vendor surely did not answer, and bills nothing: the same call once more, later."""
         context = self._context
@@ -400,7 +318,7 @@ class LiveRoute:
         await context.pause(wait * context.config.poll_factor)
         lane.asks.appendleft(ask)
 
-    def _failed(self, ask: _Ask, failure: Failure, *, is_last: bool = False) -> Outcome:
+    def _failed(self, ask: Ask, failure: Failure, *, is_last: bool = False) -> Outcome:
         outcome = self._settler.failed(
             ask.seq, failure, token=ask.token, now_us=self._context.now_us()
         )
@@ -408,7 +326,7 @@ class LiveRoute:
             return _changed(outcome, JobStatus.FAILED, ask.tries)
         return outcome
 
-    def _lost(self, ask: _Ask, error: OutcomeUnknownError) -> None:
+    def _lost(self, ask: Ask, error: OutcomeUnknownError) -> None:
         """The call may have been answered and billed: counted so, and asked again."""
         context = self._context
         failure = Failure(Reason.OUTCOME_UNKNOWN, error.message)

@@ -18,6 +18,7 @@ from batchata.engine.pilot import fly
 from batchata.engine.planning import Planner
 from batchata.engine.poller import Poller
 from batchata.engine.sending import Sender, TooLargeError
+from batchata.engine.settling import ended, skipped
 from batchata.ports import BatchLook
 
 log = logging.getLogger("batchata.engine")
@@ -156,7 +157,7 @@ class Runner:
                 dear = planner.too_dear()
                 if not dear:
                     return
-                self._skip(dear)
+                self._record(skipped(context, dear))
                 continue
             await self._next_change()
 
@@ -306,19 +307,6 @@ class Runner:
             Failure(Reason.BATCH_FAILED, error.message),
         )
 
-    def _skip(self, seqs: list[int]) -> None:
-        cost = self._context.state.cost
-        left = cost.remaining()
-        self._end(
-            seqs,
-            JobStatus.SKIPPED,
-            Failure(
-                Reason.COST_LIMIT,
-                f"Cost limit exceeded: ${left:f} of ${cost.limit_usd or 0:f} is left, less than "
-                "the job can cost; raise add_cost_limit() and run again",
-            ),
-        )
-
     def _close_pending(self) -> None:
         stop = self._context.stop
         reasons: dict[str, Reason] = {"cancelled": Reason.CANCELLED, "time": Reason.TIME_LIMIT}
@@ -334,20 +322,11 @@ class Runner:
         self._end(pending, JobStatus.CANCELLED, Failure(reason, said))
 
     def _end(self, seqs: list[int], status: JobStatus, failure: Failure) -> None:
-        context = self._context
-        outcomes = [
-            Outcome(
-                seq=seq,
-                status=status,
-                attempt=context.state.attempts[seq],
-                reason=failure.reason,
-                error=failure.message,
-                finished_us=context.now_us(),
-            )
-            for seq in seqs
-        ]
+        self._record(ended(self._context, seqs, status, failure))
+
+    def _record(self, outcomes: list[Outcome]) -> None:
         for start in range(0, len(outcomes), 1000):
-            context.record(OutcomesRecorded(outcomes=outcomes[start : start + 1000]))
+            self._context.record(OutcomesRecorded(outcomes=outcomes[start : start + 1000]))
 
     async def _time_limit(self) -> None:
         limit = self._context.config.time_limit_seconds

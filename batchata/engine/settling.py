@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from collections.abc import Sequence
 
 from batchata.core.errors import UnknownPriceError
+from batchata.core.fits import Checker, checker_of
 from batchata.core.judge import extra_json, judge
 from batchata.core.result import Answer, Failure, Reason
 from batchata.core.retry import goes_again
@@ -22,7 +22,7 @@ class Settler:
         self._context = context
         self._tier = tier
         self._cards: dict[tuple[str, str, str], RateCard | None] = {}
-        self._schemas: dict[int, Any] = {}
+        self._schemas: dict[int, Checker] = {}
 
     def answered(
         self,
@@ -60,7 +60,7 @@ class Settler:
             request_id=request_id or answer.request_id,
             text=answer.text,
             parsed=verdict.parsed,
-            extra=extra_json(answer),
+            extra=extra_json(answer, verdict.repairs),
             finished_us=now_us,
         )
 
@@ -122,10 +122,38 @@ class Settler:
                 self._cards[key] = None
         return self._cards[key]
 
-    def _schema(self, number: int, shape: Shape) -> Any:
+    def _schema(self, number: int, shape: Shape) -> Checker | None:
         if shape.schema is None:
             return None
         known = self._schemas.get(number)
         if known is None:
-            known = self._schemas[number] = json.loads(shape.schema)
+            known = self._schemas[number] = checker_of(shape.schema)
         return known
+
+
+def ended(
+    context: RunContext, seqs: Sequence[int], status: JobStatus, failure: Failure
+) -> list[Outcome]:
+    """Outcomes of jobs that end without having been sent."""
+    now_us = context.now_us()
+    return [
+        Outcome(
+            seq=seq,
+            status=status,
+            attempt=context.state.attempts[seq],
+            reason=failure.reason,
+            error=failure.message,
+            finished_us=now_us,
+        )
+        for seq in seqs
+    ]
+
+
+def skipped(context: RunContext, seqs: Sequence[int]) -> list[Outcome]:
+    """Outcomes of jobs that do not fit into what is left of the budget."""
+    cost = context.state.cost
+    said = (
+        f"Cost limit exceeded: ${cost.remaining() or 0:f} of ${cost.limit_usd or 0:f} is left, "
+        "less than the job can cost; raise add_cost_limit() and run again"
+    )
+    return ended(context, seqs, JobStatus.SKIPPED, Failure(Reason.COST_LIMIT, said))

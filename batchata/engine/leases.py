@@ -1,0 +1,94 @@
+"""Live jobs that may be in flight: written down before they leave, given back if they did not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from batchata.core.events import Durable, OutcomesRecorded
+from batchata.core.result import Reason
+from batchata.core.status import JobStatus
+from batchata.core.submission import Outcome, Shape, Submission
+from batchata.engine.context import RunContext
+
+
+@dataclass(slots=True)
+class Ask:
+    """A job that may leave: written down, with its money set aside."""
+
+    seq: int
+    token: str
+    shape: Shape
+    body: bytes
+    tries: int = 0  #: calls of it that failed without costing anything
+    slowed: int = 0
+
+
+class Leases:
+    """The open leases of the live route: each a submission whose jobs may have left."""
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._open: dict[str, int] = {}  #: token → jobs without an outcome
+
+    def open(self, submission: Submission) -> Iterator[Ask]:
+        """The jobs of a lease that was just written down, ready to leave."""
+        context, seqs = self._context, submission.seqs
+        self._open[submission.token] = len(seqs)
+        attached = context.store.attachments(seqs)
+        for seq, body in zip(seqs, context.store.bodies(seqs), strict=True):
+            if seq in attached:
+                body = b"".join(context.splice(body, attached[seq]))
+            yield Ask(seq, submission.token, context.shape(seq), body)
+
+    def ended(self, outcomes: Sequence[Outcome]) -> list[Durable]:
+        """Events for these outcomes; a lease closes with its last one."""
+        if not outcomes:
+            return []
+        events: list[Durable] = [OutcomesRecorded(outcomes=list(outcomes))]
+        for outcome in outcomes:
+            token = outcome.token or ""
+            self._open[token] -= 1
+            if not self._open[token]:
+                del self._open[token]
+                events.append(OutcomesRecorded(outcomes=[], closes=token))
+        return events
+
+    def give_back(self, asks: Sequence[Ask]) -> None:
+        """Jobs that did not leave are pending again."""
+        if not asks:
+            return
+        context = self._context
+        back = [
+            Outcome(
+                seq=ask.seq,
+                status=JobStatus.PENDING,
+                attempt=context.state.attempts[ask.seq],
+                token=ask.token,
+                error="the run stopped before it was sent",
+                finished_us=context.now_us(),
+            )
+            for ask in asks
+        ]
+        context.record(*self.ended(back))
+
+    def recover(self) -> None:
+        """Leases of a process that died: their jobs go again, and may have been billed."""
+        context = self._context
+        for submission in context.state.open_submissions():
+            if submission.route != "live":
+                continue
+            lost = [
+                Outcome(
+                    seq=seq,
+                    status=JobStatus.PENDING,
+                    attempt=context.state.attempts[seq],
+                    token=submission.token,
+                    reason=Reason.OUTCOME_UNKNOWN,
+                    error="the process ended while the call may have been in flight",
+                    uncertain=context.state.cost_bound[seq],
+                    finished_us=context.now_us(),
+                )
+                for seq in context.state.unsettled(submission.token)
+            ]
+            context.record(OutcomesRecorded(outcomes=lost, closes=submission.token))
