@@ -49,7 +49,8 @@ def _head(path: Path) -> bytes:
 def _check_versions(path: Path, head: bytes) -> None:
     version = int.from_bytes(head[60:64], "big")
     application = int.from_bytes(head[68:72], "big")
-    if application != schema.APPLICATION_ID and (application or version):
+    has_tables = any(head[40:44])  # the number of times that a schema was written
+    if application != schema.APPLICATION_ID and (application or version or has_tables):
         raise StateError(
             f"{str(path)!r} is an SQLite database of another program; it was left as it is",
             hint="name another file, as .set_state('./state.db')",
