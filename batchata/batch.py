@@ -13,6 +13,7 @@ from batchata.core.config import ResultFormat, RunConfig
 from batchata.core.document import FileSource
 from batchata.core.errors import DuplicateJobError, ValidationError
 from batchata.core.job import DEFAULT_MAX_TOKENS, Job, Message
+from batchata.rows.source import RowJobs, RowSource
 from batchata.run import BatchRun, Estimate
 from batchata.settings import JOB_FIELDS, Settings, check_params
 
@@ -45,6 +46,8 @@ class Batch(Settings):
         self._sources: list[Iterable[Job]] = []
         self._jobs: list[Job] = []
         self._ids: set[str] = set()
+        self._rows: RowSource | None = None
+        self._parts = 0  #: calls that added jobs
 
     def add_job(
         self,
@@ -93,7 +96,34 @@ class Batch(Settings):
                 self._append(self._made(job))
             return self
         self._close_list()
+        self._parts += 1
         self._sources.append(self._lazily(jobs))
+        return self
+
+    def add_rows(
+        self,
+        rows: Any,
+        *,
+        prompt: str,
+        id: str | None = None,  # noqa: A002
+        keep: Sequence[str] = (),
+        response_model: type[BaseModel] | None = None,
+        **params: Any,
+    ) -> Self:
+        """A job for each row of a pandas, polars or arrow table, a file, or an iterable of dicts.
+
+        `prompt` names columns as `{column}`, and `{{` and `}}` are braces; `id` names the column
+        of ids, `keep` the columns that go into the metadata. CSV, JSONL and Parquet files are
+        read by `run()`, a few rows at a time. A row that has no value for its prompt fails alone.
+        `run.to_dataframe()` joins the answers to the rows.
+        """
+        source = RowSource(rows, prompt=prompt, id_column=id, keep=keep)
+        if response_model is not None:
+            params["response_model"] = response_model
+        self._close_list()
+        self._sources.append(RowJobs(source, self._job(None, None, prompt, params)))
+        self._rows = source
+        self._parts += 1
         return self
 
     @property
@@ -169,7 +199,13 @@ class Batch(Settings):
             raise ValidationError(
                 "No jobs added to batch", hint='add one: batch.add_job(prompt="...", model="...")'
             )
-        return BatchRun(self.config, self.iter_jobs(), providers=self.providers, decide=self.decide)
+        return BatchRun(
+            self.config,
+            self.iter_jobs(),
+            providers=self.providers,
+            decide=self.decide,
+            rows=self._rows if self._parts == 1 else None,
+        )
 
     def _made(self, job: Job | Mapping[str, Any] | str) -> Job:
         if isinstance(job, Job):
@@ -212,6 +248,7 @@ class Batch(Settings):
                     hint="give each job an id of its own, or leave id out",
                 )
             self._ids.add(job.id)
+        self._parts += 1
         self._jobs.append(job)
 
     def _lazily(self, jobs: Iterable[Any]) -> Iterator[Job]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,10 @@ class Results(Mapping[str, JobResult]):
     def iter_all(self) -> Iterator[JobResult]:
         """All results, one by one."""
         return self._reader.read(self._reader.seqs())
+
+    def at(self, seqs: Sequence[int]) -> Iterator[JobResult]:
+        """Results of the jobs with these numbers in the state file, in this order."""
+        return self._reader.read(seqs)
 
     def __getitem__(self, job_id: str) -> Any:
         """One result; `results["completed"]` and the like are the lists, as they always were."""

@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -134,6 +134,7 @@ class Session:
         self._cache: AnswerCache | None = None
         self._own_work: Path | None = None
         self._watchers: list[Callable[[Event], None]] = []
+        self.order: Sequence[int] = ()  #: seqs of the script's jobs, in its own order
         path = self.config.state_file
         if path is None:
             raise StateError("the run has no state file")
@@ -226,7 +227,7 @@ class Session:
 
     def take(self, jobs: Iterable[Job]) -> None:
         """Take in the jobs of the script."""
-        Ingest(
+        ingest = Ingest(
             config=self.config,
             store=self.store,
             state=self.state,
@@ -236,7 +237,13 @@ class Session:
             response_models=self.parts.models,
             goes_on=lambda: not self.context.stop.is_asked,
             recall=self._cache.find if self._cache is not None else None,
-        ).take(jobs)
+        )
+        self.order = ingest.order
+        ingest.take(jobs)
+        if not sum(self.state.counts):
+            raise ValidationError(
+                "No jobs added to batch", hint="the iterable given to add_jobs() was empty"
+            )
         if self.state.has_reopened and self._exporter is not None:
             self._exporter.expect_repeats()
         self.viewer = Viewer(self.context)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from batchata.cli.rows import read_jobs
 from batchata.core.errors import ValidationError
-from batchata.cli.template import Template
+from batchata.core.template import Template
 
 if TYPE_CHECKING:
     from batchata.batch import Batch

@@ -1,36 +1,17 @@
-"""Rows of JSONL, CSV and Parquet files, one at a time, and the jobs made of them."""
+"""The jobs that the rows of a file are."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from batchata.cli.template import Template
 from batchata.core.errors import ValidationError
+from batchata.core.template import Template
+from batchata.rows.files import Row, plain, read_rows
 
-Row = Mapping[str, Any]
 #: what a row must have when there is no template
 _QUESTIONS: Final = ("prompt", "messages")
-
-
-def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    """Rows with the place they stand at, as "data.csv line 7"."""
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise ValidationError(
-            f"{str(path)!r} is no file of rows",
-            hint=f"give a file that ends in {', '.join(_READERS)}",
-        )
-    try:
-        yield from reader(path)
-    except UnicodeDecodeError as error:
-        raise ValidationError(
-            f"{path} is not UTF-8: {error.reason} at byte {error.start}",
-            hint="save it as UTF-8",
-        ) from error
 
 
 def read_jobs(path: Path, prompt: Template | None, id_column: str | None) -> Iterator[Row]:
@@ -62,7 +43,7 @@ def _job(row: Row, where: str, prompt: Template | None, id_column: str | None) -
         used.add(name)
     if id_column is not None:
         job["id"] = _id(row, where, id_column)
-    metadata = {name: value for name, value in row.items() if name not in used}
+    metadata = {name: plain(value) for name, value in row.items() if name not in used}
     if metadata:
         job["metadata"] = metadata
     return job
@@ -76,71 +57,3 @@ def _id(row: Row, where: str, column: str) -> str:
             hint=f"its columns are: {', '.join(map(str, row))}; each row needs an id of its own",
         )
     return str(value)
-
-
-def _jsonl(path: Path) -> Iterator[tuple[str, Row]]:
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            where = f"{path.name} line {number}"
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise ValidationError(
-                    f"{where} is no JSON: {error}", hint="each line is one JSON object"
-                ) from error
-            if not isinstance(row, dict):
-                raise ValidationError(
-                    f"{where} is a {type(row).__name__}", hint="each line is one JSON object"
-                )
-            yield where, row
-
-
-def _csv(path: Path) -> Iterator[tuple[str, Row]]:
-    csv.field_size_limit(2**31 - 1)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        for row in reader:
-            where = f"{path.name} line {reader.line_num}"
-            if None in row or None in row.values():
-                raise ValidationError(
-                    f"{where} does not have {len(reader.fieldnames or ())} values like the header",
-                    hint="put values with commas or line breaks into double quotes",
-                )
-            yield where, row
-
-
-def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ValidationError(
-            "Parquet files need pyarrow, which is not installed",
-            hint="pip install 'batchata[parquet]'",
-        ) from error
-    number = 0
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-    except pyarrow.ArrowInvalid as error:
-        raise ValidationError(f"{path} is no Parquet file: {error}") from error
-    with file:
-        for part in file.iter_batches(batch_size=1000):
-            for row in part.to_pylist():
-                number += 1
-                yield f"{path.name} row {number}", {name: _plain(row[name]) for name in row}
-
-
-def _plain(value: Any) -> Any:
-    """Dates, decimals and the like as text: JSON has no words for them."""
-    if value is None or isinstance(value, (str, int, float, list, dict)):
-        return value
-    return str(value)
-
-
-_READERS: Final[dict[str, Callable[[Path], Iterator[tuple[str, Row]]]]] = {
-    ".jsonl": _jsonl,
-    ".ndjson": _jsonl,
-    ".csv": _csv,
-    ".parquet": _parquet,
-}

@@ -95,6 +95,16 @@ class Job:
         return replace(self, id=job_id)
 
 
+@dataclass(frozen=True, slots=True)
+class UnaskableJob(Job):
+    """A job that cannot be asked: it fails alone with `why`, and nothing is sent for it."""
+
+    why: str = ""
+
+    def __post_init__(self) -> None:
+        """Nothing is checked: there is no question."""
+
+
 #: fields of a job that `to_dict()` says in its own way
 _UNSAID: Final = frozenset({"response_model", "file", "files", "downscale_images"})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ from batchata.core.errors import (
     ValidationError,
 )
 from batchata.core.events import Durable, JobsAdded, OutcomesRecorded, ShapeAdded
-from batchata.core.job import Job, derived_id, digest
+from batchata.core.job import Job, UnaskableJob, derived_id, digest
 from batchata.core.result import PAID_FAILURES, Reason
 from batchata.core.state import RunState
 from batchata.core.status import JobStatus
@@ -70,6 +71,8 @@ class Preparer:
 
         Raises DuplicateJobError for an id that came before.
         """
+        if isinstance(job, UnaskableJob):
+            raise ValidationError(job.why)
         provider, model = self._routed(job.model)
         codec = self._provider(provider).codec
         documents = self._load(job, codec.accepts) if job.sources else ()
@@ -91,8 +94,9 @@ class Preparer:
         )
 
     def name_of_bad(self, job: Job) -> str:
-        """A name for a job that could not be made ready."""
+        """A name for a job that could not be made ready; DuplicateJobError as in `ready`."""
         if job.id:
+            self._claim(job.id)
             return job.id
         said = repr((job.model, job.messages, job.sources, job.prompt, sorted(job.params)))
         return self._first_free(digest(b"bad", said.encode("utf-8", "replace")))
@@ -108,13 +112,16 @@ class Preparer:
         fingerprint = digest(shape.provider.encode(), shape.endpoint.encode(), encoded.body)
         if not job.id:
             return self._first_free(fingerprint), None
-        if job.id in self._seen:
+        self._claim(job.id)
+        return job.id, fingerprint
+
+    def _claim(self, job_id: str) -> None:
+        if job_id in self._seen:
             raise DuplicateJobError(
-                f"two jobs have the id {job.id!r}",
+                f"two jobs have the id {job_id!r}",
                 hint="give each job an id of its own, or leave id out",
             )
-        self._seen.add(job.id)
-        return job.id, fingerprint
+        self._seen.add(job_id)
 
     def _first_free(self, fingerprint: bytes) -> str:
         job_id = derived_id(fingerprint, 0)
@@ -141,6 +148,7 @@ class Ingest:
     #: (shape, body, seq, µs) → the outcome of a question that was answered before
     recall: Callable[[Shape, bytes, int, int], Outcome | None] | None = None
     shape_numbers: dict[Shape, int] = field(default_factory=dict)
+    order: array[int] = field(default_factory=lambda: array("I"))  #: seqs as the jobs came
     _rows: list[JobRow] = field(default_factory=list)
     _ended: list[Outcome] = field(default_factory=list)  #: bad from the start, or known before
     _known: Mapping[str, int] = field(default_factory=dict)
@@ -179,6 +187,7 @@ class Ingest:
             self._recall(seq, ready)
         else:
             self._meet(seq, number, ready)
+        self.order.append(seq)
 
     def _recall(self, seq: int, ready: Ready) -> None:
         if self.recall is None:
@@ -235,18 +244,13 @@ class Ingest:
 
     def _fail(self, job: Job, error: BatchataError) -> None:
         job_id = self.preparer.name_of_bad(job)
-        seq = self._known.get(job_id)
-        if seq is None:
-            seq = self._next
+        known = self._known.get(job_id)
+        seq = self._next if known is None else known
+        self.order.append(seq)
+        if known is None:
             self._next += 1
-            shape = Shape(provider="", endpoint="", model=job.model)
-            number = self.shape_numbers.get(shape)
-            if number is None:
-                self._flush()
-                number = len(self.state.shapes)
-                self.record(ShapeAdded(number=number, shape=shape))
-                self.shape_numbers[shape] = number
             metadata = _json(job.metadata) if job.metadata else None
+            number = self._shapeless(job)
             self._rows.append(JobRow(seq, job_id, number, b"", None, metadata, 0, 0, 0))
         else:
             self.state.want(seq)
@@ -262,6 +266,16 @@ class Ingest:
                 finished_us=self.now_us(),
             )
         )
+
+    def _shapeless(self, job: Job) -> int:
+        shape = Shape(provider="", endpoint="", model=job.model)
+        number = self.shape_numbers.get(shape)
+        if number is None:
+            self._flush()
+            number = len(self.state.shapes)
+            self.record(ShapeAdded(number=number, shape=shape))
+            self.shape_numbers[shape] = number
+        return number
 
     def _flush(self) -> None:
         events: list[Durable] = []

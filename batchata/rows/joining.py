@@ -1,0 +1,85 @@
+"""Answers as new columns beside the rows they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from batchata.core.result import JobResult
+from batchata.rows.columns import free_name
+from batchata.rows.table import Table
+
+UNREAD: Final = "the run stopped before it read this row; run again with the same state file"
+
+
+def join(table: Table, results: Iterable[JobResult]) -> Any:
+    """The table with `status`, `error`, `cost_usd` and a column for each field of the answers.
+
+    Results come in the order of the rows; rows beyond them were not read. Answers without fields
+    are one column, `response`. Names that the table has already get `answer_` in front.
+    """
+    answers = Answers()
+    for result in results:
+        answers.add(fields_of(result), result.raw_response, str(result.status), result.error)
+        answers.costs.append(float(result.cost_usd))
+    for _ in range(len(table) - len(answers)):
+        answers.add(None, None, "pending", UNREAD)
+        answers.costs.append(0.0)
+    taken = set(table.columns)
+    columns: dict[str, list[Any]] = {}
+    for name, values in answers.columns():
+        columns[free_name(name, taken | set(columns), "answer_")] = values
+    texts = [free_name(name, taken, "answer_") for name in ("status", "error", "response")]
+    return table.with_columns(columns, text=texts)
+
+
+class Answers:
+    """The columns of answers, row by row; a field that a row does not have is None there."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, list[Any]] = {}
+        self.statuses: list[str] = []
+        self.errors: list[str | None] = []
+        self.costs: list[float] = []
+        self._texts: list[str | None] = []
+
+    def __len__(self) -> int:
+        return len(self.statuses)
+
+    def add(
+        self, fields: dict[str, Any] | None, text: str | None, status: str, error: str | None
+    ) -> None:
+        """The next row's answer."""
+        count = len(self)
+        for name, value in (fields or {}).items():
+            column = self.fields.get(name)
+            if column is None:
+                column = self.fields[name] = []
+            column.extend([None] * (count - len(column)))
+            column.append(value)
+        self.statuses.append(status)
+        self.errors.append(error)
+        self._texts.append(text)
+
+    def columns(self) -> Iterator[tuple[str, list[Any]]]:
+        """Names and values, all of the same length."""
+        count = len(self)
+        for name, column in self.fields.items():
+            column.extend([None] * (count - len(column)))
+            yield name, column
+        if not self.fields:
+            yield "response", self._texts
+        yield "status", self.statuses
+        yield "error", self.errors
+        if self.costs:
+            yield "cost_usd", self.costs
+
+
+def fields_of(result: JobResult) -> dict[str, Any] | None:
+    """The fields of a result's answer, None when it has none."""
+    parsed = result.parsed_response
+    if isinstance(parsed, BaseModel):
+        return parsed.model_dump(mode="json")
+    return parsed if isinstance(parsed, dict) else None

@@ -1,0 +1,120 @@
+"""A pandas, polars or arrow table, read and written without caring which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Any, Final
+
+from batchata.core.errors import ValidationError
+from batchata.rows.columns import fitting, pandas_dtype
+
+_READ_AT_ONCE: Final = 1_000
+#: what a table is made of when there was none, first one installed wins
+_KINDS: Final = ("pandas", "polars", "pyarrow")
+
+
+class Table:
+    """A table of one of these kinds; whatever is made of it is of the same kind."""
+
+    def __init__(self, native: Any) -> None:
+        nw = _narwhals()
+        try:
+            self._frame: Any = nw.from_native(native, eager_only=True)
+        except TypeError as error:
+            raise ValidationError(
+                f"{type(native).__name__} is no table",
+                hint="give a pandas, polars or arrow table (a lazy one: .collect() it first), "
+                "a path, or dicts",
+            ) from error
+
+    @property
+    def native(self) -> Any:
+        """The table as its own library knows it."""
+        return self._frame.to_native()
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns, as text."""
+        return [str(name) for name in self._frame.columns]
+
+    def __len__(self) -> int:
+        return len(self._frame)
+
+    def column(self, name: str) -> list[Any]:
+        """The values of one column; ValidationError when there is no such column."""
+        self.check([name])
+        values: list[Any] = self._frame[name].to_list()
+        return values
+
+    def check(self, names: Sequence[str]) -> None:
+        """Raise ValidationError for a name that is no column."""
+        for name in names:
+            if name not in self._frame.columns:
+                raise ValidationError(
+                    f"the table has no column {name!r}",
+                    hint=f"its columns are: {', '.join(self.columns) or 'none'}",
+                )
+
+    def rows(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """The rows with these columns, a few in memory at a time."""
+        part = self._frame.select(names)
+        return iter(part.iter_rows(named=True, buffer_size=_READ_AT_ONCE))
+
+    def renamed(self, names: Mapping[str, str]) -> Table:
+        """Only these columns, under their new names."""
+        return Table(self._frame.select(list(names)).rename(dict(names)).to_native())
+
+    def with_columns(self, columns: Mapping[str, Sequence[Any]], text: Sequence[str] = ()) -> Any:
+        """The table of its own kind with more columns; those named in `text` hold only text."""
+        made = [self._series(name, values, name in text) for name, values in columns.items()]
+        return self._frame.with_columns(*made).to_native()
+
+    def _series(self, name: str, values: Sequence[Any], is_text: bool) -> Any:
+        nw = _narwhals()
+        kind = self._frame.implementation
+        if kind.is_pandas_like():
+            dtype = pandas_dtype(values)
+            native = self._frame.to_native()
+            library = self._frame.implementation.to_native_namespace()
+            made = library.Series(values, name=name, index=native.index, dtype=dtype)
+            return nw.from_native(made, series_only=True)
+        if is_text:
+            return nw.new_series(name, values, nw.String, backend=kind)
+        return nw.new_series(name, fitting(values), backend=kind)
+
+
+def is_table(value: object) -> bool:
+    """True for what `Table` takes, without importing any library for it."""
+    module = type(value).__module__.partition(".")[0]
+    return module in (*_KINDS, "narwhals", "modin", "cudf")
+
+
+def table_of(columns: Mapping[str, Sequence[Any]]) -> Table:
+    """A table of these columns, of the first library that is installed."""
+    for name in _KINDS:
+        try:
+            library = import_module(name)
+        except ImportError:
+            continue
+        if name == "pandas":
+            made = {
+                key: library.Series(values, dtype=pandas_dtype(values))
+                for key, values in columns.items()
+            }
+            return Table(library.DataFrame(made, columns=list(columns)))
+        fitted = {key: fitting(values) for key, values in columns.items()}
+        return Table(library.table(fitted) if name == "pyarrow" else library.DataFrame(fitted))
+    raise ValidationError(
+        "a table needs pandas, polars or pyarrow, and none is installed",
+        hint="pip install 'batchata[frames]'",
+    )
+
+
+def _narwhals() -> Any:
+    try:
+        return import_module("narwhals")
+    except ImportError as error:
+        raise ValidationError(
+            "tables need narwhals, which is not installed", hint="pip install 'batchata[frames]'"
+        ) from error
