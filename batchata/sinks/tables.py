@@ -17,6 +17,7 @@ from batchata.sinks.summary import ModelSum, ReasonSum, Summary
 from batchata.sinks.wording import compact, plural, usd, usd_limit
 
 _BAD_SHOWN: Final = 5
+_ID_SHOWN: Final = 20
 _STYLES: Final = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "skipped": "yellow"}
 
 
@@ -177,6 +178,7 @@ def samples_table(samples: Sequence[JobResult]) -> Table:
 def results_table(results: Iterable[JobResult]) -> Table:
     """One row a job."""
     table = _table("job", "model", "status", ">in", ">out", ">cost", "*answer or reason")
+    table.columns[0].max_width = _ID_SHOWN
     for each in results:
         said = answer(each) if each.is_success else f"{each.reason or '—'}: {_line(each.error)}"
         table.add_row(
