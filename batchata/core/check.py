@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
 Schema = Mapping[str, Any]
 #: longer texts are not matched against patterns: a hard pattern could take for ever
-_MATCHED_CHARACTERS: Final = 10_000
+MATCHED_CHARACTERS: Final = 10_000
 
 _IS_TYPE: Final[dict[str, Callable[[Any], bool]]] = {
     "string": lambda value: isinstance(value, str),
@@ -38,10 +38,10 @@ def _check(value: Any, schema: Any, whole: Schema, path: str) -> Iterator[str]:
     if not isinstance(schema, Mapping):
         return
     if "$ref" in schema:
-        yield from _check(value, _target(schema["$ref"], whole), whole, path)
+        yield from _check(value, target(schema["$ref"], whole), whole, path)
     kind = schema.get("type")
     kinds = kind if isinstance(kind, (list, tuple)) else [kind]
-    if kind is not None and not any(_IS_TYPE[each](value) for each in kinds if each in _IS_TYPE):
+    if kind is not None and not is_type(value, kinds):
         yield f"{path}: {shown(value)} is not {' or '.join(map(str, kinds))}"
         return
     yield from _check_values(value, schema, path)
@@ -57,9 +57,9 @@ def _check(value: Any, schema: Any, whole: Schema, path: str) -> Iterator[str]:
 
 
 def _check_values(value: Any, schema: Schema, path: str) -> Iterator[str]:
-    if "const" in schema and not _same(value, schema["const"]):
+    if "const" in schema and not same(value, schema["const"]):
         yield f"{path}: {shown(value)} is not {shown(schema['const'])}"
-    if "enum" in schema and not any(_same(value, each) for each in schema["enum"]):
+    if "enum" in schema and not any(same(value, each) for each in schema["enum"]):
         yield f"{path}: {shown(value)} is none of {shown(schema['enum'])}"
 
 
@@ -113,7 +113,7 @@ def _plainly_fits(value: Any, schema: Any) -> bool:
 def _check_text(value: str, schema: Schema, path: str) -> Iterator[str]:
     yield from _check_size(len(value), "Length", "characters", schema, path)
     pattern = schema.get("pattern")
-    if isinstance(pattern, str) and len(value) <= _MATCHED_CHARACTERS:
+    if isinstance(pattern, str) and len(value) <= MATCHED_CHARACTERS:
         try:
             if not re.search(pattern, value):
                 yield f"{path}: {shown(value)} does not match {pattern!r}"
@@ -122,7 +122,7 @@ def _check_text(value: str, schema: Schema, path: str) -> Iterator[str]:
 
 
 def _check_number(value: float, schema: Schema, path: str) -> Iterator[str]:
-    for key, holds in _LIMITS.items():
+    for key, holds in LIMITS.items():
         if key in schema and not holds(value, schema[key]):
             yield f"{path}: {value} breaks {key} {schema[key]}"
 
@@ -134,7 +134,13 @@ def _check_size(size: int, key: str, what: str, schema: Schema, path: str) -> It
         yield f"{path}: {size} {what}, at most {schema[f'max{key}']}"
 
 
-def _target(ref: object, whole: Schema) -> Any:
+def is_type(value: Any, kinds: Sequence[Any]) -> bool:
+    """True when the value has one of these JSON types."""
+    return any(_IS_TYPE[each](value) for each in kinds if each in _IS_TYPE)
+
+
+def target(ref: object, whole: Schema) -> Any:
+    """What a reference inside a schema leads to, None for nothing."""
     node: Any = whole
     for part in str(ref).removeprefix("#").strip("/").split("/"):
         if part:
@@ -152,7 +158,7 @@ def _is_multiple(value: float, step: float) -> bool:
     return abs(ratio - round(ratio)) <= 1e-9 * max(1.0, abs(ratio))
 
 
-_LIMITS: Final[dict[str, Callable[[float, float], bool]]] = {
+LIMITS: Final[dict[str, Callable[[float, float], bool]]] = {
     "minimum": operator.ge,
     "maximum": operator.le,
     "exclusiveMinimum": operator.gt,
@@ -161,7 +167,8 @@ _LIMITS: Final[dict[str, Callable[[float, float], bool]]] = {
 }
 
 
-def _same(left: Any, right: Any) -> bool:
+def same(left: Any, right: Any) -> bool:
+    """True for equal JSON values: true is not 1."""
     return left == right and isinstance(left, bool) == isinstance(right, bool)
 
 

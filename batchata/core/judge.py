@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import orjson
 from pydantic import BaseModel
 
+from batchata.core.fits import Checker
 from batchata.core.parse import parse_answer
 from batchata.core.result import Answer, Failure, Reason
 
@@ -18,13 +19,16 @@ class Verdict(msgspec.Struct, frozen=True):
 
     failure: Failure | None = None
     parsed: bytes | None = None  #: JSON
+    repairs: tuple[str, ...] = ()  #: what was changed to read the answer
 
 
 _FINE = Verdict()
 
 
 def judge(
-    answer: Answer, model: type[BaseModel] | None, schema: Mapping[str, Any] | None
+    answer: Answer,
+    model: type[BaseModel] | None,
+    schema: Mapping[str, Any] | Checker | None,
 ) -> Verdict:
     """Success, or why a paid answer cannot be used; its text is kept either way."""
     if answer.finish_reason == "refusal":
@@ -38,7 +42,7 @@ def judge(
         return _FINE
     parsed = parse_answer(answer.text, model=model, schema=schema)
     if not isinstance(parsed, Failure):
-        return Verdict(None, parsed.json)
+        return Verdict(None, parsed.json, parsed.repairs)
     if answer.finish_reason == "length":
         return Verdict(_truncated("and is not complete JSON"))
     return Verdict(parsed)
@@ -48,13 +52,15 @@ def _truncated(where: str) -> Failure:
     return Failure(Reason.TRUNCATED, f"the answer hit max_tokens {where}; raise max_tokens")
 
 
-def extra_json(answer: Answer) -> bytes | None:
+def extra_json(answer: Answer, repairs: Sequence[str] = ()) -> bytes | None:
     """What a result keeps beside the text, as JSON; None when there is nothing."""
-    if not (answer.extra or answer.thinking or answer.citations):
+    if not (answer.extra or answer.thinking or answer.citations or repairs):
         return None
     kept: dict[str, Any] = {}
     if answer.extra:
         kept["extra"] = answer.extra
+    if repairs:
+        kept["extra"] = {**kept.get("extra", {}), "repaired": list(repairs)}
     if answer.thinking:
         kept["thinking"] = answer.thinking
     if answer.citations:

@@ -5,22 +5,27 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 import orjson
 from pydantic import BaseModel
 from pydantic import ValidationError as ModelError
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from batchata.core.check import shown, violations
+from batchata.core.fits import Checker
+from batchata.core.recase import recased
 from batchata.core.result import Failure, Reason
 
 _FENCE: Final = "```"
+_TAKEN_OFF: Final = "a code fence or a byte order mark around the answer was taken off"
 _SHOWN: Final = 3
 #: more problems than this are counted, not described: each costs about a kilobyte
 _DESCRIBED: Final = 1_000
 #: whole numbers that the fast reader would round
-_LONG_NUMBER: Final = re.compile(r"\d{19}")
+_LONG_NUMBER: Final = re.compile(rb"[:\[,-][0-9]{19}")
 #: what a validator of the user's own may raise beside what pydantic expects of it
 _VALIDATOR_ERRORS: Final = (
     ArithmeticError,
@@ -39,15 +44,24 @@ class Parsed(msgspec.Struct, frozen=True):
 
     json: bytes
     value: Any
-    is_repaired: bool = False  #: a code fence or a byte order mark was taken off
+    #: what was changed to read it; no value but the case of an enum's word
+    repairs: tuple[str, ...] = ()
+
+    @property
+    def is_repaired(self) -> bool:
+        """True when the answer was not to the letter what was asked for."""
+        return bool(self.repairs)
 
 
 def parse_answer(
-    text: str, *, model: type[BaseModel] | None = None, schema: Mapping[str, Any] | None = None
+    text: str,
+    *,
+    model: type[BaseModel] | None = None,
+    schema: Mapping[str, Any] | Checker | None = None,
 ) -> Parsed | Failure:
     """The value that `text` holds as JSON, checked by `model` or else by `schema`."""
     found = _strict(text)
-    is_repaired = False
+    repairs: tuple[str, ...] = ()
     if isinstance(found, Failure):
         bare = _bare(text)
         if bare is None:
@@ -55,16 +69,56 @@ def parse_answer(
         found = _strict(bare)
         if isinstance(found, Failure):
             return found
-        text, is_repaired = bare, True
+        text, repairs = bare, (_TAKEN_OFF,)
     compact, value = found
-    if model is not None:
-        return _by_model(compact, model, is_repaired)
-    if _LONG_NUMBER.search(text):
+    if model is None and (_LONG_NUMBER.search(compact) or compact[:1].isdigit()):
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
             return _failure("a number in it is too long")
-    return _by_schema(compact, value, schema or {}, is_repaired)
+    parsed = _checked(compact, value, model, schema, repairs)
+    if isinstance(parsed, Failure):
+        return _in_other_case(text, value, model, schema, repairs) or parsed
+    return parsed
+
+
+def _checked(
+    compact: bytes,
+    value: Any,
+    model: type[BaseModel] | None,
+    schema: Mapping[str, Any] | Checker | None,
+    repairs: tuple[str, ...],
+) -> Parsed | Failure:
+    if model is not None:
+        return _by_model(compact, model, repairs)
+    return _by_schema(compact, value, schema or {}, repairs)
+
+
+def _in_other_case(
+    text: str,
+    value: Any,
+    model: type[BaseModel] | None,
+    schema: Mapping[str, Any] | Checker | None,
+    repairs: tuple[str, ...],
+) -> Parsed | None:
+    """The answer with the words of its enums in the right case, where that makes it fit."""
+    whole = schema.schema if isinstance(schema, Checker) else schema
+    try:
+        if model is not None:
+            whole = _schema_of(model)
+        found = recased(text, value, whole or {})
+        if found is None:
+            return None
+        compact, changes = found
+        parsed = _checked(compact, orjson.loads(compact), model, schema, (*repairs, *changes))
+    except (RecursionError, PydanticUserError, PydanticUndefinedAnnotation, ValueError):
+        return None  # what was wrong before is told
+    return parsed if isinstance(parsed, Parsed) else None
+
+
+@lru_cache(maxsize=64)
+def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 def _strict(text: str) -> tuple[bytes, Any] | Failure:
@@ -92,9 +146,9 @@ def _bare(text: str) -> str | None:
     return bare if bare != text else None
 
 
-def _by_model(compact: bytes, model: type[BaseModel], is_repaired: bool) -> Parsed | Failure:
+def _by_model(compact: bytes, model: type[BaseModel], repairs: tuple[str, ...]) -> Parsed | Failure:
     try:
-        return Parsed(compact, model.model_validate_json(compact), is_repaired)
+        return Parsed(compact, model.model_validate_json(compact), repairs)
     except ModelError as error:
         return _failure(_told(error), model.__name__)
     except _VALIDATOR_ERRORS as error:
@@ -114,15 +168,19 @@ def _told(error: ModelError) -> str:
 
 
 def _by_schema(
-    compact: bytes, value: Any, schema: Mapping[str, Any], is_repaired: bool
+    compact: bytes, value: Any, schema: Mapping[str, Any] | Checker, repairs: tuple[str, ...]
 ) -> Parsed | Failure:
+    whole = schema.schema if isinstance(schema, Checker) else schema
     try:
-        found = violations(value, schema, most=_SHOWN)
+        if isinstance(schema, Checker):
+            found = schema.violations(value, most=_SHOWN)
+        else:
+            found = violations(value, whole, most=_SHOWN)
     except RecursionError:
         return _failure("it is nested too deeply")
     if found:
-        return _failure("; ".join(found), str(schema.get("title") or "the schema"))
-    return Parsed(compact, value, is_repaired)
+        return _failure("; ".join(found), str(whole.get("title") or "the schema"))
+    return Parsed(compact, value, repairs)
 
 
 def _failure(what: str, name: str = "") -> Failure:

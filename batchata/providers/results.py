@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from batchata.core.fits import checker_of
 from batchata.core.job import Job
 from batchata.core.judge import judge
 from batchata.core.result import Answer, Failure, JobResult, Reason
@@ -27,7 +28,7 @@ def answered_result(
     request_id: str | None,
 ) -> JobResult:
     """The result of a paid answer, useful or not."""
-    schema: Any = orjson.loads(shape.schema) if shape.schema else None
+    schema = checker_of(shape.schema) if shape.schema else None
     verdict = judge(answer, job.response_model, None if job.response_model else schema)
     usage = answer.usage or Usage()
     parsed: Any = None
