@@ -31,12 +31,15 @@ def job_result(
     """The result a user sees; `paid_before` is what earlier attempts cost, 1e-12 USD."""
     usage = outcome.usage
     kept: dict[str, Any] = orjson.loads(outcome.extra) if outcome.extra else {}
-    cited = kept.get("citations")
+    cited, mapped = kept.get("citations"), kept.get("citation_mappings")
     return JobResult(
         job_id=job_id,
         raw_response=outcome.text,
         parsed_response=_parsed(outcome.parsed, bind(shape_number)) if outcome.parsed else None,
-        citations=[Citation.from_dict(each) for each in cited] if cited else None,
+        citations=_citations(cited) if cited else None,
+        citation_mappings={path: _citations(found) for path, found in mapped.items()}
+        if mapped
+        else None,
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cost_usd=from_parts(outcome.cost + paid_before),
@@ -83,6 +86,10 @@ def _sent_us(submission: Submission) -> int | None:
 def moment(microseconds: int | None) -> datetime | None:
     """Aware UTC time of µs since the epoch."""
     return datetime.fromtimestamp(microseconds / 1e6, UTC) if microseconds else None
+
+
+def _citations(kept: list[dict[str, Any]]) -> list[Citation]:
+    return [Citation.from_dict(each) for each in kept]
 
 
 def _parsed(data: bytes, model: type[BaseModel] | None) -> Any:
