@@ -1,0 +1,167 @@
+"""Folders that cannot be written and disks that fill up: nothing paid is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_lab import CLAUDE, MODELS, Lab
+
+from batchata import BatchataError
+from batchata.core.errors import ResultsError, StateError
+
+VENDORS = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+
+
+class FullDisk:
+    """Opens files below a folder for writing only while there is room."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, name: str) -> None:
+        self.is_full = True
+        opened: Callable[..., Any] = Path.open
+        written: Callable[..., int] = Path.write_bytes
+
+        def refused(path: Path) -> bool:
+            return self.is_full and path.is_relative_to(folder) and name in path.name
+
+        def open_(path: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+            if refused(path) and set(mode) & set("wax+"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            return opened(path, mode, *args, **kwargs)
+
+        def write_bytes(path: Path, data: bytes) -> int:
+            if refused(path):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            return written(path, data)
+
+        monkeypatch.setattr(Path, "open", open_)
+        monkeypatch.setattr(Path, "write_bytes", write_bytes)
+
+
+@VENDORS
+def test_a_disk_too_full_for_a_request_sends_nothing_and_says_so(
+    lab: Lab, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FullDisk(monkeypatch, lab.out, "_sending_")
+
+    with pytest.raises(ResultsError, match="No space left") as caught:
+        lab.chat(10, model).run()
+
+    assert "nothing was sent" in str(caught.value.hint)
+    assert lab.ledger.batches == []
+    disk.is_full = False
+    assert lab.chat(10, model).run().status()["completed"] == 10
+
+
+@VENDORS
+def test_a_disk_too_full_for_the_answers_leaves_them_at_the_vendor_for_the_next_run(
+    lab: Lab, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FullDisk(monkeypatch, lab.out / "raw_files" / "responses", "batch")
+
+    with pytest.raises(BatchataError, match="No space left") as caught:
+        lab.chat(10, model).run()
+
+    assert caught.value.hint
+    disk.is_full = False
+    run = lab.chat(10, model).run()
+    assert run.status()["completed"] == 10
+    assert lab.ledger.billed_items == 10
+    assert run.status()["cost_usd"] == lab.billed_usd
+
+
+@pytest.mark.parametrize("result_format", ["json", "jsonl", "parquet"])
+def test_results_that_cannot_be_written_are_kept_and_written_by_the_next_run(
+    lab: Lab, result_format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = {"json": "q3", "jsonl": "results", "parquet": "results"}[result_format]
+    if result_format == "parquet":
+        parquet = pytest.importorskip("pyarrow.parquet")
+        monkeypatch.setattr(parquet, "write_table", no_space)
+    disk = FullDisk(monkeypatch, lab.out, name)
+
+    with pytest.raises(ResultsError, match="No space left"):
+        lab.chat(10, result_format=result_format).run()
+    disk.is_full = False
+    monkeypatch.undo()
+    run = lab.chat(10, result_format=result_format).run()
+
+    assert run.status()["completed"] == 10
+    assert lab.ledger.billed_items == 10
+    files = list(lab.out.glob("[qr]*.*"))
+    assert len(files) == (10 if result_format == "json" else 1)
+
+
+def no_space(*args: Any, **kwargs: Any) -> None:
+    """Stand in for a writer on a full disk."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_folder_that_may_not_be_written_is_named_before_anything_is_sent(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *args: Any, **kwargs: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+
+    with pytest.raises(ResultsError, match="Permission denied") as caught:
+        lab.chat(3).run()
+
+    assert "folder" in str(caught.value.hint)
+    assert lab.ledger.batches == []
+
+
+def test_a_file_in_place_of_the_raw_folder_is_named_and_nothing_is_sent(lab: Lab) -> None:
+    lab.out.mkdir()
+    (lab.out / "raw_files").write_text("mine")
+
+    with pytest.raises(BatchataError, match="raw_files"):
+        lab.chat(3, CLAUDE).run()
+
+    assert (lab.out / "raw_files").read_text() == "mine"
+    assert lab.ledger.batches == []
+
+
+CHILD = """
+import os, resource, signal, sys
+from batchata import Batch
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+batch = Batch("out", raw_files=False).set_polling(0.001)
+batch.set_provider("openai", api_key="k", base_url=sys.argv[1])
+batch.set_default_params(model="gpt-6-luna", max_tokens=60)
+for number in range(60):
+    batch.add_job(prompt=f"question {number} " * 40, id=f"q{number}")
+limit = int(sys.argv[2])
+if limit:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+print(batch.run().status()["completed"])
+"""
+
+
+def child(lab: Lab, limit: int) -> subprocess.CompletedProcess[str]:
+    """Run the same script in a process that may write files up to this size."""
+    command = [sys.executable, "-c", CHILD, lab.box.openai_base_url, str(limit)]
+    return subprocess.run(
+        command, cwd=lab.folder, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+@pytest.mark.parametrize("limit", [40_000, 90_000])
+def test_a_state_file_that_may_not_grow_stops_the_run_and_the_next_one_finishes_it(
+    lab: Lab, limit: int
+) -> None:
+    stopped, again = child(lab, limit), child(lab, 0)
+
+    assert stopped.returncode == 1
+    assert StateError.__name__ in stopped.stderr
+    assert "hint:" in stopped.stderr
+    assert again.stdout.strip() == "60"
+    assert set(lab.times_billed().values()) == {1}

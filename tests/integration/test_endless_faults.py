@@ -1,0 +1,163 @@
+"""Faults that no run outlives, lost create calls, and results that lie on another host."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+import pytest
+from run_lab import CLAUDE, GPT, MODELS, Lab, all_of
+
+from batchata import Reason
+from batchata.core.errors import AccountStoppedError
+from batchata.gateway import HttpFault, Scenario
+
+VENDORS = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+
+
+@contextmanager
+def other_host(lab: Lab) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """A host that serves the sandbox's results to anybody; its address and what it was sent."""
+    seen: list[dict[str, str]] = []
+    address = urlsplit(lab.box.url).netloc
+
+    class Results(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append({name.lower(): value for name, value in self.headers.items()})
+            upstream = http.client.HTTPConnection(address)
+            keys = {"Authorization": "Bearer k", "anthropic-version": "2026-10-21"}
+            upstream.request("GET", self.path, headers=keys)
+            answer = upstream.getresponse().read()
+            upstream.close()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Results) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", seen
+        server.shutdown()
+
+
+def test_results_on_another_host_are_fetched_without_the_key(lab: Lab) -> None:
+    with other_host(lab) as (url, seen):
+        lab.play(scenario=Scenario(results_base_url=url))
+
+        run = lab.chat(12, CLAUDE).run()
+
+    assert run.status()["completed"] == 12
+    assert seen
+    assert all({"authorization", "x-api-key"}.isdisjoint(headers) for headers in seen)
+
+
+def test_results_on_a_host_that_is_not_there_are_waited_for(lab: Lab) -> None:
+    lab.play(scenario=Scenario(results_base_url="http://127.0.0.1:9"))
+    first = lab.chat(5, CLAUDE).add_time_limit(seconds=0.2).run()
+    left = [result.status for result in first.results().unfinished]
+    lab.play()
+
+    second = lab.chat(5, CLAUDE).run()
+
+    assert left == ["submitted"] * 5
+    assert second.status()["completed"] == 5
+    assert len(lab.ledger.batches) == 1
+
+
+@VENDORS
+def test_a_batch_that_never_starts_is_left_at_the_time_limit(lab: Lab, model: str) -> None:
+    lab.play("stuck-validating")
+
+    run = lab.chat(20, model).add_time_limit(seconds=0.3).run()
+
+    assert run.status()["completed"] == 10
+    left = run.results().unfinished
+    assert {result.status for result in left} == {"submitted"}
+    assert all("run again" in (result.error or "") for result in left)
+
+
+@VENDORS
+def test_a_batch_that_never_starts_can_be_cancelled_and_costs_nothing(lab: Lab, model: str) -> None:
+    lab.play("stuck-validating")
+
+    run = lab.chat(20, model).add_time_limit(seconds=0.3).set_stop("cancel").run()
+
+    assert run.status()["completed"] == 10
+    assert run.status()["cost_usd"] == lab.billed_usd
+    assert {entry.status for entry in lab.ledger.batches} >= {"cancelled"}
+
+
+@VENDORS
+def test_a_cancellation_that_takes_long_is_collected_by_the_next_run(lab: Lab, model: str) -> None:
+    lab.play(scenario=Scenario(latency_seconds=30, cancel_seconds=0.6))
+    first = lab.chat(10, model).add_time_limit(seconds=0.1).set_stop("cancel").run()
+    left = len(first.results().unfinished)
+
+    second = lab.chat(10, model).set_retries(max_attempts=1, settle_seconds=0.02).run()
+
+    assert left == 10
+    assert {result.reason for result in all_of(second).values()} <= {Reason.VENDOR_CANCELLED, None}
+    assert len(lab.ledger.batches) == 1
+    assert second.status()["cost_usd"] == lab.billed_usd
+
+
+@VENDORS
+@pytest.mark.parametrize("others", ["foreign-batches", "clock-skew", "clock-behind"])
+def test_a_lost_create_call_is_found_again_by_the_next_run(
+    lab: Lab, model: str, others: str
+) -> None:
+    lost = HttpFault(action="cut_after", route="*.batches.create")
+    unlisted = HttpFault(action="status", route="*.batches.list", status=503, times=None)
+    lab.play(others, Scenario(http=(lost, unlisted)))
+    first = lab.chat(8, model).add_time_limit(seconds=0.2).run()
+    left = len(first.results().unfinished)
+    lab.play(others)
+
+    second = lab.chat(8, model).run()
+
+    assert left == 8
+    assert second.status()["completed"] == 8
+    assert lab.ledger.billed_items == 8
+
+
+def test_a_batch_that_may_be_anybodys_is_not_sent_again_before_that_is_known(lab: Lab) -> None:
+    lost = HttpFault(action="cut_after", route="*.batches.create")
+    lab.play(scenario=Scenario(http=(lost,), latency_seconds=0.4))
+
+    run = lab.chat(8, CLAUDE).run()
+
+    assert run.status()["completed"] == 8
+    assert len(lab.ledger.batches) == 1
+
+
+@VENDORS
+def test_each_failure_carries_the_vendors_own_words(lab: Lab, model: str) -> None:
+    lab.play("item-invalid")
+
+    failed = lab.chat(40, model).run().results().failed
+
+    assert failed
+    assert {result.error for result in failed} == {"scripted item fault of the sandbox"}
+    assert all(result.batch_id and result.attempts == 1 for result in failed)
+
+
+@pytest.mark.parametrize(("model", "code"), [(GPT, "insufficient_quota"), (CLAUDE, "spend_limit")])
+def test_an_account_that_stops_in_the_middle_leaves_its_jobs_for_the_next_run(
+    lab: Lab, model: str, code: str
+) -> None:
+    lab.play({"insufficient_quota": "insufficient-quota"}.get(code, "spend-limit"))
+    with pytest.raises(AccountStoppedError, match="429"):
+        lab.chat(30, model, max_parallel_batches=1).run()
+    lab.play()
+
+    run = lab.chat(30, model).run()
+
+    assert run.status()["completed"] == 30
+    assert lab.ledger.billed_items == 30
