@@ -17,6 +17,7 @@ from batchata.cli import (
     demo,
     estimate,
     models,
+    report,
     results,
     resume,
     run,
@@ -101,6 +102,7 @@ app.command("run")(run.run)
 app.command("estimate")(estimate.estimate)
 app.command("status")(status.status)
 app.command("results")(results.results)
+app.command("report")(report.report)
 app.command("resume")(resume.resume)
 app.command("cancel")(cancel.cancel)
 app.command("sandbox")(sandbox.sandbox)
