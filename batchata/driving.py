@@ -21,6 +21,8 @@ log = logging.getLogger("batchata")
 #: (stats, elapsed_seconds, batch_data)
 ProgressCallback = Callable[[dict[str, Any], float, dict[str, Any]], None]
 TICK_SECONDS = 0.1
+#: how long a run that is left at once may take to let go of its files
+ABORT_SECONDS = 1.0
 
 
 class Display(Protocol):
@@ -119,6 +121,8 @@ class Driver:
         if future.done():
             self._portal.close()
             self.view = self._session.viewer.view(has_ended=True)
+        elif not self._portal.close(ABORT_SECONDS):
+            self._session.abandon()
         if self._display is not None:
             self._display.finish_progress(self.view)
         self._call_back()

@@ -134,6 +134,7 @@ class Session:
         self._cache: AnswerCache | None = None
         self._own_work: Path | None = None
         self._watchers: list[Callable[[Event], None]] = []
+        self._is_abandoned = False
         self.order: Sequence[int] = ()  #: seqs of the script's jobs, in its own order
         path = self.config.state_file
         if path is None:
@@ -272,8 +273,14 @@ class Session:
 
     def close(self) -> Exception | None:
         """Close everything; the error of the results folder, if it had one."""
+    def abandon(self) -> None:
+        """Leave all files as they are: the loop's thread still works with them."""
+        self._is_abandoned = True
+
         if self._exporter is not None:
             self._exporter.close()
+        if self._is_abandoned:
+            return None
         if self._cache is not None:
             self._cache.close()
         self.store.close()

@@ -52,12 +52,13 @@ class Portal:
         with contextlib.suppress(RuntimeError):  # closed meanwhile: nothing is left to be told
             self._loop.call_soon_threadsafe(function, *args)
 
-    def close(self, timeout_seconds: float = 5.0) -> None:
-        """Stop the loop and its thread; safe to call twice."""
+    def close(self, timeout_seconds: float = 5.0) -> bool:
+        """Cancel what runs, stop the loop and its thread; False when the thread still works."""
         if self._loop.is_closed() or threading.current_thread() is self._thread:
-            return
+            return True
         self.soon(self._loop.stop)
         self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
 
     def _drain(self) -> None:
         left = asyncio.all_tasks(self._loop)

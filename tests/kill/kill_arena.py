@@ -85,12 +85,16 @@ class Arena:
 
     def new_case(self, plan: Plan) -> Path:
         """An emptied sandbox that plays the plan, and an empty folder."""
-        self.ask("PUT", "/_sandbox/scenario", plan.script.to_json())
+        self.play(plan)
         self.ask("POST", "/_sandbox/reset")
         self._count += 1
         folder = self.folder / f"case-{self._count}"
         folder.mkdir()
         return folder
+
+    def play(self, plan: Plan) -> None:
+        """Let the sandbox behave as the plan says, from now on."""
+        self.ask("PUT", "/_sandbox/scenario", plan.script.to_json())
 
     def order(self, plan: Plan, folder: Path, **more: Any) -> dict[str, Any]:
         """What the script is told."""
@@ -165,9 +169,7 @@ class Arena:
 
         ledger = self.ledger()
         files = json.loads(self.ask("GET", "/v1/files?purpose=batch"))["data"]
-        problems = list(
-            broken(baseline, folder, outcome, ledger, self.billed_usd(ledger), files)
-        )
+        problems = list(broken(baseline, folder, outcome, ledger, self.billed_usd(ledger), files))
         if problems:
             raise BrokenPromiseError("; ".join(problems) + f"\n{self.log_of(folder)}")
 

@@ -92,11 +92,11 @@ def run_script(order: dict[str, Any]) -> dict[str, Any]:
         _arrange_signals(order)
         run = batch.start() if order.get("in_background") else None
         if run is None:
-            run = batch.run(on_progress=_noting(order))
+            run = batch.run()
         else:
             _cancel(run, order)
             run.wait()
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whatever ends the run is told
         report["error"] = f"{type(error).__name__}: {error}"
         report["trace"] = traceback.format_exc()
     report["ended_at"] = time.time()
@@ -134,10 +134,6 @@ def _arrange_signals(order: dict[str, Any]) -> None:
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=send, daemon=True).start()
-
-
-def _noting(order: dict[str, Any]) -> Any:
-    return None
 
 
 def _cancel(run: Any, order: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ def fork(order: dict[str, Any]) -> dict[str, Any]:
         finally:
             os._exit(status)
     ended = _wait(child, order.get("longest_seconds") or _LONGEST_SECONDS)
-    answer: dict[str, Any] = {"pid": child, "seconds": time.monotonic() - began}
+    answer: dict[str, Any] = {"seconds": time.monotonic() - began, "ended_at": time.time()}
     if ended is None:
         answer["hung"] = True
     elif os.WIFSIGNALED(ended):

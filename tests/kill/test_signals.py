@@ -1,0 +1,141 @@
+"""A run is asked to stop: nothing is sent after that, and nothing that was sent is lost."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kill_arena import Arena, Baseline, Outcome
+from kill_plans import Plan
+
+from batchata.gateway import HttpFault, Scenario
+
+#: one batch after the other, so that a run that is not stopped goes on creating them
+SLOW = Plan(
+    name="slow",
+    jobs=16,
+    items_per_batch=2,
+    max_parallel_batches=2,
+    scenario=Scenario(latency_seconds=0.5),
+)
+SLOW_CREATE = HttpFault(action="slow", route="*.batches.create", times=None, seconds=2.2)
+HANGING_CREATE = HttpFault(action="hang_after", route="*.batches.create", skip=1, seconds=20)
+#: a call that had left when the signal came may reach the vendor a moment later
+IN_FLIGHT_SECONDS = 0.15
+EXIT_SECONDS = 2.0
+
+
+def signalled_at(folder: Path) -> float:
+    """When the first signal was sent."""
+    return min(float(path.name.partition("-")[2]) for path in folder.glob("signal-*"))
+
+
+def late_creates(arena: Arena, folder: Path) -> list[str]:
+    """Create calls that reached the sandbox after the signal."""
+    limit = signalled_at(folder) + IN_FLIGHT_SECONDS
+    return [
+        each["route"]
+        for each in arena.requests()
+        if each["route"].endswith("batches.create") and each["at"] > limit
+    ]
+
+
+def stop(arena: Arena, plan: Plan, **order: Any) -> tuple[Path, Outcome]:
+    """Run a script that is stopped by the order."""
+    folder = arena.new_case(plan)
+    return folder, arena.run(plan, folder, **order)
+
+
+@pytest.fixture(scope="session")
+def calm(killing: Arena) -> Baseline:
+    """How the jobs end when nobody interferes and every vendor is quick."""
+    return killing.baseline(replace(SLOW, scenario=Scenario(), has_fixed_batches=False))
+
+
+def finish(arena: Arena, calm: Baseline, folder: Path) -> None:
+    """The same script runs again and every promise is kept."""
+    arena.play(calm.plan)
+    arena.check(calm, folder, arena.run(calm.plan, folder))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_creating_and_the_next_run_collects_what_is_in_flight(
+    killing: Arena, calm: Baseline, number: signal.Signals
+) -> None:
+    folder, outcome = stop(killing, SLOW, signals=[(0.25, number)])
+
+    assert not late_creates(killing, folder)
+    assert outcome.answer["ended_at"] - signalled_at(folder) < EXIT_SECONDS
+    assert 1 <= len(killing.ledger().batches) < 8
+    if number == signal.SIGINT:
+        assert outcome.report["error"].startswith("KeyboardInterrupt")
+    else:
+        assert outcome.answer["signal"] == signal.SIGTERM
+    finish(killing, calm, folder)
+
+
+def test_a_call_in_flight_is_waited_for_and_its_batch_is_kept(
+    killing: Arena, calm: Baseline
+) -> None:
+    plan = replace(SLOW, scenario=Scenario(latency_seconds=0.3, http=(SLOW_CREATE,)))
+
+    folder, outcome = stop(killing, plan, signals=[(0.3, signal.SIGINT)])
+
+    assert not late_creates(killing, folder)
+    assert outcome.answer["ended_at"] - signalled_at(folder) < EXIT_SECONDS + 2.2
+    finish(killing, calm, folder)
+
+
+def test_a_second_interrupt_leaves_at_once_with_a_good_state_file(
+    killing: Arena, calm: Baseline
+) -> None:
+    plan = replace(SLOW, scenario=Scenario(http=(HANGING_CREATE,)))
+
+    folder, outcome = stop(killing, plan, signals=[(0.4, signal.SIGINT), (0.3, signal.SIGINT)])
+
+    assert outcome.report["error"].startswith("KeyboardInterrupt")
+    assert outcome.answer["ended_at"] - signalled_at(folder) < 0.3 + 1.0
+    finish(killing, calm, folder)
+
+
+def test_the_time_limit_stops_creating_and_a_later_run_does_the_rest(
+    killing: Arena, calm: Baseline
+) -> None:
+    plan = replace(SLOW, time_limit_seconds=0.3)
+
+    folder, outcome = stop(killing, plan)
+
+    ends = {row[1] for row in outcome.report["results"]}
+    created = [r["at"] for r in killing.requests() if r["route"].endswith("batches.create")]
+    assert max(created) < created[0] + 0.3 + IN_FLIGHT_SECONDS
+    assert "cancelled" in ends
+    assert "pending" not in ends
+    finish(killing, calm, folder)
+
+
+def test_cancel_asks_the_vendors_and_ends_every_job(killing: Arena, calm: Baseline) -> None:
+    plan = replace(SLOW, scenario=Scenario(latency_seconds=5))
+
+    folder, outcome = stop(killing, plan, in_background=True, cancel_after=0.3)
+
+    ledger = killing.ledger()
+    ends = [row[1] for row in outcome.report["results"]]
+    assert not late_creates(killing, folder)
+    assert {batch.status for batch in ledger.batches} == {"cancelled"}
+    assert set(ends) == {"cancelled"}
+    finish(killing, calm, folder)
+
+
+def test_an_interrupt_cancels_at_the_vendors_when_the_user_wants_that(
+    killing: Arena, calm: Baseline
+) -> None:
+    plan = replace(SLOW, scenario=Scenario(latency_seconds=5), on_stop="cancel")
+
+    folder, outcome = stop(killing, plan, signals=[(0.3, signal.SIGINT)])
+
+    assert outcome.answer["ended_at"] - signalled_at(folder) < EXIT_SECONDS
+    assert {batch.status for batch in killing.ledger().batches} == {"cancelled"}
+    finish(killing, calm, folder)
