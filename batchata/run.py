@@ -57,6 +57,7 @@ class BatchRun(KnownRun):
         self._error: BaseException | None = None
         self._results: Results | None = None
         self._is_started = False
+        self._early_stop: tuple[str, dict[str, bool]] | None = None
         self._attached: bool | None = None  #: to a state file: also send what is pending?
 
     @classmethod
@@ -249,7 +250,11 @@ class BatchRun(KnownRun):
 
     def _drive(self, print_status: bool, *, has_signals: bool) -> None:
         with log_level(self.config.verbosity):
-            session = self._session = Session(self._parts)
+            session = self._session = Session(
+                self._parts, keeps_limit=self._attached is not None
+            )
+            if self._early_stop is not None:
+                session.context.stop.ask(self._early_stop[0], **self._early_stop[1])
             try:
                 if self._attached is None:
                     session.take(self._jobs)
@@ -271,9 +276,11 @@ class BatchRun(KnownRun):
             raise error
 
     def _ask_stop(self, reason: str, *, cancels: bool, stays: bool = False) -> None:
-        if self._done.is_set() or self._session is None:
+        if self._done.is_set():
             return
-        if self._driver is None:  # jobs are still being taken in: no loop waits for the event yet
+        if self._session is None:
+            self._early_stop = (reason, {"cancels": cancels, "stays": stays})
+        elif self._driver is None:  # jobs are still being taken in: no loop waits for the event yet
             self._session.context.stop.ask(reason, cancels=cancels, stays=stays)
         else:
             self._driver.ask_stop(reason, cancels=cancels, stays=stays)

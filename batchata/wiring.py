@@ -127,14 +127,15 @@ class Parts:
 class Session:
     """A run's store, state and engine, opened for one execution."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, *, keeps_limit: bool = False) -> None:
         self.parts = parts
         self.config = resolve_paths(parts.config)
+        self._keeps_limit = keeps_limit
         self._exporter: Exporter | None = None
         self._cache: AnswerCache | None = None
         self._own_work: Path | None = None
-        self._watchers: list[Callable[[Event], None]] = []
         self._is_abandoned = False
+        self._watchers: list[Callable[[Event], None]] = []
         self.order: Sequence[int] = ()  #: seqs of the script's jobs, in its own order
         path = self.config.state_file
         if path is None:
@@ -224,7 +225,8 @@ class Session:
     def set_limit(self) -> None:
         """Write the cost limit down; money set aside by an earlier run stays set aside."""
         limit = self.config.cost_limit_usd
-        self.context.record(LimitSet(limit=None if limit is None else to_parts(limit)))
+        if limit is not None or not self._keeps_limit:
+            self.context.record(LimitSet(limit=None if limit is None else to_parts(limit)))
 
     def take(self, jobs: Iterable[Job]) -> None:
         """Take in the jobs of the script."""
@@ -271,16 +273,16 @@ class Session:
             for provider in self.parts.providers.values():
                 await provider.aclose()
 
-    def close(self) -> Exception | None:
-        """Close everything; the error of the results folder, if it had one."""
     def abandon(self) -> None:
         """Leave all files as they are: the loop's thread still works with them."""
         self._is_abandoned = True
 
-        if self._exporter is not None:
-            self._exporter.close()
+    def close(self) -> Exception | None:
+        """Close everything; the error of the results folder, if it had one."""
         if self._is_abandoned:
             return None
+        if self._exporter is not None:
+            self._exporter.close()
         if self._cache is not None:
             self._cache.close()
         self.store.close()

@@ -97,7 +97,7 @@ class Viewer:
     def _note(self) -> str | None:
         context = self._context
         if context.stop.is_asked:
-            return f"stopping: {context.stop.reason}"
+            return f"stopping: {(context.stop.reason or '').split(': ', 1)[-1]}"
         return next(iter(context.notes.values()), None)
 
     def _done(self) -> int:

@@ -67,6 +67,10 @@ class SQLiteStore:
                 db.execute("PRAGMA journal_mode=WAL")
                 db.execute("PRAGMA synchronous=FULL")
                 self._prepare(db)
+            elif not db.execute("PRAGMA user_version").fetchone()[0]:
+                db.close()  # a run has made the file and not come to its tables yet
+                db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+                self._prepare(db)
         except sqlite3.Error as error:
             raise disk_error(self.path, error) from error
         return db
@@ -297,6 +301,8 @@ class _Loader:
         self._outcomes()
         for row in self._db.execute("SELECT * FROM submissions ORDER BY n"):
             self._submission(row)
+        limit = self._db.execute("SELECT value FROM meta WHERE key='limit'").fetchone()
+        self._state.cost.limit = limit[0] if limit else None
         return self._state
 
     def _jobs(self) -> None:
