@@ -12,7 +12,7 @@ from rich.text import Text
 from batchata.core.progress import RunView, SubmissionView
 from batchata.sinks.bar import bar
 from batchata.sinks.rows import SubmissionRows
-from batchata.sinks.wording import about, clock_time, compact, plural, usd, usd_limit
+from batchata.sinks.wording import about, clock_time, compact, plural, usd, usd_limit, usd_most
 
 WIDEST: Final = 132
 MOST_ROWS: Final = 12
@@ -114,10 +114,10 @@ def _batches(view: RunView) -> Text:
 
 
 def _money(view: RunView) -> Text:
-    about_sign = "" if view.is_cost_exact else "≈ "
+    about_sign = "" if view.is_cost_exact or not view.spent_usd else "≈ "
     text = Text(f"{INDENT}{about_sign}{usd(view.spent_usd)} spent")
     if view.reserved_usd:
-        text.append(f"{SEPARATOR}≤ {usd(view.reserved_usd)} reserved", "dim")
+        text.append(f"{SEPARATOR}{usd_most(view.reserved_usd)} reserved", "dim")
     if view.limit_usd is not None:
         text.append(f"{SEPARATOR}limit {usd_limit(view.limit_usd)}", "dim")
     return text

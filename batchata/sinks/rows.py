@@ -12,7 +12,7 @@ from rich.text import Text
 
 from batchata.core.progress import BatchWord, SubmissionView
 from batchata.sinks.bar import bar
-from batchata.sinks.wording import clock_time, tail, usd
+from batchata.sinks.wording import clock_time, tail, usd, usd_most
 
 SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _SPINS_PER_SECOND: Final = 8
@@ -157,5 +157,5 @@ def _word_style(each: SubmissionView) -> str:
 
 def _cost(each: SubmissionView) -> str:
     if each.reserved_usd and not each.is_finished:
-        return f"≤ {usd(each.cost_usd + each.reserved_usd)}"
+        return usd_most(each.cost_usd + each.reserved_usd)
     return usd(each.cost_usd)

@@ -20,6 +20,11 @@ def usd(amount: Decimal) -> str:
     return f"${amount:,.4f}" if abs(amount) < 10 else f"${amount:,.2f}"
 
 
+def usd_most(amount: Decimal) -> str:
+    """An upper bound: ≤ $0.0312, and never less than the smallest sum that is shown."""
+    return f"≤ {usd(max(amount, Decimal('0.0001')) if amount else amount)}"
+
+
 def usd_limit(amount: Decimal) -> str:
     """Money that somebody set: $5.00, and more digits only where they were given."""
     cents = amount.quantize(Decimal("0.01"))
