@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -25,9 +27,15 @@ _SMALL = 700  #: bytes of a download that come at once, so that there are severa
 class Points:
     """Counts touches by label; at the one that was chosen the process is no more."""
 
-    def __init__(self, root: Path, kill: tuple[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        kill: tuple[str, int] | None = None,
+        disk_full_after: int | None = None,
+    ) -> None:
         self.root = str(root)
         self.kill = kill
+        self._room = disk_full_after  #: writes that still find room, None: all
         self.log: list[tuple[str, int]] = []
         self._seen: Counter[str] = Counter()
 
@@ -41,6 +49,13 @@ class Points:
                 torn()
             os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(60)
+
+    def has_room(self) -> bool:
+        """False once the disk is full, as far as this process can tell."""
+        if self._room is None:
+            return True
+        self._room -= 1
+        return self._room >= 0
 
     def owns(self, path: object) -> bool:
         """True for files of this case."""
@@ -77,6 +92,8 @@ class _Db:
         label = f"{self._what} commit" if word == "COMMIT" else sql.split("(")[0].lower()
         if word != "BEGIN":
             self._points.touch(f"state: before {label}")
+        if word == "COMMIT" and not self._points.has_room():
+            raise sqlite3.OperationalError("database or disk is full")
         result = self._db.execute(sql, *args)
         if word != "BEGIN":
             self._points.touch(f"state: after {label}")
@@ -175,6 +192,8 @@ class _File:
 
         self._points.touch(f"file: before write {self._label}")
         self._points.touch(f"file: within write {self._label}", half)
+        if not self._points.has_room():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         written: int = self._file.write(data)
         self._points.touch(f"file: after write {self._label}")
         return written

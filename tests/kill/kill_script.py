@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import signal
 import threading
 import time
@@ -78,7 +79,9 @@ def run_script(order: dict[str, Any]) -> dict[str, Any]:
     """Carry out an order in this process, which is made for it alone."""
     report: dict[str, Any] = {"violations": []}
     kill = order.get("kill")
-    points = Points(Path(order["folder"]), tuple(kill) if kill else None)
+    points = Points(
+        Path(order["folder"]), tuple(kill) if kill else None, order.get("disk_full_after")
+    )
     watch_money(report["violations"])
     instrument(points)
     logging.basicConfig(
@@ -87,7 +90,10 @@ def run_script(order: dict[str, Any]) -> dict[str, Any]:
         format="%(asctime)s %(process)d %(name)s %(message)s",
     )
     run = None
+    most, hardest = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
+        if order.get("file_limit_bytes"):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_limit_bytes"], hardest))
         batch = make_batch(order)
         _arrange_signals(order)
         run = batch.start() if order.get("in_background") else None
@@ -99,7 +105,7 @@ def run_script(order: dict[str, Any]) -> dict[str, Any]:
     except BaseException as error:  # noqa: BLE001 - whatever ends the run is told
         report["error"] = f"{type(error).__name__}: {error}"
         report["trace"] = traceback.format_exc()
-    report["ended_at"] = time.time()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hardest))
     if run is not None:
         report["status"] = {name: str(value) for name, value in run.status().items()}
         report["results"] = [_told(result) for result in run.results().iter_all()]
