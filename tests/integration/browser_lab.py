@@ -209,6 +209,10 @@ class Browser:
         data = self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"]
         path.write_bytes(base64.b64decode(data))
 
+    def print(self) -> bytes:
+        """The page on paper, as a PDF."""
+        return base64.b64decode(self.call("Page.printToPDF", printBackground=True)["data"])
+
     def close(self) -> None:
         """End the browser."""
         os.close(self._write)

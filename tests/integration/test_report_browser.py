@@ -13,7 +13,7 @@ from browser_lab import Browser, find_browser
 from report_lab import Said, attachment, pdf_block, text_block, write_state
 
 from batchata import Citation, JobStatus, Reason
-from batchata.documents.pdf import create_pdf
+from batchata.documents.pdf import create_pdf, get_pdf_info
 from batchata.report import write_report
 
 pytestmark = pytest.mark.browser
@@ -337,6 +337,20 @@ def test_headings_controls_and_tables_have_names(browser: Browser, report: Path)
     assert all(after - before <= 1 for before, after in pairwise(levels))
     assert browser.run("[...document.querySelectorAll('th')].every((e) => e.scope)")
     assert browser.run("document.documentElement.lang") == "en"
+
+
+def test_an_open_panel_is_printed_whole_and_alone(
+    browser: Browser, report: Path, tmp_path: Path
+) -> None:
+    browser.open(report, job="invoice")
+
+    (tmp_path / "paper.pdf").write_bytes(browser.print())
+
+    count, _, text = get_pdf_info(tmp_path / "paper.pdf")
+    assert count >= 2
+    assert "req_0" in text
+    assert "invoice.pdf page 2" in text
+    assert "job-1" not in text
 
 
 def test_ten_thousand_results_stay_fluid(browser: Browser, tmp_path: Path) -> None:
