@@ -51,7 +51,7 @@ class ScriptedUpstream:
             return Answer(status=200, body=orjson.dumps(body), usage=usage)
         made = draft(question, self._scenario, outcome)
         if isinstance(request, MessagesRequest):
-            body = message_body(request, made, is_batch=question.is_batch)
+            body = message_body(request, made, is_batch=question.is_batch, files=question.files)
         elif isinstance(request, ChatRequest):
             body = chat_body(request, made, int(self._clock()))
         else:

@@ -1,18 +1,22 @@
 """Answers in the shapes of Anthropic."""
 
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
 
 import orjson
 
 from batchata.gateway.anthropic_checks import documents
+from batchata.gateway.cited_blocks import cited_blocks
 from batchata.gateway.drafts import THINKING_TEXT, Draft
 from batchata.gateway.wire_anthropic import MessagesRequest
 
 Wire = dict[str, object]
 
 
-def message_body(request: MessagesRequest, made: Draft, *, is_batch: bool) -> Wire:
-    """Write a message."""
+def message_body(
+    request: MessagesRequest, made: Draft, *, is_batch: bool, files: Mapping[str, Path]
+) -> Wire:
+    """Write a message; `files` are the uploads that the request names."""
     refused = made.outcome in ("refusal", "content_filter")
     details = {"type": "refusal", "category": None, "explanation": made.text}
     return {
@@ -20,7 +24,7 @@ def message_body(request: MessagesRequest, made: Draft, *, is_batch: bool) -> Wi
         "type": "message",
         "role": "assistant",
         "model": request.model,
-        "content": [] if refused else _content(request, made),
+        "content": [] if refused else _content(request, made, files),
         "stop_reason": "refusal" if refused else _stop_reason(made),
         "stop_sequence": None,
         "stop_details": details if refused else None,
@@ -34,13 +38,13 @@ def _stop_reason(made: Draft) -> str:
     return "end_turn" if made.tool is None else "tool_use"
 
 
-def _content(request: MessagesRequest, made: Draft) -> list[Wire]:
+def _content(request: MessagesRequest, made: Draft, files: Mapping[str, Path]) -> list[Wire]:
     blocks: list[Wire] = []
     if made.has_thinking:
         signature = f"sandbox-{made.mark}"
         blocks.append({"type": "thinking", "thinking": THINKING_TEXT, "signature": signature})
     if made.tool is None:
-        return blocks + _text_blocks(request, made)
+        return blocks + _text_blocks(request, made, files)
     call: Wire = {
         "type": "tool_use",
         "id": f"toolu_sandbox_{made.mark}",
@@ -50,7 +54,7 @@ def _content(request: MessagesRequest, made: Draft) -> list[Wire]:
     return [*blocks, call]
 
 
-def _text_blocks(request: MessagesRequest, made: Draft) -> list[Wire]:
+def _text_blocks(request: MessagesRequest, made: Draft, files: Mapping[str, Path]) -> list[Wire]:
     cited = [
         (index, block)
         for index, block in enumerate(documents(request))
@@ -58,32 +62,7 @@ def _text_blocks(request: MessagesRequest, made: Draft) -> list[Wire]:
     ]
     if not cited:
         return [{"type": "text", "text": made.text, "citations": None}]
-    start, _, rest = made.text.partition(": ")
-    plain: Wire = {"type": "text", "text": f"{start}: ", "citations": None}
-    citations = [_citation(index, block) for index, block in cited]
-    return [plain, {"type": "text", "text": rest, "citations": citations}]
-
-
-def _citation(index: int, block: dict[str, Any]) -> Wire:
-    source = block.get("source") or {}
-    where: Wire = {
-        "document_index": index,
-        "document_title": block.get("title"),
-        "file_id": source.get("file_id"),
-    }
-    match source.get("type"):
-        case "text":
-            cited = str(source.get("data", ""))[:60]
-            place: Wire = {"start_char_index": 0, "end_char_index": len(cited)}
-            return {"type": "char_location", "cited_text": cited, **where, **place}
-        case "content":
-            place = {"start_block_index": 0, "end_block_index": 1}
-            cited = "scripted citation"
-            return {"type": "content_block_location", "cited_text": cited, **where, **place}
-        case _:
-            place = {"start_page_number": 1, "end_page_number": 2}
-            cited = "scripted citation"
-            return {"type": "page_location", "cited_text": cited, **where, **place}
+    return cited_blocks(made.text, cited, files)
 
 
 def _usage(made: Draft, is_batch: bool) -> Wire | None:

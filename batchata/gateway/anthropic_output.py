@@ -5,6 +5,7 @@ import asyncio
 import orjson
 
 from batchata.gateway.anthropic_checks import read_request
+from batchata.gateway.asking import ask
 from batchata.gateway.ledger import BilledItem
 from batchata.gateway.openai_input import YIELD_EVERY
 from batchata.gateway.records import BatchRecord
@@ -97,7 +98,7 @@ class _Results:
             is_batch=True,
             version=self._batch.version,
         )
-        return await self._world.upstream.answer(question), request.model
+        return await ask(self._world, question), request.model
 
     def _bill(self, custom_id: str, model: str, body: bytes, usage: TokenUsage) -> None:
         item = BilledItem(

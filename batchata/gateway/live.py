@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from batchata.gateway.asking import ask
 from batchata.gateway.script import digest
 from batchata.gateway.upstream import Answer, Question, vendor_of
 from batchata.gateway.world import World, world_of
@@ -10,7 +11,7 @@ from batchata.gateway.world import World, world_of
 async def answer_live(request: web.Request, question: Question) -> Answer:
     """Ask the upstream and write the bill."""
     world = world_of(request)
-    answer = await world.upstream.answer(question)
+    answer = await ask(world, question)
     bill(world, question, answer)
     return answer
 

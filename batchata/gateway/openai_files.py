@@ -26,7 +26,7 @@ async def create(request: web.Request) -> web.StreamResponse:
         raise invalid("Expected a multipart/form-data request.")
     path = world.new_path(".upload")
     try:
-        fields, lines = await _read_form(request, path)
+        fields, lines = await read_form(request, path)
         stored = _stored(world, path, fields, lines)
     except RefusedError:
         path.unlink(missing_ok=True)
@@ -108,7 +108,8 @@ def keep_result(world: World, path: Path, name: str, *, seconds: float | None) -
     return stored
 
 
-async def _read_form(request: web.Request, path: Path) -> tuple[dict[str, str], int]:
+async def read_form(request: web.Request, path: Path) -> tuple[dict[str, str], int]:
+    """Read the fields of an upload, its file to `path`, and count its lines."""
     fields: dict[str, str] = {}
     lines = 0
     async for part in await request.multipart():

@@ -3,6 +3,7 @@
 import orjson
 from aiohttp import web
 
+from batchata.gateway.asking import ask
 from batchata.gateway.json_answers import json_answer
 from batchata.gateway.live import answer_live, bill
 from batchata.gateway.openai_checks import read_request
@@ -70,7 +71,7 @@ async def cancel_response(request: web.Request) -> web.StreamResponse:
 
 
 async def _begin(world: World, question: Question) -> web.StreamResponse:
-    answer = await world.upstream.answer(question)
+    answer = await ask(world, question)
     if answer.status != 200:
         return json_answer(answer.body, status=answer.status)
     bill(world, question, answer)

@@ -5,6 +5,7 @@ from typing import Final
 
 import orjson
 
+from batchata.gateway.asking import ask
 from batchata.gateway.ledger import BilledItem
 from batchata.gateway.openai_checks import read_request
 from batchata.gateway.openai_files import keep_result
@@ -130,7 +131,7 @@ class _Output:
             custom_id=line.custom_id,
             is_batch=True,
         )
-        return await self._world.upstream.answer(question)
+        return await ask(self._world, question)
 
     def _bill(self, custom_id: str, mark: str, usage: TokenUsage) -> None:
         item = BilledItem(

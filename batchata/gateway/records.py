@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from batchata.gateway.scenario import BatchChange, BatchFault
@@ -34,6 +35,40 @@ class StoredFile:
             "expires_at": None if self.expires_at is None else int(self.expires_at),
             "status_details": None,
         }
+
+
+@dataclass(slots=True, kw_only=True)
+class AnthropicFile:
+    """One file of Anthropic's, its bytes on disk."""
+
+    id: str
+    path: Path
+    filename: str
+    mime_type: str
+    size: int
+    created_at: float
+    expires_at: float | None = None
+
+    def is_expired(self, now: float) -> bool:
+        """Say whether its time has passed."""
+        return self.expires_at is not None and self.expires_at <= now
+
+    def to_wire(self) -> dict[str, object]:
+        """Give the file object of the API."""
+        return {
+            "id": self.id,
+            "type": "file",
+            "filename": self.filename,
+            "mime_type": self.mime_type,
+            "size_bytes": self.size,
+            "created_at": _stamp(self.created_at),
+            "downloadable": False,
+            "expires_at": None if self.expires_at is None else _stamp(self.expires_at),
+        }
+
+
+def _stamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 @dataclass(slots=True, kw_only=True)

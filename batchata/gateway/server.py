@@ -16,10 +16,10 @@ from batchata.gateway import (
     anthropic_batches,
     anthropic_live,
     control,
+    files,
     middleware,
     models,
     openai_batches,
-    openai_files,
     openai_live,
 )
 from batchata.gateway.answers import ScriptedUpstream
@@ -32,11 +32,11 @@ MAX_BODY: Final = 600_000_000
 SHUTDOWN_SECONDS: Final = 0.5
 
 ROUTES: Final = (
-    ("POST", "/v1/files", openai_files.create, "openai.files.create"),
-    ("GET", "/v1/files", openai_files.list_files, "openai.files.list"),
-    ("GET", "/v1/files/{id}", openai_files.retrieve, "openai.files.retrieve"),
-    ("GET", "/v1/files/{id}/content", openai_files.content, "openai.files.content"),
-    ("DELETE", "/v1/files/{id}", openai_files.delete, "openai.files.delete"),
+    ("POST", "/v1/files", files.create, "any.files.create"),
+    ("GET", "/v1/files", files.list_files, "any.files.list"),
+    ("GET", "/v1/files/{id}", files.retrieve, "any.files.retrieve"),
+    ("GET", "/v1/files/{id}/content", files.content, "any.files.content"),
+    ("DELETE", "/v1/files/{id}", files.delete, "any.files.delete"),
     ("POST", "/v1/batches", openai_batches.create, "openai.batches.create"),
     ("GET", "/v1/batches", openai_batches.list_batches, "openai.batches.list"),
     ("GET", "/v1/batches/{id}", openai_batches.retrieve, "openai.batches.retrieve"),

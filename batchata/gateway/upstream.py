@@ -1,6 +1,8 @@
 """What stands behind the gateway's routes: scripted answers today, a live vendor tomorrow."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 from batchata.gateway.wire_anthropic import MessagesRequest
@@ -31,6 +33,7 @@ class Question:
     custom_id: str = ""
     is_batch: bool = False
     version: str = ""  #: the anthropic-version header, empty for OpenAI
+    files: Mapping[str, Path] = field(default_factory=dict)  #: uploads that it names, by id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from batchata.gateway.answers import ScriptedUpstream
 from batchata.gateway.fault_book import FaultBook
 from batchata.gateway.ledger import LedgerBook
 from batchata.gateway.lifecycle import FINAL, Phase, Timeline, phase_at, timeline
-from batchata.gateway.records import BackgroundResponse, BatchRecord, StoredFile
+from batchata.gateway.records import AnthropicFile, BackgroundResponse, BatchRecord, StoredFile
 from batchata.gateway.scenario import Scenario
 from batchata.gateway.upstream import Upstream, Vendor
 
@@ -61,6 +61,7 @@ class World:
     def clear(self) -> None:
         """Forget all files, batches and bills, and remove the files from disk."""
         self.files: dict[str, StoredFile] = {}
+        self.anthropic_files: dict[str, AnthropicFile] = {}
         self.batches: dict[str, BatchRecord] = {}
         self.responses: OrderedDict[str, BackgroundResponse] = OrderedDict()
         self.ledger = LedgerBook()
