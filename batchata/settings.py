@@ -28,6 +28,7 @@ from batchata.core.pacing import PaceCaps
 from batchata.core.pilot import PilotReport, PilotSize
 from batchata.core.usage import rates_from_mapping
 from batchata.providers.control import ProviderSettings
+from batchata.providers.registry import check_settings
 from batchata.wiring import check_model, known_providers
 
 #: the fields of a job that are ours; every other parameter goes to the vendor
@@ -198,15 +199,20 @@ class Settings(Travel):
         base_url: str | None = None,
         **options: Any,
     ) -> Self:
-        """How to reach a provider: a configured SDK client of your own, or key and base URL."""
+        """How to reach a provider: a configured SDK client of your own, or key and base URL.
+
+        `timeout_seconds=` is how long OpenAI and Anthropic may stay silent in one call.
+        """
         if name not in known_providers():
             raise ValidationError(
                 f"there is no provider {name!r}",
                 hint=f"installed: {', '.join(sorted(known_providers()))}",
             )
-        self.providers[name] = ProviderSettings(
+        settings = ProviderSettings(
             client=client, api_key=api_key, base_url=base_url, options=options
         )
+        check_settings(name, settings)
+        self.providers[name] = settings
         return self
 
     def add_cost_limit(self, usd: float) -> Self:

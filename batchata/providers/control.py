@@ -64,6 +64,29 @@ def patience_of(settings: ProviderSettings) -> Patience:
     )
 
 
+def is_shared(client: Any) -> bool:
+    """True when a run uses the connections of this client of the user's, and leaves them open."""
+    return client is not None and not _has_own_pool(client)
+
+
+def _has_own_pool(client: Any) -> bool:
+    """True for an async client on the SDK's own pool: it has connections of another loop."""
+    pool = type(getattr(client, "_client", None)).__name__
+    return inspect.iscoroutinefunction(client.close) and pool == "AsyncHttpxClientWrapper"
+
+
+def lent(client: Any, new_pool: Callable[[], Any], **changes: Any) -> Any:
+    """A user's client for one run: without its retries, with no connections of another loop.
+
+    An async pool of the user's own making is used as it is, each connection once.
+    """
+    if _has_own_pool(client):
+        changes["http_client"] = new_pool()
+    elif inspect.iscoroutinefunction(client.close):
+        changes["default_headers"] = {"Connection": "close"}
+    return client.with_options(max_retries=0, **changes)
+
+
 async def call(method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call an SDK method: async ones here, sync ones in a thread so that nothing else waits."""
     if inspect.iscoroutinefunction(inspect.unwrap(method)):

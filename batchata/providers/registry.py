@@ -12,7 +12,7 @@ from typing import Any, Final
 from batchata.core.errors import ProviderNotFoundError, UnknownModelError, ValidationError
 from batchata.core.models import infer_provider
 from batchata.providers.adapter import AdaptedProvider
-from batchata.providers.control import ProviderSettings
+from batchata.providers.control import ProviderSettings, patience_of
 from batchata.providers.provider import Provider
 
 GROUP: Final = "batchata.providers"
@@ -43,6 +43,12 @@ def register(name: str, factory: Factory | Provider) -> None:
             hint="give a Provider, or a function that takes settings and returns one",
         )
     _REGISTERED[name] = factory
+
+
+def check_settings(name: str, settings: ProviderSettings) -> None:
+    """Raise ValidationError for an option that one of our own providers does not know."""
+    if name in _OWN:
+        patience_of(settings)
 
 
 def provider_names() -> frozenset[str]:

@@ -6,7 +6,7 @@ from batchata.providers.anthropic.batch import AnthropicBatch
 from batchata.providers.anthropic.client import connect
 from batchata.providers.anthropic.codec import AnthropicCodec
 from batchata.providers.anthropic.live import AnthropicLive
-from batchata.providers.control import ProviderSettings, patience_of
+from batchata.providers.control import ProviderSettings, is_shared, patience_of
 from batchata.providers.transport import Transport
 
 
@@ -19,7 +19,12 @@ class AnthropicProvider:
         self.codec = AnthropicCodec()
         patience = patience_of(settings)
         self._transport = Transport(patience)
-        self.batch = AnthropicBatch(lambda: connect(settings), self._transport, patience)
+        self.batch = AnthropicBatch(
+            lambda: connect(settings),
+            self._transport,
+            patience,
+            is_shared=is_shared(settings.client),
+        )
         self.live = AnthropicLive(lambda: connect(settings), self._transport, patience)
 
     async def aclose(self) -> None:

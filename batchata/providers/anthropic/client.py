@@ -12,7 +12,7 @@ from batchata.core.errors import (
     ProviderRejectedError,
     ProviderUnavailableError,
 )
-from batchata.providers.control import ProviderSettings, patience_of
+from batchata.providers.control import ProviderSettings, lent, patience_of
 from batchata.providers.failures import is_account_stop, retry_after_seconds
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def connect(settings: ProviderSettings) -> Any:
     timeout = anthropic.Timeout(patience.sending, connect=patience.connecting)
     if settings.client is not None:
         given = {"timeout": timeout} if settings.options else {}
-        return settings.client.with_options(max_retries=0, **given)
+        return lent(settings.client, anthropic.DefaultAsyncHttpxClient, **given)
     client = anthropic.AsyncAnthropic(
         api_key=settings.api_key, base_url=settings.base_url, max_retries=0, timeout=timeout
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchata.providers.control import ProviderSettings, patience_of
+from batchata.providers.control import ProviderSettings, is_shared, patience_of
 from batchata.providers.openai.batch import OpenAIBatch
 from batchata.providers.openai.client import connect
 from batchata.providers.openai.codec import OpenAICodec
@@ -19,7 +19,12 @@ class OpenAIProvider:
         self.codec = OpenAICodec()
         patience = patience_of(settings)
         self._transport = Transport(patience)
-        self.batch = OpenAIBatch(lambda: connect(settings), self._transport, patience)
+        self.batch = OpenAIBatch(
+            lambda: connect(settings),
+            self._transport,
+            patience,
+            is_shared=is_shared(settings.client),
+        )
         self.live = OpenAILive(lambda: connect(settings), self._transport, patience)
 
     async def aclose(self) -> None:

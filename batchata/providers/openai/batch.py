@@ -54,10 +54,13 @@ class OpenAIBatch:
         connect: Callable[[], Any],
         transport: Transport,
         patience: Patience | None = None,
+        *,
+        is_shared: bool = False,
     ) -> None:
         self._connect = connect
         self._transport = transport
         self._patience = patience or Patience()
+        self._is_shared = is_shared  #: the client's connections are the user's
         self._client: Any = None
 
     @property
@@ -210,7 +213,8 @@ class OpenAIBatch:
     async def aclose(self) -> None:
         """Close the client, unless nothing was ever asked of it."""
         if self._client is not None:
-            await call(self._client.close)
+            if not self._is_shared:
+                await call(self._client.close)
             self._client = None
 
 

@@ -13,7 +13,7 @@ from batchata.core.errors import (
     ProviderUnavailableError,
     QueueFullError,
 )
-from batchata.providers.control import ProviderSettings, patience_of
+from batchata.providers.control import ProviderSettings, lent, patience_of
 from batchata.providers.failures import is_account_stop, is_queue_full, retry_after_seconds
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def connect(settings: ProviderSettings) -> Any:
     timeout = openai.Timeout(patience.sending, connect=patience.connecting)
     if settings.client is not None:
         given = {"timeout": timeout} if settings.options else {}
-        return settings.client.with_options(max_retries=0, **given)
+        return lent(settings.client, openai.DefaultAsyncHttpxClient, **given)
     try:
         return openai.AsyncOpenAI(
             api_key=settings.api_key, base_url=settings.base_url, max_retries=0, timeout=timeout
