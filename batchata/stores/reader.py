@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -34,12 +35,12 @@ class ResultReader:
         self._bind = bind
         self._last = array("Q", bytes(8 * len(self.state)))
         self._paid: list[tuple[int, int, int]] = []  #: (number, seq, cost) without usable answers
-        for number, seq, cost in self._store.last_outcomes():
+        for number, seq, cost in self._store.table.last_outcomes():
             self._last[seq] = number
             if cost:
                 self._paid.append((number, seq, cost))
         self._submissions: dict[int, Submission] = {
-            row[0]: schema.submission_of(row) for row in self._store.submission_rows()
+            row[0]: schema.submission_of(row) for row in self._store.table.submission_rows()
         }
         self._ids: dict[str, int] | None = None
         self._paid_until: dict[int, int] | None = None  #: by seq, up to where `after` has come
@@ -71,8 +72,9 @@ class ResultReader:
 
     def after(self, number: int, limit: int = 1000) -> tuple[int, list[JobResult]]:
         """Final results that came after outcome `number`, and the number read up to."""
-        rows = self._store.rows(number, limit)
-        self._refresh()
+        rows = self._store.table.rows(number, limit)
+        if any(self._is_news(row) for row in rows):
+            self._refresh()
         paid = self._paid_until = self._paid_until or self._paid_by(number)
         found = []
         for row in rows:
@@ -95,11 +97,15 @@ class ResultReader:
         """Let go of the file."""
         self._store.close()
 
+    def _is_news(self, row: tuple[Any, ...]) -> bool:
+        shape, sub = row[3], row[6]
+        return shape >= len(self.state.shapes) or (sub is not None and sub not in self._submissions)
+
     def _refresh(self) -> None:
         """Meet the shapes and submissions that came since the file was opened."""
-        self.state.shapes = self._store.shapes()
+        self.state.shapes = self._store.table.shapes()
         self._submissions = {
-            row[0]: schema.submission_of(row) for row in self._store.submission_rows()
+            row[0]: schema.submission_of(row) for row in self._store.table.submission_rows()
         }
 
     def _is_wanted(self, seq: int) -> bool:
@@ -111,7 +117,9 @@ class ResultReader:
             return
         rows = {
             row[1]: row
-            for row in self._store.rows_of([self._last[seq] for seq in seqs if self._last[seq]])
+            for row in self._store.table.rows_of(
+                [self._last[seq] for seq in seqs if self._last[seq]]
+            )
         }
         ids = self._store.ids(seqs)
         for seq, job_id in zip(seqs, ids, strict=True):

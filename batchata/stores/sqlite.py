@@ -22,11 +22,11 @@ from batchata.core.events import (
 )
 from batchata.core.state import RunState, reason_code
 from batchata.core.status import CODES, JobStatus, SubmissionStatus
-from batchata.core.submission import Shape
 from batchata.core.usage import Usage
 from batchata.stores import schema
 from batchata.stores.files import check_file, disk_error
 from batchata.stores.lock import RunLock
+from batchata.stores.table import ResultTable
 
 _SUBMITTED = CODES[JobStatus.SUBMITTED]
 _SUCCEEDED = CODES[JobStatus.SUCCEEDED]
@@ -49,6 +49,7 @@ class SQLiteStore:
         try:
             self._db = self._connect()
             self._numbers = self._read(self._next_numbers)
+            self.table = ResultTable(self._db, path)
         except BatchataError:
             self._unlock()
             raise
@@ -146,42 +147,6 @@ class SQLiteStore:
     def set_meta(self, **values: str | int | None) -> None:
         """Keep small values beside the run, all or none."""
         self._write([("INSERT OR REPLACE INTO meta VALUES (?,?)", list(values.items()))])
-
-    def rows(self, after: int = 0, limit: int = -1) -> list[tuple[Any, ...]]:
-        """Rows of schema.RESULTS whose number is above `after`, in the order they came."""
-        return self._read(
-            lambda: self._db.execute(
-                schema.RESULTS + "WHERE o.n>? ORDER BY o.n LIMIT ?", (after, limit)
-            ).fetchall()
-        )
-
-    def rows_of(self, numbers: Sequence[int]) -> list[tuple[Any, ...]]:
-        """Rows of schema.RESULTS with these numbers."""
-        marks = ",".join("?" * len(numbers))
-        return self._read(
-            lambda: self._db.execute(
-                schema.RESULTS + f"WHERE o.n IN ({marks}) ORDER BY o.n", tuple(numbers)
-            ).fetchall()
-        )
-
-    def last_outcomes(self) -> Iterator[tuple[int, int, int]]:
-        """Number, seq and cost without a usable answer of every outcome, in the order they came."""
-        select = "SELECT n, seq, iif(status=?, 0, cost) FROM outcomes ORDER BY n"
-        return self._db.execute(select, (_SUCCEEDED,))
-
-    def shapes(self) -> list[Shape]:
-        """What the jobs have in common, by number."""
-        return self._read(
-            lambda: [
-                schema.shape_of(row) for row in self._db.execute("SELECT * FROM shapes ORDER BY n")
-            ]
-        )
-
-    def submission_rows(self) -> list[tuple[Any, ...]]:
-        """Rows of all submissions, oldest first."""
-        return self._read(
-            lambda: self._db.execute("SELECT * FROM submissions ORDER BY n").fetchall()
-        )
 
     @property
     def last_number(self) -> int:

@@ -53,7 +53,7 @@ def has_submissions(path: Path) -> bool:
     except StateError:
         return False
     try:
-        return bool(reader.submission_rows())
+        return bool(reader.table.submission_rows())
     except StateError:
         return False
     finally:
@@ -133,7 +133,7 @@ def submissions(path: Path, copy: Path) -> list[str]:
             shutil.copy(source, copy / source.name)
     store = SQLiteStore(copy / path.name)
     try:
-        return [row[1] for row in store.submission_rows()]
+        return [row[1] for row in store.table.submission_rows()]
     finally:
         store.close()
 
