@@ -46,9 +46,15 @@ def register(name: str, factory: Factory | Provider) -> None:
 
 
 def check_settings(name: str, settings: ProviderSettings) -> None:
-    """Raise ValidationError for an option that one of our own providers does not know."""
-    if name in _OWN:
-        patience_of(settings)
+    """Raise ValidationError for a client or an option that is of no use to our own providers."""
+    if name not in _OWN:
+        return
+    patience_of(settings)
+    if settings.client is not None and not callable(getattr(settings.client, "with_options", None)):
+        raise ValidationError(
+            f"client is a {type(settings.client).__name__}, not a client of {name}'s SDK",
+            hint=f"give a configured client of `import {name}`, or api_key and base_url",
+        )
 
 
 def provider_names() -> frozenset[str]:

@@ -85,7 +85,12 @@ def test_a_silent_vendor_is_given_up_after_the_users_own_time(
 
 @pytest.mark.parametrize("name", ["openai", "anthropic"])
 @pytest.mark.parametrize(
-    ("options", "says"), [({"timeout_second": 3}, "timeout_second"), ({"timeout_seconds": 0}, "0")]
+    ("options", "says"),
+    [
+        ({"timeout_second": 3}, "timeout_second"),
+        ({"timeout_seconds": 0}, "0"),
+        ({"client": "sk-key"}, "client is a str"),
+    ],
 )
 def test_an_option_that_cannot_be_used_is_named(
     lab: Lab, name: str, options: dict[str, Any], says: str
