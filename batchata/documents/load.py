@@ -23,7 +23,7 @@ from batchata.documents.images import image_side, is_large, shrunk
 from batchata.documents.kinds import kind_of, media_type
 from batchata.documents.layers import pdf_facts
 from batchata.documents.office import html_text, office_facts, office_text
-from batchata.documents.opening import Opened, opened, read_on
+from batchata.documents.opening import MOST_TEXT, Opened, opened, read_on, too_long
 from batchata.documents.texts import decode_text
 
 _ANYTHING: Final = Accepts(is_whole=True)
@@ -79,7 +79,7 @@ def _checked(found: Opened, wanted: Wanted) -> Document:
     media = media_type(found.name, found.head, found.file)
     kind = kind_of(media)
     found.file.seek(len(found.head))
-    read_on(found, keep=kind == "text" or found.path is None)
+    read_on(found, is_text=kind == "text")
     base = Document(
         name=found.name,
         media_type=media,
@@ -119,6 +119,8 @@ def _as_text(document: Document, text: str) -> Document:
         raise ValidationError(
             f"{document.name!r} holds no text", hint="give a file with content, or a PDF of it"
         )
+    if len(text) > MOST_TEXT:
+        raise too_long(document.name)
     return replace(document, kind="text", text=text, data=None, path=None)
 
 

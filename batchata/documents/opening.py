@@ -15,6 +15,8 @@ from batchata.core.errors import ValidationError
 
 _PIECE: Final = 1 << 20
 _TAIL: Final = 65_536
+#: more text than the context of any model holds
+MOST_TEXT: Final = 32_000_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,8 +56,9 @@ def opened(source: Path | bytes, name: str) -> Iterator[Opened]:
         ) from error
 
 
-def read_on(found: Opened, *, keep: bool) -> None:
-    """Read the rest once, for size, digest and tail, and keep all of it if asked to."""
+def read_on(found: Opened, *, is_text: bool) -> None:
+    """Read the rest once, for size, digest and tail; keep all of text, and of bytes given to us."""
+    keep = is_text or found.path is None
     hasher = hashlib.sha256(found.head)
     size, tail = len(found.head), found.head[-_TAIL:]
     pieces = [found.head]
@@ -65,8 +68,18 @@ def read_on(found: Opened, *, keep: bool) -> None:
         tail = (tail + piece)[-_TAIL:]
         if keep:
             pieces.append(piece)
+            if is_text and size > MOST_TEXT:
+                raise too_long(found.name)
     found.size_bytes, found.tail, found.sha256 = size, tail, hasher.hexdigest()
     found.content = b"".join(pieces) if keep else None
+
+
+def too_long(name: str) -> ValidationError:
+    """The error of a text that no model can read."""
+    return ValidationError(
+        f"{name!r} holds more than {MOST_TEXT:,} bytes of text, more than any model reads",
+        hint="split it, one job for each part",
+    )
 
 
 def _started(file: BinaryIO, name: str, path: str | None) -> Opened:

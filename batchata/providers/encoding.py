@@ -119,5 +119,9 @@ def document_sizes(documents: Sequence[Document]) -> dict[str, DocumentSize] | N
 
 def attachments_of(documents: Sequence[Document]) -> tuple[Attachment, ...]:
     """The files that a request only marks, each once."""
-    found = (attachment_of(document) for document in documents)
-    return tuple({each.sha256: each for each in found if each is not None}.values())
+    found: dict[str, Attachment] = {}
+    for document in documents:
+        attachment = attachment_of(document)
+        if attachment is not None:
+            found.setdefault(attachment.sha256, attachment)
+    return tuple(found.values())

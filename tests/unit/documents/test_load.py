@@ -331,6 +331,17 @@ def test_an_office_file_that_unpacks_without_end_is_refused(
         load(office(word__document="\0" * 1_100_000), "bomb.docx")
 
 
+def test_more_text_than_any_model_reads_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchata.documents.opening.MOST_TEXT", 1_500_000)
+    path = tmp_path / "log.txt"
+    path.write_bytes(b"a line\n" * 250_000)
+
+    with pytest.raises(ValidationError, match=r"'log\.txt' holds more than"):
+        load(path)
+
+
 def test_a_pdf_with_a_small_fault_is_loaded_without_a_word_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
