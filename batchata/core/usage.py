@@ -15,6 +15,7 @@ from batchata.core.errors import ValidationError
 PARTS_PER_USD: Final = 10**12
 _PART: Final = Decimal(1).scaleb(-12)
 _MILLION: Final = Decimal(1_000_000)
+_MOST_TOKENS: Final = 1 << 40
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -47,6 +48,12 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
             self.cache_write_1h_tokens + other.cache_write_1h_tokens,
             self.web_searches + other.web_searches,
         )
+
+
+def plausible(usage: Usage) -> Usage | None:
+    """The usage, or None where a number in it cannot be a count of tokens."""
+    counts = msgspec.structs.astuple(usage)
+    return usage if min(counts) >= 0 and max(counts) <= _MOST_TOKENS else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

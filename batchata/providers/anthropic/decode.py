@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from batchata.core.result import Answer, Citation, Failure, Reason
-from batchata.core.usage import Usage
+from batchata.core.usage import Usage, plausible
 from batchata.providers.encoding import json_text
 
 FINISH: Final = {
@@ -123,14 +123,16 @@ def usage_of(usage: MessageUsage | None) -> Usage | None:
         thinking = usage.output_tokens_details.thinking_tokens or 0
     if usage.server_tool_use is not None:
         searches = usage.server_tool_use.web_search_requests or 0
-    return Usage(
-        usage.input_tokens + read + write,
-        usage.output_tokens or 0,
-        read,
-        write,
-        thinking,
-        hour,
-        searches,
+    return plausible(
+        Usage(
+            usage.input_tokens + read + write,
+            usage.output_tokens or 0,
+            read,
+            write,
+            thinking,
+            hour,
+            searches,
+        )
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from batchata.core.result import Answer, Failure, Reason
-from batchata.core.usage import Usage
+from batchata.core.usage import Usage, plausible
 from batchata.providers.failures import item_failure
 from batchata.providers.openai import wire
 
@@ -32,7 +32,9 @@ def chat_usage(usage: wire.ChatUsage | None) -> Usage | None:
         read, write = details.cached_tokens or 0, details.cache_write_tokens or 0
     if (out := usage.completion_tokens_details) is not None:
         reasoning = out.reasoning_tokens or 0
-    return Usage(usage.prompt_tokens, usage.completion_tokens or 0, read, write, reasoning)
+    return plausible(
+        Usage(usage.prompt_tokens, usage.completion_tokens or 0, read, write, reasoning)
+    )
 
 
 def _chat(body: bytes | msgspec.Raw, tool: str | None) -> Answer | Failure:
@@ -167,12 +169,14 @@ def _response_usage(usage: wire.ResponseUsage | None) -> Usage | None:
     if usage is None or usage.input_tokens is None:
         return None
     inside, out = usage.input_tokens_details, usage.output_tokens_details
-    return Usage(
-        usage.input_tokens,
-        usage.output_tokens or 0,
-        (inside.cached_tokens or 0) if inside else 0,
-        (inside.cache_write_tokens or 0) if inside else 0,
-        (out.reasoning_tokens or 0) if out else 0,
+    return plausible(
+        Usage(
+            usage.input_tokens,
+            usage.output_tokens or 0,
+            (inside.cached_tokens or 0) if inside else 0,
+            (inside.cache_write_tokens or 0) if inside else 0,
+            (out.reasoning_tokens or 0) if out else 0,
+        )
     )
 
 
