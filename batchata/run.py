@@ -10,7 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from batchata.core.budget import CostTracker
 from batchata.core.config import RunConfig
@@ -29,6 +29,8 @@ from batchata.rows.source import RowSource
 from batchata.wiring import Parts, Session, make_display, print_view, show_estimate
 
 log = logging.getLogger("batchata")
+
+Attached = Literal["in_flight", "pending", "failed"]
 
 
 class BatchRun(KnownRun):
@@ -57,8 +59,8 @@ class BatchRun(KnownRun):
         self._error: BaseException | None = None
         self._results: Results | None = None
         self._is_started = False
-        self._early_stop: tuple[str, dict[str, bool]] | None = None
-        self._attached: bool | None = None  #: to a state file: also send what is pending?
+        self._early_stop: tuple[str, bool, bool] | None = None
+        self._attached: Attached | None = None  #: to a state file, without a script
 
     @classmethod
     def attach(
@@ -75,8 +77,22 @@ class BatchRun(KnownRun):
         """
         base = config or RunConfig()
         run = cls(replace(base, state_file=Path(state_file)), (), providers=providers)
-        run._attached = send_pending
+        run._attached = "pending" if send_pending else "in_flight"
         return run
+
+    def retry_failed(self, *, print_status: bool = False) -> BatchRun:
+        """Ask again, in a new run, what failed, was cancelled or was skipped in this one.
+
+        Works on a run that has ended, or on one made by `attach()`. Every reason is taken, also
+        those that a run does not try again by itself: mend the cause first.
+        """
+        if self._is_started and not self._done.is_set():
+            raise RunError("the run is still going on", hint="wait for it: run.wait()")
+        config = self.config if self._session is None else self._session.config
+        run = BatchRun(config, (), providers=self._parts.settings, decide=self._parts.decide)
+        run._parts.models = self._parts.models
+        run._attached = "failed"
+        return run.execute(print_status=print_status)
 
     def set_on_progress(self, callback: ProgressCallback | None, interval: float = 1.0) -> Self:
         """Call `callback(stats, elapsed_seconds, batch_data)` every `interval` s and at the end.
@@ -250,23 +266,22 @@ class BatchRun(KnownRun):
 
     def _drive(self, print_status: bool, *, has_signals: bool) -> None:
         with log_level(self.config.verbosity):
-            session = self._session = Session(
-                self._parts, keeps_limit=self._attached is not None
-            )
+            session = self._session = Session(self._parts, keeps_limit=self._attached is not None)
             if self._early_stop is not None:
-                session.context.stop.ask(self._early_stop[0], **self._early_stop[1])
+                reason, cancels, stays = self._early_stop
+                session.context.stop.ask(reason, cancels=cancels, stays=stays)
             try:
                 if self._attached is None:
                     session.take(self._jobs)
                 else:
-                    session.want_all(pending=self._attached)
+                    session.want(self._attached)
                 self._driver = Driver(
                     session,
                     display=make_display() if print_status else None,
                     callback=self._on_progress,
                     interval_seconds=self._interval,
                 )
-                self._driver.drive(sends=self._attached is not False, has_signals=has_signals)
+                self._driver.drive(sends=self._attached != "in_flight", has_signals=has_signals)
             except Terminated:
                 session.close()
                 signal.raise_signal(signal.SIGTERM)
@@ -279,7 +294,7 @@ class BatchRun(KnownRun):
         if self._done.is_set():
             return
         if self._session is None:
-            self._early_stop = (reason, {"cancels": cancels, "stays": stays})
+            self._early_stop = (reason, cancels, stays)
         elif self._driver is None:  # jobs are still being taken in: no loop waits for the event yet
             self._session.context.stop.ask(reason, cancels=cancels, stays=stays)
         else:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel
 
@@ -20,6 +20,7 @@ from batchata.core.events import Event, LimitSet
 from batchata.core.job import Job
 from batchata.core.pilot import Decide
 from batchata.core.progress import RunView
+from batchata.core.status import JobStatus
 from batchata.core.usage import RateCard, to_parts
 from batchata.engine.clock import SystemClock
 from batchata.engine.context import RunContext
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from batchata.sinks.terminal import RichBatchProgressDisplay
 
 log = logging.getLogger("batchata")
+
+_UNSUCCESSFUL = (JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.SKIPPED)
 
 
 def known_providers() -> frozenset[str]:
@@ -130,7 +133,7 @@ class Session:
     def __init__(self, parts: Parts, *, keeps_limit: bool = False) -> None:
         self.parts = parts
         self.config = resolve_paths(parts.config)
-        self._keeps_limit = keeps_limit
+        self._keeps_limit = keeps_limit  #: the run has no script: what the last one said holds
         self._exporter: Exporter | None = None
         self._cache: AnswerCache | None = None
         self._own_work: Path | None = None
@@ -145,6 +148,9 @@ class Session:
         self.store = SQLiteStore(path)
         try:
             self.state = self.store.load()
+            if keeps_limit:  # the bounds in the file are those of the route it was made for
+                route = self.store.meta("route") or self.config.route
+                self.config = replace(self.config, route=route)
             self.context = self._context(path)
             self.viewer = Viewer(self.context)
             self._watchers.append(self.viewer.emit)
@@ -230,6 +236,7 @@ class Session:
 
     def take(self, jobs: Iterable[Job]) -> None:
         """Take in the jobs of the script."""
+        self.store.set_meta(route=self.config.route)
         ingest = Ingest(
             config=self.config,
             store=self.store,
@@ -252,11 +259,19 @@ class Session:
         self.viewer = Viewer(self.context)
         self._watchers[0] = self.viewer.emit
 
-    def want_all(self, *, pending: bool = True) -> None:
-        """Answer for every job of the state file, or only for those that are in flight."""
-        for seq in range(len(self.state)):
-            if pending or self.state.status_of(seq) == "submitted":
-                self.state.want(seq)
+    def want(self, what: Literal["in_flight", "pending", "failed"]) -> None:
+        """Answer for jobs of the state file without their script.
+
+        For those in flight, for all of them, or for those that did not succeed, which go again.
+        """
+        state = self.state
+        for seq in range(len(state)):
+            status = state.status_of(seq)
+            if what == "pending" or (what == "in_flight" and status is JobStatus.SUBMITTED):
+                state.want(seq)
+            elif what == "failed" and status in _UNSUCCESSFUL and state.size_bytes[seq]:
+                state.want(seq)
+                state.reopen(seq)
         for shape in self.state.shapes:
             if shape.provider:
                 self.parts.provider(shape.provider)

@@ -20,6 +20,7 @@ from batchata.cli import (
     report,
     results,
     resume,
+    retry,
     run,
     sandbox,
     status,
@@ -104,6 +105,7 @@ app.command("status")(status.status)
 app.command("results")(results.results)
 app.command("report")(report.report)
 app.command("resume")(resume.resume)
+app.command("retry")(retry.retry)
 app.command("cancel")(cancel.cancel)
 app.command("sandbox")(sandbox.sandbox)
 app.command("models")(models.models)

@@ -1,4 +1,4 @@
-"""`batchata status`, `results`, `resume` and `cancel`: what a state file is good for."""
+"""`batchata status`, `results`, `resume`, `retry` and `cancel`: what a state file is good for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from cli_lab import FAST, Cli, cli_in
+
+from batchata.gateway import ItemFault, Scenario
 
 
 @pytest.fixture
@@ -40,6 +42,17 @@ def test_resume_collects_without_the_script_and_pays_nothing_twice(cli: Cli) -> 
     [file] = Path("out").glob("*.jsonl")
     assert len(file.read_bytes().splitlines()) == 5
     assert cli("status", "out", "--json").json["limit_usd"] == 1
+
+
+def test_retry_asks_again_only_what_did_not_succeed(cli: Cli) -> None:
+    cli.box.set_scenario(Scenario(items=(ItemFault(outcome="invalid_request", prompt="number 3"),)))
+    cli.run("--json", code=3)
+    cli.box.set_scenario(Scenario())
+
+    report = cli("retry", "rows-results", *FAST, "--json").json
+
+    assert report["succeeded"] == 1
+    assert len(cli.box.ledger.items) == 5
 
 
 def test_cancel_stops_the_vendors(cli: Cli) -> None:

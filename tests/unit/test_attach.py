@@ -6,8 +6,11 @@ import sqlite3
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from batchata import Batch, BatchRun
-from batchata.gateway import Sandbox, Scenario
+from batchata.core.errors import RunError
+from batchata.gateway import ItemFault, Sandbox, Scenario
 from batchata.stores.reader import ResultReader
 from batchata.stores.sqlite import SQLiteStore
 
@@ -63,3 +66,25 @@ def test_the_limit_is_read_back_with_the_state(tmp_path: Path) -> None:
 
     assert store.load().cost.limit_usd == Decimal(2)
     store.close()
+
+
+def test_failed_jobs_are_asked_again_when_the_cause_was_mended(tmp_path: Path) -> None:
+    bad = ItemFault(outcome="invalid_request", prompt="bad")
+    with Sandbox(Scenario(items=(bad,))) as box:
+        run = batch_of(tmp_path, box).add_job(prompt="good").add_job(prompt="bad", id="x").run()
+        assert [each.job_id for each in run.results().failed] == ["x"]
+        box.set_scenario(Scenario())
+
+        again = run.retry_failed()
+
+        assert again.results()["x"].is_success
+        assert len(box.ledger.items) == 2
+
+
+def test_a_run_that_goes_on_cannot_be_retried(tmp_path: Path) -> None:
+    with Sandbox(Scenario(latency_seconds=60)) as box:
+        run = batch_of(tmp_path, box).add_job(prompt="a").start()
+
+        with pytest.raises(RunError, match="still going on"):
+            run.retry_failed()
+        run.shutdown()
