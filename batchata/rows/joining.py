@@ -63,13 +63,13 @@ class Answers:
         self.errors.append(error)
         self._texts.append(text)
 
-    def columns(self) -> Iterator[tuple[str, list[Any]]]:
-        """Names and values, all of the same length."""
+    def columns(self, *, text: bool = True) -> Iterator[tuple[str, list[Any]]]:
+        """Names and values, all of the same length; `text` where no answer has fields."""
         count = len(self)
         for name, column in self.fields.items():
             column.extend([None] * (count - len(column)))
             yield name, column
-        if not self.fields:
+        if text and not self.fields:
             yield "response", self._texts
         yield "status", self.statuses
         yield "error", self.errors

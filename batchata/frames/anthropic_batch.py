@@ -1,0 +1,134 @@
+"""Tables through Anthropic's message batches, in four steps that may be days apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from batchata.batch import Batch
+from batchata.core.job import check_number
+from batchata.frames.asking import make_asking
+from batchata.frames.batch_folder import BatchFolder, wait_for_a_look, wait_until_sent
+from batchata.rows.table import Table
+from batchata.stores.reader import ResultReader
+
+
+class AnthropicBatchExtractor:
+    """Build, submit, check, retrieve: each step by `job_id`, in any later process.
+
+    Everything of a job lies in `batch_root_dir/job_id`; nothing is asked twice, whichever step
+    is repeated.
+    """
+
+    def __init__(
+        self,
+        batch_root_dir: str | Path = "anthropic_batch_jobs",
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        client: Any = None,
+        poll_factor: float = 1.0,
+    ) -> None:
+        self.batch_root_dir = Path(batch_root_dir)
+        self._reach = {"api_key": api_key, "base_url": base_url, "client": client}
+        self._poll_factor = poll_factor
+
+    def create_batch_requests(
+        self,
+        dataframe: Any,
+        id_col: str,
+        text_col: str,
+        prompt: str,
+        job_id: str,
+        model_name: str,
+        chunk_size: int = 5,
+        schema_dict: Any = None,
+        tool_name: str = "extract_results",
+        max_tokens: int = 32000,
+    ) -> Path:
+        """Write the requests to a JSON file, to be read before anything is paid; its path.
+
+        Rows that are answered or on their way are left out, and rows whose answers were no good
+        are asked alone. `tool_name` names the tool for models that are asked through one.
+        """
+        check_number("chunk_size", chunk_size, least=1, whole=True)
+        asking = make_asking(
+            prompt=prompt,
+            model=model_name,
+            backend="anthropic",
+            schema=schema_dict,
+            max_tokens=max_tokens,
+            schema_name=tool_name,
+        )
+        folder = BatchFolder(self.batch_root_dir, job_id)
+        plan, ended = folder.start_plan(asking)
+        good = {key for key, each in ended.answers.items() if each.fields is not None}
+        rows = folder.plan_rows(plan, Table(dataframe), id_col, text_col, good | ended.busy)
+        name = "requests.json" if plan.number == 1 else f"requests_{plan.number}.json"
+        first = "" if plan.number == 1 else f"{plan.number}-"
+        packs = enumerate(folder.packs(rows, ended, chunk_size))
+        named = ((f"{job_id}-chunk-{first}{number:06d}", each) for number, each in packs)
+        path = folder.input / name
+        with path.open("wb") as file:
+            file.write(b'{"requests":[')
+            for number, line in enumerate(folder.write(plan, name, named, _line)):
+                file.write((b",\n" if number else b"\n") + line)
+            file.write(b"\n]}\n")
+        plan.save(folder.input)
+        return path
+
+    def submit_batch(self, job_id: str) -> str:
+        """Send what was written; the id of the newest batch. Called again it sends nothing."""
+        folder = BatchFolder(self.batch_root_dir, job_id)
+        wait_until_sent(folder.run(self._batch(folder)).start(print_status=True))
+        reader = ResultReader(folder.state)
+        try:
+            found = [each.remote_id for each in reader.state.submissions.values()]
+        finally:
+            reader.close()
+        return next((each for each in reversed(found) if each), "")
+
+    def check_batch_status(
+        self,
+        job_id: str,
+        continuous: bool = False,
+        interval: float = 30,
+        timeout: float | None = None,
+    ) -> str:
+        """Ask once and fetch what is done: "in_progress" or "ended".
+
+        With `continuous` it stays until all has ended, and raises TimeoutError after `timeout`
+        seconds. The vendor is asked at its own pace; `interval` is kept for old scripts.
+        """
+        folder = BatchFolder(self.batch_root_dir, job_id)
+        check_number("interval", interval, least=0)
+        run = folder.attach(self._batch(folder), sends=continuous).start(print_status=True)
+        if not continuous:
+            wait_for_a_look(run)
+        elif not run.wait(timeout):
+            run.shutdown()
+            raise TimeoutError(f"{job_id!r} has not ended after {timeout:g} seconds")
+        return "in_progress" if run.view.submitted else "ended"
+
+    def retrieve_results_as_dataframe(self, job_id: str, tool_name: str = "extract_results") -> Any:
+        """Every row of the newest build with its answer, `status` and `error`, in their order.
+
+        None before anything was submitted.
+        """
+        return BatchFolder(self.batch_root_dir, job_id).answers()
+
+    def _batch(self, folder: BatchFolder) -> Batch:
+        batch = Batch(
+            folder.path / "batch_output",
+            max_parallel_batches=1_000,
+            items_per_batch=None,
+            result_format="jsonl",
+        )
+        batch.set_prices(allow_unpriced=True).set_polling(self._poll_factor)
+        if any(value is not None for value in self._reach.values()):
+            batch.set_provider("anthropic", **self._reach)
+        return batch
+
+
+def _line(custom_id: str, endpoint: str, body: bytes) -> bytes:
+    return f'{{"custom_id":"{custom_id}","params":'.encode() + body + b"}"

@@ -1,0 +1,174 @@
+"""`extract_df`: a table in, the answers of its rows out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from batchata.batch import Batch
+from batchata.core.errors import ValidationError
+from batchata.core.job import check_number
+from batchata.frames.asking import Asking, make_asking
+from batchata.frames.cache import SqliteCache
+from batchata.frames.extraction import Extraction, Reuse, keyed
+from batchata.frames.output import columns_of, unasked
+from batchata.frames.packs import RowAnswer
+from batchata.frames.schema import ID
+from batchata.rows.table import Table
+from batchata.wiring import make_display
+
+log = logging.getLogger("batchata")
+
+
+def extract_df(
+    df: Any,
+    *,
+    prompt: str,
+    cache_path: str | Path,
+    model: str,
+    schema: Any = None,
+    backend: str = "openai",
+    id_col: str = "id",
+    text_col: str = "text",
+    chunk_size: int = 5,
+    max_workers: int = 20,
+    fresh: bool = False,
+    ignore_prompt_hash: bool = False,
+    api_key: str | None = None,
+    base_url: str | None = None,
+    client: Any = None,
+    max_tokens: int | None = None,
+    limit_usd: float | None = None,
+    route: Literal["batch", "live"] = "live",
+    print_status: bool = True,
+) -> Any:
+    """Ask `prompt` about each row of a table and give back a table of the same kind.
+
+    It has a row for each row given, in their order: `input_id`, the fields of the answer,
+    `status` and `error`. Answers are kept in `cache_path` as they come, and never asked again
+    for the same id, text, prompt, model and schema; `fresh` asks all the same, and
+    `ignore_prompt_hash` takes answers to any prompt. `chunk_size` rows share a request.
+    """
+    table = Table(df)
+    asking = make_asking(
+        prompt=prompt, model=model, backend=backend, schema=schema, max_tokens=max_tokens
+    )
+    reach = Reach(
+        provider=asking.provider,
+        client=client,
+        api_key=api_key,
+        base_url=base_url,
+        route=route,
+        concurrency=max_workers,
+        limit_usd=limit_usd,
+    )
+    columns = extract(
+        table,
+        asking,
+        cache_path,
+        connect=reach.batch,
+        id_col=id_col,
+        text_col=text_col,
+        rows_per_request=chunk_size,
+        reuse=reuse_of(fresh, ignore_prompt_hash),
+        print_status=print_status,
+    )
+    return table.renamed({id_col: ID}).with_columns(columns, text=tuple(columns)[-2:])
+
+
+def extract(
+    table: Table,
+    asking: Asking,
+    cache_path: str | Path,
+    *,
+    connect: Callable[[Path], Batch],
+    id_col: str,
+    text_col: str,
+    rows_per_request: int,
+    reuse: Reuse,
+    print_status: bool,
+) -> dict[str, list[Any]]:
+    """The columns of the answers, one value a row."""
+    check_number("chunk_size", rows_per_request, least=1, whole=True)
+    table.check([id_col, text_col])
+    empty: dict[int, RowAnswer] = {}
+    asked: list[tuple[int, str, str]] = []
+    for number, row in enumerate(table.rows([id_col, text_col])):
+        missing = unasked(row, id_col, text_col)
+        if missing is None:
+            asked.append((number, str(row[id_col]), str(row[text_col])))
+        else:
+            empty[number] = missing
+    with SqliteCache(cache_path) as cache:
+        extraction = Extraction(
+            asking,
+            cache,
+            connect=connect,
+            rows_per_request=rows_per_request,
+            reuse=reuse,
+            print_status=print_status,
+        )
+        left = extraction.recall(keyed(asking, asked))
+        _tell(extraction, len(asked) - len(left), len(asked), is_shown=print_status)
+        if left:
+            extraction.ask(left)
+    ended = [empty.get(number) or extraction.answer(number) for number in range(len(table))]
+    return columns_of(ended, asking.schema)
+
+
+def reuse_of(fresh: bool, ignore_prompt: bool) -> Reuse:
+    """When an answer of the cache is taken."""
+    if fresh:
+        return "fresh"
+    return "ignore_prompt" if ignore_prompt else "strict"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How rows reach their vendor, and what they may cost."""
+
+    provider: str
+    client: Any = None
+    api_key: str | None = None
+    base_url: str | None = None
+    route: Literal["batch", "live"] = "live"
+    concurrency: int = 20
+    limit_usd: float | None = None
+    poll_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.client is not None and (self.api_key or self.base_url):
+            raise ValidationError(
+                "client and api_key or base_url were both given",
+                hint="a client has its own key and address",
+            )
+        self.batch(Path("unused"))  # a wrong number is told before anything is read
+
+    def batch(self, run_file: Path) -> Batch:
+        """A batch without jobs that keeps its state in this file."""
+        batch = Batch(items_per_batch=None, raw_files=False).set_state(run_file)
+        batch.set_polling(self.poll_factor)
+        if self.route == "live":
+            batch.set_route("live", concurrency=self.concurrency)
+        if self.client is not None or self.api_key or self.base_url:
+            batch.set_provider(
+                self.provider, client=self.client, api_key=self.api_key, base_url=self.base_url
+            )
+        if self.limit_usd is None:
+            return batch.set_prices(allow_unpriced=True)
+        return batch.add_cost_limit(self.limit_usd)
+
+
+def _tell(extraction: Extraction, known: int, total: int, *, is_shown: bool) -> None:
+    if extraction.old_matches:
+        log.warning(
+            "%d answers are of an old cache file, which does not say their model, schema or text; "
+            "fresh=True asks again",
+            extraction.old_matches,
+        )
+    if known and is_shown:
+        display = make_display()
+        display.console.print(f"SqliteCache: skipping {known} / {total} rows", highlight=False)

@@ -1,0 +1,189 @@
+"""Rows to answers: what the cache knows, then packs, then doubtful rows alone, each kept."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Final, Literal
+
+import orjson
+
+from batchata.batch import Batch
+from batchata.core.errors import RunError, StateLockedError
+from batchata.core.job import Job
+from batchata.core.result import PAID_FAILURES, JobResult, Reason
+from batchata.core.status import JobStatus
+from batchata.frames.asking import Asking
+from batchata.frames.cache import Entry, SqliteCache
+from batchata.frames.leftover import remove, settle
+from batchata.frames.packs import Row, RowAnswer, pack, unpack_result, with_raw
+from batchata.run import BatchRun
+from batchata.stores.lock import RunLock
+
+log = logging.getLogger("batchata")
+
+Reuse = Literal["strict", "ignore_prompt", "fresh"]
+_KEPT_AT_ONCE: Final = 500
+
+
+@dataclass(slots=True)
+class _Round:
+    """What one run over the rows brought."""
+
+    again: list[Row] = field(default_factory=list)  #: to be asked alone
+    is_any_answered: bool = False
+
+
+class Extraction:
+    """One answer for each row; whatever is paid for is in the cache before anything is said."""
+
+    def __init__(
+        self,
+        asking: Asking,
+        cache: SqliteCache,
+        *,
+        connect: Callable[[Path], Batch],
+        rows_per_request: int = 5,
+        reuse: Reuse = "strict",
+        print_status: bool = False,
+    ) -> None:
+        self._asking = asking
+        self._cache = cache
+        self._connect = connect
+        self._rows_per_request = rows_per_request
+        self._reuse = reuse
+        self._print_status = print_status
+        self._run_file = cache.db_path.with_name(cache.db_path.name + ".run")
+        self._found: dict[int, RowAnswer] = {}
+        self.old_matches = 0  #: answers of old files, whose model and text nobody knows
+
+    def recall(self, rows: Sequence[Row]) -> list[Row]:
+        """Take what the cache knows; the rows that must be asked."""
+        if self._reuse == "fresh":
+            return list(rows)
+        wanted: dict[str, list[Row]] = {}
+        for row in rows:
+            wanted.setdefault(row.id, []).append(row)
+        exact: set[int] = set()
+        best: dict[int, str] = {}
+        for entry in self._cache.find(wanted):
+            mine = wanted[entry.row_id]
+            is_prompt = self._reuse != "strict" or entry.prompt_hash == self._asking.prompt_hash
+            for row in mine:
+                if not is_prompt or entry.key not in (row.key, None):
+                    continue
+                if entry.key is not None:
+                    exact.add(row.number)
+                elif row.number in exact or len(mine) > 1:
+                    continue
+                best[row.number] = entry.json_result
+        for number, text in best.items():
+            self._found[number] = RowAnswer(JobStatus.SUCCEEDED.value, orjson.loads(text))
+        self.old_matches += len(best) - len(exact)
+        return [row for row in rows if row.number not in best]
+
+    def ask(self, rows: Sequence[Row]) -> None:
+        """Ask about these rows; StateLockedError when another process asks for this cache."""
+        with self._locked():
+            if settle(self._run_file, self._connect, self._cache):
+                rows = self.recall(rows)  # an earlier process had paid for some of them
+            if not rows:
+                return
+            first = self._round(pack(rows, self._rows_per_request), "p")
+            if first.again:
+                alone = [[row] for row in sorted(first.again)]
+                log.info("asking again about %d rows, each alone", len(alone))
+                self._round(alone, "a")
+            remove(self._run_file)
+
+    def answer(self, number: int) -> RowAnswer:
+        """How a row ended."""
+        return self._found.get(number, RowAnswer(JobStatus.PENDING.value, None, "it was not asked"))
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        lock = RunLock(self._cache.db_path)
+        try:
+            lock.acquire()
+        except StateLockedError as error:
+            raise StateLockedError(
+                error.message.replace("state file", "cache"),
+                hint="wait for that run: what it asks is in the cache then, and not paid twice",
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _round(self, packs: Iterable[Sequence[Row]], prefix: str) -> _Round:
+        asked: dict[str, Sequence[Row]] = {}
+        batch = self._connect(self._run_file)
+        run = BatchRun(batch.config, self._jobs(packs, prefix, asked), providers=batch.providers)
+        try:
+            run.execute(print_status=self._print_status)
+        except BaseException:
+            with contextlib.suppress(RunError):  # it may not have begun
+                self._harvest(run, asked)
+                remove(self._run_file)
+            raise
+        return self._harvest(run, asked)
+
+    def _jobs(
+        self, packs: Iterable[Sequence[Row]], prefix: str, asked: dict[str, Sequence[Row]]
+    ) -> Iterator[Job]:
+        for number, rows in zip(count(), packs, strict=False):
+            job_id = f"{prefix}{number}"
+            asked[job_id] = rows
+            yield self._asking.job(job_id, rows)
+
+    def _harvest(self, run: BatchRun, asked: dict[str, Sequence[Row]]) -> _Round:
+        """Put every good answer of a run into the cache."""
+        found, entries = _Round(), list[Entry]()
+        refused: list[Row] = []
+        for result in run.results().iter_all():
+            rows = asked[result.job_id]
+            if result.reason is Reason.INVALID_REQUEST and len(rows) > 1:
+                refused.extend(rows)
+            self._take(rows, result, found, entries)
+            if len(entries) >= _KEPT_AT_ONCE:
+                self._cache.put_many(entries)
+                entries.clear()
+        self._cache.put_many(entries)
+        if found.is_any_answered:  # then one of its rows is at fault, and not the whole request
+            found.again.extend(refused)
+        return found
+
+    def _take(
+        self, rows: Sequence[Row], result: JobResult, found: _Round, entries: list[Entry]
+    ) -> None:
+        if result.status is not JobStatus.SUCCEEDED and result.reason not in PAID_FAILURES:
+            ended = RowAnswer(result.status.value, None, result.error)
+            self._found.update({row.number: ended for row in rows})
+            return
+        found.is_any_answered = True
+        unpacked = unpack_result(rows, result, self._asking.problem)
+        prompt_hash = self._asking.prompt_hash
+        for row, fields in unpacked.good:
+            self._found[row.number] = RowAnswer(JobStatus.SUCCEEDED.value, fields)
+            text = orjson.dumps(fields).decode()
+            entries.append(Entry(row.id, prompt_hash, row.key, text))
+        for row, why in unpacked.bad:
+            found.again.append(row)
+            error = with_raw(why, result)
+            self._found[row.number] = RowAnswer(JobStatus.FAILED.value, None, error)
+
+
+def keyed(asking: Asking, rows: Iterable[tuple[int, str, str]]) -> list[Row]:
+    """Rows with their keys, from (number, id, text)."""
+    seen: Counter[tuple[str, str]] = Counter()
+    made = []
+    for number, row_id, text in rows:
+        occurrence = seen[row_id, text]
+        seen[row_id, text] += 1
+        made.append(Row(number, row_id, text, asking.key(text, occurrence)))
+    return made

@@ -1,0 +1,75 @@
+"""The file of a run that was killed: its answers go into the cache before anything is asked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+
+from batchata.batch import Batch
+from batchata.core.result import JobResult
+from batchata.frames.cache import Entry, SqliteCache
+from batchata.frames.packs import Row, unpack
+from batchata.run import BatchRun
+from batchata.stores.reader import ResultReader
+from batchata.stores.sqlite import SQLiteStore
+
+log = logging.getLogger("batchata")
+
+
+def settle(run_file: Path, connect: Callable[[Path], Batch], cache: SqliteCache) -> bool:
+    """Take over what an earlier process was answered, and collect what it left at a vendor.
+
+    True when there was something.
+    """
+    if not run_file.exists():
+        return False
+    SQLiteStore(run_file).close()  # makes a file whole that was killed as it was made
+    if is_waited_for(run_file):
+        batch = connect(run_file)
+        BatchRun.attach(run_file, config=batch.config, providers=batch.providers).execute()
+    reader = ResultReader(run_file)
+    entries: list[Entry] = []
+    try:
+        for result in reader.read(reader.seqs()):
+            if result.is_success and not result.is_truncated:
+                entries.extend(_entries(result))
+    finally:
+        reader.close()
+    cache.put_many(entries)
+    log.info("%d answers of an interrupted run were put into the cache", len(entries))
+    remove(run_file)
+    return True
+
+
+def is_waited_for(run_file: Path) -> bool:
+    """True when a batch of the run is still at a vendor."""
+    reader = ResultReader(run_file)
+    try:
+        return any(each.route == "batch" for each in reader.state.open_submissions())
+    finally:
+        reader.close()
+
+
+def remove(run_file: Path) -> None:
+    """Remove the file of a run whose answers are in the cache; one that is waited for stays."""
+    if run_file.exists() and not is_waited_for(run_file):
+        for suffix in ("", "-wal", "-shm"):
+            run_file.with_name(run_file.name + suffix).unlink(missing_ok=True)
+
+
+def _entries(result: JobResult) -> list[Entry]:
+    """Answers of a job that said itself which rows it asked about."""
+    metadata = result.metadata or {}
+    rows = [
+        Row(number, row_id, "", bytes.fromhex(key))
+        for number, (row_id, key) in enumerate(metadata.get("rows", ()))
+    ]
+    # the engine has checked the whole answer against the schema
+    found = unpack(rows, result.raw_response or "", lambda row: None)
+    return [
+        Entry(row.id, metadata["prompt_hash"], row.key, orjson.dumps(fields).decode())
+        for row, fields in found.good
+    ]

@@ -1,0 +1,117 @@
+"""A sandbox with a model that reads rows and answers about each, well or badly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batchata.frames import extract_df
+from batchata.gateway import Sandbox, Scenario
+from batchata.gateway.answers import ScriptedUpstream
+from batchata.gateway.upstream import Answer, Question
+
+Rows = list[dict[str, str]]
+GPT = "gpt-6-luna"
+CLAUDE = "claude-haiku-5-5"
+SCHEMA = {
+    "type": "object",
+    "properties": {"mood": {"type": "string"}, "length": {"type": "integer"}},
+    "required": ["mood", "length"],
+}
+
+
+def good(row: dict[str, str]) -> dict[str, Any]:
+    """The right answer to a row."""
+    return {
+        "input_id": row["input_id"],
+        "mood": f"mood of {row['input_text']}",
+        "length": len(row["input_text"]),
+    }
+
+
+def well(rows: Rows) -> Any:
+    """The right answer to a pack."""
+    return {"all_results": [good(row) for row in rows]}
+
+
+class Model:
+    """Answers by `reply`, a function of the rows to JSON or text; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Be a good model again."""
+        self.reply: Callable[[Rows], Any] = well
+        self.packs: list[list[str]] = []
+        self.bodies: list[dict[str, Any]] = []
+
+    @property
+    def asked(self) -> list[str]:
+        """Ids of the rows asked about, once for each time."""
+        return sorted(row_id for pack in self.packs for row_id in pack)
+
+    def upstream(self, scenario: Scenario, *rest: Any) -> Upstream:
+        """What stands behind the sandbox's routes."""
+        return Upstream(self, scenario, *rest)
+
+
+class Upstream:
+    """A scripted upstream whose script is the model."""
+
+    def __init__(self, model: Model, scenario: Scenario, *rest: Any) -> None:
+        self._model = model
+        self._scenario = scenario
+        self._rest = rest
+
+    async def answer(self, question: Question) -> Answer:
+        """Answer by the rows in the question."""
+        body = orjson.loads(question.body)
+        try:
+            rows = orjson.loads(body["messages"][-1]["content"])
+        except (orjson.JSONDecodeError, TypeError):
+            return await ScriptedUpstream(self._scenario, *self._rest).answer(question)
+        self._model.packs.append([row["input_id"] for row in rows])
+        self._model.bodies.append(body)
+        said = self._model.reply(rows)
+        text = said if isinstance(said, str) else orjson.dumps(said).decode()
+        script = replace(self._scenario, replies={"": text})
+        return await ScriptedUpstream(script, *self._rest).answer(question)
+
+
+class FrameLab:
+    """A sandbox, its model, a folder, and calls that reach the one and write into the other."""
+
+    def __init__(self, box: Sandbox, model: Model, folder: Path) -> None:
+        self.box = box
+        self.model = model
+        self.folder = folder
+        self.cache = folder / "answers.sqlite"
+
+    def extract(self, df: Any, **changes: Any) -> Any:
+        """`extract_df` with the usual arguments."""
+        given: dict[str, Any] = {
+            "prompt": "Say the mood.",
+            "cache_path": self.cache,
+            "model": GPT,
+            "schema": SCHEMA,
+            "api_key": "sk-test",
+            "base_url": self.box.openai_base_url,
+            "print_status": False,
+        }
+        if changes.get("backend") == "anthropic":
+            given.update(model=CLAUDE, base_url=self.box.anthropic_base_url)
+        return extract_df(df, **{**given, **changes})
+
+
+@contextmanager
+def model_box() -> Iterator[tuple[Sandbox, Model]]:
+    """A sandbox with such a model behind it."""
+    model = Model()
+    with Sandbox(make_upstream=model.upstream) as box:
+        yield box, model
