@@ -37,6 +37,11 @@ _RATE_CODES: Final = frozenset({"rate_limit_exceeded", "rate_limit_error"})
 _SERVER_CODES: Final = frozenset({"server_error", "api_error", "timeout_error", "internal_error"})
 
 
+def word(code: object) -> str | None:
+    """An error code as text; None for what is no word, whatever a vendor put there."""
+    return str(code) if isinstance(code, (str, int)) and not isinstance(code, bool) else None
+
+
 def is_account_stop(status: int | None, code: str | None, message: str) -> bool:
     """True when nothing more can be sent until the user mends key, permission or credit."""
     if status in (401, 402, 403) or code in ACCOUNT_CODES:
@@ -57,13 +62,14 @@ def is_too_large(code: str | None) -> bool:
 
 
 def item_failure(
-    *, status: int | None, code: str | None, message: str, request_id: str | None = None
+    *, status: int | None, code: object, message: str, request_id: str | None = None
 ) -> Failure:
     """One refused request of a batch, or one refused live call, in our words."""
+    said = word(code)
     return Failure(
-        reason=_reason(status, code, message),
-        message=message or code or f"status {status}",
-        code=code,
+        reason=_reason(status, said, message),
+        message=message or said or f"status {status}",
+        code=said,
         status=status,
         request_id=request_id,
     )

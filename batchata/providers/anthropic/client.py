@@ -13,7 +13,7 @@ from batchata.core.errors import (
     ProviderUnavailableError,
 )
 from batchata.providers.control import ProviderSettings, lent, patience_of
-from batchata.providers.failures import is_account_stop, retry_after_seconds
+from batchata.providers.failures import is_account_stop, retry_after_seconds, word
 
 if TYPE_CHECKING:
     import anthropic
@@ -81,7 +81,7 @@ def _words(error: anthropic.APIStatusError) -> tuple[str | None, str | None, str
         return None, None, error.message
     details = inner.get("details")
     code = details.get("error_code") if isinstance(details, dict) else None
-    return inner.get("type"), code, str(inner.get("message") or error.message)
+    return word(inner.get("type")), word(code), str(inner.get("message") or error.message)
 
 
 def _never_left(error: BaseException) -> bool:

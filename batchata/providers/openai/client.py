@@ -14,7 +14,7 @@ from batchata.core.errors import (
     QueueFullError,
 )
 from batchata.providers.control import ProviderSettings, lent, patience_of
-from batchata.providers.failures import is_account_stop, is_queue_full, retry_after_seconds
+from batchata.providers.failures import is_account_stop, is_queue_full, retry_after_seconds, word
 
 if TYPE_CHECKING:
     import openai
@@ -56,7 +56,7 @@ def translate(error: openai.OpenAIError, *, creating: bool = False) -> ProviderE
 
 
 def _status_error(error: openai.APIStatusError, *, creating: bool) -> ProviderError:
-    code = error.code or error.type
+    code = word(error.code) or word(error.type)
     message = f"OpenAI answered {error.status_code}: {_message(error)}"
     facts: dict[str, Any] = {
         "status": error.status_code,
