@@ -160,6 +160,7 @@ class RunView:
             "batches_total": self.submissions_total,
             "batches_completed": self.submissions_done,
             "batches_pending": self.submissions_total - self.submissions_done,
+            "batches_unresolved": sum(each.state == "unresolved" for each in in_flight),
             "current_batch_index": self.submissions_done,
             "current_batch_size": in_flight[0].total if in_flight else 0,
             "items_per_batch": self.items_per_batch,

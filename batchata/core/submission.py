@@ -88,7 +88,7 @@ class Submission:
     size_bytes: int = 0
     remote_id: str | None = None
     input_ref: str | None = None  #: the uploaded file's id, where the vendor has such a thing
-    sent_us: int | None = None  #: when its last create call left
+    sent_us: int | None = None  #: when its last create call left, or its answer was missed
     accepted_us: int | None = None
     note: str | None = None  #: why it is unresolved or dropped
     route: str = "batch"  #: or "live": jobs that may be in flight, one call each

@@ -32,6 +32,8 @@ _BACKOFF = Backoff(first_seconds=1.0, most_seconds=60.0)
 
 #: a listing must lack a batch so often in a row before it is believed
 _LOOKS = 2
+#: no vendor takes a request in later than this after it was sent
+_LONGEST_CALL_SECONDS = 3600
 
 
 class TooLargeError(ProviderRejectedError):
@@ -83,7 +85,7 @@ class Sender:
                 return await self._try(token)
             except OutcomeUnknownError as error:
                 log.warning("%s; looking for the batch instead of sending it again", error.message)
-                self._move(token, SubmissionStatus.UNRESOLVED, note=error.message)
+                self._lose(token, error.message)
                 return await self.resolve(token)
             except ProviderUnavailableError as error:
                 wait = _BACKOFF.wait_seconds(
@@ -164,6 +166,8 @@ class Sender:
         A submission that surely never left is sent now. One that the vendor cannot tell of is
         looked for again, or left, or given up, as the run's `on_unresolved` says.
         """
+        if self._now(token).status is SubmissionStatus.CREATING:
+            self._lose(token, "an earlier process ended before the vendor's answer came")
         attempt = absent = 0
         while True:
             submission = self._now(token)
@@ -188,6 +192,13 @@ class Sender:
                     return None
             if not await self._wait(token, why, attempt, asked):
                 return None
+
+    def _lose(self, token: str, why: str) -> None:
+        """Note that a create call has no answer; until now the vendor may have taken it."""
+        now_us, sent_us = self._context.now_us(), self._now(token).sent_us or 0
+        if now_us - sent_us > _LONGEST_CALL_SECONDS * 1e6:
+            now_us = sent_us
+        self._move(token, SubmissionStatus.UNRESOLVED, note=why, sent_us=now_us)
 
     def _is_free(
         self, submission: Submission, found: NotThere | CannotTell, absent: int

@@ -31,7 +31,7 @@ STATES: Final = {
 }
 #: how far a vendor's clock and ours may differ; all batches of that time are candidates
 SKEW_SECONDS: Final = 3600
-_CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\]{1,200})"')
+_CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\\n]{1,200})"')
 _ENDED: Final = {
     "canceled": Failure(Reason.VENDOR_CANCELLED, "the vendor cancelled the request"),
     "expired": Failure(Reason.EXPIRED, "the vendor did not get to it within 24 hours"),

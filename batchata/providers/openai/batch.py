@@ -38,7 +38,7 @@ STATES: Final = {
 #: that a wide window costs pages and nothing else
 SKEW_SECONDS: Final = 86_400
 _TOKEN_KEY: Final = "batchata_submission"
-_CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\]{1,200})"')
+_CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\\n]{1,200})"')
 
 
 class OpenAIBatch:

@@ -28,7 +28,14 @@ KNOWN_STATS = {
     "current_batch_size",
     "items_per_batch",
 }
-ADDED_STATS = {"skipped", "reserved_usd", "input_tokens", "output_tokens", "eta_seconds"}
+ADDED_STATS = {
+    "skipped",
+    "reserved_usd",
+    "batches_unresolved",
+    "input_tokens",
+    "output_tokens",
+    "eta_seconds",
+}
 
 
 def submission(token: str = "t", **changes: Any) -> SubmissionView:

@@ -1,0 +1,215 @@
+"""Create calls whose answers were lost: looked for, and sent again only when that is sure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from engine_lab import EngineLab
+from fake_vendor import GOOD
+
+from batchata.core.status import JobStatus, RemoteState, SubmissionStatus
+
+MakeLab = Callable[..., EngineLab]
+
+
+def until(lab: EngineLab, kind: str) -> None:
+    """Let calls end well until one of this kind waits."""
+    for _ in range(20):
+        if lab.calls_of(kind):
+            return
+        if lab.vendor.calls:
+            lab.answer(0, "well")
+        else:
+            lab.advance(10)
+    raise AssertionError(f"no {kind} call comes")
+
+
+def lose_the_create(lab: EngineLab, how: str, hidden: float = 0.0) -> None:
+    """Run up to the first create call, whose answer is lost."""
+    lab.start()
+    until(lab, "create")
+    lab.answer(lab.calls_of("create")[0], how, hidden)
+
+
+def status_of(lab: EngineLab) -> SubmissionStatus:
+    """Status of the first submission."""
+    return next(iter(lab.state.submissions.values())).status
+
+
+@pytest.mark.parametrize("is_blind", [False, True])
+def test_a_batch_that_shows_up_late_is_adopted(make_lab: MakeLab, is_blind: bool) -> None:
+    lab = make_lab(is_blind=is_blind)
+    lose_the_create(lab, "lost after", hidden=50)
+
+    lab.finish()
+
+    assert len(lab.vendor.batches) == 1
+    lab.check_end()
+
+
+def test_a_create_call_long_after_its_intent_is_looked_for_by_its_own_time(
+    make_lab: MakeLab,
+) -> None:
+    lab = make_lab()
+    lab.start()
+    for _ in range(200):  # hours without a network, from the upload on
+        while lab.vendor.calls:
+            lab.answer(0, "down")
+        lab.advance(60)
+    until(lab, "create")
+
+    lab.answer(lab.calls_of("create")[0], "lost after", 50)
+    lab.finish()
+
+    assert len(lab.vendor.batches) == 1
+
+
+def test_a_process_that_died_in_a_create_call_waits_for_the_listing(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lab.start()
+    until(lab, "create")
+    lab.advance(300)  # the call hangs
+    token, job_ids = lab.vendor.calls[lab.calls_of("create")[0]].about
+    lab.kill()
+    lab.vendor.accept(token, job_ids, 50)
+
+    lab.finish()
+
+    assert len(lab.vendor.batches) == 1
+
+
+def test_a_batch_that_surely_never_came_is_sent_again(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lose_the_create(lab, "lost before")
+
+    lab.finish()
+
+    assert len(lab.vendor.batches) == 1
+    assert lab.read().status_of(0) is JobStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize("policy", ["wait", "ask", "resubmit"])
+def test_no_policy_sends_again_while_the_vendor_cannot_be_asked(
+    make_lab: MakeLab, policy: str
+) -> None:
+    lab = make_lab(on_unresolved=policy)
+    lose_the_create(lab, "lost after")
+
+    for _ in range(100):
+        while lab.vendor.calls:
+            lab.answer(0, "down")
+        lab.advance(60)
+
+    assert status_of(lab) is SubmissionStatus.UNRESOLVED
+    lab.finish()
+    assert len(lab.vendor.batches) == 1
+
+
+def test_the_default_waits_until_the_vendor_can_tell(make_lab: MakeLab) -> None:
+    lab = make_lab(is_blind=True)
+    lab.vendor.accept("foreign", ["other"])
+    lose_the_create(lab, "lost before")
+
+    for _ in range(100):
+        while lab.vendor.calls:
+            lab.answer(0, "well")
+        lab.advance(60)
+
+    assert status_of(lab) is SubmissionStatus.UNRESOLVED
+    assert len(lab.vendor.batches) == 1
+    lab.finish()
+    assert lab.read().status_of(0) is JobStatus.SUCCEEDED
+
+
+def test_ask_ends_the_run_and_leaves_the_batch_unresolved(make_lab: MakeLab) -> None:
+    lab = make_lab(is_blind=True, on_unresolved="ask")
+    lose_the_create(lab, "lost after")
+
+    until(lab, "find")
+    lab.answer(0, "well")
+
+    assert not lab.is_running
+    (submission,) = lab.read().open_submissions()
+    assert submission.status is SubmissionStatus.UNRESOLVED
+    assert submission.note == "some have not ended"
+
+
+def test_resubmit_sends_again_once_the_answer_has_had_its_time(make_lab: MakeLab) -> None:
+    lab = make_lab(is_blind=True, on_unresolved="resubmit")
+    lab.vendor.accept("foreign", ["other"])
+    lose_the_create(lab, "lost before")
+
+    until(lab, "find")
+    lab.answer(0, "well")
+    assert not lab.calls_of("create")
+    lab.advance(70)
+    until(lab, "create")
+
+    assert lab.calls_of("create")
+
+
+def test_a_refused_batch_of_the_same_file_is_not_taken_for_the_lost_one(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lab.start()
+    until(lab, "look")
+    batch = next(iter(lab.vendor.batches.values()))
+    batch.is_queue_full = True
+    batch.finish(RemoteState.FAILED, {})
+    until(lab, "create")  # the same file again
+
+    lab.answer(lab.calls_of("create")[0], "lost after", 30)
+    lab.finish()
+
+    tokens = [batch.token for batch in lab.vendor.batches.values()]
+    assert len(tokens) == len(set(tokens)) == 2
+
+
+@pytest.mark.parametrize("how", ["lost before", "lost after"])
+def test_an_upload_whose_answer_was_lost_is_found_by_its_name(make_lab: MakeLab, how: str) -> None:
+    lab = make_lab()
+    lab.start()
+    until(lab, "upload")
+    lab.answer(lab.calls_of("upload")[0], how)
+
+    lab.finish()
+
+    assert len(lab.vendor.files) == 1
+
+
+def test_an_upload_that_a_stop_leaves_without_a_batch_is_removed(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lab.start()
+    until(lab, "upload")
+    lab.stop()
+    lab.answer(lab.calls_of("upload")[0], "well")
+    lab.answer(lab.calls_of("forget")[0], "well")
+
+    assert not lab.is_running
+    assert not lab.vendor.files
+
+
+def test_an_upload_that_a_dead_process_left_is_removed_by_the_next(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lab.start()
+    until(lab, "upload")
+    lab.stop()
+    lab.answer(lab.calls_of("upload")[0], "well")
+    lab.kill()  # just before it removes the upload
+    assert len(lab.vendor.files) == 1
+
+    lab.finish()
+    lab.advance(60)
+
+    lab.check_end()
+    assert len(lab.vendor.files) == len(lab.vendor.batches) == 1
+
+
+def test_a_job_is_asked_once_where_all_goes_well(make_lab: MakeLab) -> None:
+    lab = make_lab(jobs=5)
+    lab.start()
+
+    lab.finish()
+
+    ends = [end for batch in lab.vendor.batches.values() for end in batch.ends.values()]
+    assert ends == [GOOD] * 5
