@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -21,6 +22,12 @@ class KnownRun(ABC):
     @abstractmethod
     def view(self) -> RunView:
         """The run now, as plain numbers."""
+
+    def to_json(self) -> str:
+        """Status and results as JSON text."""
+        status = {name: _plain(value) for name, value in self.view.stats().items()}
+        found = [result.to_dict() for result in self.results().iter_all()]
+        return json.dumps({"status": status, "results": found}, ensure_ascii=False)
 
     def get_failed_jobs(self) -> dict[str, str]:
         """Job id to error of every job that did not succeed."""
@@ -57,3 +64,7 @@ class KnownRun(ABC):
     def completed_batches(self) -> int:
         """Batches that have ended."""
         return self.view.submissions_done
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (str, int, float, bool, type(None))) else float(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import signal
 import threading
@@ -226,12 +225,6 @@ class BatchRun(KnownRun):
             return to_frame(self.results())
         return join(table, self.results().at(self._session.order))
 
-    def to_json(self) -> str:
-        """Status and results as JSON text."""
-        status = {name: _plain(value) for name, value in self.status().items()}
-        found = [result.to_dict() for result in self.results().iter_all()]
-        return json.dumps({"status": status, "results": found}, ensure_ascii=False)
-
     def dry_run(self) -> Estimate:
         """Print what the run would send and cost; nothing is sent or written."""
         estimate = self.make_estimate()
@@ -291,7 +284,7 @@ class BatchRun(KnownRun):
             raise error
 
     def _ask_stop(self, reason: str, *, cancels: bool, stays: bool = False) -> None:
-        if self._done.is_set():
+        if self._done.is_set() or not self._is_started:
             return
         if self._session is None:
             self._early_stop = (reason, cancels, stays)
@@ -299,10 +292,6 @@ class BatchRun(KnownRun):
             self._session.context.stop.ask(reason, cancels=cancels, stays=stays)
         else:
             self._driver.ask_stop(reason, cancels=cancels, stays=stays)
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, (str, int, float, bool, type(None))) else float(value)
 
 
 __all__ = ["BatchRun", "Estimate", "Results"]

@@ -36,6 +36,7 @@ class Stop:
 
     event: asyncio.Event = field(default_factory=asyncio.Event)
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    told: asyncio.Event = field(default_factory=asyncio.Event)  #: vendors were asked to cancel
     reason: str | None = None
     error: Exception | None = None
     cancels: bool = False  #: ask vendors to cancel what is in flight

@@ -63,6 +63,8 @@ class Poller:
         """Ask until the run stops; then ask each once more and give up the rest."""
         while await self._wait():
             await self._ask_due()
+        if self._context.stop.cancels:  # what is cancelled at once can be collected at once
+            await self._context.stop.told.wait()
         await self._last_look()
 
     def _push(self, at: float, watch: _Watch) -> None:

@@ -339,6 +339,7 @@ class Runner:
         await self._context.stop.event.wait()
         if self._context.stop.cancels:
             await self._cancel_all()
+        self._context.stop.told.set()
 
     async def _finish(self) -> None:
         """After a stop: a moment for answers that are there, all the time for a create call."""
