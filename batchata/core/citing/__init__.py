@@ -3,5 +3,14 @@
 from batchata.core.citing.blocks import CitationMap, CitedBlock
 from batchata.core.citing.known import map_citations_to_fields
 from batchata.core.citing.mapping import map_citations
+from batchata.core.citing.prose import labelled_prompt
+from batchata.core.citing.reading import parse_labelled
 
-__all__ = ["CitationMap", "CitedBlock", "map_citations", "map_citations_to_fields"]
+__all__ = [
+    "CitationMap",
+    "CitedBlock",
+    "labelled_prompt",
+    "map_citations",
+    "map_citations_to_fields",
+    "parse_labelled",
+]
