@@ -35,7 +35,10 @@ class OpenAILive:
             self._base = str(client.base_url).rstrip("/")
             self._headers = plain_headers(client)
         reply = await self._transport.post(
-            self._base + shape.endpoint.removeprefix("/v1"), self._headers, body, seconds=self._seconds
+            self._base + shape.endpoint.removeprefix("/v1"),
+            self._headers,
+            body,
+            seconds=self._seconds,
         )
         quota = openai_quota(reply.headers)
         if 200 <= reply.status < 300:
