@@ -3,14 +3,21 @@
 from batchata.core.citing.blocks import CitationMap, CitedBlock
 from batchata.core.citing.known import map_citations_to_fields
 from batchata.core.citing.mapping import map_citations
+from batchata.core.citing.passages import Location, Pages, locate
 from batchata.core.citing.prose import labelled_prompt
+from batchata.core.citing.quotes import split_quotes, with_quotes
 from batchata.core.citing.reading import parse_labelled
 
 __all__ = [
     "CitationMap",
     "CitedBlock",
+    "Location",
+    "Pages",
     "labelled_prompt",
+    "locate",
     "map_citations",
     "map_citations_to_fields",
     "parse_labelled",
+    "split_quotes",
+    "with_quotes",
 ]

@@ -84,7 +84,7 @@ def _walk(value: Any, place: _Place, model: Any) -> Iterator[Leaf]:
         return
     fields = _fields(value)
     if fields is not None:
-        shape = type(value) if isinstance(value, BaseModel) else _model_in(model)
+        shape = type(value) if isinstance(value, BaseModel) else model_in(model)
         for name, each in fields:
             info = shape.model_fields.get(name) if shape else None
             titles = tuple(t for t in (info.alias, info.title) if t) if info else ()
@@ -121,7 +121,7 @@ def _is_name(name: object) -> bool:
     return isinstance(name, (str, int, Enum))
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def model_in(annotation: Any) -> type[BaseModel] | None:
     """The model class in an annotation as `list[Item] | None`."""
     todo, seen = [annotation], 0
     while todo and seen < 50:

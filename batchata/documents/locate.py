@@ -1,0 +1,103 @@
+"""Quotes of an answer, looked up in the text of the documents it was asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from batchata.core.citing.passages import Location, Pages
+from batchata.core.document import Document
+from batchata.core.errors import ValidationError
+from batchata.core.result import Citation
+from batchata.documents.pdf import page_texts
+
+FOUND: Final = "quote found"
+NEARLY_FOUND: Final = "quote nearly found"
+NOT_FOUND: Final = "quote not found"
+#: a quote nearly found is as sure as this
+_SURE: Final = 0.9
+_MOST_PAGES: Final = 10_000
+
+
+def cite_quotes(
+    quotes: Mapping[str, str], documents: Sequence[Document]
+) -> dict[str, list[Citation]]:
+    """One citation for each field's quote: where it stands, or marked as not found.
+
+    A found quote has the document's own words, its name and number, the page of a PDF, and
+    `start` and `end` in characters of the page's text (of the whole text for a text file). One
+    that is not found keeps the model's words, has no source and `metadata["found"]` False.
+    """
+    readable = [(number, each, _pages_of(each)) for number, each in enumerate(documents)]
+    return {path: [_cited(quote, readable)] for path, quote in quotes.items()}
+
+
+def text_pages(document: Document) -> list[str]:
+    """The texts of a document's pages; a text file is one page, an image has none.
+
+    Raises ValidationError when a PDF cannot be read (any more).
+    """
+    if document.text is not None:
+        return [document.text]
+    if document.kind != "pdf" or document.is_referred:
+        return []
+    data = document.data
+    if data is None and document.path is not None:
+        data = _read(document.path)
+    if data is None:
+        return []
+    texts = page_texts(data, document.name, range(1, (document.pages or _MOST_PAGES) + 1))
+    return [texts.get(number, "") for number in range(1, max(texts, default=0) + 1)]
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ValidationError(
+            f"file {path!r} cannot be read any more: {error.strerror}",
+            hint="keep the files where they are until the run is over",
+        ) from error
+
+
+def _pages_of(document: Document) -> Pages:
+    return Pages(text_pages(document))
+
+
+def _cited(quote: str, readable: Sequence[tuple[int, Document, Pages]]) -> Citation:
+    best: tuple[Location, int, Document, Pages] | None = None
+    for number, document, pages in readable:
+        found = pages.locate(quote)
+        if found is not None and (best is None or found.score > best[0].score):
+            best = (found, number, document, pages)
+        if best is not None and best[0].score == 1:
+            break
+    return _not_found(quote) if best is None else _found(quote, *best)
+
+
+def _found(quote: str, found: Location, number: int, document: Document, pages: Pages) -> Citation:
+    metadata = {"type": "quote", "found": True, "quote": quote, "score": found.score}
+    if found.end_page != found.page:
+        metadata["end_page"] = found.end_page
+    return Citation(
+        text=pages.text(found),
+        source=document.name,
+        page=found.page if document.kind == "pdf" else None,
+        metadata=metadata,
+        confidence="high" if found.score >= _SURE else "medium",
+        match_reason=f"{FOUND if found.score == 1 else NEARLY_FOUND} (score: {found.score:.2f})",
+        start=found.start,
+        end=found.end,
+        document_index=number,
+    )
+
+
+def _not_found(quote: str) -> Citation:
+    return Citation(
+        text=quote,
+        source="",
+        metadata={"type": "quote", "found": False, "quote": quote, "score": 0.0},
+        confidence="low",
+        match_reason=NOT_FOUND,
+    )
