@@ -169,7 +169,7 @@ class SQLiteStore:
             case ShapeAdded():
                 return [(schema.ADD_SHAPE, [schema.shape_row(event.number, event.shape)])]
             case JobsAdded():
-                return _job_statements(event)
+                return _job_statements(event, has_attachments=self._has_attachments())
             case SubmissionIntended():
                 numbers["submissions"] += 1
                 row = schema.submission_row(numbers["submissions"], event.submission)
@@ -324,15 +324,17 @@ class _Loader:
         state.cost.reserved += held
 
 
-def _job_statements(event: JobsAdded) -> list[tuple[str, list[tuple[Any, ...]]]]:
+def _job_statements(
+    event: JobsAdded, *, has_attachments: bool
+) -> list[tuple[str, list[tuple[Any, ...]]]]:
     work = [
         (schema.ADD_JOB, [schema.job_row(row) for row in event.rows]),
         (schema.ADD_BODY, [(row.seq, row.body) for row in event.rows]),
     ]
-    attached = [row for row in event.rows if row.attachments]
-    if attached:
-        files = [each for row in attached for each in schema.attachment_rows(row)]
-        work.append((schema.DROP_ATTACHMENTS, [(row.seq,) for row in attached]))
+    if has_attachments:  # a job that is replaced keeps none of its files
+        work.append((schema.DROP_ATTACHMENTS, [(row.seq,) for row in event.rows]))
+    files = [each for row in event.rows for each in schema.attachment_rows(row)]
+    if files:
         work.append((schema.ADD_ATTACHMENT, files))
     return work
 

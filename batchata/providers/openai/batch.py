@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from batchata.core.errors import ProviderRejectedError
+from batchata.core.errors import ProviderError, ProviderUnavailableError
 from batchata.core.job import safe_name
 from batchata.core.result import Failure, Reason
 from batchata.core.status import RemoteState
@@ -183,7 +183,9 @@ class OpenAIBatch:
         """Ask the vendor to stop; a batch that has ended already is left as it is."""
         try:
             await self._control(self.client.batches.cancel, remote_id)
-        except ProviderRejectedError as error:
+        except ProviderError as error:
+            if isinstance(error, ProviderUnavailableError) and error.status != 409:
+                raise
             log.info("batch %s was not cancelled: %s", remote_id, error.message)
 
     async def forget(self, submission: Submission) -> None:
