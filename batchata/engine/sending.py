@@ -114,17 +114,14 @@ class Sender:
             return None
         if submission.input_ref is None:
             await self._upload(submission, path)
-        if context.stop.is_asked:
+        if context.stop.is_asked or context.is_late:
             await self.give_back(token, "the run stopped before it was sent")
             return None
         self._move(token, SubmissionStatus.CREATING, sent_us=context.now_us())
         task = asyncio.current_task()
         self.creating.add(task)
         try:
-            accepted = self._accepted(token, await api.create(self._now(token), path))
-            if context.stop.cancels:  # asked for while the call was on its way
-                await self.cancel(accepted)
-            return accepted
+            return await self._accepted(token, await api.create(self._now(token), path))
         finally:
             self.creating.discard(task)
 
@@ -148,7 +145,7 @@ class Sender:
         except ProviderError as error:
             log.warning("batch %s was not cancelled: %s", submission.remote_id, error.message)
 
-    def _accepted(self, token: str, remote_id: str) -> Submission:
+    async def _accepted(self, token: str, remote_id: str) -> Submission:
         context = self._context
         self._move(
             token,
@@ -158,6 +155,8 @@ class Sender:
         )
         context.notes.pop("network", None)
         self._files.keep(self._now(token))
+        if context.stop.cancels or context.is_late:  # all were cancelled while this was on its way
+            await self.cancel(self._now(token))
         return self._now(token)
 
     async def resolve(self, token: str) -> Submission | None:
@@ -182,7 +181,7 @@ class Sender:
             else:
                 if isinstance(found, Found):
                     log.info("submission %s was found as %s", token, found.remote_id)
-                    return self._accepted(token, found.remote_id)
+                    return await self._accepted(token, found.remote_id)
                 absent = absent + 1 if isinstance(found, NotThere) else 0
                 if self._is_free(submission, found, absent):
                     continue

@@ -157,10 +157,11 @@ class Arena:
     def billed_usd(self, ledger: Ledger) -> Decimal:
         """The bill, priced item by item."""
         total = Decimal(0)
-        for item in ledger.items:
-            usage = Usage(item.input_tokens, item.output_tokens, item.cached_tokens)
-            card = self._prices.card(item.vendor, item.model, "batch")
-            total += from_parts(to_parts(card.cost_usd(usage)))
+        for tier, items in (("batch", ledger.items), ("standard", ledger.live)):
+            for item in items:
+                usage = Usage(item.input_tokens, item.output_tokens, item.cached_tokens)
+                card = self._prices.card(item.vendor, item.model, tier)
+                total += from_parts(to_parts(card.cost_usd(usage)))
         return total
 
     def check(self, baseline: Baseline, folder: Path, outcome: Outcome) -> None:

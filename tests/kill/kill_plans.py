@@ -29,6 +29,7 @@ class Plan:
     settle_seconds: float = 0.0
     time_limit_seconds: float | None = None
     on_stop: str = "detach"
+    route: str = "batch"
     #: the number of batches is the same wherever the run is killed
     has_fixed_batches: bool = True
     #: each job ends the same way wherever the run is killed
@@ -79,6 +80,14 @@ PLANS: dict[str, Plan] = {
             settle_seconds=0.15,
         ),
         Plan(name="cut download", jobs=6, faults="truncated-download"),
+        Plan(name="live", route="live", jobs=10, has_fixed_batches=False),
+        Plan(
+            name="auto",
+            route="auto",
+            jobs=8,
+            scenario=Scenario(latency_seconds=60),
+            has_fixed_batches=False,
+        ),
     )
 }
 
@@ -94,4 +103,6 @@ SAMPLE: dict[str, int] = {
     "lost": 45,
     "late listing": 30,
     "cut download": 30,
+    "live": 30,
+    "auto": 30,
 }

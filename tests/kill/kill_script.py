@@ -40,6 +40,10 @@ def make_batch(order: dict[str, Any]) -> Batch:
     options = {"api_key": "k", "timeout_seconds": 5}
     batch.set_provider("openai", base_url=f"{order['url']}/v1", **options)
     batch.set_provider("anthropic", base_url=order["url"], **options)
+    if plan["route"] == "auto":
+        batch.finish_within(seconds=0.05)
+    elif plan["route"] == "live":
+        batch.set_route("live", concurrency=3)
     limit = order.get("limit_usd") or plan["limit_usd"]
     if limit:
         batch.add_cost_limit(limit)
@@ -68,9 +72,10 @@ def watch_money(violations: list[str]) -> None:
     def watched(self: RunContext, *events: Durable) -> None:
         record(self, *events)
         cost = self.state.cost
-        if cost.limit is not None and cost.spent + cost.reserved > cost.limit:
+        total = cost.spent + cost.uncertain + cost.reserved
+        if cost.limit is not None and total > cost.limit:
             names = [type(event).__name__ for event in events]
-            violations.append(f"{names}: {cost.spent} + {cost.reserved} > {cost.limit}")
+            violations.append(f"{names}: {total} > {cost.limit}")
 
     RunContext.record = watched  # type: ignore[method-assign]
 
@@ -108,6 +113,7 @@ def run_script(order: dict[str, Any]) -> dict[str, Any]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, hardest))
     if run is not None:
         report["status"] = {name: str(value) for name, value in run.status().items()}
+        report["uncertain"] = run._session.state.cost.uncertain  # type: ignore[union-attr]
         report["results"] = [_told(result) for result in run.results().iter_all()]
     if order.get("tell_points"):
         report["points"] = points.log
