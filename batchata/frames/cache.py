@@ -123,11 +123,11 @@ class SqliteCache:
             self.db_path, isolation_level=None, check_same_thread=False, timeout=30
         )
         try:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=FULL")
             with db:
                 db.execute("BEGIN IMMEDIATE")
                 _prepare(db, self.db_path)
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
         except BaseException:
             db.close()
             raise

@@ -20,8 +20,7 @@ def columns_of(ended: Iterable[RowAnswer], schema: AnswerSchema | None) -> dict[
     for each in ended:
         fields = {name: value for name, value in (each.fields or {}).items() if name != ID}
         answers.add(fields, None, each.status, each.error)
-    columns = dict(answers.columns(text=False))
-    made = {name: columns[name] for name in answers.fields}
+    made = dict(answers.field_columns())
     for name, values in (("status", answers.statuses), ("error", answers.errors)):
         made[free_name(name, answers.fields, "row_")] = values
     return made

@@ -125,8 +125,9 @@ def _answers(text: str) -> list[dict[str, Any]] | str:
     value = parsed.value
     if isinstance(value, dict):
         name = next((name for name in LISTS if name in value), None)
-        value = value[name] if name is not None else [value]
-        if isinstance(value, dict):
+        if name is not None:
+            value = value[name]
+        if isinstance(value, dict) and (name is not None or ID in value):
             value = [value]
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         return f"the answer is no list of rows: {orjson.dumps(value)[:60].decode(errors='replace')}"

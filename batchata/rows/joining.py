@@ -20,18 +20,22 @@ def join(table: Table, results: Iterable[JobResult]) -> Any:
     Results come in the order of the rows; rows beyond them were not read. Answers without fields
     are one column, `response`. Names that the table has already get `answer_` in front.
     """
-    answers = Answers()
+    answers, costs = Answers(), list[float]()
     for result in results:
         answers.add(fields_of(result), result.raw_response, str(result.status), result.error)
-        answers.costs.append(float(result.cost_usd))
+        costs.append(float(result.cost_usd))
     for _ in range(len(table) - len(answers)):
         answers.add(None, None, "pending", UNREAD)
-        answers.costs.append(0.0)
-    taken = set(table.columns)
+        costs.append(0.0)
     columns: dict[str, list[Any]] = {}
-    for name, values in answers.columns():
-        columns[free_name(name, taken | set(columns), "answer_")] = values
-    texts = [free_name(name, taken, "answer_") for name in ("status", "error", "response")]
+    texts: list[str] = []
+    for name, values in answers.field_columns().items():
+        columns[free_name(name, {*table.columns, *columns}, "answer_")] = values
+    for name, values in answers.own_columns():
+        name = free_name(name, {*table.columns, *columns}, "answer_")
+        columns[name] = values
+        texts.append(name)
+    columns[free_name("cost_usd", {*table.columns, *columns}, "answer_")] = costs
     return table.with_columns(columns, text=texts)
 
 
@@ -42,7 +46,6 @@ class Answers:
         self.fields: dict[str, list[Any]] = {}
         self.statuses: list[str] = []
         self.errors: list[str | None] = []
-        self.costs: list[float] = []
         self._texts: list[str | None] = []
 
     def __len__(self) -> int:
@@ -63,18 +66,19 @@ class Answers:
         self.errors.append(error)
         self._texts.append(text)
 
-    def columns(self, *, text: bool = True) -> Iterator[tuple[str, list[Any]]]:
-        """Names and values, all of the same length; `text` where no answer has fields."""
+    def field_columns(self) -> dict[str, list[Any]]:
+        """The fields of all answers, each with a value for every row."""
         count = len(self)
-        for name, column in self.fields.items():
+        for column in self.fields.values():
             column.extend([None] * (count - len(column)))
-            yield name, column
-        if text and not self.fields:
+        return self.fields
+
+    def own_columns(self) -> Iterator[tuple[str, list[Any]]]:
+        """What is said of every row: its text where no answer has fields, and how it ended."""
+        if not self.fields:
             yield "response", self._texts
         yield "status", self.statuses
         yield "error", self.errors
-        if self.costs:
-            yield "cost_usd", self.costs
 
 
 def fields_of(result: JobResult) -> dict[str, Any] | None:

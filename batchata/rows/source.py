@@ -24,7 +24,7 @@ class RowSource:
     def __init__(
         self, rows: Any, *, prompt: str, id_column: str | None, keep: Sequence[str]
     ) -> None:
-        self.template = Template(_checked_prompt(prompt))
+        self.template = _template(prompt)
         self._id_column = id_column
         self._keep = _checked_keep(keep)
         self._table, self._path, self._rows = _told_apart(rows)
@@ -62,6 +62,9 @@ class RowSource:
 
     def _job(self, pattern: Job, where: str, row: Row) -> Job:
         self.template.check(row, where)
+        for name in self._keep:
+            if name not in row:
+                raise _no_column(row, where, name, "to keep")
         job_id = "" if self._id_column is None else self._id(self._id_column, where, row)
         metadata = pattern.metadata
         if self._keep:
@@ -82,10 +85,7 @@ class RowSource:
 
     def _id(self, column: str, where: str, row: Row) -> str:
         if column not in row:
-            raise ValidationError(
-                f"{where} has no column {column!r} for its id",
-                hint=f"its columns are: {', '.join(map(str, row)) or 'none'}",
-            )
+            raise _no_column(row, where, column, "for its id")
         value = row[column]
         if is_missing(value) or not str(value).strip():
             raise ValidationError(
@@ -136,6 +136,13 @@ def _is_empty(value: Any, is_csv: bool) -> bool:
     return is_missing(value) or (is_csv and value == "")
 
 
+def _no_column(row: Row, where: str, name: str, what_for: str) -> ValidationError:
+    return ValidationError(
+        f"{where} has no column {name!r} {what_for}",
+        hint=f"its columns are: {', '.join(map(str, row)) or 'none'}",
+    )
+
+
 def _kept(row: Row, name: str) -> Any:
     value = row.get(name)
     return None if is_missing(value) else plain(value)
@@ -155,12 +162,17 @@ def _table_of_rows(rows: Iterable[Row]) -> Table:
     return table_of(columns)
 
 
-def _checked_prompt(prompt: object) -> str:
+def _template(prompt: object) -> Template:
     if not isinstance(prompt, str) or not prompt.strip():
         raise ValidationError(
             f"prompt is {prompt!r:.80}, not a template", hint='write prompt="Sum up: {text}"'
         )
-    return prompt
+    template = Template(prompt)
+    if not template.columns:
+        raise ValidationError(
+            f"the prompt {prompt!r:.80} names no column", hint='write prompt="Sum up: {text}"'
+        )
+    return template
 
 
 def _checked_keep(keep: object) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from batchata import Batch
 from batchata.frames import extract_df
 from batchata.gateway import Sandbox, Scenario
 from batchata.gateway.answers import ScriptedUpstream
@@ -50,6 +51,7 @@ class Model:
         self.reply: Callable[[Rows], Any] = well
         self.packs: list[list[str]] = []
         self.bodies: list[dict[str, Any]] = []
+        self.prompts: list[str] = []  #: questions that were no packs of rows
 
     @property
     def asked(self) -> list[str]:
@@ -75,6 +77,7 @@ class Upstream:
         try:
             rows = orjson.loads(body["messages"][-1]["content"])
         except (orjson.JSONDecodeError, TypeError):
+            self._model.prompts.append(body["messages"][-1]["content"])
             return await ScriptedUpstream(self._scenario, *self._rest).answer(question)
         self._model.packs.append([row["input_id"] for row in rows])
         self._model.bodies.append(body)
@@ -92,6 +95,13 @@ class FrameLab:
         self.model = model
         self.folder = folder
         self.cache = folder / "answers.sqlite"
+
+    def batch(self, results_dir: str | None = None, state: str = "rows.db") -> Batch:
+        """An empty live batch that reaches the sandbox."""
+        batch = Batch(results_dir).set_state(self.folder / state).set_route("live")
+        batch.set_provider("openai", api_key="sk-test", base_url=self.box.openai_base_url)
+        batch.set_default_params(model=GPT, max_tokens=60)
+        return batch.set_polling(0.001).set_retries(settle_seconds=0.02)
 
     def extract(self, df: Any, **changes: Any) -> Any:
         """`extract_df` with the usual arguments."""
