@@ -42,8 +42,8 @@ docs: .venv/.docs ## build the documentation, warnings are errors
 demo: .venv/.dev ## a few hundred jobs through a local sandbox: no key, no cost
 	@$(BIN)/batchata demo $(ARGS)
 
-soak: .venv/.dev ## the long tests
-	@$(BIN)/python -m pytest -m slow $(ARGS)
+soak: .venv/.dev ## random runs, killed and disturbed: ARGS="--cycles 1000 --seed 7"
+	@$(BIN)/python tests/soak/soak.py $(ARGS)
 
 bench: .venv/.dev ## measure; prints figures, passes no judgement
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -70,6 +70,10 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     extra: bytes | None = None  #: JSON: tool calls, thinking, citations, …
     finished_us: int = 0  #: µs since the epoch, UTC
     uncertain: int = 0  #: 1e-12 USD that a lost call may have cost
+
+
+#: note of a submission whose batch we asked the vendor to cancel
+CANCEL_ASKED: Final = "cancelled by the run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from batchata.core.errors import (
 from batchata.core.events import SubmissionIntended, SubmissionMoved
 from batchata.core.retry import Backoff
 from batchata.core.status import SubmissionStatus
-from batchata.core.submission import Submission
+from batchata.core.submission import CANCEL_ASKED, Submission
 from batchata.engine.context import RunContext
 from batchata.engine.request_file import RequestFiles
 from batchata.ports import CannotTell, Found, Lookup, NotThere
@@ -144,6 +144,9 @@ class Sender:
             await self._context.api(submission.provider).cancel(submission.remote_id)
         except ProviderError as error:
             log.warning("batch %s was not cancelled: %s", submission.remote_id, error.message)
+        else:
+            if submission.token in self._context.state.left:
+                self._move(submission.token, SubmissionStatus.ACCEPTED, note=CANCEL_ASKED)
 
     async def _accepted(self, token: str, remote_id: str) -> Submission:
         context = self._context

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
 
 from batchata.core.errors import UnknownPriceError
 from batchata.core.fits import Checker, checker_of
@@ -10,7 +14,7 @@ from batchata.core.judge import extra_json, judge
 from batchata.core.result import Answer, Failure, Reason
 from batchata.core.retry import goes_again
 from batchata.core.status import JobStatus
-from batchata.core.submission import Outcome, Shape
+from batchata.core.submission import CANCEL_ASKED, Outcome, Shape
 from batchata.core.usage import RateCard, Usage, to_parts
 from batchata.engine.context import RunContext
 
@@ -38,7 +42,12 @@ class Settler:
         context = self._context
         number = context.state.shape_of[seq]
         model = context.response_models.get(number)
-        verdict = judge(answer, model, self._schema(number, shape) if model is None else None)
+        verdict = judge(
+            answer,
+            model,
+            self._schema(number, shape) if model is None else None,
+            lines_of=self._lines_of(model, shape),
+        )
         attempt = context.state.attempts[seq] + 1
         status, failure = JobStatus.SUCCEEDED, verdict.failure
         if failure is not None:
@@ -60,7 +69,7 @@ class Settler:
             request_id=request_id or answer.request_id,
             text=answer.text,
             parsed=verdict.parsed,
-            extra=extra_json(answer, verdict.repairs),
+            extra=extra_json(answer, verdict.repairs, verdict.mappings),
             finished_us=now_us,
         )
 
@@ -71,11 +80,11 @@ class Settler:
         context = self._context
         attempt = context.state.attempts[seq] + 1
         status = JobStatus.FAILED
-        if self._is_free(failure):
-            status, attempt = JobStatus.PENDING, attempt - 1
-        elif context.stop.cancels and failure.reason is Reason.VENDOR_CANCELLED:
+        if context.stop.cancels and failure.reason is Reason.VENDOR_CANCELLED:
             status = JobStatus.CANCELLED
             failure = Failure(Reason.CANCELLED, "Cancelled by user")
+        elif self._is_free(failure, token):
+            status, attempt = JobStatus.PENDING, attempt - 1
         elif goes_again(
             failure.reason, attempt, context.config.max_attempts, context.config.retry_on
         ):
@@ -96,10 +105,12 @@ class Settler:
             finished_us=now_us,
         )
 
-    def _is_free(self, failure: Failure) -> bool:
+    def _is_free(self, failure: Failure, token: str) -> bool:
         """True for an attempt that was not the job's own fault, nor the vendor's: it counts not."""
         if failure.reason is Reason.VENDOR_CANCELLED:
-            return self._context.is_late
+            submission = self._context.state.submissions.get(token)
+            is_ours = submission is not None and submission.note == CANCEL_ASKED
+            return is_ours or self._context.is_late
         return failure.reason is Reason.ACCOUNT
 
     def _cost(self, seq: int, shape: Shape, answer: Answer) -> int:
@@ -121,6 +132,14 @@ class Settler:
             except UnknownPriceError:
                 self._cards[key] = None
         return self._cards[key]
+
+    def _lines_of(
+        self, model: type[BaseModel] | None, shape: Shape
+    ) -> type[BaseModel] | Mapping[str, Any] | None:
+        """What labelled lines say, where an answer was asked for so: with citations and fields."""
+        if not shape.citations or shape.schema is None or shape.provider != "anthropic":
+            return None
+        return model or orjson.loads(shape.schema)
 
     def _schema(self, number: int, shape: Shape) -> Checker | None:
         if shape.schema is None:

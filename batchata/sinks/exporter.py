@@ -13,6 +13,7 @@ from batchata.core.errors import BatchataError
 from batchata.core.events import Event, OutcomesRecorded
 from batchata.core.result import JobResult
 from batchata.core.state import RunState
+from batchata.core.status import CODES, JobStatus
 from batchata.ports import Store
 from batchata.sinks.parquet import ParquetParts, last_part
 from batchata.sinks.results import JsonFolder, JsonLines, make_folder
@@ -123,10 +124,16 @@ class Exporter:
             self._checkpoint()
             if self._store.meta("results_repeat"):
                 self._sink.compact()
-                self._store.set_meta(results_mark=self._sink.mark, results_repeat=None)
+                more = None if self._has_ended() else 1
+                self._store.set_meta(results_mark=self._sink.mark, results_repeat=more)
             self._sink.close()
         except BatchataError as error:
             self.error = error
+
+    def _has_ended(self) -> bool:
+        """True when every job has its last result: none that was taken up again is open."""
+        status = self._state.status
+        return not any(CODES[each] in status for each in JobStatus if not each.is_final)
 
     def _checkpoint(self) -> None:
         self._sink.flush()

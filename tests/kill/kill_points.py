@@ -36,6 +36,7 @@ class Points:
         self.root = str(root)
         self.kill = kill
         self._room = disk_full_after  #: writes that still find room, None: all
+        self.kill_at: int | None = None  #: touch at which to die, whatever it is
         self.log: list[tuple[str, int]] = []
         self._seen: Counter[str] = Counter()
 
@@ -44,7 +45,7 @@ class Points:
         self._seen[label] += 1
         here = (label, self._seen[label])
         self.log.append(here)
-        if here == self.kill:
+        if here == self.kill or len(self.log) == self.kill_at:
             if torn is not None:
                 torn()
             os.kill(os.getpid(), signal.SIGKILL)

@@ -37,7 +37,7 @@ def make_batch(order: dict[str, Any]) -> Batch:
     batch.set_state(folder / "state.db").set_polling(0.001)
     batch.set_retries(settle_seconds=plan["settle_seconds"])
     batch.set_stop(plan["on_stop"])
-    options = {"api_key": "k", "timeout_seconds": 5}
+    options = {"api_key": "k", "timeout_seconds": plan["timeout_seconds"]}
     batch.set_provider("openai", base_url=f"{order['url']}/v1", **options)
     batch.set_provider("anthropic", base_url=order["url"], **options)
     if plan["route"] == "auto":
@@ -87,6 +87,7 @@ def run_script(order: dict[str, Any]) -> dict[str, Any]:
     points = Points(
         Path(order["folder"]), tuple(kill) if kill else None, order.get("disk_full_after")
     )
+    points.kill_at = order.get("kill_at")
     watch_money(report["violations"])
     instrument(points)
     logging.basicConfig(

@@ -213,3 +213,16 @@ def test_a_job_is_asked_once_where_all_goes_well(make_lab: MakeLab) -> None:
 
     ends = [end for batch in lab.vendor.batches.values() for end in batch.ends.values()]
     assert ends == [GOOD] * 5
+
+
+def test_a_batch_that_the_run_cancelled_costs_its_jobs_no_attempt(make_lab: MakeLab) -> None:
+    lab = make_lab(max_attempts=1)
+    lab.start()
+    until(lab, "look")
+    lab.stop(cancels=True)
+    lab.answer(lab.calls_of("cancel")[0], "well")
+    lab.kill()
+
+    lab.finish()
+
+    assert lab.read().status_of(0) is JobStatus.SUCCEEDED
