@@ -119,6 +119,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     #: what plain text cannot hold: tool calls, embeddings, further choices
     extra: Mapping[str, Any] | None = None
     citations: tuple[Citation, ...] = ()
+    #: the answer's parts and what each rests on, where the vendor says
+    blocks: tuple[tuple[str, tuple[Citation, ...]], ...] = ()
     cost_usd: Decimal | None = None  #: where a provider says it itself; None: by usage and price
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from batchata.core.bounds import input_bound, output_bound, web_search_bound
+from batchata.core.citing import labelled_prompt
 from batchata.core.document import Accepts, Document
 from batchata.core.errors import ValidationError
 from batchata.core.job import Job, Structured
@@ -58,6 +59,7 @@ class AnthropicCodec:
 
     def __init__(self) -> None:
         self._schemas = AskedSchemas("anthropic")
+        self._lines: dict[int, tuple[Any, str]] = {}
 
     def encode(self, job: Job, model: str, documents: Sequence[Document] = ()) -> Encoded:
         """The job as the vendor's request body; ValidationError when it cannot be said."""
@@ -67,8 +69,12 @@ class AnthropicCodec:
                 hint='leave endpoint out, or "messages"',
             )
         usual: Structured = "tool" if _NO_FORMAT.match(model) else "native"
+        if job.enable_citations:  # the vendor refuses a schema beside citations
+            usual = "prompt"
         schema = self._schemas.of(job, job.structured or usual)
         body = _body(job, model, documents, schema)
+        if schema is not None and job.enable_citations:
+            body["system"] = _joined_system(body.get("system"), self._labels(job))
         version = _version(model, body)
         data = dump(body, job)
         return Encoded(
@@ -89,6 +95,14 @@ class AnthropicCodec:
             web_searches=web_search_bound(body),
             attachments=attachments_of(documents),
         )
+
+    def _labels(self, job: Job) -> str:
+        """The words that ask for labelled lines, which keep citations on."""
+        source = job.response_model or job.response_schema or {}
+        known = self._lines.get(id(source))
+        if known is None or known[0] is not source:
+            known = self._lines[id(source)] = (source, labelled_prompt(source))
+        return known[1]
 
     def decode(self, shape: Shape, body: bytes | msgspec.Raw) -> Answer | Failure:
         """The answer body in our words."""
@@ -133,13 +147,15 @@ def _body(
 def _ask(body: dict[str, Any], schema: AskedSchema, *, is_cited: bool) -> None:
     """Say which schema the answer must fit."""
     name = schema.wire.name
+    if schema.mode == "prompt" and is_cited:
+        return  # asked for as labelled lines
     if schema.mode == "prompt":
         body["system"] = _joined_system(body.get("system"), schema_words(schema))
         return
     if is_cited:
         raise ValidationError(
             "Anthropic answers with citations or with a schema, not with both",
-            hint="leave out enable_citations or response_model",
+            hint="leave out structured: labelled lines give you both",
         )
     if schema.mode == "native":
         format_ = {"type": "json_schema", "schema": schema.wire.schema}

@@ -74,19 +74,21 @@ def _answer(message: Message, forced_tool: str | None) -> Answer:
     told: list[str] = []
     thoughts: list[str] = []
     calls: list[dict[str, Any]] = []
-    citations: list[Citation] = []
+    blocks: list[tuple[str, tuple[Citation, ...]]] = []
     for block in message.content:
         kind = block.get("type")
         if kind == "text":
-            texts.append(block.get("text") or "")
-            if cited := block.get("citations"):
-                citations.extend(_citation(each) for each in cited)
+            text = block.get("text") or ""
+            texts.append(text)
+            cited = tuple(_citation(each) for each in block.get("citations") or ())
+            blocks.append((text, cited))
         elif kind == "thinking":
             thoughts.append(block.get("thinking") or "")
         elif kind == "tool_use" and forced_tool and block.get("name") == forced_tool:
             told.append(json_text(block.get("input")))
         elif kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
             calls.append(block)
+    citations = tuple(each for _, cited in blocks for each in cited)
     finish = FINISH.get(message.stop_reason or "", message.stop_reason or "unknown")
     if told:
         texts = told[:1]
@@ -101,7 +103,8 @@ def _answer(message: Message, forced_tool: str | None) -> Answer:
         refusal=_refusal(message) if finish == "refusal" else None,
         thinking="\n".join(thoughts) or None,
         extra={"tool_calls": calls} if calls else None,
-        citations=tuple(citations),
+        citations=citations,
+        blocks=tuple(blocks) if citations else (),
     )
 
 
