@@ -30,7 +30,7 @@ class Line(msgspec.Struct):
     """One line of a request file or of a result file."""
 
     custom_id: str
-    body: msgspec.Raw = msgspec.Raw()
+    body: msgspec.Raw = msgspec.Raw(b"null")
     failure: Failure | None = None
 
 
