@@ -6,20 +6,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
 RUNS = (
-    ("import_time.py",),
-    ("batch_cpu.py", "--jobs", "10000", "--vendor", "openai"),
-    ("batch_cpu.py", "--jobs", "10000", "--vendor", "anthropic"),
-    ("batch_cpu.py", "--jobs", "100000", "--vendor", "openai"),
+    ("import_time",),
+    ("citations",),
+    ("batch_cpu", "--jobs", "10000", "--vendor", "openai"),
+    ("batch_cpu", "--jobs", "10000", "--vendor", "anthropic"),
+    ("batch_cpu", "--jobs", "100000", "--vendor", "openai"),
+    ("live_cpu", "--jobs", "10000"),
 )
 
 
 def main() -> None:
     """Run each benchmark in a process of its own."""
     for script, *options in RUNS:
-        path = Path(__file__).with_name(script)
-        print(f"$ python benchmarks/{' '.join((script, *options))}", flush=True)
-        subprocess.run([sys.executable, str(path), *options], check=True)
+        module = f"benchmarks.{script}"
+        print(f"$ python -m {' '.join((module, *options))}", flush=True)
+        subprocess.run([sys.executable, "-m", module, *options], check=True, cwd=ROOT)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """CPU, memory and bytes written per job of a whole run, beside a bare script that keeps nothing.
 
-    python benchmarks/batch_cpu.py --jobs 10000 --vendor openai
+    python -m benchmarks.batch_cpu --jobs 10000 --vendor openai
 
 Jobs are short chats of about 1 KB; the server is the sandbox in a process of its own, whose CPU
 is not counted. State file, raw files and JSONL results are on.

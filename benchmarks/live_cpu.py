@@ -1,6 +1,6 @@
 """CPU per call of the live route with state file, budget and results on, beside bare aiohttp.
 
-    python benchmarks/live_cpu.py --jobs 10000 --concurrency 200
+    python -m benchmarks.live_cpu --jobs 10000 --concurrency 200
 
 The server is the sandbox in a process of its own, whose CPU is not counted.
 """

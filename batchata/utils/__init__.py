@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from batchata.compat import get_logger, set_log_level, to_dict
     from batchata.core.budget import CostTracker
+    from batchata.core.citing import map_citations_to_fields
     from batchata.core.flat import validate_flat_model
     from batchata.core.tokens import token_count_simple
     from batchata.documents.pdf import create_pdf, is_textual_pdf
@@ -21,6 +22,7 @@ _HOMES = {
     "estimate_pdf_tokens": "batchata.documents.pdf_tokens",
     "get_logger": "batchata.compat",
     "is_textual_pdf": "batchata.documents.pdf",
+    "map_citations_to_fields": "batchata.core.citing",
     "set_log_level": "batchata.compat",
     "to_dict": "batchata.compat",
     "token_count_simple": "batchata.core.tokens",
@@ -35,6 +37,7 @@ __all__ = [
     "estimate_pdf_tokens",
     "get_logger",
     "is_textual_pdf",
+    "map_citations_to_fields",
     "set_log_level",
     "to_dict",
     "token_count_simple",
