@@ -92,8 +92,8 @@ class Batch(Settings):
                 hint="write add_jobs([job, ...]), or add_job(...) for one",
             )
         if isinstance(jobs, (list, tuple)):
-            for job in jobs:
-                self._append(self._made(job))
+            for job in [self._made(each) for each in jobs]:
+                self._append(job)
             return self
         self._close_list()
         self._parts += 1

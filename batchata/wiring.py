@@ -252,7 +252,8 @@ class Session:
         ingest.take(jobs)
         if not sum(self.state.counts):
             raise ValidationError(
-                "No jobs added to batch", hint="the iterable given to add_jobs() was empty"
+                "No jobs added to batch",
+                hint="what add_jobs() was given is empty, or was read by an earlier run or estimate",
             )
         if self.state.has_reopened and self._exporter is not None:
             self._exporter.expect_repeats()

@@ -166,12 +166,16 @@ def rates_from_mapping(name: str, prices: Mapping[str, object]) -> Rates:
 
 
 def _price(name: str, key: str, value: object) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+    is_number = isinstance(value, (int, float, str, Decimal)) and not isinstance(value, bool)
+    try:
+        price = Decimal(str(value)) if is_number else None
+    except ArithmeticError:
+        price = None
+    if price is None:
         raise ValidationError(
             f"price {key!r} of {name!r} is {value!r}, not a number",
             hint="give USD per million tokens, as 0.5 or Decimal('0.5')",
         )
-    price = Decimal(str(value))
     if not price.is_finite() or price < 0:
         raise ValidationError(
             f"price {key!r} of {name!r} is {value!r}", hint="prices are zero or more"

@@ -186,7 +186,7 @@ def _version(model: str, body: dict[str, Any]) -> str:
         return SAMPLING_VERSION
     raise ValidationError(
         f"{model!r} takes no {sampling[0]}: its vendor removed sampling parameters",
-        hint=f"leave out {', '.join(sampling)} (for one job among others: {sampling[0]}=None)",
+        hint=f"leave out {', '.join(sampling)}, or give it to the jobs of other models only",
     )
 
 
