@@ -150,7 +150,9 @@ def cycle(arena: Arena, seed: int) -> int:
             raise BrokenPromiseError(f"{error}\nwith {order}") from None
         if plan.limit_usd is not None and chance.random() < 0.3:
             plan = replace(plan, limit_usd=plan.limit_usd * 2)
-    last = replace(calm, route=plan.route)
+    # a clock that jumped back would be a trouble of its own
+    clock = Scenario(clock_skew_seconds=plan.scenario.clock_skew_seconds)
+    last = replace(calm, route=plan.route, scenario=clock)
     arena.play(last)
     outcome = arena.run(last, folder)
     for _ in range(3):  # a batch from before may have been the last attempt of a job
