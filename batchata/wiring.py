@@ -253,7 +253,7 @@ class Session:
         if not sum(self.state.counts):
             raise ValidationError(
                 "No jobs added to batch",
-                hint="what add_jobs() was given is empty, or was read by an earlier run or estimate",
+                hint="what add_jobs() was given is empty, or an earlier run or estimate read it",
             )
         if self.state.has_reopened and self._exporter is not None:
             self._exporter.expect_repeats()
