@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any, Final
 import orjson
 
 from batchata.batch import Batch
-from batchata.core.errors import ValidationError
+from batchata.core.errors import RunError, ValidationError
 from batchata.core.job import Job, safe_name
+from batchata.core.progress import RunView
 from batchata.core.result import PAID_FAILURES
 from batchata.core.status import JobStatus
 from batchata.frames.asking import Asking
@@ -211,27 +213,26 @@ def _rows_asked(plan: Plan, custom_id: str, body: dict[str, Any]) -> list[Row]:
 
 def wait_until_sent(run: BatchRun) -> None:
     """Wait until every request is at the vendor, then let go of the run."""
-    _leave(run, lambda: _is_sent(run))
+    _leave(run, _is_sent)
 
 
 def wait_for_a_look(run: BatchRun) -> None:
     """Wait until the vendor was asked once about every batch, and what is done was fetched."""
-    _leave(run, lambda: _is_seen(run))
+    _leave(run, _is_seen)
 
 
-def _leave(run: BatchRun, is_time: Callable[[], bool]) -> None:
+def _leave(run: BatchRun, is_time: Callable[[RunView], bool]) -> None:
     while not run.wait(_LOOK_SECONDS):
-        if is_time():
-            run.stop("stop: the batches go on at the vendor")
-            run.shutdown()
-    run.wait()
+        with contextlib.suppress(RunError):  # it is still reading its jobs
+            if is_time(run.view):
+                run.stop("stop: the batches go on at the vendor")
+                run.shutdown()
 
 
-def _is_sent(run: BatchRun) -> bool:
-    view = run.view
+def _is_sent(view: RunView) -> bool:
     return not view.pending and all(each.batch_id or each.is_finished for each in view.active)
 
 
-def _is_seen(run: BatchRun) -> bool:
-    states = {each.state for each in run.view.active if not each.is_finished}
+def _is_seen(view: RunView) -> bool:
+    states = {each.state for each in view.active if not each.is_finished}
     return not states & (_UNSEEN | _DUE)

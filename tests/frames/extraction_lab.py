@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -51,12 +52,26 @@ class Model:
         self.reply: Callable[[Rows], Any] = well
         self.packs: list[list[str]] = []
         self.bodies: list[dict[str, Any]] = []
+        self.ahead = 0.0  #: seconds that a test has let pass
+        self._items: set[str] = set()
         self.prompts: list[str] = []  #: questions that were no packs of rows
+
+    def take(self, rows: Rows, body: dict[str, Any], custom_id: str) -> None:
+        """Remember a question; the sandbox works out an item of a batch more than once."""
+        if custom_id and custom_id in self._items:
+            return
+        self._items.add(custom_id)
+        self.packs.append([row["input_id"] for row in rows])
+        self.bodies.append(body)
 
     @property
     def asked(self) -> list[str]:
         """Ids of the rows asked about, once for each time."""
         return sorted(row_id for pack in self.packs for row_id in pack)
+
+    def now(self) -> float:
+        """The sandbox's clock."""
+        return time.time() + self.ahead
 
     def upstream(self, scenario: Scenario, *rest: Any) -> Upstream:
         """What stands behind the sandbox's routes."""
@@ -79,8 +94,7 @@ class Upstream:
         except (orjson.JSONDecodeError, TypeError):
             self._model.prompts.append(body["messages"][-1]["content"])
             return await ScriptedUpstream(self._scenario, *self._rest).answer(question)
-        self._model.packs.append([row["input_id"] for row in rows])
-        self._model.bodies.append(body)
+        self._model.take(rows, body, question.custom_id)
         said = self._model.reply(rows)
         text = said if isinstance(said, str) else orjson.dumps(said).decode()
         script = replace(self._scenario, replies={"": text})
@@ -123,5 +137,5 @@ class FrameLab:
 def model_box() -> Iterator[tuple[Sandbox, Model]]:
     """A sandbox with such a model behind it."""
     model = Model()
-    with Sandbox(make_upstream=model.upstream) as box:
+    with Sandbox(make_upstream=model.upstream, clock=model.now) as box:
         yield box, model
