@@ -1,0 +1,190 @@
+"""The state file itself: versions, locks, readers beside a run, and a file that can be copied."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from array import array
+from pathlib import Path
+
+import pytest
+
+from batchata.core.errors import StateError, StateLockedError, StateVersionError
+from batchata.core.events import JobsAdded, OutcomesRecorded, ShapeAdded, SubmissionIntended
+from batchata.core.status import JobStatus, SubmissionStatus
+from batchata.core.submission import JobRow, Outcome, Shape, Submission
+from batchata.stores import schema
+from batchata.stores.sqlite import SQLiteStore
+
+SHAPE = ShapeAdded(number=0, shape=Shape(provider="fake", endpoint="/fake", model="m"))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the state file is."""
+    return tmp_path / "state.db"
+
+
+def jobs(*seqs: int) -> JobsAdded:
+    """Plain jobs with these numbers."""
+    return JobsAdded(rows=[JobRow(n, f"j{n}", 0, b"{}", None, None, 1, 1, 10) for n in seqs])
+
+
+def filled(path: Path, count: int = 3) -> SQLiteStore:
+    """A new state file with jobs."""
+    store = SQLiteStore(path)
+    store.commit(SHAPE, jobs(*range(count)))
+    return store
+
+
+def test_a_closed_state_file_stands_alone_and_can_be_copied(path: Path, tmp_path: Path) -> None:
+    filled(path).close()
+
+    shutil.copy(path, tmp_path / "copy.db")
+
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["copy.db", "state.db"]
+    copied = SQLiteStore(tmp_path / "copy.db")
+    assert len(copied.load()) == 3
+    copied.close()
+
+
+def test_the_file_says_whose_it_is_and_of_which_version(path: Path) -> None:
+    filled(path).close()
+
+    db = sqlite3.connect(path)
+    application = db.execute("PRAGMA application_id").fetchone()[0]
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    db.close()
+
+    assert (application, version) == (schema.APPLICATION_ID, schema.VERSION)
+
+
+def test_two_writers_do_not_share_a_state_file(path: Path) -> None:
+    first = SQLiteStore(path)
+
+    with pytest.raises(StateLockedError, match=f"process {os.getpid()}"):
+        SQLiteStore(path)
+
+    first.close()
+    SQLiteStore(path).close()
+
+
+def test_a_lock_dies_with_its_process(path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; "
+        "from batchata.stores.sqlite import SQLiteStore; "
+        "SQLiteStore(Path(sys.argv[1])); os._exit(9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+
+    store = SQLiteStore(path)
+
+    assert killed.returncode == 9
+    store.close()
+
+
+def test_a_refused_file_keeps_no_lock(path: Path) -> None:
+    path.write_bytes(b"not a state file, and long enough to be told from a header of SQLite" * 2)
+    with pytest.raises(StateError):
+        SQLiteStore(path)
+
+    path.unlink()
+
+    SQLiteStore(path).close()
+
+
+def test_others_read_beside_a_run_and_see_what_is_committed(path: Path) -> None:
+    writer = filled(path)
+    reader = SQLiteStore(path, read_only=True)
+    before = reader.known_ids()
+
+    writer.commit(jobs(3))
+
+    assert before == {"j0": 0, "j1": 1, "j2": 2}
+    assert reader.known_ids()["j3"] == 3
+    reader.close()
+    writer.close()
+
+
+def test_a_reader_cannot_write(path: Path) -> None:
+    filled(path).close()
+    reader = SQLiteStore(path, read_only=True)
+
+    with pytest.raises(StateError, match="readonly"):
+        reader.commit(jobs(3))
+
+    reader.close()
+
+
+def test_a_reader_makes_no_file(path: Path) -> None:
+    with pytest.raises(StateError, match="no state file"):
+        SQLiteStore(path, read_only=True)
+
+    assert not path.exists()
+
+
+def test_a_newer_version_is_refused_for_writing_and_reading(path: Path) -> None:
+    filled(path).close()
+    db = sqlite3.connect(path)
+    db.execute(f"PRAGMA user_version={schema.VERSION + 1}")
+    db.close()
+
+    for read_only in (False, True):
+        with pytest.raises(StateVersionError):
+            SQLiteStore(path, read_only=read_only)
+
+
+def test_a_job_missing_from_the_file_is_found_at_once(path: Path) -> None:
+    filled(path).close()
+    db = sqlite3.connect(path)
+    db.execute("DELETE FROM jobs WHERE seq=1")
+    db.commit()
+    db.close()
+    store = SQLiteStore(path)
+
+    with pytest.raises(StateError, match="no job 1"):
+        store.load()
+
+    store.close()
+
+
+def test_a_commit_costs_the_same_however_large_the_file_is(path: Path) -> None:
+    store = filled(path, 2_000)
+    store._db.execute("PRAGMA wal_autocheckpoint=0")
+    wal = path.with_name(path.name + "-wal")
+
+    def grown_by(seq: int) -> int:
+        before = wal.stat().st_size
+        seqs = array("I", [seq])
+        submission = Submission(
+            token=f"t{seq}",
+            provider="fake",
+            endpoint="/fake",
+            model="m",
+            wire_version="",
+            seqs=seqs,
+            status=SubmissionStatus.INTENDED,
+            intended_us=1,
+        )
+        store.commit(SubmissionIntended(submission=submission))
+        outcome = Outcome(seq=seq, status=JobStatus.SUCCEEDED, attempt=1, token=f"t{seq}")
+        store.commit(OutcomesRecorded(outcomes=[outcome], closes=f"t{seq}"))
+        return wal.stat().st_size - before
+
+    grown = [grown_by(seq) for seq in range(200)]
+
+    assert sum(grown[100:]) <= 1.2 * sum(grown[:100])
+    store.close()
+
+
+def test_commits_are_on_the_disk_before_they_return(path: Path) -> None:
+    store = filled(path)
+
+    synchronous = store._db.execute("PRAGMA synchronous").fetchone()[0]
+    mode = store._db.execute("PRAGMA journal_mode").fetchone()[0]
+
+    assert (synchronous, mode) == (2, "wal")
+    store.close()
