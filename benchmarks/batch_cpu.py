@@ -51,9 +51,9 @@ def cpu_seconds() -> float:
 
 
 def written_bytes() -> int:
-    """Bytes this process gave to write calls."""
+    """Bytes this process sent to the disk; sockets do not count."""
     for line in Path("/proc/self/io").read_text().splitlines():
-        if line.startswith("wchar"):
+        if line.startswith("write_bytes"):
             return int(line.split()[1])
     return 0
 

@@ -187,11 +187,8 @@ SAFE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 def digest(*parts: bytes) -> bytes:
     """128 bits that stand for these parts, in this order."""
-    hasher = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        hasher.update(len(part).to_bytes(8, "little"))
-        hasher.update(part)
-    return hasher.digest()
+    framed = b"".join([len(part).to_bytes(8, "little") + part for part in parts])
+    return hashlib.blake2b(framed, digest_size=16).digest()
 
 
 def derived_id(fingerprint: bytes, occurrence: int) -> str:

@@ -21,6 +21,8 @@ ACCEPTS: Final = Accepts(
 
 def chat_parts(documents: Sequence[Document]) -> list[dict[str, Any]]:
     """The documents as parts of a chat message; ValidationError for what would be refused."""
+    if not documents:
+        return []
     _check_all(documents)
     return [_chat_part(document) for document in documents]
 
