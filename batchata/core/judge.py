@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -92,4 +93,7 @@ def extra_json(
         kept["citation_mappings"] = {
             path: [citation.to_dict() for citation in found] for path, found in mappings.items()
         }
-    return orjson.dumps(kept)
+    try:
+        return orjson.dumps(kept)
+    except TypeError:  # a number beyond 64 bits, in a tool call
+        return json.dumps(kept).encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -90,7 +91,10 @@ def bound_cap(job: Job, names: Sequence[str], model_most: int) -> int:
 
 def json_text(value: Any) -> str:
     """A value as JSON text."""
-    return orjson.dumps(value).decode()
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # a number beyond 64 bits
+        return json.dumps(value)
 
 
 def read_loosely(body: bytes | msgspec.Raw) -> Any:

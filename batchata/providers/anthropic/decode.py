@@ -65,7 +65,7 @@ def decode_message(
     try:
         message = _decode(body)
         return _answer(message, forced_tool)
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return Failure(Reason.UNREADABLE, f"the answer cannot be read: {error}")
 
 

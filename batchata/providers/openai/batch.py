@@ -268,10 +268,10 @@ def read_line(line: bytes, number: int, name: str) -> Item:
     """One line of an output or error file."""
     try:
         parsed = wire.decode_line(line)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
         found = _CUSTOM_ID.search(line)
         why = f"line {number} of {name} cannot be read: {error}"
-        return Item(found[1].decode() if found else "", None, Failure(Reason.UNREADABLE, why))
+        return Item(found[1].decode("utf-8", "replace") if found else "", None, Failure(Reason.UNREADABLE, why))
     response = parsed.response
     if response is not None and 200 <= response.status_code < 300:
         return Item(parsed.custom_id, response.body, None, response.request_id)
@@ -290,7 +290,7 @@ def read_line(line: bytes, number: int, name: str) -> Item:
 def _refused(response: wire.LineResponse) -> Failure:
     try:
         body = msgspec.json.decode(response.body)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         body = None
     error = body.get("error") if isinstance(body, dict) else None
     error = error if isinstance(error, dict) else {}

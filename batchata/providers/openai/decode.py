@@ -19,7 +19,7 @@ def decode_body(
     """The answer body of this endpoint; the arguments of a call of `tool` are the answer's text."""
     try:
         return _READERS[endpoint](body, tool)
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return Failure(Reason.UNREADABLE, f"the answer cannot be read: {error}")
 
 

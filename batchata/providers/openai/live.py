@@ -51,7 +51,7 @@ def read_refusal(reply: Reply) -> Failure:
     """A refused call in our words."""
     try:
         body = msgspec.json.decode(reply.body)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         body = None
     error = body.get("error") if isinstance(body, dict) else None
     error = error if isinstance(error, dict) else {}
