@@ -16,6 +16,7 @@ from batchata.cli import (
     cancel,
     demo,
     estimate,
+    extract,
     models,
     report,
     results,
@@ -101,6 +102,7 @@ def top(
 app.command("demo")(demo.demo)
 app.command("run")(run.run)
 app.command("estimate")(estimate.estimate)
+app.command("extract")(extract.extract)
 app.command("status")(status.status)
 app.command("results")(results.results)
 app.command("report")(report.report)

@@ -66,7 +66,7 @@ def make_batch(inputs: Inputs) -> Batch:
         batch.add_cost_limit(inputs.limit_usd)
     if inputs.base_url is not None:
         batch.set_provider(_provider_of(inputs.model), base_url=inputs.base_url)
-    prompt = None if inputs.prompt is None else Template(_text(inputs.prompt))
+    prompt = None if inputs.prompt is None else Template(text_of(inputs.prompt))
     # a generator: a million rows are never held in memory
     return batch.add_jobs(read_jobs(inputs.rows, prompt, inputs.id_column))
 
@@ -108,7 +108,8 @@ def read_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def _text(prompt: str) -> str:
+def text_of(prompt: str) -> str:
+    """A prompt, read from its file where it says @FILE."""
     if not prompt.startswith("@"):
         return prompt
     try:

@@ -78,7 +78,8 @@ class BatchFolder:
         """Put every row of a table into the plan; those that must be asked."""
         table.check([id_col, text_col])
         kept = list(table.rows([id_col, text_col]))
-        missing = [unasked(row, id_col, text_col) for row in kept]
+        names = (id_col, text_col)
+        missing = [unasked((row[id_col], row[text_col]), names) for row in kept]
         rows = keyed(
             plan.asking,
             (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -65,43 +65,41 @@ def extract_df(
         concurrency=max_workers,
         limit_usd=limit_usd,
     )
-    columns = extract(
-        table,
+    table.check([id_col, text_col])
+    ended = extract(
+        ((row[id_col], row[text_col]) for row in table.rows([id_col, text_col])),
         asking,
         cache_path,
         connect=reach.batch,
-        id_col=id_col,
-        text_col=text_col,
+        names=(id_col, text_col),
         rows_per_request=chunk_size,
         reuse=reuse_of(fresh, ignore_prompt_hash),
         print_status=print_status,
     )
+    columns = columns_of(ended, asking.schema)
     return table.renamed({id_col: ID}).with_columns(columns, text=tuple(columns)[-2:])
 
 
 def extract(
-    table: Table,
+    rows: Iterable[tuple[Any, Any]],
     asking: Asking,
     cache_path: str | Path,
     *,
     connect: Callable[[Path], Batch],
-    id_col: str,
-    text_col: str,
+    names: tuple[str, str],
     rows_per_request: int,
     reuse: Reuse,
     print_status: bool,
-) -> dict[str, list[Any]]:
-    """The columns of the answers, one value a row."""
+) -> list[RowAnswer]:
+    """How each row ended, from (id, text), which stand in columns of these names."""
     check_number("chunk_size", rows_per_request, least=1, whole=True)
-    table.check([id_col, text_col])
-    empty: dict[int, RowAnswer] = {}
+    ended: list[RowAnswer | None] = []
     asked: list[tuple[int, str, str]] = []
-    for number, row in enumerate(table.rows([id_col, text_col])):
-        missing = unasked(row, id_col, text_col)
+    for number, (row_id, text) in enumerate(rows):
+        missing = unasked((row_id, text), names)
+        ended.append(missing)
         if missing is None:
-            asked.append((number, str(row[id_col]), str(row[text_col])))
-        else:
-            empty[number] = missing
+            asked.append((number, str(row_id), str(text)))
     with SqliteCache(cache_path) as cache:
         extraction = Extraction(
             asking,
@@ -115,8 +113,7 @@ def extract(
         _tell(extraction, len(asked) - len(left), len(asked), is_shown=print_status)
         if left:
             extraction.ask(left)
-    ended = [empty.get(number) or extraction.answer(number) for number in range(len(table))]
-    return columns_of(ended, asking.schema)
+    return [each or extraction.answer(number) for number, each in enumerate(ended)]
 
 
 def reuse_of(fresh: bool, ignore_prompt: bool) -> Reuse:

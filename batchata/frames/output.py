@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from batchata.core.template import is_missing
@@ -26,13 +26,13 @@ def columns_of(ended: Iterable[RowAnswer], schema: AnswerSchema | None) -> dict[
     return made
 
 
-def unasked(row: Mapping[str, Any], id_col: str, text_col: str) -> RowAnswer | None:
-    """How a row ends that cannot be asked about; None when it can."""
-    column = None
-    if is_missing(row[id_col]) or not str(row[id_col]).strip():
-        column = id_col
-    elif is_missing(row[text_col]):
-        column = text_col
+def unasked(row: tuple[Any, Any], names: tuple[str, str]) -> RowAnswer | None:
+    """How a row of (id, text) ends that cannot be asked about; None when it can."""
+    (row_id, text), column = row, None
+    if is_missing(row_id) or not str(row_id).strip():
+        column = names[0]
+    elif is_missing(text):
+        column = names[1]
     if column is None:
         return None
     error = f"the row has no value in column {column!r}: it was not asked"

@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 
 from batchata.gateway.input_tokens import input_tokens
+from batchata.gateway.row_answers import row_answers, row_ids
 from batchata.gateway.scenario import ItemOutcome, Scenario
 from batchata.gateway.schema_values import SchemaValues
 from batchata.gateway.script import cut, digest, scripted_text, tokens_of
@@ -87,9 +88,15 @@ def _text(question: Question, scenario: Scenario, seed: int) -> str:
         if part.encode() in question.body:
             return reply
     if schema := _schema(question.request):
-        return orjson.dumps(_values(schema).value(seed)).decode()
+        values, ids = _values(schema), row_ids(question.body)
+        made = row_answers(ids, values.value, seed) if ids else values.value(seed)
+        return orjson.dumps(made).decode()
     if _wants_json(question.request):
-        return orjson.dumps({"answer": scripted_text(seed)}).decode()
+        ids = row_ids(question.body)
+        answer: dict[str, Any] = {"answer": scripted_text(seed)}
+        if ids:
+            answer = {"all_results": [{"input_id": row_id, **answer} for row_id in ids]}
+        return orjson.dumps(answer).decode()
     return scripted_text(seed)
 
 

@@ -1,0 +1,127 @@
+"""`batchata extract`: files of rows in, the same files with answers out."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from cli_lab import FAST, GPT, Cli, cli_in
+
+from batchata.gateway import ItemFault, Scenario
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"mood": {"type": "string"}, "stars": {"type": "integer"}},
+    "required": ["mood", "stars"],
+}
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
+    with cli_in(tmp_path, monkeypatch) as made:
+        made.file("schema.json", json.dumps(SCHEMA))
+        yield made
+
+
+def extract(cli: Cli, target: str, *args: str, code: int = 0) -> None:
+    """The command over seven rows."""
+    given = ("-m", GPT, "-p", "Name the mood.", "--schema", "schema.json", "--id-col", "key")
+    cli("extract", cli.csv(7), target, *given, *FAST, *args, code=code)
+
+
+def rows_of(cli: Cli, name: str) -> list[dict[str, str]]:
+    with (cli.folder / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("route", ["--live", "--batch"])
+def test_rows_come_back_in_order_with_their_answers(cli: Cli, route: str) -> None:
+    extract(cli, "out.csv", route)
+
+    rows = rows_of(cli, "out.csv")
+    assert list(rows[0]) == ["key", "text", "group", "mood", "stars", "status", "error"]
+    assert [row["key"] for row in rows] == [f"r{n}" for n in range(7)]
+    assert {row["status"] for row in rows} == {"succeeded"}
+    assert all(row["mood"] and row["stars"].lstrip("-").isdigit() for row in rows)
+    assert len(cli.box.ledger.batches) == (1 if route == "--batch" else 0)
+
+
+def test_the_kind_of_the_output_is_told_by_its_name(cli: Cli) -> None:
+    extract(cli, "out.jsonl")
+    extract(cli, "out.parquet", "--cache", "out.jsonl.cache")
+
+    lines = [json.loads(line) for line in (cli.folder / "out.jsonl").read_text().splitlines()]
+    table = pq.read_table(cli.folder / "out.parquet").to_pylist()
+    assert table == lines
+    assert len(cli.box.ledger.live) == 2
+
+
+def test_parquet_keeps_its_types(cli: Cli) -> None:
+    extract(cli, "first.parquet")
+    given = ("-m", GPT, "-p", "Name it.", "--text-col", "mood", "--id-col", "stars", *FAST)
+
+    cli("extract", "first.parquet", "second.parquet", *given)
+
+    first, second = (pq.read_table(cli.folder / f"{name}.parquet") for name in ("first", "second"))
+    assert second.schema.field("stars").type == first.schema.field("stars").type
+    assert second.column_names == [*first.column_names, "answer", "answer_status", "answer_error"]
+
+
+def test_rows_that_fail_are_written_and_change_the_exit_code(cli: Cli) -> None:
+    cli.box.set_scenario(Scenario(items=(ItemFault(outcome="refusal", prompt="row number 3"),)))
+
+    extract(cli, "out.csv", code=3)
+    cli.box.set_scenario(Scenario())
+    extract(cli, "out.csv", "--overwrite")
+
+    assert {row["status"] for row in rows_of(cli, "out.csv")} == {"succeeded"}
+
+
+def test_the_report_can_be_read_by_programs(cli: Cli) -> None:
+    given = ("-m", GPT, "-p", "Name the mood.", "--schema", "schema.json", *FAST)
+
+    said = cli("extract", cli.csv(7), "out.csv", *given, "--json")
+
+    assert said.json == {"rows": 7, "succeeded": 7, "failed": 0, "output": "out.csv"}
+
+
+def test_an_output_that_is_there_is_left_alone(cli: Cli) -> None:
+    cli.file("out.csv", "mine")
+
+    extract(cli, "out.csv", code=1)
+
+    assert (cli.folder / "out.csv").read_text() == "mine"
+    assert cli.box.requests == []
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("rows.csv", "rows.csv"), "the input as well"),
+        (("rows.csv", "out.xls"), "no file of rows"),
+        (("rows.csv", "nowhere/out.csv"), "does not exist"),
+        (("rows.csv", "out.csv", "--text-col", "txt"), "no column 'txt'"),
+        (("rows.csv", "out.csv", "--id-col", "txt"), "no column 'txt'"),
+        (("rows.csv", "out.csv", "--overwrite", "-m", "nobodys-model"), "nobodys-model"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_sent(
+    cli: Cli, args: tuple[str, ...], said: str
+) -> None:
+    cli.csv(7)
+
+    found = cli("extract", "-m", GPT, "-p", "Name it.", *args, code=1)
+
+    assert said in found.err
+    assert cli.box.requests == []
+
+
+def test_a_cost_limit_holds(cli: Cli) -> None:
+    extract(cli, "out.csv", "--limit-usd", "0.0000001", "--max-tokens", "100", code=3)
+
+    assert {row["status"] for row in rows_of(cli, "out.csv")} == {"skipped"}
+    assert cli.box.ledger.live == []
