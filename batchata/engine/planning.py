@@ -36,6 +36,7 @@ class Planner:
         self._keys: dict[int, tuple[str, str]] = {}  #: by shape number
         self._waiting: deque[int] = deque()  #: pending jobs without money, in order
         self._earmarked = 0  #: money of funded jobs that are not intended yet, 1e-12 USD
+        self.is_last_money = False  #: nothing is in flight that may give any back
 
     def add(self, seqs: Iterator[int] | list[int], *, first: bool = False) -> None:
         """Queue pending jobs; `first` for those that go again."""
@@ -151,7 +152,7 @@ class Planner:
     def _is_short(self, group: _Group, chunk: Chunk, limits: ChunkLimits) -> bool:
         # money comes back bit by bit: wait for it rather than send many tiny batches
         is_rest = len(chunk.seqs) == len(group.ready) and len(chunk.seqs) < limits.requests
-        return is_rest and bool(self._waiting) and bool(self._context.state.cost.reserved)
+        return is_rest and bool(self._waiting) and not self.is_last_money
 
     def _limits(self, group: _Group) -> ChunkLimits:
         config = self._context.config

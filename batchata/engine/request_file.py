@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from batchata.core.status import JobStatus, SubmissionStatus
 from batchata.core.submission import Outcome, Submission
 from batchata.engine.context import RunContext
 from batchata.ports import BatchAPI
+
+log = logging.getLogger("batchata.engine")
 
 _GROUP = 500
 _SENDING = "_sending_"
@@ -119,7 +122,7 @@ class RequestFiles:
         self._keep(submission, self.path_of(submission))
 
     def _keep(self, submission: Submission, path: Path) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        with _not_needed(path):
             if self._context.keeps_raw:
                 path.replace(path.with_name(_final_name(submission, path.suffix)))
             else:
@@ -127,8 +130,9 @@ class RequestFiles:
 
     def discard(self, submission: Submission) -> None:
         """Remove the file of a submission that is not sent."""
-        with contextlib.suppress(FileNotFoundError):
-            self.path_of(submission).unlink()
+        path = self.path_of(submission)
+        with _not_needed(path):
+            path.unlink()
 
     def tidy(self) -> None:
         """Name or remove the files of submissions whose process died before it could."""
@@ -138,9 +142,21 @@ class RequestFiles:
             if submission is None or submission.status in _UNSENT:
                 continue
             if submission.remote_id is None or path.suffix == ".part":
-                path.unlink(missing_ok=True)
+                with _not_needed(path):
+                    path.unlink()
             else:
                 self._keep(submission, path)
+
+
+@contextlib.contextmanager
+def _not_needed(path: Path) -> Iterator[None]:
+    """The batch is on its way or dropped: a file that stays under a passing name harms nobody."""
+    try:
+        yield
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.warning("%s stays as it is: %s", path, error.strerror or error)
 
 
 def _final_name(submission: Submission, suffix: str) -> str:

@@ -152,6 +152,10 @@ class Runner:
             context.changed.clear()
             planner.fund()
             self._launch(group)
+            if not self._tasks:
+                planner.is_last_money = True
+                self._launch(group)
+                planner.is_last_money = False
             self._start_live(group)
             if not self._tasks and not self._is_live:
                 dear = planner.too_dear()

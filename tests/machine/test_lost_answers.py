@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from engine_lab import EngineLab
-from fake_vendor import GOOD
+from fake_vendor import BOUND, GOOD
 
 from batchata.core.status import JobStatus, RemoteState, SubmissionStatus
 
@@ -226,3 +226,17 @@ def test_a_batch_that_the_run_cancelled_costs_its_jobs_no_attempt(make_lab: Make
     lab.finish()
 
     assert lab.read().status_of(0) is JobStatus.SUCCEEDED
+
+
+def test_money_that_an_unresolved_batch_holds_does_not_keep_back_what_still_fits(
+    make_lab: MakeLab,
+) -> None:
+    lab = make_lab(jobs=4, is_blind=True, on_unresolved="ask")
+    lab.limit = 3 * BOUND
+    lose_the_create(lab, "lost after")
+    until(lab, "find")
+    lab.answer(0, "well")
+
+    until(lab, "look")
+
+    assert sorted(len(batch.job_ids) for batch in lab.vendor.batches.values()) == [1, 2]
