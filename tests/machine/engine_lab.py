@@ -42,6 +42,7 @@ class EngineLab:
         self.task: asyncio.Task[None] | None = None
         self.context: RunContext | None = None
         self.store: SQLiteStore | None = None
+        self.stopped_by: Exception | None = None
         self._tokens = 0
 
     @property
@@ -115,7 +116,9 @@ class EngineLab:
         if self.task is not None and self.task.done():
             task, self.task = self.task, None
             assert self.store is not None
+            assert self.context is not None
             self.store.close()
+            self.stopped_by = self.context.stop.error
             task.result()
 
     def answer(self, number: int, how: str, hidden: float = 0.0) -> None:
@@ -126,6 +129,17 @@ class EngineLab:
     def calls_of(self, kind: str) -> list[int]:
         """Numbers of the calls of this kind that wait."""
         return [number for number, call in enumerate(self.vendor.calls) if call.kind == kind]
+
+    def until(self, kind: str) -> None:
+        """Let calls end well until one of this kind waits."""
+        for _ in range(20):
+            if self.calls_of(kind):
+                return
+            if self.vendor.calls:
+                self.answer(0, "well")
+            else:
+                self.advance(10)
+        raise AssertionError(f"no {kind} call comes")
 
     def stop(self, *, cancels: bool = False) -> None:
         """Ask the run to stop."""

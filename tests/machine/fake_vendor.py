@@ -13,7 +13,12 @@ import msgspec
 import orjson
 
 from batchata.core.document import Accepts
-from batchata.core.errors import OutcomeUnknownError, ProviderUnavailableError
+from batchata.core.errors import (
+    AccountStoppedError,
+    OutcomeUnknownError,
+    ProviderRejectedError,
+    ProviderUnavailableError,
+)
 from batchata.core.job import Job
 from batchata.core.result import Answer, Failure, Reason
 from batchata.core.status import RemoteState
@@ -103,6 +108,7 @@ class FakeVendor:
         self.batches: dict[str, RemoteBatch] = {}
         self.files: dict[str, str] = {}  #: id → token
         self.is_gone = False  #: the process that called is dead
+        self.retry_after: float | None = None  #: what "down" answers ask for
         self._number = 0
 
     def group(self, shape: Shape) -> str:
@@ -229,7 +235,12 @@ class FakeVendor:
         if how == "well":
             call.answer.set_result(None)
         elif how == "down":
-            call.answer.set_exception(ProviderUnavailableError("503"))
+            error = ProviderUnavailableError("503", retry_after_seconds=self.retry_after)
+            call.answer.set_exception(error)
+        elif how == "refused":
+            call.answer.set_exception(ProviderRejectedError("404", status=404))
+        elif how == "stopped":
+            call.answer.set_exception(AccountStoppedError("no credit", status=402))
         elif call.kind == "create":
             token, job_ids = call.about
             if how == "lost after":

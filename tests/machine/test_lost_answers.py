@@ -13,22 +13,10 @@ from batchata.core.status import JobStatus, RemoteState, SubmissionStatus
 MakeLab = Callable[..., EngineLab]
 
 
-def until(lab: EngineLab, kind: str) -> None:
-    """Let calls end well until one of this kind waits."""
-    for _ in range(20):
-        if lab.calls_of(kind):
-            return
-        if lab.vendor.calls:
-            lab.answer(0, "well")
-        else:
-            lab.advance(10)
-    raise AssertionError(f"no {kind} call comes")
-
-
 def lose_the_create(lab: EngineLab, how: str, hidden: float = 0.0) -> None:
     """Run up to the first create call, whose answer is lost."""
     lab.start()
-    until(lab, "create")
+    lab.until("create")
     lab.answer(lab.calls_of("create")[0], how, hidden)
 
 
@@ -57,7 +45,7 @@ def test_a_create_call_long_after_its_intent_is_looked_for_by_its_own_time(
         while lab.vendor.calls:
             lab.answer(0, "down")
         lab.advance(60)
-    until(lab, "create")
+    lab.until("create")
 
     lab.answer(lab.calls_of("create")[0], "lost after", 50)
     lab.finish()
@@ -68,7 +56,7 @@ def test_a_create_call_long_after_its_intent_is_looked_for_by_its_own_time(
 def test_a_process_that_died_in_a_create_call_waits_for_the_listing(make_lab: MakeLab) -> None:
     lab = make_lab()
     lab.start()
-    until(lab, "create")
+    lab.until("create")
     lab.advance(300)  # the call hangs
     token, job_ids = lab.vendor.calls[lab.calls_of("create")[0]].about
     lab.kill()
@@ -126,7 +114,7 @@ def test_ask_ends_the_run_and_leaves_the_batch_unresolved(make_lab: MakeLab) -> 
     lab = make_lab(is_blind=True, on_unresolved="ask")
     lose_the_create(lab, "lost after")
 
-    until(lab, "find")
+    lab.until("find")
     lab.answer(0, "well")
 
     assert not lab.is_running
@@ -140,11 +128,11 @@ def test_resubmit_sends_again_once_the_answer_has_had_its_time(make_lab: MakeLab
     lab.vendor.accept("foreign", ["other"])
     lose_the_create(lab, "lost before")
 
-    until(lab, "find")
+    lab.until("find")
     lab.answer(0, "well")
     assert not lab.calls_of("create")
     lab.advance(70)
-    until(lab, "create")
+    lab.until("create")
 
     assert lab.calls_of("create")
 
@@ -152,11 +140,11 @@ def test_resubmit_sends_again_once_the_answer_has_had_its_time(make_lab: MakeLab
 def test_a_refused_batch_of_the_same_file_is_not_taken_for_the_lost_one(make_lab: MakeLab) -> None:
     lab = make_lab()
     lab.start()
-    until(lab, "look")
+    lab.until("look")
     batch = next(iter(lab.vendor.batches.values()))
     batch.is_queue_full = True
     batch.finish(RemoteState.FAILED, {})
-    until(lab, "create")  # the same file again
+    lab.until("create")  # the same file again
 
     lab.answer(lab.calls_of("create")[0], "lost after", 30)
     lab.finish()
@@ -169,7 +157,7 @@ def test_a_refused_batch_of_the_same_file_is_not_taken_for_the_lost_one(make_lab
 def test_an_upload_whose_answer_was_lost_is_found_by_its_name(make_lab: MakeLab, how: str) -> None:
     lab = make_lab()
     lab.start()
-    until(lab, "upload")
+    lab.until("upload")
     lab.answer(lab.calls_of("upload")[0], how)
 
     lab.finish()
@@ -180,7 +168,7 @@ def test_an_upload_whose_answer_was_lost_is_found_by_its_name(make_lab: MakeLab,
 def test_an_upload_that_a_stop_leaves_without_a_batch_is_removed(make_lab: MakeLab) -> None:
     lab = make_lab()
     lab.start()
-    until(lab, "upload")
+    lab.until("upload")
     lab.stop()
     lab.answer(lab.calls_of("upload")[0], "well")
     lab.answer(lab.calls_of("forget")[0], "well")
@@ -192,7 +180,7 @@ def test_an_upload_that_a_stop_leaves_without_a_batch_is_removed(make_lab: MakeL
 def test_an_upload_that_a_dead_process_left_is_removed_by_the_next(make_lab: MakeLab) -> None:
     lab = make_lab()
     lab.start()
-    until(lab, "upload")
+    lab.until("upload")
     lab.stop()
     lab.answer(lab.calls_of("upload")[0], "well")
     lab.kill()  # just before it removes the upload
@@ -218,7 +206,7 @@ def test_a_job_is_asked_once_where_all_goes_well(make_lab: MakeLab) -> None:
 def test_a_batch_that_the_run_cancelled_costs_its_jobs_no_attempt(make_lab: MakeLab) -> None:
     lab = make_lab(max_attempts=1)
     lab.start()
-    until(lab, "look")
+    lab.until("look")
     lab.stop(cancels=True)
     lab.answer(lab.calls_of("cancel")[0], "well")
     lab.kill()
@@ -234,9 +222,9 @@ def test_money_that_an_unresolved_batch_holds_does_not_keep_back_what_still_fits
     lab = make_lab(jobs=4, is_blind=True, on_unresolved="ask")
     lab.limit = 3 * BOUND
     lose_the_create(lab, "lost after")
-    until(lab, "find")
+    lab.until("find")
     lab.answer(0, "well")
 
-    until(lab, "look")
+    lab.until("look")
 
     assert sorted(len(batch.job_ids) for batch in lab.vendor.batches.values()) == [1, 2]
