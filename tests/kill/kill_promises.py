@@ -115,7 +115,7 @@ def _raw(
     orphans = [file["filename"] for file in files if file["id"] not in used]
     if orphans:
         yield f"uploaded files without a batch: {orphans}"
-    parts = [str(path.relative_to(folder)) for path in folder.rglob("*.part")]
+    parts = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.part"))]
     if parts:
         yield f"left over: {parts}"
     for name in ("state.db-wal", "state.db-shm", "state.db.lock", "state.db.work"):

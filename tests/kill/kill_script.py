@@ -111,6 +111,8 @@ def run_script(order: dict[str, Any]) -> dict[str, Any]:
     except BaseException as error:  # noqa: BLE001 - whatever ends the run is told
         report["error"] = f"{type(error).__name__}: {error}"
         report["trace"] = traceback.format_exc()
+    for number in (signal.SIGINT, signal.SIGTERM):  # one may come a moment too late
+        signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, hardest))
     if run is not None:
         report["status"] = {name: str(value) for name, value in run.status().items()}
@@ -158,6 +160,7 @@ def _cancel(run: Any, order: dict[str, Any]) -> None:
 def main(order: dict[str, Any]) -> None:
     """Run and leave the report in the case's folder."""
     report = run_script(order)
-    path = Path(order["folder"]) / "report.json"
-    with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 - Path.open is watched
+    path = str(Path(order["folder"]) / "report.json")
+    with open(path + ".new", "w", encoding="utf-8") as file:  # noqa: PTH123 - Path is watched
         json.dump(report, file)
+    os.rename(path + ".new", path)  # noqa: PTH104
