@@ -14,6 +14,7 @@ RUNS = (
     ("batch_cpu", "--jobs", "10000", "--vendor", "anthropic"),
     ("batch_cpu", "--jobs", "100000", "--vendor", "openai"),
     ("live_cpu", "--jobs", "10000"),
+    ("table_cpu", "--rows", "10000"),
 )
 
 

@@ -35,6 +35,7 @@ class Asking:
     schema: AnswerSchema | None = None
     max_tokens: int | None = None
     temperature: float | None = None
+    prompt_hash: str = field(init=False)
     base: bytes = field(init=False)  #: stands for all of it but the prompt
 
     def __post_init__(self) -> None:
@@ -44,12 +45,8 @@ class Asking:
             self.schema.text if self.schema else "",
             repr(self.temperature),
         )
+        object.__setattr__(self, "prompt_hash", compute_prompt_hash(self.prompt))
         object.__setattr__(self, "base", digest(*(each.encode() for each in said)))
-
-    @property
-    def prompt_hash(self) -> str:
-        """The prompt's short name."""
-        return compute_prompt_hash(self.prompt)
 
     def key(self, text: str, occurrence: int = 0) -> bytes:
         """Stands for model, parameters, schema and text; the n-th equal row has its own."""

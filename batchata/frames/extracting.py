@@ -67,7 +67,7 @@ def extract_df(
     )
     table.check([id_col, text_col])
     ended = extract(
-        ((row[id_col], row[text_col]) for row in table.rows([id_col, text_col])),
+        zip(table.column(id_col), table.column(text_col), strict=True),
         asking,
         cache_path,
         connect=reach.batch,

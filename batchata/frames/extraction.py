@@ -69,11 +69,12 @@ class Extraction:
         wanted: dict[str, list[Row]] = {}
         for row in rows:
             wanted.setdefault(row.id, []).append(row)
+        prompt_hash = self._asking.prompt_hash
         exact: set[int] = set()
         best: dict[int, str] = {}
         for entry in self._cache.find(wanted):
             mine = wanted[entry.row_id]
-            is_prompt = self._reuse != "strict" or entry.prompt_hash == self._asking.prompt_hash
+            is_prompt = self._reuse != "strict" or entry.prompt_hash == prompt_hash
             for row in mine:
                 if not is_prompt or entry.key not in (row.key, None):
                     continue
