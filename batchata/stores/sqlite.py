@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import weakref
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -48,6 +49,8 @@ class SQLiteStore:
             self._lock.acquire()
         try:
             self._db = self._connect()
+            # results are read as they are asked for: whoever drops them lets go of the file too
+            weakref.finalize(self, self._db.close)
             self._numbers = self._read(self._next_numbers)
             self.table = ResultTable(self._db, path)
         except BatchataError:
@@ -56,6 +59,7 @@ class SQLiteStore:
 
     def _connect(self) -> sqlite3.Connection:
         uri = f"{self.path.absolute().as_uri()}?mode={'ro' if self.is_read_only else 'rwc'}"
+        db: sqlite3.Connection | None = None
         try:
             db = sqlite3.connect(
                 uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10
@@ -73,6 +77,8 @@ class SQLiteStore:
                 db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
                 self._prepare(db)
         except sqlite3.Error as error:
+            if db is not None:
+                db.close()
             raise disk_error(self.path, error) from error
         return db
 
