@@ -19,7 +19,7 @@ class Plan:
     jobs: int = 8
     faults: str = ""
     scenario: Scenario = field(default_factory=Scenario)
-    items_per_batch: int = 3
+    items_per_batch: int | None = 3
     max_parallel_batches: int = 2
     result_format: str = "jsonl"
     raw_files: bool = True
@@ -81,6 +81,14 @@ PLANS: dict[str, Plan] = {
             settle_seconds=0.15,
         ),
         Plan(name="cut download", jobs=6, faults="truncated-download"),
+        Plan(
+            name="refused",
+            jobs=9,
+            faults="token-limit-once",
+            scenario=Scenario(openai_max_requests=3, anthropic_max_requests=3),
+            items_per_batch=None,
+            has_fixed_batches=False,
+        ),
         Plan(name="live", route="live", jobs=10, has_fixed_batches=False),
         Plan(
             name="auto",
@@ -94,16 +102,17 @@ PLANS: dict[str, Plan] = {
 
 #: points of each plan that are tried in every run of the tests
 SAMPLE: dict[str, int] = {
-    "openai": 75,
-    "anthropic": 60,
-    "both": 45,
-    "parquet": 30,
-    "waves": 45,
-    "expired": 30,
-    "budget": 45,
-    "lost": 45,
-    "late listing": 30,
-    "cut download": 30,
-    "live": 30,
-    "auto": 30,
+    "openai": 50,
+    "anthropic": 40,
+    "both": 30,
+    "parquet": 15,
+    "waves": 30,
+    "expired": 15,
+    "budget": 30,
+    "lost": 30,
+    "late listing": 15,
+    "cut download": 15,
+    "refused": 20,
+    "live": 15,
+    "auto": 15,
 }
