@@ -120,6 +120,7 @@ class LiveRoute:
         dear = self._too_dear()
         if dear:
             self._context.record(OutcomesRecorded(outcomes=skipped(self._context, dear)))
+            self._wake.set()  # there is nothing to wait for
         return bool(dear)
 
     def _too_dear(self) -> list[int]:
