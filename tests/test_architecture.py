@@ -131,7 +131,7 @@ def public_methods(node: ast.ClassDef) -> set[str]:
         each.name
         for each in node.body
         if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
-        and not each.name.startswith("_")
+        and not each.name.startswith(("_", "test_"))
         and not any("property" in ast.unparse(mark) for mark in each.decorator_list)
     }
 

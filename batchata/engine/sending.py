@@ -202,9 +202,7 @@ class Sender:
             now_us = sent_us
         self._move(token, SubmissionStatus.UNRESOLVED, note=why, sent_us=now_us)
 
-    def _is_free(
-        self, submission: Submission, found: NotThere | CannotTell, absent: int
-    ) -> bool:
+    def _is_free(self, submission: Submission, found: NotThere | CannotTell, absent: int) -> bool:
         """Make a submission ready to be sent again, where that is safe or the user's wish."""
         is_settled = self._is_settled(submission)
         if isinstance(found, NotThere):

@@ -301,7 +301,8 @@ def read_line(line: bytes, number: int, name: str) -> Item:
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
         found = _CUSTOM_ID.search(line)
         why = f"line {number} of {name} cannot be read: {error}"
-        return Item(found[1].decode("utf-8", "replace") if found else "", None, Failure(Reason.UNREADABLE, why))
+        custom_id = found[1].decode("utf-8", "replace") if found else ""
+        return Item(custom_id, None, Failure(Reason.UNREADABLE, why))
     result = parsed.result
     if result.type == "succeeded" and memoryview(result.message).nbytes:
         return Item(parsed.custom_id, result.message)

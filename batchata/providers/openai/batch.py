@@ -271,7 +271,8 @@ def read_line(line: bytes, number: int, name: str) -> Item:
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
         found = _CUSTOM_ID.search(line)
         why = f"line {number} of {name} cannot be read: {error}"
-        return Item(found[1].decode("utf-8", "replace") if found else "", None, Failure(Reason.UNREADABLE, why))
+        custom_id = found[1].decode("utf-8", "replace") if found else ""
+        return Item(custom_id, None, Failure(Reason.UNREADABLE, why))
     response = parsed.response
     if response is not None and 200 <= response.status_code < 300:
         return Item(parsed.custom_id, response.body, None, response.request_id)

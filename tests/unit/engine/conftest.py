@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from engine_lab import Bench
+from engine_bench import Bench
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from engine_lab import ANSWER_COST, BOUND, Bench
+from engine_bench import ANSWER_COST, BOUND, Bench
 
 from batchata.core.errors import ProviderRejectedError, ProviderUnavailableError
 from batchata.core.result import Failure, Reason
@@ -16,6 +16,10 @@ from batchata.testing.fake_codec import answer_body
 
 LARGE = BatchLimits(requests=5_000, size_bytes=10**9, one_model=True)
 DOWN = ProviderUnavailableError("the download broke off")
+
+
+class Killed(BaseException):
+    """The process ends here."""
 
 
 class Spoiler:
@@ -220,11 +224,11 @@ def test_a_process_that_dies_between_two_groups_settles_the_rest_once(
     def dies(*events: object) -> None:
         commits.extend(event for event in events if type(event).__name__ == "OutcomesRecorded")
         if len(commits) == 2:
-            raise KeyboardInterrupt
+            raise Killed
         commit(*events)  # type: ignore[arg-type]
 
     monkeypatch.setattr(bench.store, "commit", dies)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Killed):
         bench.run()
 
     again = bench.next().run()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine_lab import BOUND, Bench
+from engine_bench import BOUND, Bench
 
 from batchata.core.events import OutcomesRecorded, SubmissionMoved
 from batchata.core.status import JobStatus, SubmissionStatus

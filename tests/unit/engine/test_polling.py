@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from engine_lab import BOUND, Bench, ending, queue_full
+from engine_bench import BOUND, Bench, ending, queue_full
 
 from batchata.core.errors import (
     AccountStoppedError,

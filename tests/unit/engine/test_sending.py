@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from engine_lab import BOUND, Bench
+from engine_bench import BOUND, Bench
 
 from batchata.core.errors import (
     AccountStoppedError,
