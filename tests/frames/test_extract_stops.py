@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,24 +30,35 @@ from extraction_lab import SCHEMA
 from test_extract_stops import FRAME, WORKERS
 from batchata.frames import extract_df
 extract_df(FRAME, prompt="Say the mood.", cache_path=sys.argv[1], model={GPT!r}, schema=SCHEMA,
-    api_key="sk-test", base_url=sys.argv[2], chunk_size=1, max_workers=WORKERS)
+    api_key="sk-test", base_url=sys.argv[2], chunk_size=1, max_workers=WORKERS, route=sys.argv[3])
 """
+
+
+@contextmanager
+def other_process(tables: FrameLab, route: str = "live") -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that extracts."""
+    command = [sys.executable, "-c", SCRIPT, str(tables.cache), tables.box.openai_base_url, route]
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=here) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(process: subprocess.Popen[bytes], is_time: Callable[[], bool]) -> None:
+    while not is_time():
+        assert process.poll() is None, process.stderr and process.stderr.read().decode()
+        time.sleep(0.005)
 
 
 @contextmanager
 def half_done(tables: FrameLab) -> Iterator[subprocess.Popen[bytes]]:
     """Another process that extracts slowly, and has been answered a dozen times."""
     tables.box.set_scenario(SLOW)
-    command = [sys.executable, "-c", SCRIPT, str(tables.cache), tables.box.openai_base_url]
-    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, env=here) as process:
-        try:
-            while len(tables.model.packs) < 12:
-                assert process.poll() is None, process.stderr and process.stderr.read().decode()
-                time.sleep(0.005)
-            yield process
-        finally:
-            process.kill()
+    with other_process(tables) as process:
+        wait_for(process, lambda: len(tables.model.packs) >= 12)
+        yield process
 
 
 def test_an_interrupt_sends_nothing_new_and_keeps_every_answer(tables: FrameLab) -> None:
@@ -107,3 +118,25 @@ def test_a_process_that_needs_only_what_is_kept_does_not_wait(tables: FrameLab) 
         out = tables.extract(FRAME.head(5))
 
     assert set(out.status) == {"succeeded"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_batch_left_at_the_vendor_is_collected_and_not_sent_again(
+    tables: FrameLab, number: signal.Signals
+) -> None:
+    tables.box.set_scenario(Scenario(latency_seconds=60))
+    run_file = tables.cache.with_name("answers.sqlite.run")
+    with other_process(tables, "batch") as process:
+        wait_for(process, lambda: bool(tables.box.ledger.batches))
+        time.sleep(0.1)  # its id is written down
+        process.send_signal(number)
+        process.wait(10)
+    assert run_file.exists()
+
+    tables.model.ahead = 60
+    out = tables.extract(FRAME, chunk_size=1)
+
+    assert set(out.status) == {"succeeded"}
+    assert len(tables.box.ledger.batches) == 1
+    assert len(tables.model.asked) == COUNT
+    assert not run_file.exists()
