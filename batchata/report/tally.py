@@ -105,7 +105,9 @@ def histogram(values: Sequence[float]) -> dict[str, Any] | None:
     least, most = ordered[0], ordered[-1]
     p95 = _quantile(ordered, 0.95)
     top = most if most <= 4 * p95 else 2 * p95
-    step = _step((top - least) / _MOST_BARS) if top > least else max(top, 1.0)
+    # a spread that no clock can tell is one bar
+    is_spread = top - least > max(1e-6, top * 1e-9)
+    step = _step((top - least) / _MOST_BARS) if is_spread else max(top, 1.0)
     start = math.floor(least / step) * step
     bars = max(1, math.ceil((top - start) / step + 1e-9))
     counts = [0] * bars
