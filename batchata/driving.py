@@ -110,12 +110,17 @@ class Driver:
                 if self._display is not None:
                     self._display.handle_cancellation(self.view)
         future.result()
+        stop = self._session.context.stop
+        if stop.reason is not None and self._has_left_work():
+            log.warning("stopped (%s); %s", stop.reason, self.how_to_go_on())
         if is_interrupted:
-            log.warning("stopped; %s", self.how_to_go_on())
             raise KeyboardInterrupt
-        error = self._session.context.stop.error
-        if error is not None:
-            raise error
+        if stop.error is not None:
+            raise stop.error
+
+    def _has_left_work(self) -> bool:
+        view = self._session.viewer.view(has_ended=True)
+        return view.succeeded + view.failed < view.total
 
     def _end(self, future: concurrent.futures.Future[None]) -> None:
         if future.done():

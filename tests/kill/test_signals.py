@@ -43,6 +43,12 @@ def late_creates(arena: Arena, folder: Path) -> list[str]:
     ]
 
 
+def says_how_to_go_on(arena: Arena, folder: Path) -> bool:
+    """True when the run said what it leaves at the vendor, and the command to go on."""
+    said = arena.log_of(folder)
+    return "go on at the vendor" in said and f"batchata resume {folder / 'state.db'}" in said
+
+
 def stop(arena: Arena, plan: Plan, **order: Any) -> tuple[Path, Outcome]:
     """Run a script that is stopped by the order."""
     folder = arena.new_case(plan)
@@ -68,6 +74,7 @@ def test_a_signal_stops_creating_and_the_next_run_collects_what_is_in_flight(
     folder, outcome = stop(killing, SLOW, signals=[(0.25, number)])
 
     assert not late_creates(killing, folder)
+    assert says_how_to_go_on(killing, folder)
     assert outcome.answer["ended_at"] - signalled_at(folder) < EXIT_SECONDS
     assert 1 <= len(killing.ledger().batches) < 8
     if number == signal.SIGINT:
@@ -111,6 +118,7 @@ def test_the_time_limit_stops_creating_and_a_later_run_does_the_rest(
     ends = {row[1] for row in outcome.report["results"]}
     created = [r["at"] for r in killing.requests() if r["route"].endswith("batches.create")]
     assert max(created) < created[0] + 0.3 + IN_FLIGHT_SECONDS
+    assert says_how_to_go_on(killing, folder)
     assert "cancelled" in ends
     assert "pending" not in ends
     finish(killing, calm, folder)
