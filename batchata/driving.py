@@ -110,17 +110,18 @@ class Driver:
                 if self._display is not None:
                     self._display.handle_cancellation(self.view)
         future.result()
-        stop = self._session.context.stop
-        if stop.reason is not None and self._has_left_work():
-            log.warning("stopped (%s); %s", stop.reason, self.how_to_go_on())
+        self._say_what_is_left()
         if is_interrupted:
             raise KeyboardInterrupt
-        if stop.error is not None:
-            raise stop.error
+        error = self._session.context.stop.error
+        if error is not None:
+            raise error
 
-    def _has_left_work(self) -> bool:
+    def _say_what_is_left(self) -> None:
+        reason = self._session.context.stop.reason
         view = self._session.viewer.view(has_ended=True)
-        return view.succeeded + view.failed < view.total
+        if reason is not None and view.succeeded + view.failed < view.total:
+            log.warning("stopped (%s); %s", reason, self.how_to_go_on())
 
     def _end(self, future: concurrent.futures.Future[None]) -> None:
         if future.done():
