@@ -34,16 +34,20 @@ class EngineLab:
     def __init__(self, jobs: int, *, is_blind: bool = False, **config: Any) -> None:
         memory = Path("/dev/shm")
         self.folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
-        self.jobs = [Job(f"q{number}", "fake:fake-1", prompt=f"{number}") for number in range(jobs)]
+        self.jobs = self.more_jobs(jobs)
         self.loop = VirtualLoop()
         self.vendor = FakeVendor(lambda: self.loop.seconds, is_blind=is_blind)
-        self.config = RunConfig(items_per_batch=2, max_parallel_batches=2, **config)
+        self.config = RunConfig(**{"items_per_batch": 2, "max_parallel_batches": 2, **config})
         self.limit: Decimal | None = None
         self.task: asyncio.Task[None] | None = None
         self.context: RunContext | None = None
         self.store: SQLiteStore | None = None
         self.stopped_by: Exception | None = None
         self._tokens = 0
+
+    def more_jobs(self, count: int) -> list[Job]:
+        """So many jobs, the same ones each time."""
+        return [Job(f"q{number}", "fake:fake-1", prompt=f"{number}") for number in range(count)]
 
     @property
     def is_running(self) -> bool:

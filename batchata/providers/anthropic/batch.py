@@ -80,6 +80,7 @@ class AnthropicBatch:
         self._patience = patience or Patience()
         self._is_shared = is_shared  #: the client's connections are the user's
         self._client: Any = None
+        self._marks: dict[str, frozenset[str]] = {}  #: whose ended batches are, by their ids
 
     @property
     def client(self) -> Any:
@@ -145,10 +146,10 @@ class AnthropicBatch:
             if batch.processing_status != "ended" or not batch.results_url:
                 waiting += 1
                 continue
-            custom_ids = await self._first_custom_ids(batch)
-            if any(each.startswith(f"{submission.token}_") for each in custom_ids):
+            marks = await self._marks_of(batch)
+            if submission.token in marks:
                 return Found(batch.id)
-            if not custom_ids:
+            if not marks:
                 silent.append(batch.id)
         if waiting:
             return CannotTell(
@@ -195,14 +196,20 @@ class AnthropicBatch:
                 return
             after = page.last_id or page.data[-1].id
 
-    async def _first_custom_ids(self, batch: Any) -> list[str]:
+    async def _marks_of(self, batch: Any) -> frozenset[str]:
+        """What stands before the first underscore of a batch's custom_ids; empty if unreadable."""
+        known = self._marks.get(batch.id)
+        if known:
+            return known
         url, headers = self._results(batch)
         try:
             head = await self._transport.head(url, headers)
         except ProviderRejectedError as error:
             log.info("results of batch %s cannot be read: %s", batch.id, error.message)
-            return []
-        return [found.decode("utf-8", "replace") for found in _CUSTOM_ID.findall(head)]
+            return frozenset()
+        found = (each.decode("utf-8", "replace") for each in _CUSTOM_ID.findall(head))
+        marks = self._marks[batch.id] = frozenset(each.partition("_")[0] for each in found)
+        return marks
 
     def _results(self, batch: Any) -> tuple[str, dict[str, str]]:
         base = str(self.client.base_url).rstrip("/")
