@@ -115,7 +115,10 @@ class Travel:
         return self._set(pilot=PilotSize(share=share, jobs=jobs))
 
     def set_polling(self, factor: float = 1.0) -> Self:
-        """Stretch (above 1) or shorten (below 1) the vendors' own polling pace."""
+        """Stretch (above 1) or shorten (below 1) the vendors' own polling pace.
+
+        Below 1 is for sandboxes and tests: it also shortens the waits that vendors ask for.
+        """
         check_number("factor", factor, least=0)
         return self._set(poll_factor=float(factor))
 

@@ -92,6 +92,15 @@ class OpenAIBatch:
 
     async def uploaded(self, submission: Submission, path: Path) -> str | None:
         """A file of this submission's name and size; one of another size was cut short."""
+        try:
+            return await self._uploaded(submission, path)
+        except AccountStoppedError:
+            raise
+        except ProviderRejectedError as error:  # a vendor without a listing: it goes up again
+            log.info("uploads cannot be listed: %s", error.message)
+            return None
+
+    async def _uploaded(self, submission: Submission, path: Path) -> str | None:
         since = submission.intended_us / 1e6 - SKEW_SECONDS
         newest = self._pages(self.client.files.list, purpose="batch", limit=1000, order="desc")
         async for file in newest:
