@@ -10,7 +10,12 @@ from typing import Any, Final
 
 import msgspec
 
-from batchata.core.errors import ProviderError, ProviderUnavailableError
+from batchata.core.errors import (
+    AccountStoppedError,
+    ProviderError,
+    ProviderRejectedError,
+    ProviderUnavailableError,
+)
 from batchata.core.job import safe_name
 from batchata.core.result import Failure, Reason
 from batchata.core.status import RemoteState
