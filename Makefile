@@ -20,6 +20,8 @@ setup: .venv/.dev ## make .venv and install batchata with what its development n
 fast: .venv/.dev ## unit and architecture tests, in seconds
 	@$(BIN)/python -m pytest tests/unit tests/test_architecture.py tests/test_public_face.py $(ARGS)
 
+# hundreds of interpreters are started: none compiles what another has compiled
+test fast: export PYTHONDONTWRITEBYTECODE =
 test: .venv/.dev ## every test, on all cores
 	@$(BIN)/python -m pytest -n auto -m 'not slow' $(ARGS)
 
