@@ -21,6 +21,7 @@ _HERE = ("127.", "::1", "localhost", "0.0.0.0")
 _HIDDEN = ("OPENAI", "ANTHROPIC", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Half as many workers again as there are cores: children and servers are waited for."""
     return max(2, (os.cpu_count() or 1) * 3 // 2)
