@@ -81,7 +81,7 @@ class Driver:
         try:
             if self._display is not None:
                 self._display.start_progress(self.view)
-            with _terminated(
+            with terminated(
                 lambda: self.ask_stop("stop: SIGTERM", cancels=cancels), is_on=has_signals
             ):
                 self._tick(self._future, cancels=cancels)
@@ -167,7 +167,7 @@ def log_level(verbosity: str | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _terminated(stop: Callable[[], None], *, is_on: bool) -> Iterator[None]:
+def terminated(stop: Callable[[], None], *, is_on: bool) -> Iterator[None]:
     """Turn the first SIGTERM into a stop; afterwards the process ends by it, as it would have."""
     in_main = threading.current_thread() is threading.main_thread()
     if not (is_on and in_main and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL):

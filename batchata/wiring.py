@@ -25,6 +25,7 @@ from batchata.core.usage import RateCard, to_parts
 from batchata.engine.clock import SystemClock
 from batchata.engine.context import RunContext
 from batchata.engine.ingest import Ingest, Preparer
+from batchata.engine.paces import Paces
 from batchata.engine.runner import Runner
 from batchata.engine.viewing import Viewer
 from batchata.ports import Clock, Provider
@@ -89,6 +90,7 @@ class Parts:
     prices: GenaiPriceBook | None = None
     inexact: set[str] = field(default_factory=set)
     decide: Decide | None = None
+    paces: Paces = field(default_factory=Paces)  #: of live calls
 
     def provider(self, name: str) -> Provider:
         """The provider of this name, made at the first call."""
@@ -138,6 +140,7 @@ class Session:
         self._cache: AnswerCache | None = None
         self._own_work: Path | None = None
         self._is_abandoned = False
+        self._runner: Runner | None = None
         self._watchers: list[Callable[[Event], None]] = []
         self.order: Sequence[int] = ()  #: seqs of the script's jobs, in its own order
         path = self.config.state_file
@@ -187,7 +190,12 @@ class Session:
             splice=splice,
             response_models=self.parts.models,
             decide=self.parts.decide,
+            paces=self.parts.paces,
         )
+
+    def watch(self, watcher: Callable[[Event], None]) -> None:
+        """Have somebody told of every event from now on."""
+        self._watchers.append(watcher)
 
     def _emit(self, event: Event) -> None:
         for watch in self._watchers:
@@ -281,13 +289,18 @@ class Session:
         """Run to the end, or to a stop."""
         for submission in self.state.open_submissions():
             self.parts.provider(submission.provider)
-        runner = Runner(self.context, sends=sends)
+        runner = self._runner = Runner(self.context, sends=sends)
         self.viewer.watch(lambda: runner.waiting, lambda: not self.parts.inexact)
         try:
             await runner.run()
         finally:
             for provider in self.parts.providers.values():
                 await provider.aclose()
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that have not left yet."""
+        return self._runner.waiting if self._runner is not None else sum(self.state.counts)
 
     def abandon(self) -> None:
         """Leave all files as they are: the loop's thread still works with them."""

@@ -12,6 +12,7 @@ from batchata.core.errors import ValidationError
 from batchata.core.pacing import PaceCaps
 from batchata.core.pilot import PilotSize
 from batchata.core.result import PAID_FAILURES, Reason
+from batchata.core.retry import Backoff
 
 ResultFormat = Literal["json", "jsonl", "parquet"]
 OnStop = Literal["detach", "cancel"]
@@ -52,6 +53,9 @@ class RunConfig:
     finish_within_seconds: float | None = None  #: of the auto route: for its batches
     pilot: PilotSize | None = None
     pace: PaceCaps = field(default_factory=PaceCaps)  #: of the live route
+    #: of the live route, where the vendor names no wait
+    backoff: Backoff = field(default_factory=lambda: Backoff(first_seconds=0.5, most_seconds=30.0))
+    commit_rows: int = 500  #: live answers that wait for the disk; none waits longer than 0.1 s
     #: how long a create call whose answer was lost may still show up at the vendor
     settle_seconds: float = 60.0
     #: the vendor's pace is multiplied by this; tests use less than one

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,11 @@ class _Bucket:
         """The vendor counts less than we do: believe it."""
         self._refill(now)
         self._level = min(self._level, left)
+
+    def level(self, now: float) -> float:
+        """What may be used at once."""
+        self._refill(now)
+        return self._level
 
     def _refill(self, now: float) -> None:
         self._level = min(self._most, self._level + (now - self._at) * self.rate)
@@ -122,6 +127,22 @@ class Pace:
         if was_near and now >= self._frozen_until:
             self.window += 1.0 if self._is_slow_start else 1.0 / self.window
             self.window = min(self.window, self._cap)
+
+    def cap_rates(self, requests: int | None, tokens: int | None, now: float) -> None:
+        """Other caps of the user's from now on, per minute; what was used stays used."""
+        if (requests, tokens) == (self._caps.requests_per_minute, self._caps.tokens_per_minute):
+            return
+        self._caps = replace(self._caps, requests_per_minute=requests, tokens_per_minute=tokens)
+        self._requests = self._recapped(self._requests, requests, now)
+        self._tokens = self._recapped(self._tokens, tokens, now)
+
+    def _recapped(
+        self, bucket: _Bucket | None, per_minute: int | None, now: float
+    ) -> _Bucket | None:
+        made = self._bucket(per_minute, now)
+        if made is not None and bucket is not None:
+            made.hold_to(bucket.level(now), now)
+        return made
 
     def failed(self) -> None:
         """A request came back with a fault of its own: nothing is learnt about the pace."""

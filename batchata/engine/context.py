@@ -18,6 +18,7 @@ from batchata.core.events import Durable, Event, RemoteProgress
 from batchata.core.pilot import Decide
 from batchata.core.state import RunState
 from batchata.core.submission import Shape
+from batchata.engine.paces import Paces
 from batchata.ports import BatchAPI, Clock, Provider, Store
 
 log = logging.getLogger("batchata.engine")
@@ -85,6 +86,7 @@ class RunContext:
     response_models: dict[int, type[BaseModel]] = field(default_factory=dict)  #: by shape number
     stop: Stop = field(default_factory=Stop)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    paces: Paces = field(default_factory=Paces)  #: of live calls; runs side by side share them
     progress: dict[str, RemoteProgress] = field(default_factory=dict)
     decide: Decide | None = None  #: asked after a pilot whether to go on
     is_late: bool = False  #: the time for batches is over: what is cancelled goes live

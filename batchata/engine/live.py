@@ -20,7 +20,6 @@ from batchata.core.errors import (
 from batchata.core.events import OutcomesRecorded, SubmissionIntended
 from batchata.core.pacing import Pace, PaceCaps
 from batchata.core.result import Failure, Reason
-from batchata.core.retry import Backoff
 from batchata.core.status import JobStatus, SubmissionStatus
 from batchata.core.submission import Outcome, Shape, Submission
 from batchata.engine.context import RunContext
@@ -30,13 +29,11 @@ from batchata.ports import Codec, LiveAPI, LiveReply
 
 log = logging.getLogger("batchata.engine")
 
-#: a group of answers is committed when it is this old, or this large
+#: a group of answers is committed when it is this old, or as large as the config says
 _COMMIT_SECONDS = 0.1
-_COMMIT_ROWS = 500
 _LEASE_LEAST, _LEASE_MOST = 32, 500
 #: how often one job may be told to slow down before it fails
 _SLOWED_MOST = 50
-_BACKOFF = Backoff(first_seconds=0.5, most_seconds=30.0)
 
 
 @dataclass(slots=True)
@@ -96,21 +93,28 @@ class LiveRoute:
 
     async def run(self) -> None:
         """Send everything; at a stop wait for the calls in flight, which are paid for."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            while True:
-                self._wake.clear()
-                is_stopping = self._context.stop.is_asked
-                if not is_stopping:
-                    self._fund()
-                self._commit(leases=not is_stopping)
-                if is_stopping:
-                    self._give_back()
-                for lane in self._lanes.values():
-                    self._launch(lane)
-                if not self._tasks and not self._ended and not self._goes_on(is_stopping):
-                    break
-                await self._pause()
+        self._context.paces.join(self._wake)
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                await self._send_all()
+        finally:
+            self._context.paces.leave(self._wake)
+
+    async def _send_all(self) -> None:
+        while True:
+            self._wake.clear()
+            is_stopping = self._context.stop.is_asked
+            if not is_stopping:
+                self._fund()
+            self._commit(leases=not is_stopping)
+            if is_stopping:
+                self._give_back()
+            for lane in self._lanes.values():
+                self._launch(lane)
+            if not self._tasks and not self._ended and not self._goes_on(is_stopping):
+                break
+            await self._pause()
 
     def _goes_on(self, is_stopping: bool) -> bool:
         if is_stopping:
@@ -159,14 +163,15 @@ class LiveRoute:
                 f"provider {shape.provider!r} has no live route",
                 hint='use set_route("batch") for its jobs',
             )
-        pace = Pace(self._caps, self._context.clock.monotonic())
+        now = self._context.clock.monotonic()
+        pace = self._context.paces.of(shape.provider, shape.model, self._caps, now)
         return _Lane(shape.provider, provider.live, provider.codec, pace)
 
     def _commit(self, *, leases: bool) -> None:
         """Answers and new leases in one transaction."""
         context = self._context
         is_due = self._ended and (
-            len(self._ended) >= _COMMIT_ROWS
+            len(self._ended) >= context.config.commit_rows
             or context.clock.monotonic() - self._since >= _COMMIT_SECONDS
             or not self._tasks
         )
@@ -264,6 +269,8 @@ class LiveRoute:
         self._launch(lane)
         if self._ended or not lane.asks:
             self._wake.set()
+        if not lane.asks:
+            self._context.paces.freed()
 
     async def _answered(self, lane: _Lane, ask: Ask, reply: LiveReply, sent_at: float) -> None:
         now = self._context.clock.monotonic()
@@ -313,7 +320,7 @@ class LiveRoute:
         if is_over:
             self._end(self._failed(ask, failure, is_last=True))
             return
-        wait = _BACKOFF.wait_seconds(
+        wait = context.config.backoff.wait_seconds(
             max(ask.tries, min(ask.slowed, 4), 1), context.clock.random, retry_after
         )
         await context.pause(wait * context.config.poll_factor)
@@ -345,7 +352,7 @@ class LiveRoute:
         context = self._context
         if self._ended:
             age = context.clock.monotonic() - self._since
-            full = len(self._ended) >= _COMMIT_ROWS
+            full = len(self._ended) >= context.config.commit_rows
             if full or not self._tasks:
                 await asyncio.sleep(0)
                 return

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from batchata.core.result import Answer, Failure, Reason
+from batchata.core.thinking import split_thinking
 from batchata.core.usage import Usage, plausible
 from batchata.providers.failures import item_failure
 from batchata.providers.openai import wire
@@ -44,7 +45,7 @@ def _chat(body: bytes | msgspec.Raw, tool: str | None) -> Answer | Failure:
     choice = chat.choices[0]
     message = choice.message
     finish = "refusal" if message.refusal else choice.finish_reason or "unknown"
-    text = _text_of(message.content)
+    text, thinking = _told_apart(message)
     if tool is not None and message.tool_calls:
         said, message.tool_calls = _split_calls(message.tool_calls, tool)
         if said is not None:
@@ -61,9 +62,18 @@ def _chat(body: bytes | msgspec.Raw, tool: str | None) -> Answer | Failure:
         service_tier=chat.service_tier,
         request_id=chat.id,
         refusal=message.refusal,
-        thinking=message.reasoning or message.reasoning_content or None,
+        thinking=thinking,
         extra=extra,
     )
+
+
+def _told_apart(message: wire.ChatMessage) -> tuple[str, str | None]:
+    """The answer and the thoughts: in a field of their own, or in front of the answer."""
+    text = _text_of(message.content)
+    thinking = message.reasoning or message.reasoning_content
+    if thinking:
+        return text, thinking if isinstance(thinking, str) else _joined(thinking) or None
+    return split_thinking(text)
 
 
 def _split_calls(calls: list[Any], tool: str) -> tuple[str | None, list[Any]]:
@@ -86,10 +96,17 @@ def _chat_extra(chat: wire.Chat) -> dict[str, Any]:
         extra["logprobs"] = first.logprobs
     if len(chat.choices) > 1:
         extra["choices"] = [
-            {"text": _text_of(each.message.content), "finish_reason": each.finish_reason}
-            for each in chat.choices
+            _choice_extra(each.message, each.finish_reason) for each in chat.choices
         ]
     return extra
+
+
+def _choice_extra(message: wire.ChatMessage, finish_reason: str | None) -> dict[str, Any]:
+    text, thinking = _told_apart(message)
+    said: dict[str, Any] = {"text": text, "finish_reason": finish_reason}
+    if thinking:
+        said["thinking"] = thinking
+    return said
 
 
 def _text_of(content: Any) -> str:
@@ -146,7 +163,9 @@ def _response_parts(
                 texts.append(part.get("text") or "")
                 refusals.append(part.get("refusal") or "")
         elif kind == "reasoning":
-            thoughts.extend(part.get("text") or "" for part in item.get("summary") or ())
+            # servers of open weights tell the thoughts themselves, OpenAI a summary of them
+            parts = item.get("content") or item.get("summary") or ()
+            thoughts.extend(part.get("text") or "" for part in parts)
         elif kind is not None and kind.endswith("_call"):
             calls.append(item)
     return texts, refusals, thoughts, calls

@@ -1,0 +1,51 @@
+"""How fast each model may be asked, shared by runs that go on side by side in one loop."""
+
+from __future__ import annotations
+
+import asyncio
+
+from batchata.core.pacing import Pace, PaceCaps
+
+
+class Paces:
+    """One pace for each provider and model; whoever waits for a free place is woken."""
+
+    def __init__(self) -> None:
+        self._paces: dict[tuple[str, str], Pace] = {}
+        self._waiting: list[asyncio.Event] = []
+
+    def of(self, provider: str, model: str, caps: PaceCaps, now: float) -> Pace:
+        """The pace of a model; made by the first run that asks for it."""
+        found = self._paces.get((provider, model))
+        if found is None:
+            found = self._paces[provider, model] = Pace(caps, now)
+        return found
+
+    @property
+    def window(self) -> float:
+        """Requests that may be in flight, over all models."""
+        return sum(pace.window for pace in self._paces.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Requests without an answer, over all models."""
+        return sum(pace.in_flight for pace in self._paces.values())
+
+    def cap_rates(self, requests: int | None, tokens: int | None, now: float) -> None:
+        """Hold every model to so many requests and tokens a minute from now on."""
+        for pace in self._paces.values():
+            pace.cap_rates(requests, tokens, now)
+
+    def join(self, wake: asyncio.Event) -> None:
+        """Have a run told when another leaves a place free."""
+        self._waiting.append(wake)
+
+    def leave(self, wake: asyncio.Event) -> None:
+        """A run has ended."""
+        self._waiting.remove(wake)
+
+    def freed(self) -> None:
+        """A run has no use for a place that became free."""
+        if len(self._waiting) > 1:
+            for wake in self._waiting:
+                wake.set()
