@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from batchata.core.errors import StateError as StateError
     from batchata.core.errors import ValidationError as ValidationError
     from batchata.core.job import Job as Job
+    from batchata.core.logged import LoggedEvent as LoggedEvent
     from batchata.core.result import Citation as Citation
     from batchata.core.result import Failure as Failure
     from batchata.core.result import JobResult as JobResult
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from batchata.run import BatchRun as BatchRun
     from batchata.run import Estimate as Estimate
     from batchata.run import Results as Results
+    from batchata.sinks.eventlog import EventLog as EventLog
+    from batchata.sinks.eventlog import compact_events as compact_events
+    from batchata.sinks.eventlog import read_events as read_events
     from batchata.sinks.terminal import RichBatchProgressDisplay as RichBatchProgressDisplay
     from batchata.stores.manager import BatchState as BatchState
     from batchata.stores.manager import StateManager as StateManager
@@ -45,6 +49,7 @@ _HOMES = {
     "CostLimitExceededError": "batchata.core.errors",
     "CostTracker": "batchata.core.budget",
     "Estimate": "batchata.run",
+    "EventLog": "batchata.sinks.eventlog",
     "Failure": "batchata.core.result",
     "FileId": "batchata.core.document",
     "FileUrl": "batchata.core.document",
@@ -52,6 +57,7 @@ _HOMES = {
     "Job": "batchata.core.job",
     "JobResult": "batchata.core.result",
     "JobStatus": "batchata.core.status",
+    "LoggedEvent": "batchata.core.logged",
     "ProviderError": "batchata.core.errors",
     "ProviderNotFoundError": "batchata.core.errors",
     "Reason": "batchata.core.result",
@@ -62,6 +68,8 @@ _HOMES = {
     "StateManager": "batchata.stores.manager",
     "Usage": "batchata.core.usage",
     "ValidationError": "batchata.core.errors",
+    "compact_events": "batchata.sinks.eventlog",
+    "read_events": "batchata.sinks.eventlog",
 }
 
 __all__ = [*sorted(_HOMES), "__version__"]

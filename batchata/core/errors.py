@@ -20,6 +20,7 @@ BatchataError
 │   ├── StateLockedError           another run has it
 │   └── StateVersionError          written by a newer batchata
 ├── ResultsError               results cannot be written or read
+├── EventLogError              the event log cannot be written or read
 └── RunError                   a run was used in a way it cannot be
 """
 
@@ -140,6 +141,10 @@ class StateVersionError(StateError):
 
 class ResultsError(BatchataError):
     """Results cannot be written to, or read from, the results folder."""
+
+
+class EventLogError(BatchataError):
+    """Events cannot be written to, or read from, an event log."""
 
 
 class RunError(BatchataError):

@@ -1,0 +1,107 @@
+"""Secrets taken out of what is written down: by the names of keys, by known values, by shape."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+
+REDACTED: Final = "[redacted]"
+
+_NAME = re.compile(
+    r"api_?key|authorization|secret|passw(or)?d|passphrase|credential|private_?key"
+    r"|access_?key|signature_?key|cookie|auth_?token|access_?token|refresh_?token|session_?token"
+    r"|bearer",
+)
+#: shorter values are words that a text may well contain
+_SHORTEST = 6
+#: a text under the bare name "token" is a secret only when it looks like one
+_TOKEN = re.compile(r"[^\s]{16,}")
+_DEEPEST = 64
+#: what every match of `_SHAPES` begins with: looked for first, because that is quick
+_BEGINNINGS: Final = (b"sk-", b"AKIA", b"ASIA", b"AIza", b"ghp_", b"xox", b"earer ", b"eyJ")
+_SHAPES = re.compile(
+    rb"sk-[A-Za-z0-9_-]{16,}|(?:AKIA|ASIA)[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{35}|ghp_[0-9A-Za-z]{36}"
+    rb"|xox[abps]-[0-9A-Za-z-]{10,}|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{16,}"
+    rb"|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"
+)
+_USER_INFO = re.compile(rb"(?<=://)[^/\s:@\"\\]+:[^/\s@\"\\]+(?=@)")
+
+
+class Redactor:
+    """Takes secrets out of values and of JSON; `values` are secrets that are known as such."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        known = {value for value in values if len(value) >= _SHORTEST}
+        # the longest first: one secret may begin with another
+        self._texts = sorted(known, key=len, reverse=True)
+        self._bytes = [orjson.dumps(value)[1:-1] for value in self._texts]
+
+    def named(self, value: Any) -> Any:
+        """The value without what lies under telling names; itself when nothing does."""
+        return _named(value, 0)
+
+    def json(self, data: bytes) -> bytes:
+        """JSON text without known values, and without what has the shape of a key."""
+        for value in self._bytes:
+            if value in data:
+                data = data.replace(value, REDACTED.encode())
+        for beginning in _BEGINNINGS:
+            if beginning in data:
+                data = _SHAPES.sub(REDACTED.encode(), data)
+                break
+        if b"://" in data and b"@" in data:
+            data = _USER_INFO.sub(REDACTED.encode(), data)
+        return data
+
+    def text(self, text: str) -> str:
+        """A short text, such as an id, without known values."""
+        for value in self._texts:
+            if value in text:
+                text = text.replace(value, REDACTED)
+        return text
+
+
+def _named(value: Any, depth: int) -> Any:
+    if depth > _DEEPEST:
+        return value
+    if isinstance(value, Mapping):
+        return _mapping(value, depth)
+    if isinstance(value, (list, tuple)):
+        made = [_named(each, depth + 1) for each in value]
+        same = all(one is two for one, two in zip(made, value, strict=True))
+        return value if same else made
+    return value
+
+
+def _mapping(value: Mapping[Any, Any], depth: int) -> Mapping[Any, Any]:
+    made: dict[Any, Any] | None = None
+    for key, each in value.items():
+        kept = each
+        if isinstance(key, str) and is_secret_name(key):
+            if _is_telling(key, each):
+                kept = REDACTED
+        elif isinstance(each, (Mapping, list, tuple)):
+            kept = _named(each, depth + 1)
+        if kept is not each:
+            made = dict(value) if made is None else made
+            made[key] = kept
+    return value if made is None else made
+
+
+def _is_telling(key: str, value: Any) -> bool:
+    if value is None or isinstance(value, bool) or value == "":
+        return False
+    if key.lower() == "token":  # also the name of a piece of text, in log probabilities
+        return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
+    return True
+
+
+@lru_cache(maxsize=4096)
+def is_secret_name(name: str) -> bool:
+    """True for names of keys under which secrets are kept, as `api_key` and `Authorization`."""
+    plain = name.lower().replace("-", "_").replace(" ", "_")
+    return plain == "token" or _NAME.search(plain) is not None

@@ -1,0 +1,157 @@
+"""Events on this machine's disk from the moment they happen until their Parquet file is written.
+
+A journal belongs to one process, which holds a lock on it; the journal of a dead one is adopted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from batchata.sinks.eventlog.table import Row
+
+try:
+    import fcntl
+except ImportError:  # Windows: nobody adopts the journal of another process
+    fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger("batchata.events")
+
+SUFFIX: Final = ".jsonl"
+_LOCKED = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+
+
+@dataclass(slots=True)
+class Journal:
+    """One file of events, open for appending, or left by a process that died."""
+
+    path: Path
+    fd: int
+    size_bytes: int = 0
+    damage: int = 0  #: lines that cannot be read
+
+    @property
+    def name(self) -> str:
+        """A name that no other journal has, on any machine."""
+        return self.path.name.removesuffix(SUFFIX)
+
+    def append(self, line: bytes) -> None:
+        """Add a line; OSError, and nothing of it kept, when the disk has no room for all of it."""
+        written = os.write(self.fd, line)
+        if written != len(line):
+            os.ftruncate(self.fd, self.size_bytes)
+            raise OSError(errno.ENOSPC, "no space left for the journal")
+        self.size_bytes += written
+
+    def rows(self) -> list[Row]:
+        """Every event that can be read; a last line cut by a kill is left out."""
+        with self.path.open("rb") as file:
+            head, *lines = file.read().split(b"\n")
+        metadata = _metadata(head)
+        found = []
+        self.damage = int(metadata is None)
+        for number, line in enumerate(lines, 1):
+            row = _row(line, metadata or "{}")
+            if row is not None:
+                found.append(row)
+            elif number < len(lines):
+                self.damage += 1
+        return found
+
+    def remove(self) -> None:
+        """Its events are where they belong; a damaged one is kept under another name."""
+        with contextlib.suppress(FileNotFoundError):
+            if self.damage:
+                aside = self.path.with_suffix(".damaged")
+                log.error("%d lines of a journal cannot be read: %s", self.damage, aside)
+                self.path.rename(aside)
+            else:
+                self.path.unlink()
+        self.let_go()
+        with contextlib.suppress(OSError):  # others are at work in it
+            self.path.parent.rmdir()
+
+    def let_go(self) -> None:
+        """Leave it to whoever comes next."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def create(folder: Path, logger_metadata: str) -> Journal:
+    """A new journal, locked for this process; OSError when the folder cannot be written to."""
+    while True:
+        host = "".join(each if each.isalnum() else "-" for each in socket.gethostname())[:32]
+        name = f"{host}-{os.getpid()}-{secrets.token_hex(6)}"
+        path = folder / (name + SUFFIX)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            journal = Journal(path, os.open(path, flags, 0o600))
+        except FileNotFoundError:  # the last journal in the folder went, and the folder with it
+            continue
+        if _lock(journal.fd) and path.exists():  # else another has just adopted and removed it
+            try:
+                journal.append(orjson.dumps({"logger_metadata": logger_metadata}) + b"\n")
+            except OSError:
+                journal.remove()
+                raise
+            return journal
+        journal.let_go()
+
+
+def orphans(folder: Path) -> Iterator[Journal]:
+    """Journals whose processes are gone, locked for this one."""
+    # without locks nobody can tell whether their processes are gone
+    found = sorted(folder.glob(f"*{SUFFIX}")) if fcntl is not None else []
+    for path in found:
+        try:
+            journal = Journal(path, os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC))
+        except OSError:  # removed by its owner, or not ours to read
+            continue
+        if _lock(journal.fd) and path.exists():
+            journal.size_bytes = path.stat().st_size
+            yield journal
+        else:
+            journal.let_go()
+
+
+def line_of(row: Row) -> bytes:
+    """An event as its line of a journal."""
+    return orjson.dumps((*row[:5], orjson.Fragment(row.payload)), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _lock(fd: int) -> bool:
+    if fcntl is not None:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _LOCKED:
+                return False
+            raise
+    return True
+
+
+def _metadata(head: bytes) -> str | None:
+    try:
+        return str(orjson.loads(head)["logger_metadata"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _row(line: bytes, metadata: str) -> Row | None:
+    try:
+        time_us, run_id, custom_id, event_type, provider, payload = orjson.loads(line)
+    except (ValueError, TypeError):
+        return None
+    return Row(time_us, run_id, custom_id, event_type, provider, metadata, orjson.dumps(payload))

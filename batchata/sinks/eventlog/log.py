@@ -1,0 +1,372 @@
+"""The event log: any number of threads and tasks write, one thread brings it to its place."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from batchata.core.errors import EventLogError, ValidationError
+from batchata.core.job import check_number
+from batchata.core.logged import LoggedEvent, to_json
+from batchata.core.redact import Redactor
+from batchata.sinks.eventlog.journal import Journal, create, line_of, orphans
+from batchata.sinks.eventlog.place import Folder, Place, place_of
+from batchata.sinks.eventlog.reading import is_taken
+from batchata.sinks.eventlog.table import PartitionOn, Row, files_of, import_pyarrow, parquet_bytes
+
+log = logging.getLogger("batchata.events")
+
+#: beyond this the events of a file are read back from its journal
+_MOST_ROWS: Final = 10_000
+_MOST_BYTES: Final = 4 * 1024 * 1024
+#: events that are kept in memory when no disk takes them
+_MOST_HOMELESS: Final = 100_000
+_FIRST_WAIT: Final = 1.0
+_LONGEST_WAIT: Final = 60.0
+_LONGEST_NAP: Final = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class _Segment:
+    """Events that become files of their own, named after their journal."""
+
+    journal: Journal | None
+    rows: list[Row]  #: empty: they are to be read from the journal
+    is_adopted: bool = False
+    name: str = field(default_factory=lambda: f"memory-{os.urandom(6).hex()}")
+
+    def __post_init__(self) -> None:
+        if self.journal is not None:
+            self.name = self.journal.name
+
+
+class EventLog:
+    """Writes events of every door as Parquet below `where`: a folder, `s3://…`, a fsspec address.
+
+    An event is in a journal on this machine's disk when `write` returns, so that a killed process
+    loses none: the next log of the same place writes what it left. Files are written when
+    `buffer_size` events are there or the oldest is `flush_seconds` old. What cannot be written
+    stays in its journal and is tried again; `error` says why, and with `on_failure="error"` the
+    next call raises it. Keys and passwords are taken out by the name they are under, by their
+    shape, and where they are among `secrets`.
+    """
+
+    def __init__(
+        self,
+        where: str | os.PathLike[str],
+        *,
+        buffer_size: int = 1000,
+        flush_seconds: float = 5.0,
+        partition_on: PartitionOn = "date",
+        provider: str = "",
+        logger_metadata: Mapping[str, Any] | None = None,
+        secrets: Iterable[str] = (),
+        also: Iterable[str | os.PathLike[str]] = (),
+        journal_dir: str | os.PathLike[str] | None = None,
+        on_failure: Literal["continue", "error"] = "continue",
+        filesystem: Any = None,
+    ) -> None:
+        check_number("buffer_size", buffer_size, least=1, whole=True)
+        check_number("flush_seconds", flush_seconds, least=0)
+        if partition_on not in ("date", None):
+            raise ValidationError(
+                f"partition_on is {partition_on!r}", hint='write partition_on="date", or None'
+            )
+        if on_failure not in ("continue", "error"):
+            raise ValidationError(
+                f"on_failure is {on_failure!r}", hint="on_failure is 'continue' or 'error'"
+            )
+        import_pyarrow()
+        self._places: list[Place] = [place_of(where, filesystem), *map(place_of, also)]
+        self.journal_dir = _journal_dir(self._places[0], journal_dir)
+        self._redactor = Redactor(secrets)
+        self._provider = provider
+        self._metadata = self._redactor.json(
+            to_json(self._redactor.named(dict(logger_metadata or {})), self._redactor.named)
+        ).decode()
+        self._partition_on: PartitionOn = partition_on
+        self._size, self._seconds = int(buffer_size), float(flush_seconds)
+        self._raises = on_failure == "error"
+        self.error: EventLogError | None = None  #: why the last file could not be written
+        self.lost = 0  #: events that neither disk nor memory had room for
+        self._is_closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """Everything that belongs to this process alone."""
+        self._pid = os.getpid()
+        self._lock = threading.Lock()  #: held for microseconds, also by event loops
+        self._writing = threading.RLock()  #: held while files are written
+        self._changed = threading.Condition(self._lock)
+        self._rows: list[Row] = []
+        self._bytes = 0
+        self._since = 0.0
+        self._journal: Journal | None = None
+        self._full: list[_Segment] = []  #: segments to be written
+        self._thread: threading.Thread | None = None
+        self._has_adopted = False
+        self._failures = 0
+        self._failed_at = 0.0
+
+    @property
+    def url(self) -> str:
+        """The place of the log, without any key that was in its address."""
+        return self._places[0].url
+
+    def write(self, event: LoggedEvent) -> None:
+        """Keep one event; it is on this machine's disk when this returns."""
+        self._own()
+        timestamp_us = event.timestamp_us or time.time_ns() // 1000
+        text = self._redactor.text
+        row = Row(
+            timestamp_us,
+            text(event.run_id),
+            text(event.custom_id),
+            event.event_type,
+            event.provider or self._provider,
+            self._metadata,
+            event.payload(timestamp_us, self._redactor),
+        )
+        line = line_of(row)
+        with self._changed:
+            if self._is_closed:
+                raise EventLogError(
+                    f"the event log {self.url} is closed", hint="open another EventLog"
+                )
+            self._keep(row, line)
+        if self._raises and self.error is not None:
+            raise self.error
+
+    def flush(self) -> bool:
+        """Write everything so far; True when all of it is in its place.
+
+        With `on_failure="error"` raises EventLogError instead of returning False.
+        """
+        self._own()
+        is_whole = self._drain()
+        if not is_whole and self._raises and self.error is not None:
+            raise self.error
+        return is_whole
+
+    def close(self) -> bool:
+        """Flush and end; what could not be written is in `journal_dir` for the next log."""
+        self._own()
+        with self._changed:
+            if self._is_closed:
+                return not self._full
+            self._is_closed = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+        is_whole = self._drain()
+        with self._writing:
+            for each in self._full:
+                if each.journal is not None:
+                    each.journal.let_go()
+        if not is_whole and self._raises and self.error is not None:
+            raise self.error
+        return is_whole
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _own(self) -> None:
+        """After a fork begin anew: the parent writes its own events."""
+        if self._pid != os.getpid():
+            for journal in [*(each.journal for each in self._full), self._journal]:
+                if journal is not None:
+                    journal.let_go()
+            self._begin()
+
+    def _keep(self, row: Row, line: bytes) -> None:
+        self._journalise(line)
+        if not self._rows:
+            self._since = time.monotonic()
+        self._rows.append(row)
+        self._bytes += len(line)
+        if len(self._rows) == 1:
+            _UNWRITTEN.add(self)
+            self._start()
+            self._changed.notify_all()
+        if len(self._rows) == self._size:
+            self._changed.notify_all()
+        if len(self._rows) >= _MOST_ROWS or self._bytes >= _MOST_BYTES:
+            self._spill()
+
+    def _journalise(self, line: bytes) -> None:
+        try:
+            if self._journal is not None:
+                self._journal.append(line)
+            elif not self._rows:  # else events that no journal has are held in memory
+                self._journal = create(self.journal_dir, self._metadata)
+                self._journal.append(line)
+            elif len(self._rows) >= _MOST_HOMELESS:
+                self.lost += 1
+                raise EventLogError(
+                    f"{self.lost} events are lost: neither {self.url} nor {self.journal_dir} can "
+                    f"be written, and memory holds {len(self._rows)} others"
+                )
+        except OSError as error:
+            self._spill()
+            self.error = EventLogError(
+                f"{self.journal_dir} cannot be written: {error.strerror or error}"
+            )
+            log.error("%s; events are held in memory until they are", self.error.message)
+
+    def _spill(self) -> None:
+        """Memory is for other things: these events stay in their journal until their turn."""
+        if self._journal is not None:
+            self._full.append(_Segment(self._journal, []))
+            self._journal, self._rows, self._bytes = None, [], 0
+            self._changed.notify_all()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=_write_on, args=(weakref.ref(self),), name="batchata-events", daemon=True
+            )
+            self._thread.start()
+
+    def _work(self) -> bool:
+        """Write what is due, or wait a little; False when the thread is of no more use."""
+        with self._changed:
+            if self._is_closed or not (self._rows or self._full):
+                self._thread = None
+                return False
+            wait = self._wait_seconds()
+            if wait > 0:
+                self._changed.wait(min(wait, _LONGEST_NAP))
+                return True
+        self._drain()
+        return True
+
+    def _wait_seconds(self) -> float:
+        now = time.monotonic()
+        if self._failures:
+            wait = _FIRST_WAIT * float(2 ** min(self._failures - 1, 10))
+            return self._failed_at + min(wait, _LONGEST_WAIT) - now
+        if self._full or len(self._rows) >= self._size:
+            return 0.0
+        return self._since + self._seconds - now
+
+    def _drain(self) -> bool:
+        """Write every segment; True when none is left."""
+        with self._writing:
+            self._adopt()
+            with self._lock:
+                if self._rows:
+                    self._full.append(_Segment(self._journal, self._rows))
+                    self._journal, self._rows, self._bytes = None, [], 0
+                waiting = list(self._full)
+            failed = [each for each in waiting if not self._has_delivered(each)]
+            with self._lock:
+                self._failures = self._failures + 1 if failed else 0
+                self._failed_at = time.monotonic()
+                if not failed:
+                    self.error = None
+                if not self._full and not self._rows:
+                    _UNWRITTEN.discard(self)
+            return not failed
+
+    def _has_delivered(self, segment: _Segment) -> bool:
+        try:
+            self._deliver(segment)
+        except EventLogError as error:
+            self._complain(error, segment.journal)
+            if segment.journal is not None:
+                segment.rows = []
+            return False
+        with self._lock:
+            self._full.remove(segment)
+        return True
+
+    def _adopt(self) -> None:
+        """Take over what processes that died have left."""
+        if self._has_adopted:
+            return
+        self._has_adopted = True
+        try:
+            found = [
+                _Segment(journal, [], is_adopted=True) for journal in orphans(self.journal_dir)
+            ]
+        except OSError as error:
+            log.error("journals in %s cannot be read: %s", self.journal_dir, error)
+            return
+        if found:
+            log.info("writing the events of %d processes that did not end well", len(found))
+        with self._lock:
+            self._full[:0] = found
+
+    def _deliver(self, segment: _Segment) -> None:
+        journal, rows = segment.journal, segment.rows
+        if journal is not None and not rows:
+            rows = _rows_of(journal)
+        for path, found in files_of(rows, segment.name, self._partition_on):
+            data = parquet_bytes(found)
+            for place in self._places:
+                if not (segment.is_adopted and is_taken(place, path)):
+                    place.put(path, data)
+        if journal is not None:
+            journal.remove()
+
+    def _complain(self, error: EventLogError, journal: Journal | None) -> None:
+        kept = f"its events are safe in {journal.path}" if journal else "its events are in memory"
+        if self.error is None or self._failures < 1:
+            log.error("%s; %s, and it will be tried again", error.message, kept)
+        self.error = error
+
+
+#: logs that hold events; they live on until these are written, whoever lets go of them
+_UNWRITTEN: set[EventLog] = set()
+
+
+def _write_on(reference: weakref.ref[EventLog]) -> None:
+    """The writing thread; it does not keep the log alive."""
+    while True:
+        found = reference()
+        if found is None or not found._work():
+            return
+        del found
+
+
+@atexit.register
+def _write_all() -> None:
+    for each in list(_UNWRITTEN):
+        each.flush()
+
+
+def _rows_of(journal: Journal) -> list[Row]:
+    try:
+        return journal.rows()
+    except OSError as error:
+        raise EventLogError(f"{journal.path} cannot be read: {error.strerror or error}") from error
+
+
+def _journal_dir(place: Place, given: str | os.PathLike[str] | None) -> Path:
+    if given is not None:
+        return Path(given)
+    if isinstance(place, Folder):
+        folder = place.folder.absolute()
+        beside = folder.with_name(f"{folder.name}.journal")  # inside, it would confuse readers
+        return beside if folder.name and _may_write(folder.parent) else folder / ".journal"
+    name = hashlib.sha256(place.url.encode()).hexdigest()[:16]
+    return Path.home() / ".batchata" / "journals" / name
+
+
+def _may_write(folder: Path) -> bool:
+    while not folder.exists():
+        folder = folder.parent
+    return os.access(folder, os.W_OK)

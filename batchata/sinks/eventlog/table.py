@@ -1,0 +1,95 @@
+"""Rows of the event log as Parquet: seven columns, one file a segment and day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, NamedTuple
+
+from batchata.core.errors import EventLogError
+
+COLUMNS: Final = (
+    "timestamp",
+    "run_id",
+    "logger_custom_id",
+    "event_type",
+    "provider",
+    "logger_metadata",
+    "payload",
+)
+PartitionOn = Literal["date"] | None
+
+
+class Row(NamedTuple):
+    """One event as it lies in the log."""
+
+    timestamp_us: int
+    run_id: str
+    custom_id: str
+    event_type: str
+    provider: str
+    logger_metadata: str  #: JSON
+    payload: bytes  #: JSON
+
+
+def import_pyarrow() -> Any:
+    """pyarrow with its parts; EventLogError that names the extra when it is missing."""
+    try:
+        import pyarrow
+        import pyarrow.fs
+        import pyarrow.parquet
+    except ImportError as error:
+        raise EventLogError(
+            "the event log needs pyarrow, which is not installed",
+            hint="pip install 'batchata[events]'",
+        ) from error
+    return pyarrow
+
+
+def schema() -> Any:
+    """The seven columns: the time in µs UTC, all others text."""
+    pyarrow = import_pyarrow()
+    time = pyarrow.timestamp("us", tz="UTC")
+    kinds = [time, *[pyarrow.string()] * (len(COLUMNS) - 1)]
+    return pyarrow.schema(list(zip(COLUMNS, kinds, strict=True)))
+
+
+def parquet_bytes(rows: Sequence[Row]) -> Any:
+    """Rows as one Parquet file in memory, zstd."""
+    pyarrow = import_pyarrow()
+    made = schema()
+    columns = [
+        pyarrow.array(values, type=each.type)
+        for values, each in zip(zip(*rows, strict=True), made, strict=True)
+    ]
+    return table_bytes(pyarrow.Table.from_arrays(columns, schema=made))
+
+
+def table_bytes(table: Any) -> Any:
+    """A table as one Parquet file in memory, zstd."""
+    pyarrow = import_pyarrow()
+    out = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(table, out, compression="zstd")
+    return out.getvalue()
+
+
+def files_of(
+    rows: Iterable[Row], segment: str, partition_on: PartitionOn
+) -> Iterator[tuple[str, list[Row]]]:
+    """The files that a segment becomes: path below the log and rows.
+
+    The path follows from the rows and the segment's name alone, so that a segment that is written
+    again after a crash takes its own place.
+    """
+    days: dict[str, list[Row]] = {}
+    for row in rows:
+        day = _moment(row.timestamp_us).strftime("%Y-%m-%d") if partition_on == "date" else ""
+        days.setdefault(day, []).append(row)
+    for day, found in days.items():
+        first = _moment(found[0].timestamp_us).strftime("%H%M%S_%f")
+        folder = f"date={day}/" if day else ""
+        yield f"{folder}logs_{first}_{segment}.parquet", found
+
+
+def _moment(timestamp_us: int) -> datetime:
+    return datetime.fromtimestamp(timestamp_us / 1e6, UTC)

@@ -1,0 +1,127 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchata.core.logged import LoggedEvent, to_json
+from batchata.core.redact import REDACTED, Redactor, is_secret_name
+
+PLAIN = Redactor()
+NAMES = """api_key OPENAI_API_KEY Authorization x-api-key aws_secret_access_key password apiKey
+client_secret Set-Cookie accesstoken auth-token token"""
+KEYS = """sk-proj-abcdefghijklmnop0123 sk-ant-api03-abcdefghijklmnop AKIAIOSFODNN7EXAMPLE
+AIzaSyA1234567890abcdefghijklmnopqrstuv"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "api_key",
+        "OPENAI_API_KEY",
+        "Authorization",
+        "x-api-key",
+        "aws_secret_access_key",
+        "password",
+        "apiKey",
+        "client_secret",
+        "Set-Cookie",
+        "accesstoken",
+        "auth-token",
+        "token",
+    ],
+)
+def test_knows_the_names_of_secrets(name: str) -> None:
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["max_tokens", "input_tokens", "tokens", "keyword", "model", "key"]
+)
+def test_leaves_other_names_alone(name: str) -> None:
+    assert not is_secret_name(name)
+
+
+def test_takes_out_what_lies_under_a_telling_name_however_deep() -> None:
+    value = {"a": [{"headers": {"Authorization": "Bearer x", "Accept": "*/*"}}]}
+
+    found = PLAIN.named(value)
+
+    assert found == {"a": [{"headers": {"Authorization": REDACTED, "Accept": "*/*"}}]}
+    assert value["a"][0]["headers"]["Authorization"] == "Bearer x"
+
+
+def test_a_value_without_secrets_is_not_copied() -> None:
+    value = {"a": [{"b": 1}], "max_tokens": 3}
+
+    assert PLAIN.named(value) is value
+
+
+def test_pieces_of_text_called_token_stay() -> None:
+    probabilities = [{"token": "hello", "logprob": -0.1}]
+
+    assert PLAIN.named(probabilities) is probabilities
+    assert PLAIN.named({"token": "hf_abcdefghijklmnop1234"}) == {"token": REDACTED}
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk-proj-abcdefghijklmnop0123",
+        "sk-ant-api03-abcdefghijklmnop",
+        "AKIAIOSFODNN7EXAMPLE",
+        "AIzaSyA1234567890abcdefghijklmnopqrstuv",
+    ],
+)
+def test_takes_out_what_has_the_shape_of_a_key(secret: str) -> None:
+    written = PLAIN.json(to_json({"text": f"my key is {secret}, keep it"}))
+
+    assert secret.encode() not in written
+    assert b"keep it" in written
+
+
+def test_takes_passwords_out_of_addresses() -> None:
+    assert b"hunter22" not in PLAIN.json(b'{"proxy": "http://me:hunter22@proxy:8080/x"}')
+
+
+@given(st.text(min_size=6, max_size=30).filter(lambda text: text.strip() == text))
+def test_known_values_never_reach_the_payload(secret: str) -> None:
+    event = LoggedEvent(event_type="llm_start", data={"prompt": f"<{secret}>", "n": [secret]})
+
+    written = event.payload(0, Redactor([secret]))
+
+    assert to_json(secret)[1:-1] not in written.replace(REDACTED.encode(), b"")
+
+
+class Odd:
+    """An object with a secret inside."""
+
+    def __init__(self) -> None:
+        self.api_key = "abcdef"
+        self.name = "odd"
+
+
+class Loop:
+    """An object that holds itself."""
+
+    def __init__(self) -> None:
+        self.me: Any = self
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["\ud800", 2**80, float("nan"), {1: 2, (1, 2): 3}, {"a", "b"}, b"\xff", Loop(), object, Odd()],
+    ids=lambda value: type(value).__name__,
+)
+def test_any_value_can_be_written(value: object) -> None:
+    assert b"batchata" not in to_json({"value": value})
+
+
+def test_the_insides_of_objects_are_looked_through_too() -> None:
+    event = LoggedEvent(event_type="x", data={"client": Odd(), "error": ValueError("no")})
+
+    written = event.payload(0, PLAIN)
+
+    assert b"abcdef" not in written
+    assert b'"odd"' in written
+    assert b'"message":"no"' in written
