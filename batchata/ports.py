@@ -50,10 +50,20 @@ class Encoded:
     attachments: tuple[Attachment, ...] = ()  #: files that the body only marks
 
 
+class WithErrors(Protocol):
+    """The request `body` again, with the answer that was refused and why."""
+
+    def __call__(self, shape: Shape, body: bytes, answer: str, errors: Sequence[str]) -> bytes: ...
+
+
 class Codec(Protocol):
     """Job to JSON and back. Pure: no network, no clock."""
 
     accepts: Accepts  #: the files that the vendor takes as they are
+
+    @property
+    def with_errors(self) -> WithErrors | None:
+        """How to ask again after an answer that does not fit; None: by the same question."""
 
     def encode(self, job: Job, model: str, documents: Sequence[Document] = ()) -> Encoded:
         """The request body for the vendor's own `model`; ValidationError when it cannot be said."""
@@ -218,6 +228,15 @@ class Store(Protocol):
 
     def bodies(self, seqs: Sequence[int]) -> Iterator[bytes]:
         """Request bodies in the order asked for."""
+
+    def output_bounds(self, seqs: Iterable[int]) -> dict[int, int]:
+        """The most output tokens of these jobs."""
+
+    def refused(self, seqs: Iterable[int]) -> dict[int, tuple[str, str]]:
+        """The last answer of each job that did not fit its schema, and what was wrong with it.
+
+        Jobs without such an answer are left out.
+        """
 
     def attachments(self, seqs: Iterable[int]) -> dict[int, tuple[Attachment, ...]]:
         """Files of these jobs; jobs without any are left out."""

@@ -48,13 +48,28 @@ class Travel:
         return self._set(queue_tokens=dict(tokens_by_model))
 
     def set_retries(
-        self, max_attempts: int = 3, *, retry_on: Iterable[str] = (), settle_seconds: float = 60.0
+        self,
+        max_attempts: int = 3,
+        *,
+        retry_on: Iterable[str] = (),
+        max_reasks: int = 2,
+        settle_seconds: float = 60.0,
     ) -> Self:
-        """How often a job is tried; `retry_on` adds paid failures such as "truncated"."""
+        """How often a job is tried; `retry_on` adds paid failures such as "truncated".
+
+        With "invalid_answer" in it, a job whose answer does not fit its schema is asked again with
+        that answer and what was wrong with it: `max_reasks` times, and never beyond `max_attempts`.
+        """
         check_number("max_attempts", max_attempts, least=1, most=100, whole=True)
+        check_number("max_reasks", max_reasks, least=0, most=100, whole=True)
         check_number("settle_seconds", settle_seconds, least=0)
         reasons = checked_reasons(retry_on if isinstance(retry_on, str) else list(retry_on))
-        return self._set(max_attempts=max_attempts, retry_on=reasons, settle_seconds=settle_seconds)
+        return self._set(
+            max_attempts=max_attempts,
+            retry_on=reasons,
+            max_reasks=max_reasks,
+            settle_seconds=settle_seconds,
+        )
 
     def set_stop(self, on_stop: OnStop = "detach", *, on_unresolved: OnUnresolved = "wait") -> Self:
         """What a stopped run does with batches in flight, and a run with ones it cannot find."""

@@ -117,12 +117,14 @@ class Parts:
             provider=self.provider,
             card=self.card,
             load=load_documents,
-            tier="batch" if self._is_batch_only else "standard",
+            tier=self.bound_tier,
         )
 
     @property
-    def _is_batch_only(self) -> bool:
-        return self.config.route == "batch" and self.config.pilot is None
+    def bound_tier(self) -> str:
+        """At whose prices jobs are bounded: a route that may go live pays live prices."""
+        is_batch_only = self.config.route == "batch" and self.config.pilot is None
+        return "batch" if is_batch_only else "standard"
 
     def bind(self, number: int) -> type[BaseModel] | None:
         """The response model of a shape, where this process knows it."""
@@ -187,6 +189,7 @@ class Session:
             errors_dir=folders[2],
             keeps_raw=keeps,
             card=self.parts.card,
+            bound_tier=self.parts.bound_tier,
             splice=splice,
             response_models=self.parts.models,
             decide=self.parts.decide,

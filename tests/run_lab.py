@@ -72,6 +72,9 @@ class Books:
                 assert outcome.cost <= self.bounds[outcome.seq], "dearer than its reservation"
                 self.held[outcome.token].discard(outcome.seq)
             self.spent += outcome.cost
+            if outcome.again is not None:
+                assert outcome.again.cost_bound >= self.bounds[outcome.seq]
+                self.bounds[outcome.seq] = outcome.again.cost_bound
         if event.closes is not None:
             assert not self.held.pop(event.closes), "closed with jobs that have no outcome"
 

@@ -45,6 +45,7 @@ class RunConfig:
     queue_tokens: Mapping[str, int] = field(default_factory=dict)
     max_attempts: int = 3
     retry_on: frozenset[Reason] = frozenset()
+    max_reasks: int = 2  #: how often an answer that does not fit is asked for again
     on_stop: OnStop = "detach"
     on_unresolved: OnUnresolved = "wait"
     cache_file: Path | None = None

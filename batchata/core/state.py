@@ -20,7 +20,7 @@ from batchata.core.events import (
 )
 from batchata.core.result import Reason
 from batchata.core.status import CODES, STATUSES, JobStatus, SubmissionStatus, move
-from batchata.core.submission import JobRow, Outcome, Shape, Submission
+from batchata.core.submission import Bounds, JobRow, Outcome, Shape, Submission
 from batchata.core.usage import Usage
 
 _PENDING = CODES[JobStatus.PENDING]
@@ -56,6 +56,8 @@ class RunState:
         self.held: dict[str, int] = {}  #: money of an open submission, 1e-12 USD
         self.spent_by: dict[str, int] = {}  #: what this process saw of a submission's cost
         self.paid: dict[int, int] = {}  #: by seq, what attempts without a usable answer cost
+        #: by seq, how often a pending job's answers did not fit: it is asked with the last of them
+        self.reasks: dict[int, int] = {}
         self.has_reopened = False  #: jobs with a final result are asked again
         self.usage = Usage()
         self.cost = CostTracker()
@@ -105,7 +107,6 @@ class RunState:
         self.size_bytes[row.seq] = row.size_bytes
         self.input_bound[row.seq] = row.input_bound
         self.cost_bound[row.seq] = row.cost_bound
-        self.attempts[row.seq] = 0
         self._set(row.seq, _PENDING)
 
     def want(self, seq: int) -> None:
@@ -214,9 +215,27 @@ class RunState:
             self.paid[seq] = self.paid.get(seq, 0) + outcome.cost
         self.cost.uncertain += outcome.uncertain
         self.usage += outcome.usage
+        self.count_reasks(seq, outcome.status, outcome.attempt, outcome.reason)
+        if outcome.again is not None:
+            self._rebound(seq, outcome.again)
         self.attempts[seq] = outcome.attempt
-        self.reason[seq] = reason_code(outcome.reason)
+        if outcome.reason or outcome.status is not JobStatus.PENDING:
+            self.reason[seq] = reason_code(outcome.reason)
         self._set(seq, CODES[outcome.status])
+
+    def count_reasks(
+        self, seq: int, status: JobStatus, attempt: int, reason: Reason | str | None
+    ) -> None:
+        """Take in that an attempt ended so; a final one, or one before the first, begins anew."""
+        if status is not JobStatus.PENDING or not attempt:
+            self.reasks.pop(seq, None)
+        elif reason == Reason.INVALID_ANSWER:
+            self.reasks[seq] = self.reasks.get(seq, 0) + 1
+
+    def _rebound(self, seq: int, bounds: Bounds) -> None:
+        self.size_bytes[seq] = bounds.size_bytes
+        self.input_bound[seq] = bounds.input_bound
+        self.cost_bound[seq] = bounds.cost_bound
 
     def _close(self, token: str, status: SubmissionStatus) -> None:
         held = self.held.pop(token, 0)

@@ -45,10 +45,20 @@ class JobRow(msgspec.Struct, frozen=True, gc=False):
     @property
     def size_bytes(self) -> int:
         """Size of the request with its attachments as base64."""
-        size = len(self.body)
-        for each in self.attachments:
-            size += -(-each.size_bytes // 3) * 4
-        return size
+        return len(self.body) + attached_size(self.attachments)
+
+
+def attached_size(attachments: Sequence[Attachment]) -> int:
+    """Bytes of these files as base64."""
+    return sum(-(-each.size_bytes // 3) * 4 for each in attachments)
+
+
+class Bounds(msgspec.Struct, frozen=True, gc=False):
+    """What a job's next attempt can use and cost, where that is more than its first could."""
+
+    size_bytes: int
+    input_bound: int  #: tokens
+    cost_bound: int  #: 1e-12 USD
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -70,6 +80,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     extra: bytes | None = None  #: JSON: tool calls, thinking, citations, …
     finished_us: int = 0  #: µs since the epoch, UTC
     uncertain: int = 0  #: 1e-12 USD that a lost call may have cost
+    again: Bounds | None = None  #: of the next attempt; None: those of this one
 
 
 #: note of a submission whose batch we asked the vendor to cancel

@@ -81,6 +81,7 @@ class RunContext:
     errors_dir: Path
     keeps_raw: bool
     card: Callable[[str, str, str], Any]  #: (provider, model, tier) → RateCard
+    bound_tier: str = "batch"  #: at whose prices jobs are bounded
     #: a line with its attachments put in, piece by piece
     splice: Callable[[bytes, tuple[Attachment, ...]], Iterable[bytes]] = _nothing_attached
     response_models: dict[int, type[BaseModel]] = field(default_factory=dict)  #: by shape number

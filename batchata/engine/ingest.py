@@ -24,8 +24,9 @@ from batchata.core.job import Job, UnaskableJob, derived_id, digest
 from batchata.core.result import PAID_FAILURES, Reason
 from batchata.core.state import RunState
 from batchata.core.status import JobStatus
-from batchata.core.submission import JobRow, Outcome, Shape
+from batchata.core.submission import Bounds, JobRow, Outcome, Shape
 from batchata.core.usage import RateCard, to_parts
+from batchata.engine.reasking import added_cost
 from batchata.ports import Encoded, Provider, Store
 
 _GROUP = 1000
@@ -79,7 +80,7 @@ class Preparer:
         encoded = codec.encode(job, model, documents)
         bound = encoded.cost_bound_usd
         if bound is None:
-            card = self._card(provider, model, self._tier)
+            card = self.card(provider, model)
             bound = card.worst_case_usd(
                 encoded.input_bound, encoded.output_bound, web_searches=encoded.web_searches
             )
@@ -100,6 +101,10 @@ class Preparer:
             return job.id
         said = repr((job.model, job.messages, job.sources, job.prompt, sorted(job.params)))
         return self._first_free(digest(b"bad", said.encode("utf-8", "replace")))
+
+    def card(self, provider: str, model: str) -> RateCard:
+        """The prices that jobs are bounded by."""
+        return self._card(provider, model, self._tier)
 
     def _routed(self, model: str) -> tuple[str, str]:
         found = self._routes.get(model)
@@ -225,11 +230,37 @@ class Ingest:
         if status.is_final and self._may_reopen(seq):
             state.reopen(seq)
             status = JobStatus.PENDING
-        if status is JobStatus.PENDING and (
-            is_changed or state.cost_bound[seq] != ready.cost_bound or not state.size_bytes[seq]
-        ):
+        if status is not JobStatus.PENDING:
+            return
+        if seq in state.reasks and not is_changed:
+            self._meet_again(seq, ready)
+        elif is_changed or state.cost_bound[seq] != ready.cost_bound or not state.size_bytes[seq]:
             self._rows.append(_row(seq, number, ready))
+            if seq in state.reasks:  # the refused answer was one to another question
+                self._ended.append(self._pending(seq, 0))
             self._recall(seq, ready)
+
+    def _meet_again(self, seq: int, ready: Ready) -> None:
+        """A job that will be asked with its refused answer: bounded by the prices of today."""
+        state, encoded = self.state, ready.encoded
+        tokens = state.input_bound[seq]
+        shape, most = encoded.shape, encoded.output_bound
+        bound = ready.cost_bound
+        if tokens > encoded.input_bound:
+            card = self.preparer.card(shape.provider, shape.model)
+            bound += added_cost(card, encoded.input_bound, tokens, most)
+        if bound != state.cost_bound[seq]:
+            again = Bounds(state.size_bytes[seq], tokens, bound)
+            self._ended.append(self._pending(seq, state.attempts[seq], again))
+
+    def _pending(self, seq: int, attempt: int, again: Bounds | None = None) -> Outcome:
+        return Outcome(
+            seq=seq,
+            status=JobStatus.PENDING,
+            attempt=attempt,
+            finished_us=self.now_us(),
+            again=again,
+        )
 
     def _is_settled(self, seq: int, status: JobStatus) -> bool:
         if status in (JobStatus.SUCCEEDED, JobStatus.SUBMITTED):

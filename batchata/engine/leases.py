@@ -10,6 +10,7 @@ from batchata.core.result import Reason
 from batchata.core.status import JobStatus
 from batchata.core.submission import Outcome, Shape, Submission
 from batchata.engine.context import RunContext
+from batchata.engine.reasking import requests
 
 
 @dataclass(slots=True)
@@ -36,7 +37,7 @@ class Leases:
         context, seqs = self._context, submission.seqs
         self._open[submission.token] = len(seqs)
         attached = context.store.attachments(seqs)
-        for seq, body in zip(seqs, context.store.bodies(seqs), strict=True):
+        for seq, body in zip(seqs, requests(context, seqs), strict=True):
             if seq in attached:
                 body = b"".join(context.splice(body, attached[seq]))
             yield Ask(seq, submission.token, context.shape(seq), body)

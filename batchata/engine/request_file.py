@@ -16,6 +16,7 @@ from batchata.core.result import Reason
 from batchata.core.status import JobStatus, SubmissionStatus
 from batchata.core.submission import Outcome, Submission
 from batchata.engine.context import RunContext
+from batchata.engine.reasking import requests
 from batchata.ports import BatchAPI
 
 log = logging.getLogger("batchata.engine")
@@ -100,7 +101,7 @@ class RequestFiles:
         seqs = context.state.unsettled(token)
         for start in range(0, len(seqs), _GROUP):
             part = seqs[start : start + _GROUP]
-            ids, bodies = context.store.ids(part), context.store.bodies(part)
+            ids, bodies = context.store.ids(part), requests(context, part)
             attached = context.store.attachments(part)
             for seq, job_id, body in zip(part, ids, bodies, strict=True):
                 line = api.line(api.custom_id(token, job_id), context.shape(seq), body)

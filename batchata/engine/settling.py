@@ -14,9 +14,10 @@ from batchata.core.judge import extra_json, judge
 from batchata.core.result import Answer, Failure, Reason
 from batchata.core.retry import goes_again
 from batchata.core.status import JobStatus
-from batchata.core.submission import CANCEL_ASKED, Outcome, Shape
+from batchata.core.submission import CANCEL_ASKED, Bounds, Outcome, Shape
 from batchata.core.usage import RateCard, Usage, to_parts
 from batchata.engine.context import RunContext
+from batchata.engine.reasking import next_bounds
 
 
 class Settler:
@@ -49,12 +50,9 @@ class Settler:
             lines_of=self._lines_of(model, shape),
         )
         attempt = context.state.attempts[seq] + 1
-        status, failure = JobStatus.SUCCEEDED, verdict.failure
+        status, failure, again = JobStatus.SUCCEEDED, verdict.failure, None
         if failure is not None:
-            again = goes_again(
-                failure.reason, attempt, context.config.max_attempts, context.config.retry_on
-            )
-            status = JobStatus.PENDING if again else JobStatus.FAILED
+            status, again = self._refused(seq, shape, answer.text, failure, attempt)
         return Outcome(
             seq=seq,
             status=status,
@@ -71,7 +69,28 @@ class Settler:
             parsed=verdict.parsed,
             extra=extra_json(answer, verdict.repairs, verdict.mappings),
             finished_us=now_us,
+            again=again,
         )
+
+    def _refused(
+        self, seq: int, shape: Shape, text: str, failure: Failure, attempt: int
+    ) -> tuple[JobStatus, Bounds | None]:
+        """What becomes of a job whose paid answer cannot be used."""
+        if not self._goes_again(seq, failure.reason, attempt):
+            return JobStatus.FAILED, None
+        if failure.reason is not Reason.INVALID_ANSWER:
+            return JobStatus.PENDING, None
+        try:
+            bounds = next_bounds(self._context, seq, shape, text, failure.message)
+        except UnknownPriceError:
+            return JobStatus.FAILED, None
+        return JobStatus.PENDING, bounds
+
+    def _goes_again(self, seq: int, reason: Reason, attempt: int) -> bool:
+        config, reasks = self._context.config, self._context.state.reasks
+        if reason is Reason.INVALID_ANSWER and reasks.get(seq, 0) >= config.max_reasks:
+            return False
+        return goes_again(reason, attempt, config.max_attempts, config.retry_on)
 
     def failed(
         self, seq: int, failure: Failure, *, token: str, now_us: int, is_paid: bool = False
@@ -85,9 +104,7 @@ class Settler:
             failure = Failure(Reason.CANCELLED, "Cancelled by user")
         elif self._is_free(failure, token):
             status, attempt = JobStatus.PENDING, attempt - 1
-        elif goes_again(
-            failure.reason, attempt, context.config.max_attempts, context.config.retry_on
-        ):
+        elif self._goes_again(seq, failure.reason, attempt):
             status = JobStatus.PENDING
         is_paid = is_paid or failure.reason is Reason.UNREADABLE
         cost = context.state.cost_bound[seq] if is_paid else 0
@@ -153,15 +170,19 @@ class Settler:
 def ended(
     context: RunContext, seqs: Sequence[int], status: JobStatus, failure: Failure
 ) -> list[Outcome]:
-    """Outcomes of jobs that end without having been sent."""
+    """Outcomes of jobs that end without having been sent, or sent again: an answer is kept."""
     now_us = context.now_us()
+    answers = context.store.refused([seq for seq in seqs if seq in context.state.reasks])
     return [
         Outcome(
             seq=seq,
             status=status,
             attempt=context.state.attempts[seq],
             reason=failure.reason,
-            error=failure.message,
+            error=f"{failure.message}; before, {answers[seq][1]}"
+            if seq in answers
+            else failure.message,
+            text=answers[seq][0] if seq in answers else None,
             finished_us=now_us,
         )
         for seq in seqs

@@ -58,6 +58,7 @@ class JobCarrier:
     """Carries jobs through the state file to the plug-in, and its results back."""
 
     accepts: Accepts = Accepts(is_whole=True)
+    with_errors = None
 
     def __init__(self, name: str, provider: Provider, seen: SeenJobs | None = None) -> None:
         self._name = name

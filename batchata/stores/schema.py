@@ -40,6 +40,7 @@ CREATE TABLE outcomes (
     input INTEGER, output INTEGER, cache_read INTEGER, cache_write INTEGER,
     cache_write_1h INTEGER, reasoning INTEGER, web_searches INTEGER, finished_us INTEGER,
     uncertain INTEGER NOT NULL);
+CREATE INDEX outcomes_invalid ON outcomes (seq) WHERE reason='invalid_answer';
 CREATE TABLE answers (
     n INTEGER PRIMARY KEY, error TEXT, finish_reason TEXT, model TEXT, request_id TEXT,
     text TEXT, parsed BLOB, extra BLOB);
@@ -57,6 +58,12 @@ MOVE_SUBMISSION: Final = (
     "UPDATE submissions SET status=?, remote_id=coalesce(?,remote_id), "
     "input_ref=coalesce(?,input_ref), sent_us=coalesce(?,sent_us), "
     "accepted_us=coalesce(?,accepted_us), note=coalesce(?,note) WHERE token=?"
+)
+REBOUND_JOB: Final = "UPDATE jobs SET size_bytes=?, input_bound=?, cost_bound=? WHERE seq=?"
+#: every answer of these jobs that did not fit, the newest last
+REFUSED: Final = (
+    "SELECT o.seq, a.text, a.error FROM outcomes o JOIN answers a ON a.n=o.n "
+    "WHERE o.reason='invalid_answer' AND o.seq IN ({marks}) ORDER BY o.n"
 )
 RESULTS: Final = (
     "SELECT o.n, o.seq, j.id, j.shape, o.status, o.attempt, o.sub, o.reason, o.cost, o.input, "

@@ -22,13 +22,14 @@ from batchata.core.events import (
     SubmissionMoved,
 )
 from batchata.core.state import RunState, reason_code
-from batchata.core.status import CODES, JobStatus, SubmissionStatus
+from batchata.core.status import CODES, STATUSES, JobStatus, SubmissionStatus
 from batchata.core.usage import Usage
 from batchata.stores import schema
 from batchata.stores.files import check_file, disk_error
 from batchata.stores.lock import RunLock
 from batchata.stores.table import ResultTable
 
+_PENDING = CODES[JobStatus.PENDING]
 _SUBMITTED = CODES[JobStatus.SUBMITTED]
 _SUCCEEDED = CODES[JobStatus.SUCCEEDED]
 T = TypeVar("T")
@@ -129,6 +130,15 @@ class SQLiteStore:
             for seq in part:
                 yield found[seq]
 
+    def output_bounds(self, seqs: Iterable[int]) -> dict[int, int]:
+        """The most output tokens of these jobs."""
+        return dict(self._by_seq("SELECT seq, output_bound FROM jobs", seqs))
+
+    def refused(self, seqs: Iterable[int]) -> dict[int, tuple[str, str]]:
+        """The last answer of each job that did not fit its schema, and what was wrong with it."""
+        rows = self._by_seq(schema.REFUSED, seqs)
+        return {seq: (text or "", error or "") for seq, text, error in rows}
+
     def attachments(self, seqs: Iterable[int]) -> dict[int, tuple[Attachment, ...]]:
         """Files of these jobs; jobs without any are left out."""
         if not self._has_attachments():
@@ -203,6 +213,13 @@ class SQLiteStore:
             narrow.append(schema.outcome_row(number, subs[token], outcome))
             wide.append(schema.answer_row(number, outcome))
         work = [(schema.ADD_OUTCOME, narrow), (schema.ADD_ANSWER, wide)]
+        bounds = [
+            (each.again.size_bytes, each.again.input_bound, each.again.cost_bound, each.seq)
+            for each in event.outcomes
+            if each.again is not None
+        ]
+        if bounds:
+            work.append((schema.REBOUND_JOB, bounds))
         if event.closes is not None:
             collected = SubmissionMoved(token=event.closes, status=SubmissionStatus.COLLECTED)
             work.append((schema.MOVE_SUBMISSION, [_moved(collected)]))
@@ -237,7 +254,7 @@ class SQLiteStore:
             part = wanted[start : start + 500]
             marks = ",".join("?" * len(part))
             try:
-                rows = self._db.execute(f"{select} WHERE seq IN ({marks})", part).fetchall()
+                rows = self._db.execute(_select(select, marks), part).fetchall()
             except sqlite3.Error as error:
                 raise disk_error(self.path, error) from error
             yield from rows
@@ -302,7 +319,9 @@ class _Loader:
                 self._state.paid[seq] = self._state.paid.get(seq, 0) + cost
             status[seq] = code
             attempts[seq] = attempt
-            reasons[seq] = reason_code(reason) if reason else 0
+            self._state.count_reasks(seq, STATUSES[code], attempt, reason)
+            if reason or code != _PENDING:
+                reasons[seq] = reason_code(reason)
             if sub:
                 last_sub[seq] = sub
         sums = self._db.execute(
@@ -328,6 +347,10 @@ class _Loader:
         state.left[submission.token] = len(left)
         state.held[submission.token] = held
         state.cost.reserved += held
+
+
+def _select(select: str, marks: str) -> str:
+    return select.format(marks=marks) if "{marks}" in select else f"{select} WHERE seq IN ({marks})"
 
 
 def _job_statements(

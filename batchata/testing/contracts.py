@@ -92,6 +92,17 @@ class CodecContract:
         with pytest.raises(ValidationError):
             self.encoded(params={"odd": object()})
 
+    def test_asking_again_shows_the_answer_and_its_errors_in_the_same_bytes_each_time(self) -> None:
+        first = self.encoded()
+        again = self.make_codec().with_errors
+        if again is None:
+            return
+
+        body = again(first.shape, first.body, "my old answer", ["age: not a number"])
+
+        assert all(said in body for said in (b"What is new?", b"my old answer", b"age: not a"))
+        assert body == again(first.shape, first.body, "my old answer", ["age: not a number"])
+
     def test_answers_are_read(self) -> None:
         for model, body, text in self.answers:
             shape = self.make_codec().encode(Job("a", model, prompt="q"), model).shape

@@ -15,6 +15,7 @@ from batchata.core.events import (
     SubmissionIntended,
     SubmissionMoved,
 )
+from batchata.core.result import Reason
 from batchata.core.state import RunState
 from batchata.core.submission import JobRow, Outcome
 
@@ -68,6 +69,19 @@ class MemoryStore:
     def bodies(self, seqs: Sequence[int]) -> Iterator[bytes]:
         """Request bodies in the order asked for."""
         return (self._rows[seq].body for seq in seqs)
+
+    def output_bounds(self, seqs: Iterable[int]) -> dict[int, int]:
+        """The most output tokens of these jobs."""
+        return {seq: self._rows[seq].output_bound for seq in seqs}
+
+    def refused(self, seqs: Iterable[int]) -> dict[int, tuple[str, str]]:
+        """The last answer of each job that did not fit its schema, and what was wrong with it."""
+        wanted = set(seqs)
+        return {
+            each.seq: (each.text or "", each.error or "")
+            for each in self._outcomes
+            if each.seq in wanted and each.reason is Reason.INVALID_ANSWER
+        }
 
     def attachments(self, seqs: Iterable[int]) -> dict[int, tuple[Attachment, ...]]:
         """Files of these jobs; jobs without any are left out."""

@@ -20,7 +20,7 @@ from batchata.core.events import (
 )
 from batchata.core.result import Reason
 from batchata.core.status import JobStatus, SubmissionStatus
-from batchata.core.submission import JobRow, Outcome, Shape, Submission
+from batchata.core.submission import Bounds, JobRow, Outcome, Shape, Submission
 from batchata.core.usage import Usage
 from batchata.ports import Store
 
@@ -65,6 +65,11 @@ def outcome(
 ) -> Outcome:
     """How an attempt ended."""
     return Outcome(**{"seq": seq, "status": status, "attempt": 1, "token": token, **fields})
+
+
+def misfit(seq: int, token: str, **fields: Any) -> Outcome:
+    """An answer that does not fit, after which its job goes again."""
+    return outcome(seq, token, JobStatus.PENDING, reason=Reason.INVALID_ANSWER, **fields)
 
 
 class StoreContract:
@@ -209,6 +214,34 @@ class StoreContract:
         assert state.status_of(0) is JobStatus.SUBMITTED
         assert state.cost.reserved == 2 * BOUND
         assert {token: state.left[token] for token in ("t", "u")} == {"t": 1, "u": 1}
+
+    def test_a_job_asked_again_keeps_its_last_misfit_and_its_new_bounds(self, store: Store) -> None:
+        bounds = Bounds(99, 50, 3 * BOUND)
+        for token, text in (("t", "1st"), ("u", "2nd")):
+            again = misfit(0, token, text=text, error=f"{text} is wrong", again=bounds)
+            store.commit(intent(token, 0))
+            store.commit(OutcomesRecorded(outcomes=[again], closes=token))
+        expired = outcome(0, "v", JobStatus.PENDING, reason=Reason.EXPIRED, attempt=3)
+        store.commit(intent("v", 0))
+        store.commit(OutcomesRecorded(outcomes=[expired], closes="v"))
+
+        state = store.load()
+
+        assert store.refused([0, 1]) == {0: ("2nd", "2nd is wrong")}
+        assert state.reasks == {0: 2}
+        assert (state.size_bytes[0], state.input_bound[0], state.cost_bound[0]) == (99, 50, 300)
+        assert store.output_bounds([0, 2]) == {0: 5, 2: 5}
+
+    @pytest.mark.parametrize("fields", [{"status": JobStatus.SKIPPED}, {"attempt": 0}])
+    def test_a_job_that_begins_anew_has_no_misfit_behind_it(
+        self, store: Store, fields: dict[str, Any]
+    ) -> None:
+        anew = outcome(**{"seq": 0, "token": None, "status": JobStatus.PENDING, **fields})
+        store.commit(intent("t", 0))
+        store.commit(OutcomesRecorded(outcomes=[misfit(0, "t")], closes="t"))
+        store.commit(OutcomesRecorded(outcomes=[anew]))
+
+        assert store.load().reasks == {}
 
     def test_tokens_add_up(self, store: Store) -> None:
         usage = Usage(1, 2, 3, 4, 5, 6, 7)

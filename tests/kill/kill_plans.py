@@ -31,6 +31,7 @@ class Plan:
     time_limit_seconds: float | None = None
     on_stop: str = "detach"
     route: str = "batch"
+    misfits: int = 0  #: jobs that are asked again, because their first answers do not fit
     #: the number of batches is the same wherever the run is killed
     has_fixed_batches: bool = True
     #: each job ends the same way wherever the run is killed
@@ -52,6 +53,14 @@ class Plan:
         return with_faults(self.scenario, self.faults)
 
 
+#: of the jobs with a schema, those of 3 and 7, the first answer never fits
+MISFITS = Scenario(
+    replies={
+        "Your answer cannot be used": '{"name":"Ada","age":36}',
+        "question 3:": '{"name":"Ada"}',
+        "question 7:": "I cannot say how old she is.",
+    }
+)
 HALF_FAIL = Scenario(items=(ItemFault(outcome="server_error", share=0.5, attempts=1),))
 
 PLANS: dict[str, Plan] = {
@@ -89,6 +98,16 @@ PLANS: dict[str, Plan] = {
             items_per_batch=None,
             has_fixed_batches=False,
         ),
+        Plan(name="misfits", jobs=8, scenario=MISFITS, misfits=2, has_fixed_batches=False),
+        Plan(
+            name="live misfits",
+            vendors=("anthropic",),
+            route="live",
+            jobs=8,
+            scenario=MISFITS,
+            misfits=2,
+            has_fixed_batches=False,
+        ),
         Plan(name="live", route="live", jobs=10, has_fixed_batches=False),
         Plan(
             name="auto",
@@ -113,6 +132,8 @@ SAMPLE: dict[str, int] = {
     "late listing": 15,
     "cut download": 15,
     "refused": 20,
+    "misfits": 20,
+    "live misfits": 8,
     "live": 15,
     "auto": 15,
 }

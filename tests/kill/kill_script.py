@@ -35,7 +35,8 @@ def make_batch(order: dict[str, Any]) -> Batch:
     plan, folder = order["plan"], Path(order["folder"])
     batch = Batch(folder / "out", raw_files=plan["raw_files"], **plan["batch"])
     batch.set_state(folder / "state.db").set_polling(0.001)
-    batch.set_retries(settle_seconds=plan["settle_seconds"])
+    retry_on = ["invalid_answer"] if plan["misfits"] else []
+    batch.set_retries(settle_seconds=plan["settle_seconds"], retry_on=retry_on)
     batch.set_stop(plan["on_stop"])
     options = {"api_key": "k", "timeout_seconds": plan["timeout_seconds"]}
     batch.set_provider("openai", base_url=f"{order['url']}/v1", **options)
