@@ -219,7 +219,9 @@ class Settings(Travel):
     ) -> Self:
         """How to reach a provider: a configured SDK client of your own, or key and base URL.
 
-        `timeout_seconds=` is how long OpenAI and Anthropic may stay silent in one call.
+        Servers that speak OpenAI's protocol have names of their own, such as "vllm" or "groq",
+        and "compatible" is any other. `timeout_seconds=` is how long a vendor may stay silent in
+        one call.
         """
         if name not in known_providers():
             raise ValidationError(

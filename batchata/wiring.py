@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from batchata.core.config import RunConfig
 from batchata.core.document import Accepts, Attachment, Document
-from batchata.core.errors import StateError, ValidationError
+from batchata.core.errors import NoRouteError, StateError, ValidationError
 from batchata.core.events import Event, LimitSet
 from batchata.core.job import Job
 from batchata.core.pilot import Decide
@@ -114,11 +114,28 @@ class Parts:
         """What makes jobs ready to be sent."""
         return Preparer(
             route=route,
-            provider=self.provider,
+            provider=self._on_route,
             card=self.card,
             load=load_documents,
             tier=self.bound_tier,
         )
+
+    def _on_route(self, name: str) -> Provider:
+        """The provider, which offers the route that its jobs will take; NoRouteError if not."""
+        provider = self.provider(name)
+        route, pilot = self.config.route, self.config.pilot
+        if provider.batch is None and route == "batch":
+            raise NoRouteError(
+                f"{name!r} has no batches: it cannot be asked by the batch route",
+                hint='write .set_route("live"), or "auto" for batches where there are any',
+            )
+        if provider.live is None and (route != "batch" or pilot is not None):
+            asked = f'set_route("{route}")' if route != "batch" else "add_pilot()"
+            raise NoRouteError(
+                f"{name!r} cannot be asked live, as {asked} wants",
+                hint='write .set_route("batch") without a pilot for its jobs',
+            )
+        return provider
 
     @property
     def bound_tier(self) -> str:

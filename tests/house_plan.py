@@ -96,6 +96,10 @@ WORLD_METHODS: Final = {
 }
 #: files of core that touch a disk all the same, and why
 CORE_WRITERS: Final = {"batchata/core/result.py": "JobResult.save_to_json, a name users know"}
+#: below the SDK only these read the environment, and why
+ENVIRONMENT_READERS: Final = {
+    "batchata/providers/openai/client.py": "keys of vendors that OpenAI's SDK does not know",
+}
 #: how often `except Exception` may swallow, and where
 BROAD_EXCEPTS: Final = {
     "batchata/wiring.py": 1,  # telling sinks

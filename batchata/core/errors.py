@@ -5,7 +5,8 @@ BatchataError
 │   ├── UnknownModelError          no provider can be told from the model's name
 │   ├── DuplicateJobError          two jobs of one run have the same id
 │   ├── JobChangedError            a known id comes back with another question
-│   └── UnknownPriceError          a cost was asked for a model without a price
+│   ├── UnknownPriceError          a cost was asked for a model without a price
+│   └── NoRouteError               the provider does not offer the route that was asked for
 ├── ProviderError              a vendor, or the way to it
 │   ├── ProviderNotFoundError      no such provider is installed
 │   ├── MissingKeyError            the vendor's key is not set
@@ -69,6 +70,10 @@ class JobChangedError(ValidationError):
 
 class UnknownPriceError(ValidationError):
     """A cost was asked for a model whose price is not known."""
+
+
+class NoRouteError(ValidationError):
+    """The provider of a model does not offer the route that was asked for."""
 
 
 class ProviderError(BatchataError):

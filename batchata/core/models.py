@@ -47,9 +47,18 @@ _HOSTS: Final = (
     "openrouter",
     "doubleword",
     "novita",
+    "cerebras",
     "vllm",
+    "sglang",
+    "ollama",
+    "llamacpp",
+    "lmstudio",
     "azure",
 )
+#: a vendor by the provider that speaks for it where its own is not installed
+_STAND_INS: Final = {"google": "gemini"}
+#: more names than these are listed, not each written out
+_WRITTEN_OUT: Final = 4
 
 
 def split_model(model: str, known: Collection[str]) -> tuple[str | None, str]:
@@ -89,6 +98,8 @@ def infer_provider(model: str, known: Collection[str]) -> tuple[str, str]:
     vendor = _vendor(model)
     if vendor is None:
         raise _unclear(model, known)
+    if vendor not in known and _STAND_INS.get(vendor) in known:
+        return _STAND_INS[vendor], model
     if vendor not in known:
         raise UnknownModelError(
             f"{model!r} is a model of {vendor!r}, and no such provider is installed",
@@ -131,4 +142,6 @@ def _unclear(model: str, known: Collection[str]) -> UnknownModelError:
 
 
 def _choices(model: str, providers: Collection[str]) -> str:
+    if len(providers) > _WRITTEN_OUT:
+        return f'"PROVIDER:{model}" with one of {", ".join(providers)}'
     return " or ".join(f'"{name}:{model}"' for name in providers) or f'"PROVIDER:{model}"'

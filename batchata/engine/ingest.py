@@ -16,6 +16,7 @@ from batchata.core.errors import (
     BatchataError,
     DuplicateJobError,
     JobChangedError,
+    NoRouteError,
     UnknownPriceError,
     ValidationError,
 )
@@ -162,7 +163,8 @@ class Ingest:
     def take(self, jobs: Iterable[Job]) -> None:
         """Take in every job; one that cannot be sent fails alone, with its reason.
 
-        Raises JobChangedError, DuplicateJobError and UnknownPriceError before anything is sent.
+        Raises JobChangedError, DuplicateJobError, UnknownPriceError and NoRouteError before
+        anything is sent.
         """
         self._known = self.store.known_ids()
         self._next = len(self.state)
@@ -178,7 +180,7 @@ class Ingest:
     def _one(self, job: Job) -> None:
         try:
             ready = self.preparer.ready(job)
-        except (DuplicateJobError, UnknownPriceError):
+        except (DuplicateJobError, UnknownPriceError, NoRouteError):
             raise
         except BatchataError as error:
             self._fail(job, error)

@@ -91,10 +91,20 @@ class Runner:
         self._warn_of_many(self._planner.waiting)
 
     def _queue(self, seqs: list[int], *, first: bool = False) -> None:
-        if self._context.config.route == "live" or self._context.is_late:
+        context = self._context
+        if context.config.route == "live" or context.is_late:
             self._live.add(seqs)
-        else:
-            self._planner.add(seqs, first=first)
+            return
+        if context.config.route == "auto":
+            batchless = [seq for seq in seqs if self._is_batchless(seq)]
+            self._live.add(batchless)
+            seqs = [seq for seq in seqs if not self._is_batchless(seq)] if batchless else seqs
+        self._planner.add(seqs, first=first)
+
+    def _is_batchless(self, seq: int) -> bool:
+        """True for a job whose provider can be asked live only."""
+        found = self._context.providers.get(self._context.shape(seq).provider)
+        return found is not None and found.batch is None
 
     def _start_live(self, group: asyncio.TaskGroup) -> None:
         if not self._live.waiting or self._is_live:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+import orjson
+
 from batchata.gateway.read_errors import read_openai
 from batchata.gateway.schema_rules import openai_fault
 from batchata.gateway.vendor_errors import RefusedError, VendorError, invalid
@@ -26,12 +28,14 @@ NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 METADATA_PAIRS, METADATA_KEY, METADATA_VALUE = 16, 64, 512
 
 
-def read_request(endpoint: str, body: bytes, prefixes: tuple[str, ...]) -> OpenAIRequest:
-    """Decode and check the body of a model request."""
+def read_request(
+    endpoint: str, body: bytes, prefixes: tuple[str, ...], extra_fields: tuple[str, ...] = ()
+) -> OpenAIRequest:
+    """Decode and check the body of a model request, in which `extra_fields` are ignored."""
     request: OpenAIRequest
     match endpoint:
         case "/v1/chat/completions":
-            request = read_openai(CHAT, body)
+            request = read_openai(CHAT, _without(body, extra_fields))
             check_model(request.model, prefixes)
             _check_chat(request, body)
         case "/v1/responses":
@@ -44,6 +48,18 @@ def read_request(endpoint: str, body: bytes, prefixes: tuple[str, ...]) -> OpenA
             if not request.input:
                 raise invalid("'$.input' is invalid. Please check the API reference.")
     return request
+
+
+def _without(body: bytes, names: tuple[str, ...]) -> bytes:
+    if not names or not any(f'"{name}"'.encode() in body for name in names):
+        return body
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body
+    if not isinstance(fields, dict):
+        return body
+    return orjson.dumps({name: value for name, value in fields.items() if name not in names})
 
 
 def is_known_model(model: str, prefixes: tuple[str, ...]) -> bool:

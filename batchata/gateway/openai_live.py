@@ -20,7 +20,10 @@ Wire = dict[str, object]
 async def chat(request: web.Request) -> web.StreamResponse:
     """Answer a chat request, in one piece or as a stream."""
     body = await request.read()
-    asked = read_request("/v1/chat/completions", body, world_of(request).scenario.model_prefixes)
+    scenario = world_of(request).scenario
+    asked = read_request(
+        "/v1/chat/completions", body, scenario.model_prefixes, scenario.extra_fields
+    )
     question = Question(endpoint="/v1/chat/completions", request=asked, body=body)
     answer = await answer_live(request, question)
     if answer.status == 200 and isinstance(asked, ChatRequest) and asked.stream:

@@ -116,6 +116,7 @@ class Scenario:
     anthropic_max_bytes: int = 256_000_000
     enqueued_token_limit: int | None = None  #: per OpenAI model, over batches not yet ended
     model_prefixes: tuple[str, ...] = MODEL_PREFIXES  #: "" accepts any name
+    extra_fields: tuple[str, ...] = ()  #: of chat requests, taken beside OpenAI's own and ignored
     cached_share: float = 0.0  #: share of input tokens reported as read from the cache
     foreign_batches: int = 0  #: batches of others, beside each one created, equal in time and count
     listing_delay_calls: int = 0  #: list calls that do not show a new batch yet

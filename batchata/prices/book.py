@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batchata.core.errors import UnknownPriceError
 from batchata.core.usage import RateCard, Rates, rates_from_mapping
 from batchata.prices.rates import has_variant, model_rates
+from batchata.providers.profiles import PROFILES
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo
@@ -59,7 +60,8 @@ class GenaiPriceBook:
         key = (provider, model, tier)
         found = self._cards.get(key)
         if found is None:
-            found = self._cards[key] = self._own(*key) or self._packaged(*key)
+            found = self._own(*key) or self._local(*key) or self._packaged(*key)
+            self._cards[key] = found
         return found
 
     def _own(self, provider: str, model: str, tier: str) -> RateCard | None:
@@ -69,6 +71,13 @@ class GenaiPriceBook:
             if rates is not None:
                 return RateCard(model=model, tier=tier, rates=rates)
         return None
+
+    def _local(self, provider: str, model: str, tier: str) -> RateCard | None:
+        """Tokens of a server of the user's own cost nothing, unless prices say otherwise."""
+        profile = PROFILES.get(provider)
+        if profile is None or not profile.is_local:
+            return None
+        return RateCard(model=model, tier=tier, rates=_FREE)
 
     def _packaged(self, provider: str, model: str, tier: str) -> RateCard:
         info = _find(provider, model)

@@ -46,7 +46,8 @@ def patience_of(settings: ProviderSettings) -> Patience:
         if name != "timeout_seconds":
             raise ValidationError(
                 f"a provider has no option {name!r}",
-                hint='write .set_provider("openai", timeout_seconds=30)',
+                hint='write .set_provider("openai", timeout_seconds=30); another server has a name '
+                'of its own: .set_provider("vllm", base_url=...)',
             )
     seconds = settings.options.get("timeout_seconds")
     if seconds is None:

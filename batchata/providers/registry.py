@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
@@ -13,6 +13,7 @@ from batchata.core.errors import ProviderNotFoundError, UnknownModelError, Valid
 from batchata.core.models import infer_provider
 from batchata.providers.adapter import AdaptedProvider
 from batchata.providers.control import ProviderSettings, patience_of
+from batchata.providers.profiles import PROFILES
 from batchata.providers.provider import Provider
 
 GROUP: Final = "batchata.providers"
@@ -32,10 +33,10 @@ def register(name: str, factory: Factory | Provider) -> None:
 
     Its models are written "name:model". Raises ValidationError for a name that is ours.
     """
-    if not name.isidentifier() or name in _OWN:
+    if not name.isidentifier() or name in _ours():
         raise ValidationError(
             f"{name!r} cannot be the name of a provider",
-            hint=f"use letters, digits and _, and none of {', '.join(sorted(_OWN))}",
+            hint=f"use letters, digits and _, and none of {', '.join(sorted(_ours()))}",
         )
     if not callable(factory) and not isinstance(factory, Provider):
         raise ValidationError(
@@ -47,19 +48,24 @@ def register(name: str, factory: Factory | Provider) -> None:
 
 def check_settings(name: str, settings: ProviderSettings) -> None:
     """Raise ValidationError for a client or an option that is of no use to our own providers."""
-    if name not in _OWN:
+    if name not in _ours():
         return
     patience_of(settings)
     if settings.client is not None and not callable(getattr(settings.client, "with_options", None)):
+        sdk = name if name in _OWN else "openai"
         raise ValidationError(
-            f"client is a {type(settings.client).__name__}, not a client of {name}'s SDK",
-            hint=f"give a configured client of `import {name}`, or api_key and base_url",
+            f"client is a {type(settings.client).__name__}, not a client of {sdk}'s SDK",
+            hint=f"give a configured client of `import {sdk}`, or api_key and base_url",
         )
+
+
+def _ours() -> frozenset[str]:
+    return frozenset(_OWN) | PROFILES.keys()
 
 
 def provider_names() -> frozenset[str]:
     """Names of all providers of this process."""
-    return frozenset(_OWN) | _installed().keys() | _REGISTERED.keys()
+    return _ours() | _installed().keys() | _REGISTERED.keys()
 
 
 def create_provider(name: str, settings: ProviderSettings | None = None) -> Any:
@@ -109,11 +115,17 @@ def _factory(name: str) -> Factory:
         loaded: Factory = point.load()
         return loaded
     if name in _OWN:
-        module, _, function = _OWN[name].partition(":")
-        own: Factory = getattr(import_module(module), function)
-        return own
+        return _own(name)
+    if name in PROFILES:
+        return partial(_own("openai"), profile=PROFILES[name])
     raise ProviderNotFoundError(
         f"there is no provider {name!r}",
         hint=f"there are {', '.join(sorted(provider_names()))}; "
         "others are added by batchata.providers.register()",
     )
+
+
+def _own(name: str) -> Factory:
+    module, _, function = _OWN[name].partition(":")
+    own: Factory = getattr(import_module(module), function)
+    return own

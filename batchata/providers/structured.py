@@ -29,8 +29,9 @@ class AskedSchema(NamedTuple):
 class AskedSchemas:
     """The schemas of a codec's jobs, each put into the vendor's form once."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, *, is_strict: bool = True) -> None:
         self._dialect = dialect
+        self._is_strict = is_strict  #: the vendor takes a subset of JSON Schema only
         self._known: dict[tuple[int, Structured], tuple[Any, AskedSchema]] = {}
 
     def of(self, job: Job, mode: Structured) -> AskedSchema | None:
@@ -46,7 +47,8 @@ class AskedSchemas:
         return known[1]
 
     def _asked(self, source: type[BaseModel] | Mapping[str, Any], mode: Structured) -> AskedSchema:
-        wire = normalise(source, dialect=self._dialect) if mode == "native" else loose(source)
+        is_strict = self._is_strict and mode == "native"
+        wire = normalise(source, dialect=self._dialect) if is_strict else loose(source)
         return AskedSchema(wire, orjson.dumps(source_schema(source)).decode(), mode)
 
 

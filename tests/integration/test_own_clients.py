@@ -105,3 +105,24 @@ def test_a_client_without_a_key_says_which_variable(lab: Lab) -> None:
 
     with client, pytest.raises(MissingKeyError, match="key"):
         batch.run()
+
+
+@pytest.mark.parametrize("route", ["live", "batch", "auto"])
+@pytest.mark.parametrize("vendor", MODELS)
+def test_a_run_makes_one_client_and_closes_it(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, vendor: str, route: str
+) -> None:
+    kind: Any = {"openai": openai.AsyncOpenAI, "anthropic": anthropic.AsyncAnthropic}[vendor]
+    made: list[Any] = []
+    begin = kind.__init__
+
+    def watched(self: Any, *args: Any, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)
+        made.append(self)
+
+    monkeypatch.setattr(kind, "__init__", watched)
+
+    run = lab.chat(3, MODELS[vendor]).set_route(route).run()
+
+    assert run.status()["completed"] == 3
+    assert [client.is_closed() for client in made] == [True]

@@ -16,6 +16,7 @@ from batchata.core.status import SubmissionStatus
 from batchata.core.submission import Submission
 from batchata.ports import CannotTell, Found, Lookup, NotThere
 from batchata.providers.anthropic.batch import AnthropicBatch
+from batchata.providers.connection import Connection
 from batchata.providers.openai.batch import OpenAIBatch
 
 SENT = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -95,7 +96,7 @@ def find_message_batch(
         auth_headers={},
         messages=SimpleNamespace(batches=Listing(rows)),
     )
-    api = AnthropicBatch(lambda: client, Results(**heads))  # type: ignore[arg-type]
+    api = AnthropicBatch(Connection(lambda: client), Results(**heads))  # type: ignore[arg-type]
     return asyncio.run(api.find(submission(), known))
 
 
@@ -115,7 +116,7 @@ def find_file_batch(
     """What OpenAI's listing says of our submission."""
     listing = Listing(rows)
     client = SimpleNamespace(batches=listing)
-    api = OpenAIBatch(lambda: client, None)  # type: ignore[arg-type]
+    api = OpenAIBatch(Connection(lambda: client), None)  # type: ignore[arg-type]
     return asyncio.run(api.find(submission(**changes), known)), listing
 
 
@@ -204,6 +205,6 @@ def test_an_upload_is_known_by_its_name_and_its_size(tmp_path: Path) -> None:
         SimpleNamespace(id="whole", filename=name, bytes=5, created_at=at),
     ]
     client = SimpleNamespace(files=Listing(rows))
-    api = OpenAIBatch(lambda: client, None)  # type: ignore[arg-type]
+    api = OpenAIBatch(Connection(lambda: client), None)  # type: ignore[arg-type]
 
     assert asyncio.run(api.uploaded(submission(), path)) == "whole"

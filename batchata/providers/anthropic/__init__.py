@@ -6,6 +6,7 @@ from batchata.providers.anthropic.batch import AnthropicBatch
 from batchata.providers.anthropic.client import connect
 from batchata.providers.anthropic.codec import AnthropicCodec
 from batchata.providers.anthropic.live import AnthropicLive
+from batchata.providers.connection import Connection
 from batchata.providers.control import ProviderSettings, is_shared, patience_of
 from batchata.providers.transport import Transport
 
@@ -19,17 +20,15 @@ class AnthropicProvider:
         self.codec = AnthropicCodec()
         patience = patience_of(settings)
         self._transport = Transport(patience)
-        self.batch = AnthropicBatch(
-            lambda: connect(settings),
-            self._transport,
-            patience,
-            is_shared=is_shared(settings.client),
+        self._connection = Connection(
+            lambda: connect(settings), is_shared=is_shared(settings.client)
         )
-        self.live = AnthropicLive(lambda: connect(settings), self._transport, patience)
+        self.batch = AnthropicBatch(self._connection, self._transport, patience)
+        self.live = AnthropicLive(self._connection, self._transport, patience)
 
     async def aclose(self) -> None:
         """Close connections."""
-        await self.batch.aclose()
+        await self._connection.aclose()
         await self._transport.aclose()
 
 

@@ -18,6 +18,7 @@ from batchata.core.status import RemoteState
 from batchata.core.submission import BatchLimits, RequestCounts, Shape, Submission
 from batchata.ports import BatchLook, CannotTell, Found, Item, Lookup, NotThere
 from batchata.providers.anthropic.client import translate
+from batchata.providers.connection import Connection
 from batchata.providers.control import Patience, call, pieces, strange_answer
 from batchata.providers.failures import item_failure
 from batchata.providers.transport import Transport, same_origin
@@ -69,25 +70,19 @@ class AnthropicBatch:
 
     def __init__(
         self,
-        connect: Callable[[], Any],
+        connection: Connection,
         transport: Transport,
         patience: Patience | None = None,
-        *,
-        is_shared: bool = False,
     ) -> None:
-        self._connect = connect
+        self._connection = connection
         self._transport = transport
         self._patience = patience or Patience()
-        self._is_shared = is_shared  #: the client's connections are the user's
-        self._client: Any = None
         self._marks: dict[str, frozenset[str]] = {}  #: whose ended batches are, by their ids
 
     @property
     def client(self) -> Any:
         """The SDK client, made at the first call."""
-        if self._client is None:
-            self._client = self._connect()
-        return self._client
+        return self._connection.client
 
     def group(self, shape: Shape) -> str:
         """Models may be mixed, versions of the protocol may not."""
@@ -212,16 +207,11 @@ class AnthropicBatch:
         return marks
 
     def _results(self, batch: Any) -> tuple[str, dict[str, str]]:
-        base = str(self.client.base_url).rstrip("/")
+        base = self._connection.base_url
         url = batch.results_url or f"{base}/v1/messages/batches/{batch.id}/results"
         if not same_origin(url, base):  # a key is never sent to another host
             return url, {}
-        headers = {
-            name: value
-            for name, value in {**self.client.default_headers, **self.client.auth_headers}.items()
-            if isinstance(value, str) and name.lower() not in ("content-type", "accept")
-        }
-        return url, headers
+        return url, self._connection.reading_headers
 
     async def download(self, remote_id: str, folder: Path) -> list[Path]:
         """The results of an ended batch."""
@@ -273,13 +263,6 @@ class AnthropicBatch:
         if isinstance(answer, str) or (creating and not getattr(answer, "id", None)):
             raise strange_answer("Anthropic", answer, creating=creating)
         return answer
-
-    async def aclose(self) -> None:
-        """Close the client, unless nothing was ever asked of it."""
-        if self._client is not None:
-            if not self._is_shared:
-                await call(self._client.close)
-            self._client = None
 
 
 def read_batch(batch: Any) -> BatchLook:

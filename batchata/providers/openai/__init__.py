@@ -1,38 +1,39 @@
-"""OpenAI: chat completions, responses and embeddings over /v1/batches."""
+"""OpenAI, and vendors that speak its protocol: chat completions, responses and embeddings."""
 
 from __future__ import annotations
 
+from batchata.providers.connection import Connection
 from batchata.providers.control import ProviderSettings, is_shared, patience_of
 from batchata.providers.openai.batch import OpenAIBatch
 from batchata.providers.openai.client import connect
 from batchata.providers.openai.codec import OpenAICodec
 from batchata.providers.openai.live import OpenAILive
+from batchata.providers.profiles import OPENAI, Profile
 from batchata.providers.transport import Transport
 
 
 class OpenAIProvider:
-    """OpenAI's codec and batch API."""
+    """The codec and the APIs of a vendor that speaks OpenAI's protocol."""
 
-    name = "openai"
-
-    def __init__(self, settings: ProviderSettings) -> None:
-        self.codec = OpenAICodec()
+    def __init__(self, settings: ProviderSettings, profile: Profile = OPENAI) -> None:
+        self.name = profile.name
+        self.codec = OpenAICodec(profile)
         patience = patience_of(settings)
         self._transport = Transport(patience)
-        self.batch = OpenAIBatch(
-            lambda: connect(settings),
-            self._transport,
-            patience,
-            is_shared=is_shared(settings.client),
+        self._connection = Connection(
+            lambda: connect(settings, profile), is_shared=is_shared(settings.client)
         )
-        self.live = OpenAILive(lambda: connect(settings), self._transport, patience)
+        self.batch: OpenAIBatch | None = None
+        if profile.has_batches:
+            self.batch = OpenAIBatch(self._connection, self._transport, patience, profile)
+        self.live = OpenAILive(self._connection, self._transport, patience)
 
     async def aclose(self) -> None:
         """Close connections."""
-        await self.batch.aclose()
+        await self._connection.aclose()
         await self._transport.aclose()
 
 
-def create(settings: ProviderSettings) -> OpenAIProvider:
+def create(settings: ProviderSettings, profile: Profile = OPENAI) -> OpenAIProvider:
     """The provider; the SDK is imported and the key is read at its first call."""
-    return OpenAIProvider(settings)
+    return OpenAIProvider(settings, profile)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,10 +22,12 @@ from batchata.core.result import Failure, Reason
 from batchata.core.status import RemoteState
 from batchata.core.submission import BatchLimits, RequestCounts, Shape, Submission
 from batchata.ports import BatchLook, Found, Item, Lookup, NotThere
+from batchata.providers.connection import Connection
 from batchata.providers.control import Patience, call, strange_answer
 from batchata.providers.failures import is_queue_full, is_too_large, item_failure
 from batchata.providers.openai import wire
 from batchata.providers.openai.client import translate
+from batchata.providers.profiles import OPENAI, Profile
 from batchata.providers.transport import Transport
 
 log = logging.getLogger("batchata.providers.openai")
@@ -49,31 +52,29 @@ _CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\\n]{1,200})"')
 class OpenAIBatch:
     """The batch endpoint, through the official SDK for control and our transport for results."""
 
-    limits = BatchLimits(requests=50_000, size_bytes=200_000_000, one_model=True)
+    limits = BatchLimits(requests=50_000, size_bytes=OPENAI.batch_bytes, one_model=True)
     poll_seconds = 5.0
     head, separator, tail = b"", b"\n", b"\n"
     request_suffix = ".jsonl"
 
     def __init__(
         self,
-        connect: Callable[[], Any],
+        connection: Connection,
         transport: Transport,
         patience: Patience | None = None,
-        *,
-        is_shared: bool = False,
+        profile: Profile = OPENAI,
     ) -> None:
-        self._connect = connect
+        self._connection = connection
         self._transport = transport
         self._patience = patience or Patience()
-        self._is_shared = is_shared  #: the client's connections are the user's
-        self._client: Any = None
+        self._name, self._title = profile.name, profile.title
+        if profile.batch_bytes != OPENAI.batch_bytes:
+            self.limits = replace(self.limits, size_bytes=profile.batch_bytes)
 
     @property
     def client(self) -> Any:
         """The SDK client, made at the first call."""
-        if self._client is None:
-            self._client = self._connect()
-        return self._client
+        return self._connection.client
 
     def group(self, shape: Shape) -> str:
         """One endpoint and one model to a file."""
@@ -133,7 +134,7 @@ class OpenAIBatch:
         try:
             return read_batch(batch)
         except (AttributeError, TypeError) as error:
-            raise strange_answer("OpenAI", error, creating=False) from error
+            raise strange_answer(self._title, error, creating=False) from error
 
     async def find(self, submission: Submission, known: frozenset[str]) -> Lookup:
         """Search the listing for the token in metadata, or for the uploaded file."""
@@ -160,13 +161,15 @@ class OpenAIBatch:
                 yield each
             if not page.data or page.has_more is False:
                 return
+            if page.data[-1].id == after:  # a server that takes no `after` shows one page for ever
+                raise ProviderRejectedError(f"{self._title} lists the same page again and again")
             after = page.data[-1].id
 
     async def download(self, remote_id: str, folder: Path) -> list[Path]:
         """Output and error file, where the batch has them."""
         batch = await self._control(self.client.batches.retrieve, remote_id)
         paths = []
-        name = f"openai_batch_{safe_name(remote_id)}"
+        name = f"{self._name}_batch_{safe_name(remote_id)}"
         for file_id, file_name in (
             (batch.output_file_id, f"{name}.jsonl"),
             (batch.error_file_id, f"{name}_errors.jsonl"),
@@ -178,13 +181,8 @@ class OpenAIBatch:
         return paths
 
     async def _fetch(self, file_id: str, path: Path) -> None:
-        base = str(self.client.base_url).rstrip("/")
-        headers = {
-            name: value
-            for name, value in {**self.client.default_headers, **self.client.auth_headers}.items()
-            if isinstance(value, str) and name.lower() not in ("content-type", "accept")
-        }
-        await self._transport.download(f"{base}/files/{file_id}/content", headers, path)
+        url = f"{self._connection.base_url}/files/{file_id}/content"
+        await self._transport.download(url, self._connection.reading_headers, path)
 
     def items(self, path: Path) -> Iterator[Item]:
         """Answers and failures, line by line."""
@@ -219,19 +217,12 @@ class OpenAIBatch:
         try:
             answer = await call(method, *args, **kw)
         except openai.OpenAIError as error:
-            raise translate(error, creating=creating) from error
+            raise translate(error, creating=creating, title=self._title) from error
         except ValueError as error:
-            raise strange_answer("OpenAI", error, creating=creating) from error
+            raise strange_answer(self._title, error, creating=creating) from error
         if isinstance(answer, str) or (creating and not getattr(answer, "id", None)):
-            raise strange_answer("OpenAI", answer, creating=creating)
+            raise strange_answer(self._title, answer, creating=creating)
         return answer
-
-    async def aclose(self) -> None:
-        """Close the client, unless nothing was ever asked of it."""
-        if self._client is not None:
-            if not self._is_shared:
-                await call(self._client.close)
-            self._client = None
 
 
 def _file_name(submission: Submission) -> str:
@@ -243,7 +234,7 @@ def read_batch(batch: Any) -> BatchLook:
     word = str(batch.status or "").lower()
     state = STATES.get(word)
     if state is None:
-        log.warning("OpenAI batch %s has the unknown status %r: waiting on", batch.id, batch.status)
+        log.warning("batch %s has the unknown status %r: waiting on", batch.id, batch.status)
         state = RemoteState.RUNNING
     counts = batch.request_counts
     errors = [each for each in (batch.errors.data if batch.errors else None) or () if each]
@@ -270,12 +261,14 @@ def read_batch(batch: Any) -> BatchLook:
 
 def _batch_failure(errors: list[Any]) -> Failure:
     if not errors:
-        return Failure(Reason.BATCH_FAILED, "OpenAI refused the batch and gave no reason")
+        return Failure(Reason.BATCH_FAILED, "the vendor refused the batch and gave no reason")
     said = "; ".join(
         f"{each.message or each.code}" + (f" (line {each.line})" if each.line else "")
         for each in errors[:3]
     )
-    return Failure(Reason.BATCH_FAILED, f"OpenAI refused the batch: {said}", code=errors[0].code)
+    return Failure(
+        Reason.BATCH_FAILED, f"the vendor refused the batch: {said}", code=errors[0].code
+    )
 
 
 def read_line(line: bytes, number: int, name: str) -> Item:

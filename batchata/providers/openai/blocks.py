@@ -17,6 +17,18 @@ IMAGES_BYTES: Final = 512 * (1 << 20)
 ACCEPTS: Final = Accepts(
     office=frozenset({DOCX, XLSX, PPTX}), sheet_rows=SHEET_ROWS, image_bytes=FILE_BYTES
 )
+#: servers that take images, and no other files
+IMAGES_ONLY: Final = Accepts(sheet_rows=SHEET_ROWS, image_bytes=FILE_BYTES)
+
+
+def check_images_only(documents: Sequence[Document], title: str) -> None:
+    """Raise ValidationError for a document that only OpenAI's own servers read."""
+    for document in documents:
+        if document.kind not in ("text", "image"):
+            raise ValidationError(
+                f"{title} takes no PDF: {document.name!r} cannot be sent",
+                hint="send its text, or its pages as images",
+            )
 
 
 def chat_parts(documents: Sequence[Document]) -> list[dict[str, Any]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from typing import TYPE_CHECKING, Any, Final
 
 from batchata.core.errors import (
     AccountStoppedError,
@@ -12,18 +13,23 @@ from batchata.core.errors import (
     ProviderRejectedError,
     ProviderUnavailableError,
     QueueFullError,
+    ValidationError,
 )
 from batchata.providers.control import ProviderSettings, lent, patience_of
 from batchata.providers.failures import is_account_stop, is_queue_full, retry_after_seconds, word
+from batchata.providers.profiles import OPENAI, Profile
 
 if TYPE_CHECKING:
     import openai
 
+#: what servers without keys are sent: the SDK does not go without one
+_ANY_KEY: Final = "none"
 
-def connect(settings: ProviderSettings) -> Any:
+
+def connect(settings: ProviderSettings, profile: Profile = OPENAI) -> Any:
     """The user's client without its retries, or one of ours.
 
-    Raises MissingKeyError when no key is given or set.
+    Raises MissingKeyError when no key is given or set, ValidationError without an address.
     """
     import openai
 
@@ -32,32 +38,62 @@ def connect(settings: ProviderSettings) -> Any:
     if settings.client is not None:
         given = {"timeout": timeout} if settings.options else {}
         return lent(settings.client, openai.DefaultAsyncHttpxClient, **given)
+    key, address = settings.api_key, settings.base_url
+    if profile is not OPENAI:
+        key, address = _key(settings, profile), _address(settings, profile)
     try:
-        return openai.AsyncOpenAI(
-            api_key=settings.api_key, base_url=settings.base_url, max_retries=0, timeout=timeout
-        )
+        client = openai.AsyncOpenAI(api_key=key, base_url=address, max_retries=0, timeout=timeout)
     except openai.OpenAIError as error:
-        raise MissingKeyError(
-            "no OpenAI key: OPENAI_API_KEY is not set",
-            hint='export OPENAI_API_KEY=..., or .set_provider("openai", api_key=...)',
-        ) from error
+        raise _no_key(profile) from error
+    if profile is not OPENAI:  # names of an OpenAI account are not for others to see
+        client.organization = client.project = None
+    return client
 
 
-def translate(error: openai.OpenAIError, *, creating: bool = False) -> ProviderError:
+def _key(settings: ProviderSettings, profile: Profile) -> str:
+    """The key for a vendor other than OpenAI: never the one of OpenAI's own variable."""
+    key = settings.api_key or (os.environ.get(profile.key_env) if profile.key_env else _ANY_KEY)
+    if not key:
+        raise _no_key(profile)
+    return key
+
+
+def _address(settings: ProviderSettings, profile: Profile) -> str:
+    variable = f"{profile.name.upper()}_BASE_URL"
+    address = settings.base_url or os.environ.get(variable) or profile.base_url
+    if not address:
+        raise ValidationError(
+            f"provider {profile.name!r} has no address",
+            hint=f'write .set_provider("{profile.name}", base_url="http://localhost:8000/v1"), '
+            f"or export {variable}=...",
+        )
+    return address
+
+
+def _no_key(profile: Profile) -> MissingKeyError:
+    return MissingKeyError(
+        f"no {profile.title} key: {profile.key_env} is not set",
+        hint=f'export {profile.key_env}=..., or .set_provider("{profile.name}", api_key=...)',
+    )
+
+
+def translate(
+    error: openai.OpenAIError, *, creating: bool = False, title: str = OPENAI.title
+) -> ProviderError:
     """An SDK error as ours; with `creating`, an answer that was lost is said to be unknown."""
     import openai
 
     if isinstance(error, openai.APIStatusError):
-        return _status_error(error, creating=creating)
-    message = f"OpenAI cannot be reached: {type(error).__name__}: {error}"
+        return _status_error(error, creating=creating, title=title)
+    message = f"{title} cannot be reached: {type(error).__name__}: {error}"
     if creating and not _never_left(error):
         return OutcomeUnknownError(message)
     return ProviderUnavailableError(message)
 
 
-def _status_error(error: openai.APIStatusError, *, creating: bool) -> ProviderError:
+def _status_error(error: openai.APIStatusError, *, creating: bool, title: str) -> ProviderError:
     code = word(error.code) or word(error.type)
-    message = f"OpenAI answered {error.status_code}: {_message(error)}"
+    message = f"{title} answered {error.status_code}: {_message(error)}"
     facts: dict[str, Any] = {
         "status": error.status_code,
         "code": code,

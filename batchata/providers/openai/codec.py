@@ -15,8 +15,15 @@ from batchata.core.result import Answer, Failure
 from batchata.core.submission import Shape
 from batchata.ports import Encoded
 from batchata.providers.encoding import attachments_of, bound_cap, cap, document_sizes, dump
-from batchata.providers.openai.blocks import ACCEPTS, chat_parts, response_parts
+from batchata.providers.openai.blocks import (
+    ACCEPTS,
+    IMAGES_ONLY,
+    chat_parts,
+    check_images_only,
+    response_parts,
+)
 from batchata.providers.openai.decode import decode_body
+from batchata.providers.profiles import OPENAI, Profile
 from batchata.providers.structured import (
     AskedSchema,
     AskedSchemas,
@@ -38,25 +45,33 @@ _ENDPOINTS: Final = {
 }
 #: the most that any current model writes when no cap is named
 MODEL_MOST: Final = 128_000
+_MODES: Final[dict[str, Structured]] = {
+    "json_schema": "native",
+    "json_object": "prompt",
+    "tool": "tool",
+    "prompt": "prompt",
+}
 _CAPS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 
 class OpenAICodec:
-    """Job to request body and answer body to Answer."""
+    """Job to request body and answer body to Answer, in one vendor's dialect."""
 
-    accepts: Accepts = ACCEPTS
-
-    def __init__(self) -> None:
-        self._schemas = AskedSchemas("openai")
+    def __init__(self, profile: Profile = OPENAI) -> None:
+        self._profile = profile
+        self.accepts: Accepts = ACCEPTS if profile.takes_files else IMAGES_ONLY
+        self._schemas = AskedSchemas("openai", is_strict=profile.is_strict)
         self._writers: dict[str, _Writer] = {CHAT: _chat, RESPONSES: _response}
 
     def encode(self, job: Job, model: str, documents: Sequence[Document] = ()) -> Encoded:
         """The job as the vendor's request body; ValidationError when it cannot be said."""
-        endpoint = endpoint_of(job, model)
-        mode: Structured = job.structured or "native"
-        schema = self._schemas.of(job, mode)
+        profile = self._profile
+        endpoint = endpoint_of(job, model, profile)
+        schema = self._schemas.of(job, job.structured or _MODES[profile.structured])
+        if not profile.takes_files:
+            check_images_only(documents, profile.title)
         write = self._writers.get(endpoint, _embedding)
-        body = write(job, model, documents, schema)
+        body = write(job, model, documents, schema, profile)
         if "stream" in body:
             raise ValidationError(
                 "'stream' cannot be used in bulk work", hint="leave stream out of the parameters"
@@ -67,7 +82,7 @@ class OpenAICodec:
             most = output_bound(bound_cap(job, _CAPS, MODEL_MOST), int(job.params.get("n") or 1))
         return Encoded(
             shape=Shape(
-                provider="openai",
+                provider=profile.name,
                 endpoint=endpoint,
                 model=model,
                 schema=schema.source if schema else None,
@@ -75,7 +90,9 @@ class OpenAICodec:
                 citations=job.enable_citations,
             ),
             body=data,
-            input_bound=input_bound(data, body, provider="openai", sizes=document_sizes(documents)),
+            input_bound=input_bound(
+                data, body, provider=profile.name, sizes=document_sizes(documents)
+            ),
             output_bound=most,
             web_searches=web_search_bound(body),
             attachments=attachments_of(documents),
@@ -91,11 +108,15 @@ class OpenAICodec:
         return with_turns(body, name, answer, errors)
 
 
-_Writer = Callable[[Job, str, Sequence[Document], AskedSchema | None], dict[str, Any]]
+_Writer = Callable[[Job, str, Sequence[Document], AskedSchema | None, Profile], dict[str, Any]]
 
 
 def _chat(
-    job: Job, model: str, documents: Sequence[Document], schema: AskedSchema | None
+    job: Job,
+    model: str,
+    documents: Sequence[Document],
+    schema: AskedSchema | None,
+    profile: Profile,
 ) -> dict[str, Any]:
     messages: list[Any] = list(job.messages or ())
     if not messages:
@@ -107,36 +128,53 @@ def _chat(
         messages.insert(0, {"role": "system", "content": system})
     body: dict[str, Any] = {"model": model, "messages": messages}
     if not any(name in params for name in ("max_completion_tokens", "max_tokens")):
-        _put(body, "max_completion_tokens", job.max_tokens)
+        _put(body, profile.token_field, job.max_tokens)
     _put(body, "temperature", job.temperature)
     if schema is not None:
-        _ask_chat(body, schema, params)
+        _ask_chat(body, schema, params, profile)
+        if job.structured is None and profile.structured == "json_object":
+            body["response_format"] = {"type": "json_object"}
+        body.update(profile.schema_extras)
     body.update(params)
     return body
 
 
-def _ask_chat(body: dict[str, Any], schema: AskedSchema, params: dict[str, Any]) -> None:
+def _ask_chat(
+    body: dict[str, Any], schema: AskedSchema, params: dict[str, Any], profile: Profile
+) -> None:
     """Say in a chat completion which schema the answer must fit."""
     name, wanted = schema.wire.name, schema.wire.schema
     if schema.mode == "native":
-        format_: dict[str, Any] = {"name": name, "schema": wanted, "strict": True}
+        format_: dict[str, Any] = {"name": name, "schema": wanted}
+        if profile.is_strict:
+            format_["strict"] = True
         body["response_format"] = {"type": "json_schema", "json_schema": format_}
+        if profile.says_schema:
+            _say_schema(body, schema)
     elif schema.mode == "tool":
         function = {"name": name, "description": tool_description(schema), "parameters": wanted}
         tools = params.pop("tools", ())
         body["tools"] = [*tools, {"type": "function", "function": function}]
         body["tool_choice"] = {"type": "function", "function": {"name": name}}
     else:
-        first, *rest = body["messages"]
-        if first.get("role") in ("system", "developer") and isinstance(first["content"], str):
-            words = f"{first['content']}\n\n{schema_words(schema)}"
-            body["messages"] = [{**first, "content": words}, *rest]
-        else:
-            body["messages"].insert(0, {"role": "system", "content": schema_words(schema)})
+        _say_schema(body, schema)
+
+
+def _say_schema(body: dict[str, Any], schema: AskedSchema) -> None:
+    first, *rest = body["messages"]
+    if first.get("role") in ("system", "developer") and isinstance(first["content"], str):
+        words = f"{first['content']}\n\n{schema_words(schema)}"
+        body["messages"] = [{**first, "content": words}, *rest]
+    else:
+        body["messages"].insert(0, {"role": "system", "content": schema_words(schema)})
 
 
 def _response(
-    job: Job, model: str, documents: Sequence[Document], schema: AskedSchema | None
+    job: Job,
+    model: str,
+    documents: Sequence[Document],
+    schema: AskedSchema | None,
+    profile: Profile,
 ) -> dict[str, Any]:
     params = dict(job.params)
     body: dict[str, Any] = {"model": model}
@@ -155,15 +193,17 @@ def _response(
         body["reasoning"] = {"effort": effort}
     body.update(params)
     if schema is not None:
-        _ask_response(body, schema)
+        _ask_response(body, schema, profile)
     return body
 
 
-def _ask_response(body: dict[str, Any], schema: AskedSchema) -> None:
+def _ask_response(body: dict[str, Any], schema: AskedSchema, profile: Profile) -> None:
     """Say in a response which schema the answer must fit."""
     name, wanted = schema.wire.name, schema.wire.schema
     if schema.mode == "native":
-        format_ = {"type": "json_schema", "name": name, "schema": wanted, "strict": True}
+        format_: dict[str, Any] = {"type": "json_schema", "name": name, "schema": wanted}
+        if profile.is_strict:
+            format_["strict"] = True
         body["text"] = {**body.get("text", {}), "format": format_}
     elif schema.mode == "tool":
         tool = {
@@ -191,7 +231,11 @@ def _input(job: Job, documents: Sequence[Document]) -> Any:
 
 
 def _embedding(
-    job: Job, model: str, documents: Sequence[Document], schema: AskedSchema | None
+    job: Job,
+    model: str,
+    documents: Sequence[Document],
+    schema: AskedSchema | None,
+    profile: Profile,
 ) -> dict[str, Any]:
     if job.messages is not None or documents or schema is not None:
         raise ValidationError(
@@ -205,17 +249,18 @@ def _embedding(
     return body
 
 
-def endpoint_of(job: Job, model: str) -> str:
-    """Path of the endpoint a job goes to; ValidationError for one that batches do not have."""
+def endpoint_of(job: Job, model: str, profile: Profile = OPENAI) -> str:
+    """Path of the endpoint a job goes to; ValidationError for one that the vendor does not have."""
     if job.endpoint is None:
         return EMBEDDINGS if model.startswith("text-embedding") else CHAT
     endpoint = _ENDPOINTS.get(job.endpoint)
-    if endpoint is None:
+    if endpoint not in [_ENDPOINTS[name] for name in profile.endpoints]:
+        named = " or ".join(f'"{name}"' for name in profile.endpoints)
         raise ValidationError(
-            f"OpenAI has no endpoint {job.endpoint!r} here",
-            hint='use endpoint="chat", "responses" or "embeddings"',
+            f"{profile.title} has no endpoint {job.endpoint!r} here",
+            hint=f"use endpoint={named}",
         )
-    return endpoint
+    return str(endpoint)
 
 
 def _put(body: dict[str, Any], name: str, value: Any) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import msgspec
 
 from batchata.core.result import Failure
 from batchata.core.submission import Shape
 from batchata.ports import LiveReply
-from batchata.providers.control import Patience, plain_headers
+from batchata.providers.connection import Connection
+from batchata.providers.control import Patience
 from batchata.providers.failures import is_congestion, item_failure
 from batchata.providers.quotas import openai_quota
 from batchata.providers.transport import Reply, Transport
@@ -19,10 +19,8 @@ from batchata.providers.transport import Reply, Transport
 class OpenAILive:
     """Chat completions, responses and embeddings, one question a call."""
 
-    def __init__(
-        self, connect: Callable[[], Any], transport: Transport, patience: Patience
-    ) -> None:
-        self._connect = connect
+    def __init__(self, connection: Connection, transport: Transport, patience: Patience) -> None:
+        self._connection = connection
         self._transport = transport
         self._seconds = patience.answering
         self._base = ""
@@ -31,9 +29,8 @@ class OpenAILive:
     async def send(self, shape: Shape, body: bytes) -> LiveReply:
         """Ask one question."""
         if not self._base:
-            client = self._connect()
-            self._base = str(client.base_url).rstrip("/")
-            self._headers = plain_headers(client)
+            self._base = self._connection.base_url
+            self._headers = self._connection.headers
         reply = await self._transport.post(
             self._base + shape.endpoint.removeprefix("/v1"),
             self._headers,

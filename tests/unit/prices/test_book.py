@@ -178,7 +178,7 @@ def test_a_price_that_changes_with_the_hour_counts_at_its_highest() -> None:
     assert len({card.rates.output_usd for card in cards}) == 1
 
 
-@pytest.mark.parametrize(("provider", "model"), [("openai", "no-such"), ("vllm", "llama")])
+@pytest.mark.parametrize(("provider", "model"), [("openai", "no-such"), ("groq", "llama")])
 def test_an_unknown_price_is_an_error_that_names_both_fixes(provider: str, model: str) -> None:
     with pytest.raises(UnknownPriceError) as caught:
         GenaiPriceBook(at=NOW).card(provider, model, "batch")
@@ -193,7 +193,7 @@ def test_a_model_that_is_not_sold_by_tokens_has_no_price() -> None:
 
 
 def test_an_unknown_price_may_be_allowed_and_is_then_no_exact_zero() -> None:
-    card = GenaiPriceBook(allow_unpriced=True, at=NOW).card("vllm", "llama", "batch")
+    card = GenaiPriceBook(allow_unpriced=True, at=NOW).card("groq", "llama", "batch")
 
     assert card.worst_case_usd(10**6, 10**6) == 0
     assert not card.is_exact
@@ -234,3 +234,10 @@ def test_the_price_data_are_imported_only_when_a_price_is_asked_for() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_server_of_ones_own_costs_nothing_unless_a_price_is_given() -> None:
+    own = {"vllm:llama": {"input": 1, "output": 2}}
+
+    assert GenaiPriceBook(at=NOW).card("vllm", "llama", "standard").worst_case_usd(10**6, 0) == 0
+    assert GenaiPriceBook(own, at=NOW).card("vllm", "llama", "batch").worst_case_usd(1, 0) > 0

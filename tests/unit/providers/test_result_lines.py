@@ -247,7 +247,7 @@ def test_a_refused_file_names_its_lines_and_its_reason() -> None:
     look = gpt.read_batch(Batch.construct(id="b", status="failed", errors=errors))
 
     assert look.failure is not None
-    assert look.failure.message == "OpenAI refused the batch: seen before (line 3); and more"
+    assert look.failure.message == "the vendor refused the batch: seen before (line 3); and more"
     assert look.bad_lines[3].message == "seen before"
     assert not look.is_queue_full
 
