@@ -15,11 +15,12 @@ from pydantic import BaseModel
 
 from batchata.core.config import RunConfig
 from batchata.core.document import Accepts, Attachment, Document
-from batchata.core.errors import NoRouteError, StateError, ValidationError
+from batchata.core.errors import StateError, ValidationError
 from batchata.core.events import Event, LimitSet
 from batchata.core.job import Job
 from batchata.core.pilot import Decide
 from batchata.core.progress import RunView
+from batchata.core.routes import check_route
 from batchata.core.status import JobStatus
 from batchata.core.usage import RateCard, to_parts
 from batchata.engine.clock import SystemClock
@@ -123,18 +124,8 @@ class Parts:
     def _on_route(self, name: str) -> Provider:
         """The provider, which offers the route that its jobs will take; NoRouteError if not."""
         provider = self.provider(name)
-        route, pilot = self.config.route, self.config.pilot
-        if provider.batch is None and route == "batch":
-            raise NoRouteError(
-                f"{name!r} has no batches: it cannot be asked by the batch route",
-                hint='write .set_route("live"), or "auto" for batches where there are any',
-            )
-        if provider.live is None and (route != "batch" or pilot is not None):
-            asked = f'set_route("{route}")' if route != "batch" else "add_pilot()"
-            raise NoRouteError(
-                f"{name!r} cannot be asked live, as {asked} wants",
-                hint='write .set_route("batch") without a pilot for its jobs',
-            )
+        has_batches, is_live = provider.batch is not None, provider.live is not None
+        check_route(self.config, name, has_batches=has_batches, is_live=is_live)
         return provider
 
     @property

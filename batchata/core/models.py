@@ -133,7 +133,7 @@ def _unclear(model: str, known: Collection[str]) -> UnknownModelError:
     elif "/" in model:
         found = f"{model!r} names the maker of a model, not the provider that serves it"
     else:
-        found = f"{model!r} has no provider, and no known name begins like it"
+        found, hosts = f"{model!r} has no provider, and no known name begins like it", []
     return UnknownModelError(
         found,
         hint=f"write {_choices(model, hosts or sorted(known))} "

@@ -166,7 +166,7 @@ def test_a_person_is_asked_before_anything_is_sent(
         (("-p", "{text}", "--id-column", "nr"), ("'nr'", "key, text, group")),
         (("-p", "{text}", "--param", "top_p"), ("NAME=VALUE",)),
         (("-p", "{text}", "-m", "gpt-999-new"), ("no price", "--prices")),
-        (("-p", "{text}", "-m", "nobody"), ("nobody", "openai:nobody")),
+        (("-p", "{text}", "-m", "nobody"), ("PROVIDER:nobody", "openai")),
         (("-p", "{text}", "--limit-usd", "0"), ("positive",)),
     ],
     ids=lambda value: " ".join(value) if value and value[0].startswith("-") else None,
