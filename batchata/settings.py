@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel
 
@@ -194,6 +195,25 @@ class Settings(Travel):
         """
         checked_choice("reuse", reuse, ("strict", "ignore_params", "ignore_prompt", "fresh"))
         return self._set(cache_file=_path("the cache file", file), cache_reuse=reuse)
+
+    def set_event_log(
+        self,
+        where: str | os.PathLike[str],
+        *,
+        on_failure: Literal["continue", "stop"] = "continue",
+    ) -> Self:
+        """Log every call, answer and batch as Parquet in a folder, `s3://…` or a fsspec address.
+
+        A log that cannot be written keeps its events on this machine and goes on trying; with
+        `on_failure="stop"` the run then sends nothing more. `read_events(where)` reads it.
+        """
+        checked_choice("on_failure", on_failure, ("continue", "stop"))
+        text = str(where)
+        if not isinstance(where, (str, os.PathLike)) or not text.strip():
+            raise ValidationError(
+                f"the event log is {where!r}, not a place", hint="write set_event_log('./logs')"
+            )
+        return self._set(event_log=text, event_log_stops=on_failure == "stop")
 
     def set_default_params(self, **params: Any) -> Self:
         """Parameters of every job that does not name its own: `model`, `max_tokens`, `system`, …"""

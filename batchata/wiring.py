@@ -7,6 +7,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -36,11 +37,13 @@ from batchata.providers.registry import create_provider, provider_names, route
 from batchata.sinks.exporter import Exporter
 from batchata.sinks.results import make_folder
 from batchata.stores.cache import AnswerCache, CacheFeeder
+from batchata.stores.files import clear_folder
 from batchata.stores.reader import ResultReader
 from batchata.stores.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
     from batchata.estimate import Estimate
+    from batchata.sinks.eventlog.run_events import RunEvents
     from batchata.sinks.terminal import RichBatchProgressDisplay
 
 log = logging.getLogger("batchata")
@@ -148,6 +151,7 @@ class Session:
         self._keeps_limit = keeps_limit  #: the run has no script: what the last one said holds
         self._exporter: Exporter | None = None
         self._cache: AnswerCache | None = None
+        self._log: RunEvents | None = None
         self._own_work: Path | None = None
         self._is_abandoned = False
         self._runner: Runner | None = None
@@ -169,6 +173,7 @@ class Session:
             self._watchers.append(self.viewer.emit)
             self._open_exporter()
             self._open_cache()
+            self._open_log()
             self.set_limit()
         except BaseException:
             self.store.close()
@@ -227,11 +232,8 @@ class Session:
             self.parts.bind,
             place=_place(config.results_dir, path.parent),
         )
-        reader = ResultReader(path, bind=self.parts.bind)
-        try:
+        with closing(ResultReader(path, bind=self.parts.bind)) as reader:
             exporter.catch_up(reader.after)
-        finally:
-            reader.close()
         self._exporter = exporter
         self._watchers.append(exporter.emit)
 
@@ -246,6 +248,16 @@ class Session:
             lambda seqs: list(store.bodies(seqs)),
         )
         self._watchers.append(feeder.emit)
+
+    def _open_log(self) -> None:
+        if self.config.event_log is not None:
+            from batchata.run_log import open_run_log
+
+            parts, ask = self.parts, self.context.stop.ask
+            self._log = open_run_log(
+                self.config, self.store, self.state, parts.bind, parts.settings, ask
+            )
+            self._watchers.append(self._log.emit)
 
     def set_limit(self) -> None:
         """Write the cost limit down; money set aside by an earlier run stays set aside."""
@@ -325,9 +337,11 @@ class Session:
             self._exporter.close()
         if self._cache is not None:
             self._cache.close()
+        if self._log is not None:
+            self._log.close()
         self.store.close()
         if self._own_work is not None and self._own_work.is_dir():
-            _clear(self._own_work, is_done=not self.state.open_submissions())
+            clear_folder(self._own_work, is_done=not self.state.open_submissions())
         return self._exporter.error if self._exporter is not None else None
 
 
@@ -385,12 +399,3 @@ def _place(folder: Path, beside: Path) -> str:
 def new_token() -> str:
     """A name for a submission that no other will ever have: 60 random bits."""
     return "b" + secrets.token_hex(8)[:15]
-
-
-def _clear(folder: Path, *, is_done: bool) -> None:
-    """Remove our own folder of passing files, unless something in it is still needed."""
-    if is_done:
-        for path in folder.iterdir():
-            path.unlink(missing_ok=True)
-    if not any(folder.iterdir()):
-        folder.rmdir()

@@ -16,6 +16,7 @@ from batchata.cli import (
     cancel,
     demo,
     estimate,
+    events,
     extract,
     models,
     report,
@@ -105,6 +106,7 @@ app.command("estimate")(estimate.estimate)
 app.command("extract")(extract.extract)
 app.command("status")(status.status)
 app.command("results")(results.results)
+app.command("events")(events.events)
 app.command("report")(report.report)
 app.command("resume")(resume.resume)
 app.command("retry")(retry.retry)

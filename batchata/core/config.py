@@ -53,6 +53,8 @@ class RunConfig:
     route: RouteName = "batch"
     finish_within_seconds: float | None = None  #: of the auto route: for its batches
     pilot: PilotSize | None = None
+    event_log: str | None = None  #: a folder or an address
+    event_log_stops: bool = False  #: the run, when the log cannot be written
     pace: PaceCaps = field(default_factory=PaceCaps)  #: of the live route
     #: of the live route, where the vendor names no wait
     backoff: Backoff = field(default_factory=lambda: Backoff(first_seconds=0.5, most_seconds=30.0))

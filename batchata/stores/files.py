@@ -75,3 +75,12 @@ def disk_error(path: Path, error: sqlite3.Error) -> StateError:
     else:
         hint = "check the disk and run the same script again"
     return StateError(f"the state file {str(path)!r} cannot be used: {text}", hint=hint)
+
+
+def clear_folder(folder: Path, *, is_done: bool) -> None:
+    """Remove our own folder of passing files, unless something in it is still needed."""
+    if is_done:
+        for path in folder.iterdir():
+            path.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import hashlib
 import logging
 import os
@@ -118,9 +119,21 @@ class EventLog:
         self._failed_at = 0.0
 
     @property
+    def place(self) -> Place:
+        """Where it writes, to be read back with `read_events`."""
+        return self._places[0]
+
+    @property
     def url(self) -> str:
         """The place of the log, without any key that was in its address."""
         return self._places[0].url
+
+    @property
+    def is_safe(self) -> bool:
+        """True when every event is in its place or in a journal, none in memory alone."""
+        with self._lock:
+            waiting = [*self._full, _Segment(self._journal, self._rows)]
+        return not self.lost and not any(each.rows and each.journal is None for each in waiting)
 
     def write(self, event: LoggedEvent) -> None:
         """Keep one event; it is on this machine's disk when this returns."""
@@ -345,7 +358,8 @@ def _write_on(reference: weakref.ref[EventLog]) -> None:
 @atexit.register
 def _write_all() -> None:
     for each in list(_UNWRITTEN):
-        each.flush()
+        with contextlib.suppress(EventLogError):  # it was told when it happened
+            each.flush()
 
 
 def _rows_of(journal: Journal) -> list[Row]:

@@ -21,7 +21,7 @@ _RENAMED: Final = {"custom_id": "logger_custom_id"}
 
 
 def read_events(
-    where: str | os.PathLike[str],
+    where: str | os.PathLike[str] | Place,
     *,
     custom_id: str | Iterable[str] | None = None,
     event_type: str | Iterable[str] | None = None,
@@ -30,10 +30,11 @@ def read_events(
 ) -> Any:
     """The events below `where` as a pandas DataFrame, in the order of their times.
 
-    Beside the seven columns it has `parent_run_id` and what payloads usually hold: `model`,
-    `prompt`, `answer`, `input_tokens`, `output_tokens`, `cost_usd`, `latency_seconds`, `error`;
-    what an event does not say is None. `since` is a datetime or ISO text, UTC where it names no
-    zone. Logs of the earlier schemas are read as well. Raises EventLogError.
+    `where` is an address, or the `place` of a log. Beside the seven columns it has
+    `parent_run_id` and what payloads usually hold: `model`, `prompt`, `answer`, `input_tokens`,
+    `output_tokens`, `cost_usd`, `latency_seconds`, `error`; what an event does not say is None.
+    `since` is a datetime or ISO text, UTC where it names no zone. Logs of the earlier schemas are
+    read as well. Raises EventLogError.
     """
     try:
         import pandas as pd
@@ -43,7 +44,8 @@ def read_events(
             hint="pip install pandas, or read the files with another Parquet reader",
         ) from error
     kept = Wanted(custom_id=custom_id, event_type=event_type, since=since)
-    table = read_table(place_of(where, filesystem), kept)
+    place = place_of(where, filesystem) if isinstance(where, (str, os.PathLike)) else where
+    table = read_table(place, kept)
     frame = table.to_pandas()
     found = [flat(*each) for each in zip(frame["payload"], frame["event_type"], strict=True)]
     for name in ("parent_run_id", *FIELDS):
