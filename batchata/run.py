@@ -25,7 +25,8 @@ from batchata.providers.control import ProviderSettings
 from batchata.results import Results, Tail, to_frame
 from batchata.rows.joining import join
 from batchata.rows.source import RowSource
-from batchata.wiring import Parts, Session, make_display, print_view, show_estimate
+from batchata.showing import make_display, print_view, show_estimate
+from batchata.wiring import Parts, Session
 
 log = logging.getLogger("batchata")
 

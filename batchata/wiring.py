@@ -20,7 +20,6 @@ from batchata.core.errors import StateError, ValidationError
 from batchata.core.events import Event, LimitSet
 from batchata.core.job import Job
 from batchata.core.pilot import Decide
-from batchata.core.progress import RunView
 from batchata.core.routes import check_route
 from batchata.core.status import JobStatus
 from batchata.core.usage import RateCard, to_parts
@@ -42,9 +41,7 @@ from batchata.stores.reader import ResultReader
 from batchata.stores.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
-    from batchata.estimate import Estimate
     from batchata.sinks.eventlog.run_events import RunEvents
-    from batchata.sinks.terminal import RichBatchProgressDisplay
 
 log = logging.getLogger("batchata")
 
@@ -367,25 +364,6 @@ def set_aside(path: Path) -> None:
         number += 1
     path.rename(aside)
     log.info("the earlier state file was kept as %s", aside)
-
-
-def make_display() -> RichBatchProgressDisplay:
-    """What shows a run on a terminal."""
-    from batchata.sinks.terminal import RichBatchProgressDisplay
-
-    return RichBatchProgressDisplay()
-
-
-def print_view(view: RunView) -> None:
-    """Show a run once, as a still picture."""
-    make_display().print_progress(view)
-
-
-def show_estimate(estimate: Estimate) -> None:
-    """Show an estimate as a table."""
-    from batchata.sinks.tables import print_estimate
-
-    print_estimate(estimate)
 
 
 def _place(folder: Path, beside: Path) -> str:

@@ -32,6 +32,7 @@ FLOORS: Final = {
     "results": SDK,
     "rows": SDK,
     "run_log": SDK,
+    "showing": SDK,
     # names of earlier releases: nothing of ours imports these four
     "compat": SDK,
     "exceptions": SDK,

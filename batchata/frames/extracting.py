@@ -18,7 +18,7 @@ from batchata.frames.output import columns_of, unasked
 from batchata.frames.packs import RowAnswer
 from batchata.frames.schema import ID
 from batchata.rows.table import Table
-from batchata.wiring import make_display
+from batchata.showing import make_display
 
 log = logging.getLogger("batchata")
 

@@ -1,0 +1,29 @@
+"""A run and its estimate shown on a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batchata.core.progress import RunView
+    from batchata.estimate import Estimate
+    from batchata.sinks.terminal import RichBatchProgressDisplay
+
+
+def make_display() -> RichBatchProgressDisplay:
+    """What shows a run on a terminal."""
+    from batchata.sinks.terminal import RichBatchProgressDisplay
+
+    return RichBatchProgressDisplay()
+
+
+def print_view(view: RunView) -> None:
+    """Show a run once, as a still picture."""
+    make_display().print_progress(view)
+
+
+def show_estimate(estimate: Estimate) -> None:
+    """Show an estimate as a table."""
+    from batchata.sinks.tables import print_estimate
+
+    print_estimate(estimate)
