@@ -23,6 +23,7 @@ BatchParams = RunConfig
 class Batch(Settings):
     """Collects jobs and limits, then runs them. Every call returns the batch itself.
 
+    With `dedupe` jobs that ask exactly the same are asked once, and each has the answer.
     Raises ValidationError for a setting that cannot be used; `run()` alone touches files, the
     network and the vendors' SDKs.
     """
@@ -35,6 +36,7 @@ class Batch(Settings):
         raw_files: bool | None = None,
         *,
         result_format: ResultFormat = "json",
+        dedupe: bool = False,
     ) -> None:
         super().__init__(
             results_dir,
@@ -42,6 +44,7 @@ class Batch(Settings):
             items_per_batch,
             raw_files,
             result_format=result_format,
+            dedupe=dedupe,
         )
         self._sources: list[Iterable[Job]] = []
         self._jobs: list[Job] = []

@@ -18,7 +18,7 @@ from batchata.core.pacing import Quota
 from batchata.core.result import Answer, Failure, JobResult
 from batchata.core.state import RunState
 from batchata.core.status import RemoteState
-from batchata.core.submission import BatchLimits, RequestCounts, Shape, Submission
+from batchata.core.submission import BatchLimits, Outcome, RequestCounts, Shape, Submission
 from batchata.core.usage import RateCard
 
 
@@ -237,6 +237,9 @@ class Store(Protocol):
 
         Jobs without such an answer are left out.
         """
+
+    def last_outcomes(self, seqs: Sequence[int]) -> dict[int, Outcome]:
+        """The newest outcome of each of these jobs that has one, without its submission."""
 
     def attachments(self, seqs: Iterable[int]) -> dict[int, tuple[Attachment, ...]]:
         """Files of these jobs; jobs without any are left out."""

@@ -154,6 +154,7 @@ class Settings(Travel):
         raw_files: bool | None = None,
         *,
         result_format: ResultFormat = "json",
+        dedupe: bool = False,
     ) -> None:
         check_number("max_parallel_batches", max_parallel_batches, least=1, whole=True)
         check_number("items_per_batch", items_per_batch, least=1, whole=True)
@@ -165,6 +166,7 @@ class Settings(Travel):
             items_per_batch=items_per_batch,
             raw_files=folder is not None if raw_files is None else raw_files,
             result_format=result_format,
+            dedupe=bool(dedupe),
         )
         self.providers: dict[str, ProviderSettings] = {}
         self._models: set[str] = set()

@@ -164,7 +164,8 @@ class Session:
             self.state = self.store.load()
             if keeps_limit:  # the bounds in the file are those of the route it was made for
                 route = self.store.meta("route") or self.config.route
-                self.config = replace(self.config, route=route)
+                is_deduped = bool(self.store.meta("dedupe")) or self.config.dedupe
+                self.config = replace(self.config, route=route, dedupe=is_deduped)
             self.context = self._context(path)
             self.viewer = Viewer(self.context)
             self._watchers.append(self.viewer.emit)
@@ -264,7 +265,7 @@ class Session:
 
     def take(self, jobs: Iterable[Job]) -> None:
         """Take in the jobs of the script."""
-        self.store.set_meta(route=self.config.route)
+        self.store.set_meta(route=self.config.route, dedupe=int(self.config.dedupe))
         ingest = Ingest(
             config=self.config,
             store=self.store,

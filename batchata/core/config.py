@@ -50,6 +50,7 @@ class RunConfig:
     on_unresolved: OnUnresolved = "wait"
     cache_file: Path | None = None
     cache_reuse: Reuse = "strict"
+    dedupe: bool = False  #: jobs that ask the same are asked once
     route: RouteName = "batch"
     finish_within_seconds: float | None = None  #: of the auto route: for its batches
     pilot: PilotSize | None = None

@@ -28,6 +28,10 @@ def _nothing_attached(line: bytes, attachments: tuple[Attachment, ...]) -> Itera
     return (line,)
 
 
+def _as_it_is(event: Durable) -> Durable:
+    return event
+
+
 @dataclass(slots=True)
 class Stop:
     """Asked for with a reason: nothing new is sent after it, and the run comes to its end.
@@ -91,10 +95,13 @@ class RunContext:
     progress: dict[str, RemoteProgress] = field(default_factory=dict)
     decide: Decide | None = None  #: asked after a pilot whether to go on
     is_late: bool = False  #: the time for batches is over: what is cancelled goes live
+    #: adds to an event what belongs into the same transaction
+    complete: Callable[[Durable], Durable] = _as_it_is
     notes: dict[str, str] = field(default_factory=dict)  #: what is being waited for, by topic
 
     def record(self, *events: Durable) -> None:
         """Disk, then memory, then watchers."""
+        events = tuple(map(self.complete, events))
         self.store.commit(*events)
         for event in events:
             self.state.apply(event)

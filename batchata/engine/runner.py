@@ -19,6 +19,7 @@ from batchata.engine.planning import Planner
 from batchata.engine.poller import Poller
 from batchata.engine.sending import Sender, TooLargeError
 from batchata.engine.settling import ended, skipped
+from batchata.engine.twins import Twins
 from batchata.ports import BatchLook
 
 log = logging.getLogger("batchata.engine")
@@ -85,6 +86,10 @@ class Runner:
         if not self._sends:
             return
         pending = list(context.state.pending())
+        if context.config.dedupe:
+            twins = Twins(context)
+            context.complete = twins.share
+            pending = twins.hold_back(pending)
         if context.config.pilot is not None and pending:
             pending = await fly(context, self._live, context.config.pilot, context.decide, pending)
         self._queue(pending)

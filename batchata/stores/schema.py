@@ -72,6 +72,8 @@ RESULTS: Final = (
     "j.metadata, o.uncertain "
     "FROM outcomes o JOIN jobs j ON j.seq=o.seq LEFT JOIN answers a ON a.n=o.n "
 )
+#: every outcome of these jobs, the newest last
+OUTCOMES_OF: Final = RESULTS + "WHERE o.seq IN ({marks}) ORDER BY o.n"
 
 
 def shape_row(number: int, shape: Shape) -> tuple[Any, ...]:

@@ -23,6 +23,7 @@ from batchata.core.events import (
 )
 from batchata.core.state import RunState, reason_code
 from batchata.core.status import CODES, STATUSES, JobStatus, SubmissionStatus
+from batchata.core.submission import Outcome
 from batchata.core.usage import Usage
 from batchata.stores import schema
 from batchata.stores.files import check_file, disk_error
@@ -138,6 +139,11 @@ class SQLiteStore:
         """The last answer of each job that did not fit its schema, and what was wrong with it."""
         rows = self._by_seq(schema.REFUSED, seqs)
         return {seq: (text or "", error or "") for seq, text, error in rows}
+
+    def last_outcomes(self, seqs: Sequence[int]) -> dict[int, Outcome]:
+        """The newest outcome of each of these jobs that has one, without its submission."""
+        rows = self._by_seq(schema.OUTCOMES_OF, seqs)
+        return {row[1]: schema.outcome_of(row, None) for row in rows}
 
     def attachments(self, seqs: Iterable[int]) -> dict[int, tuple[Attachment, ...]]:
         """Files of these jobs; jobs without any are left out."""

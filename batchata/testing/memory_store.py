@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from msgspec import structs
+
 from batchata.core.document import Attachment
 from batchata.core.errors import StateError
 from batchata.core.events import (
@@ -83,6 +85,15 @@ class MemoryStore:
             if each.seq in wanted and each.reason is Reason.INVALID_ANSWER
         }
 
+    def last_outcomes(self, seqs: Sequence[int]) -> dict[int, Outcome]:
+        """The newest outcome of each of these jobs that has one, without its submission."""
+        wanted = set(seqs)
+        return {
+            each.seq: structs.replace(each, token=None)
+            for each in self._outcomes
+            if each.seq in wanted
+        }
+
     def attachments(self, seqs: Iterable[int]) -> dict[int, tuple[Attachment, ...]]:
         """Files of these jobs; jobs without any are left out."""
         found = {seq: self._rows[seq].attachments for seq in seqs}
@@ -110,7 +121,7 @@ class MemoryStore:
         return len(self._outcomes)
 
     @property
-    def last_outcomes(self) -> dict[str, Outcome]:
+    def outcomes_by_id(self) -> dict[str, Outcome]:
         """The newest outcome of every job that has one, by job id."""
         return {self._rows[outcome.seq].id: outcome for outcome in self._outcomes}
 

@@ -243,6 +243,16 @@ class StoreContract:
 
         assert store.load().reasks == {}
 
+    def test_the_newest_outcome_of_a_job_is_read_back(self, store: Store) -> None:
+        store.commit(intent("t", 0, 1))
+        first = outcome(0, "t", JobStatus.PENDING, reason=Reason.SERVER_ERROR)
+        last = outcome(0, None, cost=3, text="hi", usage=Usage(1, 2, 3, 4, 5), extra=b'{"a":1}')
+
+        store.commit(OutcomesRecorded(outcomes=[first, outcome(1, "t")]))
+        store.commit(OutcomesRecorded(outcomes=[last]))
+
+        assert store.last_outcomes([0, 2]) == {0: last}
+
     def test_tokens_add_up(self, store: Store) -> None:
         usage = Usage(1, 2, 3, 4, 5, 6, 7)
         store.commit(intent("t", 0, 1))

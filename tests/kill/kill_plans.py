@@ -31,6 +31,7 @@ class Plan:
     time_limit_seconds: float | None = None
     on_stop: str = "detach"
     route: str = "batch"
+    is_twice: bool = False  #: each question is asked by two jobs, and sent once
     misfits: int = 0  #: jobs that are asked again, because their first answers do not fit
     #: the number of batches is the same wherever the run is killed
     has_fixed_batches: bool = True
@@ -109,6 +110,8 @@ PLANS: dict[str, Plan] = {
             has_fixed_batches=False,
         ),
         Plan(name="live", route="live", jobs=10, has_fixed_batches=False),
+        Plan(name="twins", route="live", jobs=12, is_twice=True, has_fixed_batches=False),
+        Plan(name="batched twins", jobs=8, is_twice=True),
         Plan(
             name="auto",
             route="auto",
@@ -135,5 +138,7 @@ SAMPLE: dict[str, int] = {
     "misfits": 20,
     "live misfits": 8,
     "live": 15,
+    "twins": 12,
+    "batched twins": 8,
     "auto": 15,
 }

@@ -61,7 +61,8 @@ def _bill(
             names = [item.custom_id for item in ledger.items if item.content == content]
             yield f"{vendor} billed {names} {count} times"
     asked = {*billed, *((call.vendor, call.content) for call in ledger.live)}
-    succeeded = sum(row[1] == "succeeded" for row in outcome.results.values())
+    # a job that was given another's answer has no attempt of its own
+    succeeded = sum(row[1] == "succeeded" and row[6] > 0 for row in outcome.results.values())
     if succeeded + baseline.plan.misfits != len(asked):
         yield f"{succeeded} jobs succeeded and {len(asked)} questions were billed"
     told = sum((Decimal(row[2]) for row in outcome.results.values()), Decimal(0))

@@ -33,7 +33,8 @@ class Person(BaseModel):
 def make_batch(order: dict[str, Any]) -> Batch:
     """The batch of an order: its folder, the sandbox's address and the plan's settings."""
     plan, folder = order["plan"], Path(order["folder"])
-    batch = Batch(folder / "out", raw_files=plan["raw_files"], **plan["batch"])
+    twice = plan["is_twice"]
+    batch = Batch(folder / "out", raw_files=plan["raw_files"], dedupe=twice, **plan["batch"])
     batch.set_state(folder / "state.db").set_polling(0.001)
     retry_on = ["invalid_answer"] if plan["misfits"] else []
     batch.set_retries(settle_seconds=plan["settle_seconds"], retry_on=retry_on)
@@ -51,12 +52,13 @@ def make_batch(order: dict[str, Any]) -> Batch:
     if plan["time_limit_seconds"]:
         batch.add_time_limit(seconds=plan["time_limit_seconds"])
     for number in range(plan["jobs"]):
-        vendor = plan["vendors"][number % len(plan["vendors"])]
+        question = number % (plan["jobs"] // 2) if twice else number
+        vendor = plan["vendors"][question % len(plan["vendors"])]
         named: dict[str, Any] = {"id": f"q{number}"} if number % 3 else {}
-        if number % 4 == 3:
+        if question % 4 == 3:
             named["response_model"] = Person
         batch.add_job(
-            prompt=f"question {number}: who are you?",
+            prompt=f"question {question}: who are you?",
             model=MODELS[vendor],
             max_tokens=plan["max_tokens"],
             **named,

@@ -131,7 +131,7 @@ class Bench:
 
     def outcome(self, job_id: str) -> Outcome:
         """The newest outcome of a job."""
-        return self.store.last_outcomes[job_id]
+        return self.store.outcomes_by_id[job_id]
 
     @property
     def sent(self) -> list[list[str]]:
