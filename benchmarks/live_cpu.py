@@ -2,7 +2,7 @@
 
     python -m benchmarks.live_cpu --jobs 10000 --concurrency 200
 
-The server is the sandbox in a process of its own, whose CPU is not counted.
+The server answers at once, in a process of its own, whose CPU is not counted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pathlib import Path
 import aiohttp
 import orjson
 
-from benchmarks.batch_cpu import cpu_seconds, prompts, sandbox
+from benchmarks.batch_cpu import cpu_seconds, prompts
+from benchmarks.instant import instant
 
 
 def run_batchata(url: str, count: int, concurrency: int, folder: Path) -> dict[str, float]:
@@ -74,7 +75,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="batchata-bench-"))
     try:
-        with sandbox() as url:
+        with instant(options.latency) as url:
             figures = run_batchata(url, options.jobs, options.concurrency, folder / "out")
             shown = ", ".join(f"{name} {value:,.3f}" for name, value in figures.items())
             print(f"batchata live, {options.jobs:,} calls, {options.concurrency} at once: {shown}")
