@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from pathlib import Path
 
@@ -146,3 +147,23 @@ class TestPortal:
         portal.soon(print)
 
         assert future.cancelled()
+
+
+@pytest.mark.parametrize("rate", [(700, 10, 10), (50_000, 5, 5), (0, 0, 0)])
+def test_a_run_leaves_the_garbage_collector_as_it_was(
+    tmp_path: Path, rate: tuple[int, int, int]
+) -> None:
+    seen: list[tuple[int, int, int]] = []
+    before = gc.get_threshold()
+    gc.set_threshold(*rate)
+    try:
+        run = run_of(tmp_path / "out").set_on_progress(
+            lambda *_: seen.append(gc.get_threshold()), 0
+        )
+        run.execute()
+        after = gc.get_threshold()
+    finally:
+        gc.set_threshold(*before)
+
+    assert after == rate
+    assert seen
