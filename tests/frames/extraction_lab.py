@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pandas as pd
 
 from batchata import Batch
 from batchata.frames import extract_df
@@ -25,6 +26,14 @@ SCHEMA = {
     "properties": {"mood": {"type": "string"}, "length": {"type": "integer"}},
     "required": ["mood", "length"],
 }
+
+
+COUNT = 40
+
+
+def frame() -> pd.DataFrame:
+    """A table of `COUNT` rows."""
+    return pd.DataFrame({"id": range(COUNT), "text": [f"text {n}" for n in range(COUNT)]})
 
 
 def good(row: dict[str, str]) -> dict[str, Any]:
