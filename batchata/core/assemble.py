@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
+from batchata.core.parse import value_of
 from batchata.core.result import Citation, JobResult
 from batchata.core.status import JobStatus
 from batchata.core.submission import Outcome, Shape, Submission
@@ -93,4 +94,4 @@ def _citations(kept: list[dict[str, Any]]) -> list[Citation]:
 
 
 def _parsed(data: bytes, model: type[BaseModel] | None) -> Any:
-    return orjson.loads(data) if model is None else model.model_validate_json(data)
+    return value_of(data) if model is None else model.model_validate_json(data)

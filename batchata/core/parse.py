@@ -25,9 +25,9 @@ _SHOWN: Final = 3
 #: more problems than this are counted, not described: each costs about a kilobyte
 _DESCRIBED: Final = 1_000
 #: whole numbers that the fast reader would round
-_LONG_NUMBER: Final = re.compile(rb"[:\[,-][0-9]{19}")
+_LONG_NUMBER: Final = re.compile(rb"[:\[,-] ?[0-9]{19}")
 #: what a validator of the user's own may raise beside what pydantic expects of it
-_VALIDATOR_ERRORS: Final = (
+VALIDATOR_ERRORS: Final = (
     ArithmeticError,
     AttributeError,
     LookupError,
@@ -71,7 +71,7 @@ def parse_answer(
             return found
         text, repairs = bare, (_TAKEN_OFF,)
     compact, value = found
-    if model is None and (_LONG_NUMBER.search(compact) or compact[:1].isdigit()):
+    if model is None and _has_long_number(compact):
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
@@ -80,6 +80,15 @@ def parse_answer(
     if isinstance(parsed, Failure):
         return _in_other_case(text, value, model, schema, repairs) or parsed
     return parsed
+
+
+def value_of(compact: bytes) -> Any:
+    """The value of kept JSON, as `Parsed` has it; no digit of it changed."""
+    return json.loads(compact) if _has_long_number(compact) else orjson.loads(compact)
+
+
+def _has_long_number(compact: bytes) -> bool:
+    return _LONG_NUMBER.search(compact) is not None or compact[:1].isdigit()
 
 
 def _checked(
@@ -151,7 +160,7 @@ def _by_model(compact: bytes, model: type[BaseModel], repairs: tuple[str, ...]) 
         return Parsed(compact, model.model_validate_json(compact), repairs)
     except ModelError as error:
         return _failure(_told(error), model.__name__)
-    except _VALIDATOR_ERRORS as error:
+    except VALIDATOR_ERRORS as error:
         return _failure(f"its validator raised {type(error).__name__}: {error}", model.__name__)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -53,7 +53,7 @@ class Asking:
         again = str(occurrence).encode() if occurrence else b""
         return digest(self.base, text.encode("utf-8", "surrogatepass"), again)
 
-    def problem(self, row: Mapping[str, Any]) -> str | None:
+    def problem(self, row: dict[str, Any]) -> str | None:
         """Why a row of an answer does not fit, None when it does."""
         return None if self.schema is None else self.schema.problem(row)
 
@@ -75,6 +75,7 @@ class Asking:
             response_schema=self.schema.whole if self.schema is not None and asks_schema else None,
             params=params,
             metadata={
+                "asking": self.base.hex(),
                 "prompt_hash": self.prompt_hash,
                 "rows": [[row.id, row.key.hex()] for row in rows],
             },

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
-import orjson
-
 from batchata.core.errors import StateError, StateVersionError
+from batchata.core.parse import value_of
+from batchata.providers.encoding import json_text
 
 APPLICATION_ID: Final = 0x62746678  #: "btfx"
 VERSION: Final = 1
@@ -71,11 +71,11 @@ class SqliteCache:
                 (row_id, *values),
             ).fetchone()
         )
-        return None if row is None else orjson.loads(row[0])
+        return None if row is None else value_of(row[0].encode())
 
     def put(self, row_id: str, result: dict[str, Any], prompt_hash: str | None = None) -> None:
         """Keep an answer; it is on the disk when this returns."""
-        self.put_many([Entry(row_id, prompt_hash, None, orjson.dumps(result).decode())])
+        self.put_many([Entry(row_id, prompt_hash, None, json_text(result))])
 
     def all_ids(self, prompt_hash: str | None = None) -> set[str]:
         """Ids of the rows that have an answer, of this prompt when one is named."""

@@ -11,17 +11,17 @@ from itertools import count
 from pathlib import Path
 from typing import Final, Literal
 
-import orjson
-
 from batchata.batch import Batch
 from batchata.core.errors import RunError, StateLockedError
 from batchata.core.job import Job
+from batchata.core.parse import value_of
 from batchata.core.result import PAID_FAILURES, JobResult, Reason
 from batchata.core.status import JobStatus
 from batchata.frames.asking import Asking
 from batchata.frames.cache import Entry, SqliteCache
 from batchata.frames.leftover import remove, settle
 from batchata.frames.packs import Row, RowAnswer, pack, unpack_result, with_raw
+from batchata.providers.encoding import json_text
 from batchata.run import BatchRun
 from batchata.stores.lock import RunLock
 
@@ -84,14 +84,14 @@ class Extraction:
                     continue
                 best[row.number] = entry.json_result
         for number, text in best.items():
-            self._found[number] = RowAnswer(JobStatus.SUCCEEDED.value, orjson.loads(text))
+            self._found[number] = RowAnswer(JobStatus.SUCCEEDED.value, value_of(text.encode()))
         self.old_matches += len(best) - len(exact)
         return [row for row in rows if row.number not in best]
 
     def ask(self, rows: Sequence[Row]) -> None:
         """Ask about these rows; StateLockedError when another process asks for this cache."""
         with self._locked():
-            if settle(self._run_file, self._connect, self._cache):
+            if settle(self._run_file, self._connect, self._cache, self._asking):
                 rows = self.recall(rows)  # an earlier process had paid for some of them
             if not rows:
                 return
@@ -171,8 +171,7 @@ class Extraction:
         prompt_hash = self._asking.prompt_hash
         for row, fields in unpacked.good:
             self._found[row.number] = RowAnswer(JobStatus.SUCCEEDED.value, fields)
-            text = orjson.dumps(fields).decode()
-            entries.append(Entry(row.id, prompt_hash, row.key, text))
+            entries.append(Entry(row.id, prompt_hash, row.key, json_text(fields)))
         for row, why in unpacked.bad:
             found.again.append(row)
             error = with_raw(why, result)

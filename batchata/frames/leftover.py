@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-import orjson
-
 from batchata.batch import Batch
 from batchata.core.result import JobResult
+from batchata.frames.asking import Asking
 from batchata.frames.cache import Entry, SqliteCache
-from batchata.frames.packs import Row, unpack
+from batchata.frames.packs import Row, unpack_result
+from batchata.providers.encoding import json_text
 from batchata.run import BatchRun
 from batchata.stores.reader import ResultReader
 from batchata.stores.sqlite import SQLiteStore
@@ -19,10 +19,12 @@ from batchata.stores.sqlite import SQLiteStore
 log = logging.getLogger("batchata")
 
 
-def settle(run_file: Path, connect: Callable[[Path], Batch], cache: SqliteCache) -> bool:
+def settle(
+    run_file: Path, connect: Callable[[Path], Batch], cache: SqliteCache, asking: Asking
+) -> bool:
     """Take over what an earlier process was answered, and collect what it left at a vendor.
 
-    True when there was something.
+    True when there was something. The process may have asked something else than `asking`.
     """
     if not run_file.exists():
         return False
@@ -35,7 +37,7 @@ def settle(run_file: Path, connect: Callable[[Path], Batch], cache: SqliteCache)
     try:
         for result in reader.read(reader.seqs()):
             if result.is_success and not result.is_truncated:
-                entries.extend(_entries(result))
+                entries.extend(_entries(result, asking))
     finally:
         reader.close()
     cache.put_many(entries)
@@ -60,16 +62,17 @@ def remove(run_file: Path) -> None:
             run_file.with_name(run_file.name + suffix).unlink(missing_ok=True)
 
 
-def _entries(result: JobResult) -> list[Entry]:
+def _entries(result: JobResult, asking: Asking) -> list[Entry]:
     """Answers of a job that said itself which rows it asked about."""
     metadata = result.metadata or {}
     rows = [
         Row(number, row_id, "", bytes.fromhex(key))
         for number, (row_id, key) in enumerate(metadata.get("rows", ()))
     ]
-    # the engine has checked the whole answer against the schema
-    found = unpack(rows, result.raw_response or "", lambda row: None)
+    is_same = metadata.get("asking") == asking.base.hex()
+    # of another question, the engine has checked the whole answer against its schema
+    found = unpack_result(rows, result, asking.problem if is_same else lambda row: None)
     return [
-        Entry(row.id, metadata["prompt_hash"], row.key, orjson.dumps(fields).decode())
+        Entry(row.id, metadata["prompt_hash"], row.key, json_text(fields))
         for row, fields in found.good
     ]

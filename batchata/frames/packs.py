@@ -13,6 +13,8 @@ from batchata.core.parse import parse_answer
 from batchata.core.result import Failure, JobResult, Reason
 from batchata.frames.schema import ID, LISTS
 
+#: says why a row does not fit, None when it does
+Check = Callable[[dict[str, Any]], str | None]
 TEXT: Final = "input_text"
 _SHOWN: Final = 3
 _RAW_SHOWN: Final = 500
@@ -64,11 +66,13 @@ def question(rows: Sequence[Row]) -> str:
 
 
 def unpack(
-    rows: Sequence[Row], text: str, problem: Callable[[Mapping[str, Any]], str | None]
+    rows: Sequence[Row], answers: Sequence[dict[str, Any]] | str, problem: Check
 ) -> Unpacked:
-    """The answer's rows by the ids that were sent; whatever is doubtful is bad."""
+    """The answer's rows by the ids that were sent; whatever is doubtful is bad.
+
+    `answers` are the rows of the answer, or why it has none.
+    """
     found = Unpacked()
-    answers = _answers(text)
     if isinstance(answers, str):
         found.bad.extend((row, answers) for row in rows)
         return found
@@ -93,17 +97,15 @@ def unpack(
     return found
 
 
-def unpack_result(
-    rows: Sequence[Row],
-    result: JobResult,
-    problem: Callable[[Mapping[str, Any]], str | None],
-) -> Unpacked:
+def unpack_result(rows: Sequence[Row], result: JobResult, problem: Check) -> Unpacked:
     """The rows of a job's result: a cut or refused answer is good for none of them."""
-    text = result.raw_response
     if result.is_truncated:
         return Unpacked(bad=[(row, "the answer hit max_tokens") for row in rows])
+    if isinstance(result.parsed_response, (dict, list)):
+        return unpack(rows, _listed(result.parsed_response), problem)
+    text = result.raw_response
     if text is not None and (result.is_success or result.reason is Reason.INVALID_ANSWER):
-        return unpack(rows, text, problem)
+        return unpack(rows, _answers(text), problem)
     return Unpacked(bad=[(row, result.error or "there is no answer") for row in rows])
 
 
@@ -122,7 +124,11 @@ def _answers(text: str) -> list[dict[str, Any]] | str:
         if isinstance(inner, Failure):
             return parsed.message
         parsed = inner
-    value = parsed.value
+    return _listed(parsed.value)
+
+
+def _listed(value: Any) -> list[dict[str, Any]] | str:
+    """The rows of an answer's value, or why there are none."""
     if isinstance(value, dict):
         name = next((name for name in LISTS if name in value), None)
         if name is not None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel
 from pydantic import ValidationError as ModelError
 
-from batchata.core.check import violations
 from batchata.core.errors import ValidationError
+from batchata.core.fits import Checker
+from batchata.core.parse import VALIDATOR_ERRORS
 from batchata.core.schema import Dialect, normalise, source_schema
 
 ID: Final = "input_id"
@@ -30,6 +31,10 @@ class AnswerSchema:
     row: dict[str, Any]  #: of one of its rows
     model: type[BaseModel] | None = None
     response_format: dict[str, Any] | None = None  #: the user's own, sent as it is
+    checker: Checker = field(init=False, repr=False, compare=False)  #: of `row`
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "checker", Checker(self.row))
 
     @property
     def text(self) -> str:
@@ -41,9 +46,9 @@ class AnswerSchema:
         """Names of a row's fields, in the order of the schema."""
         return [name for name in self.row.get("properties", {}) if name != ID]
 
-    def problem(self, row: Mapping[str, Any]) -> str | None:
+    def problem(self, row: dict[str, Any]) -> str | None:
         """Why a row does not fit, None when it does."""
-        found = violations(dict(row), self.row, most=2)
+        found = self.checker.violations(row, most=2)
         if found:
             return "; ".join(found)
         if self.model is None:
@@ -53,6 +58,8 @@ class AnswerSchema:
         except ModelError as error:
             first = error.errors(include_url=False, include_context=False)[0]
             return f"{'.'.join(map(str, first['loc'])) or 'answer'}: {first['msg']}"
+        except VALIDATOR_ERRORS as error:
+            return f"its validator raised {type(error).__name__}: {error}"
         return None
 
 

@@ -94,7 +94,7 @@ def json_text(value: Any) -> str:
     try:
         return orjson.dumps(value).decode()
     except TypeError:  # a number beyond 64 bits
-        return json.dumps(value)
+        return json.dumps(value, separators=(",", ":"))
 
 
 def read_loosely(body: bytes | msgspec.Raw) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from extraction_lab import FrameLab, Rows, good, well
+from pydantic import BaseModel, field_validator
 
 from batchata.core.errors import AccountStoppedError
 from batchata.frames import SqliteCache
@@ -232,3 +233,35 @@ def test_a_request_that_one_row_spoils_is_asked_again_row_by_row(tables: FrameLa
 
     check_whole(out, tables)
     assert out[out.status == "failed"].input_id.tolist() == [7]
+
+
+class Worded(BaseModel):
+    """A row whose validator stumbles over some of its own answers."""
+
+    mood: str
+    length: int
+
+    @field_validator("mood")
+    @classmethod
+    def known(cls, mood: str) -> str:
+        return {"mood of text 3": {}}[mood]["nothing"] if mood.endswith(" 3") else mood
+
+
+def test_a_validator_that_raises_spoils_its_row_only(tables: FrameLab) -> None:
+    out = tables.extract(FRAME, schema=Worded)
+
+    assert out.status.tolist() == ["failed" if n == 3 else "succeeded" for n in range(COUNT)]
+    assert "its validator raised KeyError" in out.error[3]
+
+
+def test_no_digit_of_a_long_number_is_lost(tables: FrameLab) -> None:
+    number = 12345678901234567890123
+    tables.model.reply = lambda rows: json.dumps(
+        {"all_results": [{**good(row), "length": number} for row in rows]}
+    )
+
+    out = tables.extract(FRAME.head(2))
+    again = tables.extract(FRAME.head(2))
+
+    assert out.length.tolist() == again.length.tolist() == [number, number]
+    assert len(tables.model.asked) == 2

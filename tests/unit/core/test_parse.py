@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, field_validator
 
-from batchata.core.parse import Parsed, parse_answer
+from batchata.core.parse import Parsed, parse_answer, value_of
 from batchata.core.result import Failure, Reason
 
 JSON = st.recursive(
@@ -248,3 +248,8 @@ def test_any_json_comes_back_as_it_was(value: Any) -> None:
 def test_any_text_is_parsed_or_a_failure(text: str) -> None:
     assert isinstance(parse_answer(text, model=Item), (Failure, Parsed))
     assert isinstance(parse_answer(text, schema=SCHEMA), (Failure, Parsed))
+
+
+@pytest.mark.parametrize("text", ["12345678901234567890123", '{"a":[-9007199254740993,0.1]}', "{}"])
+def test_what_is_kept_of_an_answer_is_read_back_digit_for_digit(text: str) -> None:
+    assert value_of(parsed(text).json) == json.loads(text)
