@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 import msgspec
 
@@ -19,6 +19,7 @@ from batchata.core.result import Answer, Failure, JobResult
 from batchata.core.state import RunState
 from batchata.core.status import RemoteState
 from batchata.core.submission import BatchLimits, Outcome, RequestCounts, Shape, Submission
+from batchata.core.upload import Destination, Upload
 from batchata.core.usage import RateCard
 
 
@@ -184,12 +185,51 @@ class LiveReply:
 class LiveAPI(Protocol):
     """A vendor's live endpoints. A call is never repeated by the layers below."""
 
+    request_bytes: int | None  #: the most that one call may carry, None: unknown
+
     async def send(self, shape: Shape, body: bytes) -> LiveReply:
         """Ask one question.
 
         Raises OutcomeUnknownError when the vendor may have taken it, ProviderUnavailableError when
         it surely has not.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file that a vendor has."""
+
+    id: str
+    expires_us: int | None = None  #: µs since the epoch, UTC; None: it stays
+
+
+class FilesAPI(Protocol):
+    """A vendor's place for files that requests name by id. Its calls are never repeated below.
+
+    They raise ProviderUnavailableError when the vendor cannot be asked, ProviderRejectedError
+    when it said no.
+    """
+
+    def destination(self, shape: Shape, attachment: Attachment) -> Destination | None:
+        """As what a file of such a request is uploaded; None where it can be inline only."""
+
+    def refer(self, body: bytes, ids: Mapping[str, str]) -> bytes:
+        """A request body that names files by their `ids`, by marker. Pure."""
+
+    async def upload(self, upload: Upload, file: BinaryIO) -> RemoteFile:
+        """Bring a file to the vendor, which removes it by itself after some days.
+
+        An error of ours that reading `file` raises comes out as it is, and nothing is kept.
+        """
+
+    async def find(self, upload: Upload) -> list[RemoteFile]:
+        """What lies at the vendor under this upload's name."""
+
+    async def look(self, file_id: str) -> RemoteFile | None:
+        """The file, None when the vendor has it no longer."""
+
+    async def delete(self, file_id: str) -> None:
+        """Remove a file; one that is not there any more is no error."""
 
 
 class Provider(Protocol):
@@ -199,6 +239,7 @@ class Provider(Protocol):
     codec: Codec
     batch: BatchAPI | None
     live: LiveAPI | None
+    files: FilesAPI | None
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -27,6 +27,7 @@ from batchata.core.errors import ValidationError
 from batchata.core.job import Job, check_number
 from batchata.core.pacing import PaceCaps
 from batchata.core.pilot import PilotReport, PilotSize
+from batchata.core.upload import UploadMode
 from batchata.core.usage import rates_from_mapping
 from batchata.providers.control import ProviderSettings
 from batchata.providers.registry import check_settings
@@ -129,6 +130,17 @@ class Travel:
         check_number("jobs", jobs, least=1, whole=True)
         self.decide = decide
         return self._set(pilot=PilotSize(share=share, jobs=jobs))
+
+    def set_uploads(self, mode: UploadMode = "auto") -> Self:
+        """How files reach the vendor: inside the requests, or uploaded once and named by an id.
+
+        "auto" uploads a file that would add a megabyte to the requests, counted over all jobs that
+        ask about it, and the files of a request that would be too large with them; "always"
+        uploads every file that the vendor takes by id, "never" none.
+        What was uploaded is deleted when the run ends, and expires by itself if it cannot be.
+        """
+        checked_choice("mode", mode, ("auto", "always", "never"))
+        return self._set(uploads=mode)
 
     def set_polling(self, factor: float = 1.0) -> Self:
         """Stretch (above 1) or shorten (below 1) the vendors' own polling pace.

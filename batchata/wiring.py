@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from pydantic import BaseModel
 
@@ -77,6 +77,13 @@ def splice(body: bytes, attachments: tuple[Attachment, ...]) -> Iterable[bytes]:
     from batchata.documents import spliced
 
     return spliced(body, attachments)
+
+
+def open_file(attachment: Attachment) -> BinaryIO:
+    """A job's file as it was when it was checked."""
+    from batchata.documents import CheckedFile
+
+    return CheckedFile(attachment)
 
 
 @dataclass(slots=True)
@@ -202,6 +209,7 @@ class Session:
             card=self.parts.card,
             bound_tier=self.parts.bound_tier,
             splice=splice,
+            open_file=open_file,
             response_models=self.parts.models,
             decide=self.parts.decide,
             paces=self.parts.paces,
@@ -310,6 +318,9 @@ class Session:
         """Run to the end, or to a stop."""
         for submission in self.state.open_submissions():
             self.parts.provider(submission.provider)
+        for upload in self.state.uploads.values():
+            if upload.status.is_open:
+                self.parts.provider(upload.provider)
         runner = self._runner = Runner(self.context, sends=sends)
         self.viewer.watch(lambda: runner.waiting, lambda: not self.parts.inexact)
         try:

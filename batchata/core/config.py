@@ -13,6 +13,7 @@ from batchata.core.pacing import PaceCaps
 from batchata.core.pilot import PilotSize
 from batchata.core.result import PAID_FAILURES, Reason
 from batchata.core.retry import Backoff
+from batchata.core.upload import UploadMode
 
 ResultFormat = Literal["json", "jsonl", "parquet"]
 OnStop = Literal["detach", "cancel"]
@@ -56,6 +57,7 @@ class RunConfig:
     pilot: PilotSize | None = None
     event_log: str | None = None  #: a folder or an address
     event_log_stops: bool = False  #: the run, when the log cannot be written
+    uploads: UploadMode = "auto"
     pace: PaceCaps = field(default_factory=PaceCaps)  #: of the live route
     #: of the live route, where the vendor names no wait
     backoff: Backoff = field(default_factory=lambda: Backoff(first_seconds=0.5, most_seconds=30.0))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from batchata.core.status import RemoteState, SubmissionStatus
 from batchata.core.submission import JobRow, Outcome, RequestCounts, Shape, Submission
+from batchata.core.upload import Upload, UploadStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,23 @@ class LimitSet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UploadIntended:
+    """A file will be brought to a vendor: written down before anything leaves."""
+
+    upload: Upload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadMoved:
+    """An upload is in another state; fields that are None stay as they were."""
+
+    token: str
+    status: UploadStatus
+    file_id: str | None = None
+    expires_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteProgress:
     """The vendor told how far a batch is; nothing of it is kept on disk."""
 
@@ -69,6 +87,13 @@ class RemoteProgress:
 
 
 Durable = (
-    ShapeAdded | JobsAdded | SubmissionIntended | SubmissionMoved | OutcomesRecorded | LimitSet
+    ShapeAdded
+    | JobsAdded
+    | SubmissionIntended
+    | SubmissionMoved
+    | OutcomesRecorded
+    | LimitSet
+    | UploadIntended
+    | UploadMoved
 )
 Event = Durable | RemoteProgress

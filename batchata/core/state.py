@@ -17,10 +17,13 @@ from batchata.core.events import (
     ShapeAdded,
     SubmissionIntended,
     SubmissionMoved,
+    UploadIntended,
+    UploadMoved,
 )
 from batchata.core.result import Reason
 from batchata.core.status import CODES, STATUSES, JobStatus, SubmissionStatus, move
 from batchata.core.submission import Bounds, JobRow, Outcome, Shape, Submission
+from batchata.core.upload import Upload
 from batchata.core.usage import Usage
 
 _PENDING = CODES[JobStatus.PENDING]
@@ -59,6 +62,7 @@ class RunState:
         #: by seq, how often a pending job's answers did not fit: it is asked with the last of them
         self.reasks: dict[int, int] = {}
         self.has_reopened = False  #: jobs with a final result are asked again
+        self.uploads: dict[str, Upload] = {}  #: by token
         self.usage = Usage()
         self.cost = CostTracker()
         self.counts = [0] * len(STATUSES)  #: of wanted jobs
@@ -79,12 +83,13 @@ class RunState:
             case SubmissionMoved():
                 self._move(event)
             case OutcomesRecorded():
-                for outcome in event.outcomes:
-                    self._finish(outcome)
-                if event.closes is not None:
-                    self._close(event.closes, SubmissionStatus.COLLECTED)
+                self._collect(event)
             case LimitSet():
                 self.cost.limit = event.limit
+            case UploadIntended():
+                self.uploads[event.upload.token] = event.upload
+            case UploadMoved():
+                self._move_upload(event)
             case _:
                 assert_never(event)
 
@@ -199,6 +204,21 @@ class RunState:
                 self._set(seq, _PENDING)
             self._close(event.token, event.status)
         self.submissions[event.token] = self.submissions[event.token].moved(event.status, **changes)
+
+    def _move_upload(self, event: UploadMoved) -> None:
+        old = self.uploads[event.token]
+        self.uploads[event.token] = replace(
+            old,
+            status=event.status,
+            file_id=event.file_id or old.file_id,
+            expires_us=old.expires_us if event.expires_us is None else event.expires_us,
+        )
+
+    def _collect(self, event: OutcomesRecorded) -> None:
+        for outcome in event.outcomes:
+            self._finish(outcome)
+        if event.closes is not None:
+            self._close(event.closes, SubmissionStatus.COLLECTED)
 
     def _finish(self, outcome: Outcome) -> None:
         seq, token = outcome.seq, outcome.token

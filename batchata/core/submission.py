@@ -12,6 +12,7 @@ import msgspec
 from batchata.core.document import Attachment
 from batchata.core.result import Reason
 from batchata.core.status import JobStatus, SubmissionStatus
+from batchata.core.upload import inline_bytes
 from batchata.core.usage import Usage
 
 
@@ -44,13 +45,13 @@ class JobRow(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def size_bytes(self) -> int:
-        """Size of the request with its attachments as base64."""
+        """Size of the request with all of its attachments in it, as base64."""
         return len(self.body) + attached_size(self.attachments)
 
 
 def attached_size(attachments: Sequence[Attachment]) -> int:
     """Bytes of these files as base64."""
-    return sum(-(-each.size_bytes // 3) * 4 for each in attachments)
+    return sum(map(inline_bytes, attachments))
 
 
 class Bounds(msgspec.Struct, frozen=True, gc=False):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from batchata.core.document import Attachment
-from batchata.core.errors import ValidationError
+from batchata.core.upload import inline_bytes
+from batchata.documents.checked import CheckedFile
 
 _PIECE: Final = 48 * 1024
 
@@ -35,7 +34,7 @@ def spliced_size(body: bytes, attachments: Sequence[Attachment]) -> int:
     """Size of the body with all of its files in it; no file is opened."""
     size = len(body)
     for _, marker, attachment in _places(body, attachments):
-        size += -(-attachment.size_bytes // 3) * 4 - len(marker)
+        size += inline_bytes(attachment) - len(marker)
     return size
 
 
@@ -51,27 +50,6 @@ def _places(body: bytes, attachments: Sequence[Attachment]) -> list[tuple[int, b
 
 
 def _encoded(attachment: Attachment, step: int) -> Iterator[bytes]:
-    try:
-        with Path(attachment.path).open("rb") as file:
-            yield from _checked(attachment, file, step)
-    except OSError as error:
-        raise ValidationError(
-            f"file {attachment.path!r} can no longer be read: {error.strerror or error}",
-            hint="put it back, and run again",
-        ) from error
-
-
-def _checked(attachment: Attachment, file: BinaryIO, step: int) -> Iterator[bytes]:
-    """The file's bytes; the last piece only when size and digest are what they were."""
-    hasher = hashlib.sha256()
-    left = attachment.size_bytes
-    while left > 0:
-        piece = file.read(min(step, left))
-        hasher.update(piece)
-        left -= len(piece)
-        if not piece or (left == 0 and (file.read(1) or hasher.hexdigest() != attachment.sha256)):
-            raise ValidationError(
-                f"file {attachment.path!r} has changed since it was checked",
-                hint="run again to ask about the new file, or put the old one back",
-            )
-        yield b64encode(piece)
+    with CheckedFile(attachment) as file:
+        while piece := file.read(step):
+            yield b64encode(piece)

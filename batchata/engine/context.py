@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import BaseModel
 
@@ -30,6 +30,10 @@ def _nothing_attached(line: bytes, attachments: tuple[Attachment, ...]) -> Itera
 
 def _as_it_is(event: Durable) -> Durable:
     return event
+
+
+def _just_open(attachment: Attachment) -> BinaryIO:
+    return Path(attachment.path).open("rb")
 
 
 @dataclass(slots=True)
@@ -88,6 +92,8 @@ class RunContext:
     bound_tier: str = "batch"  #: at whose prices jobs are bounded
     #: a line with its attachments put in, piece by piece
     splice: Callable[[bytes, tuple[Attachment, ...]], Iterable[bytes]] = _nothing_attached
+    #: a file as it was when it was checked, to be uploaded
+    open_file: Callable[[Attachment], BinaryIO] = _just_open
     response_models: dict[int, type[BaseModel]] = field(default_factory=dict)  #: by shape number
     stop: Stop = field(default_factory=Stop)
     changed: asyncio.Event = field(default_factory=asyncio.Event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from batchata.core.document import Attachment
 from batchata.core.events import Durable, OutcomesRecorded
 from batchata.core.result import Reason
 from batchata.core.status import JobStatus
@@ -20,7 +21,8 @@ class Ask:
     seq: int
     token: str
     shape: Shape
-    body: bytes
+    body: bytes  #: in which files are only marked
+    attachments: tuple[Attachment, ...] = ()
     tries: int = 0  #: calls of it that failed without costing anything
     slowed: int = 0
 
@@ -38,9 +40,8 @@ class Leases:
         self._open[submission.token] = len(seqs)
         attached = context.store.attachments(seqs)
         for seq, body in zip(seqs, requests(context, seqs), strict=True):
-            if seq in attached:
-                body = b"".join(context.splice(body, attached[seq]))
-            yield Ask(seq, submission.token, context.shape(seq), body)
+            shape = context.shape(seq)
+            yield Ask(seq, submission.token, shape, body, attached.get(seq, ()))
 
     def ended(self, outcomes: Sequence[Outcome]) -> list[Durable]:
         """Events for these outcomes; a lease closes with its last one."""

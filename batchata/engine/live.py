@@ -9,13 +9,15 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import msgspec
+from msgspec.structs import replace
 
 from batchata.core.errors import (
     AccountStoppedError,
     OutcomeUnknownError,
     ProviderNotFoundError,
+    ProviderRejectedError,
     ProviderUnavailableError,
+    ValidationError,
 )
 from batchata.core.events import OutcomesRecorded, SubmissionIntended
 from batchata.core.pacing import Pace, PaceCaps
@@ -25,6 +27,7 @@ from batchata.core.submission import Outcome, Shape, Submission
 from batchata.engine.context import RunContext
 from batchata.engine.leases import Ask, Leases
 from batchata.engine.settling import Settler, skipped
+from batchata.engine.uploads import Uploads
 from batchata.ports import Codec, LiveAPI, LiveReply
 
 log = logging.getLogger("batchata.engine")
@@ -52,8 +55,9 @@ class _Lane:
 class LiveRoute:
     """Sends pending jobs live until none is left or the run stops."""
 
-    def __init__(self, context: RunContext, caps: PaceCaps) -> None:
+    def __init__(self, context: RunContext, caps: PaceCaps, uploads: Uploads) -> None:
         self._context = context
+        self._uploads = uploads
         self._caps = caps
         self._settler = Settler(context, "standard")
         self._lanes: dict[tuple[str, str], _Lane] = {}
@@ -255,8 +259,12 @@ class LiveRoute:
 
     async def _call(self, lane: _Lane, ask: Ask, sent_at: float) -> None:
         clock = self._context.clock
+        body = await self._body(lane, ask)
+        if body is None:
+            self._wake.set()
+            return
         try:
-            reply = await lane.api.send(ask.shape, ask.body)
+            reply = await lane.api.send(ask.shape, body)
         except OutcomeUnknownError as error:
             lane.pace.troubled(clock.monotonic())
             self._lost(ask, error)
@@ -271,6 +279,28 @@ class LiveRoute:
             self._wake.set()
         if not lane.asks:
             self._context.paces.freed()
+
+    async def _body(self, lane: _Lane, ask: Ask) -> bytes | None:
+        """What is sent, its files brought to the vendor before; None when nothing is sent now."""
+        try:
+            body = await self._uploads.body(ask, lane.api.request_bytes)
+        except AccountStoppedError as error:
+            lane.pace.failed()
+            self._end(self._failed(ask, Failure(Reason.ACCOUNT, error.message)))
+            self._context.stop.ask(error.message, error=error)
+        except ProviderUnavailableError as error:
+            lane.pace.troubled(self._context.clock.monotonic())
+            failure = Failure(Reason.SERVER_ERROR, f"its files: {error.message}")
+            await self._again(lane, ask, failure, error.retry_after_seconds)
+        except (ValidationError, ProviderRejectedError) as error:
+            lane.pace.failed()
+            self._end(self._failed(ask, Failure(Reason.BAD_INPUT, str(error))))
+        else:
+            if body is not None and not self._context.stop.is_asked:
+                return body
+            lane.pace.failed()
+            lane.asks.appendleft(ask)
+        return None
 
     async def _answered(self, lane: _Lane, ask: Ask, reply: LiveReply, sent_at: float) -> None:
         now = self._context.clock.monotonic()
@@ -331,7 +361,7 @@ class LiveRoute:
             ask.seq, failure, token=ask.token, now_us=self._context.now_us()
         )
         if is_last and outcome.status is JobStatus.PENDING:
-            return _changed(outcome, JobStatus.FAILED, ask.tries)
+            return replace(outcome, status=JobStatus.FAILED, attempt=max(ask.tries, 1))
         return outcome
 
     def _lost(self, ask: Ask, error: OutcomeUnknownError) -> None:
@@ -339,8 +369,7 @@ class LiveRoute:
         context = self._context
         failure = Failure(Reason.OUTCOME_UNKNOWN, error.message)
         outcome = self._settler.failed(ask.seq, failure, token=ask.token, now_us=context.now_us())
-        bound = context.state.cost_bound[ask.seq]
-        self._end(_uncertain(outcome, bound))
+        self._end(replace(outcome, uncertain=context.state.cost_bound[ask.seq]))
 
     def _end(self, outcome: Outcome) -> None:
         if not self._ended:
@@ -366,11 +395,3 @@ class LiveRoute:
         finally:
             sleeping.cancel()
             waking.cancel()
-
-
-def _changed(outcome: Outcome, status: JobStatus, attempts: int) -> Outcome:
-    return msgspec.structs.replace(outcome, status=status, attempt=max(attempts, 1))
-
-
-def _uncertain(outcome: Outcome, bound: int) -> Outcome:
-    return msgspec.structs.replace(outcome, uncertain=bound)

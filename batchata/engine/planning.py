@@ -10,6 +10,7 @@ from batchata.core.plan import Chunk, ChunkLimits, chunk_limits
 from batchata.core.status import SubmissionStatus
 from batchata.core.submission import BatchLimits, Submission
 from batchata.engine.context import RunContext
+from batchata.engine.upload_plan import UploadPlan
 
 #: bytes per token that even dense text does not go below; a queue is an estimate, not money
 _QUEUE_BYTES_PER_TOKEN = 2
@@ -30,8 +31,9 @@ class _Group:
 class Planner:
     """Funds pending jobs in order and packs them into chunks."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, uploads: UploadPlan) -> None:
         self._context = context
+        self._sent_bytes = uploads.sent_bytes
         self._groups: dict[tuple[str, str], _Group] = {}
         self._keys: dict[int, tuple[str, str]] = {}  #: by shape number
         self._waiting: deque[int] = deque()  #: pending jobs without money, in order
@@ -138,10 +140,10 @@ class Planner:
     def _next_chunk(self, group: _Group) -> Chunk | None:
         context = self._context
         limits = self._limits(group)
-        sizes, tokens = context.state.size_bytes, context.state.input_bound
+        tokens = context.state.input_bound
         chunk = Chunk([])
         for seq in group.ready:
-            size, count = sizes[seq] + 200, _queue_tokens(tokens[seq])
+            size, count = self._sent_bytes(seq) + 200, _queue_tokens(tokens[seq])
             if chunk.seqs and not chunk.takes(size, count, limits):
                 break
             chunk.add(seq, size, count)

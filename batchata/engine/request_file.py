@@ -17,6 +17,7 @@ from batchata.core.status import JobStatus, SubmissionStatus
 from batchata.core.submission import Outcome, Submission
 from batchata.engine.context import RunContext
 from batchata.engine.reasking import requests
+from batchata.engine.uploads import References, Uploads
 from batchata.ports import BatchAPI
 
 log = logging.getLogger("batchata.engine")
@@ -30,8 +31,10 @@ _UNSENT = (SubmissionStatus.INTENDED, SubmissionStatus.CREATING, SubmissionStatu
 class RequestFiles:
     """Writes, names and removes the request files of a run."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, uploads: Uploads) -> None:
         self._context = context
+        self._uploads = uploads
+        self._stamps: dict[str, frozenset[str]] = {}  #: of files written here, by token
 
     def path_of(self, submission: Submission) -> Path:
         """Where a submission's file is while it is being sent."""
@@ -39,20 +42,21 @@ class RequestFiles:
         name = f"{submission.provider}{_SENDING}{submission.token}{suffix}"
         return self._context.requests_dir / name
 
-    def write(self, submission: Submission) -> Path | None:
+    def write(self, submission: Submission, references: References) -> Path | None:
         """The submission's file; a job whose attachment is gone or changed fails alone.
 
         None when no job is left. Raises ResultsError when the disk refuses.
         """
         path = self.path_of(submission)
-        if path.exists():
+        stamp = references.stamp
+        if path.exists() and self._stamps.get(submission.token, frozenset()) == stamp:
             return path
         part = path.with_name(path.name + ".part")
         api = self._context.api(submission.provider)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with part.open("wb", buffering=1024 * 1024) as file:
-                bad = self._fill(file, submission, api)
+                bad = self._fill(file, submission, api, references)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -70,20 +74,25 @@ class RequestFiles:
             part.unlink()
             return None
         part.replace(path)
+        self._stamps[submission.token] = stamp
         return path
 
-    def _fill(self, file: BinaryIO, submission: Submission, api: BatchAPI) -> list[Outcome]:
+    def _fill(
+        self, file: BinaryIO, submission: Submission, api: BatchAPI, references: References
+    ) -> list[Outcome]:
         bad: list[Outcome] = []
         file.write(api.head)
         start = first = file.tell()
-        for seq, line, attachments in self._lines(submission, api):
+        for seq, job_id, body, attachments in self._jobs(submission):
             if start > first:
                 file.write(api.separator)
+            custom_id, shape = api.custom_id(submission.token, job_id), self._context.shape(seq)
             if not attachments:
-                file.write(line)
+                file.write(api.line(custom_id, shape, body))
             else:
                 try:
-                    for piece in self._context.splice(line, attachments):
+                    body, left = self._uploads.refer(seq, body, attachments, references)
+                    for piece in self._context.splice(api.line(custom_id, shape, body), left):
                         file.write(piece)
                 except BatchataError as error:
                     file.seek(start)
@@ -94,18 +103,17 @@ class RequestFiles:
         file.write(api.tail)
         return bad
 
-    def _lines(
-        self, submission: Submission, api: BatchAPI
-    ) -> Iterator[tuple[int, bytes, tuple[Attachment, ...]]]:
-        context, token = self._context, submission.token
-        seqs = context.state.unsettled(token)
+    def _jobs(
+        self, submission: Submission
+    ) -> Iterator[tuple[int, str, bytes, tuple[Attachment, ...]]]:
+        context = self._context
+        seqs = context.state.unsettled(submission.token)
         for start in range(0, len(seqs), _GROUP):
             part = seqs[start : start + _GROUP]
             ids, bodies = context.store.ids(part), requests(context, part)
             attached = context.store.attachments(part)
             for seq, job_id, body in zip(part, ids, bodies, strict=True):
-                line = api.line(api.custom_id(token, job_id), context.shape(seq), body)
-                yield seq, line, attached.get(seq, ())
+                yield seq, job_id, body, attached.get(seq, ())
 
     def _failed(self, seq: int, submission: Submission, error: BatchataError) -> Outcome:
         return Outcome(

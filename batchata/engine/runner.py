@@ -20,6 +20,8 @@ from batchata.engine.poller import Poller
 from batchata.engine.sending import Sender, TooLargeError
 from batchata.engine.settling import ended, skipped
 from batchata.engine.twins import Twins
+from batchata.engine.upload_cleaning import UploadCleaner
+from batchata.engine.uploads import Uploads
 from batchata.ports import BatchLook
 
 log = logging.getLogger("batchata.engine")
@@ -41,13 +43,14 @@ class Runner:
     def __init__(self, context: RunContext, *, sends: bool = True) -> None:
         self._context = context
         self._sends = sends
-        self._planner = Planner(context)
-        self._sender = Sender(context)
+        self._uploads = Uploads(context)
+        self._planner = Planner(context, self._uploads.plan)
+        self._sender = Sender(context, self._uploads)
         self._collector = Collector(context)
         self._poller = Poller(context)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._queue_refusals = 0
-        self._live = LiveRoute(context, context.config.pace)
+        self._live = LiveRoute(context, context.config.pace, self._uploads)
         self._live_task: asyncio.Task[None] | None = None
 
     @property
@@ -59,6 +62,7 @@ class Runner:
         """Work until done or stopped; errors of the state file end the run and come out."""
         context = self._context
         self._live.recover()
+        self._uploads.plan.make()
         try:
             async with asyncio.TaskGroup() as group:
                 poller = group.create_task(self._poller.run())
@@ -80,6 +84,9 @@ class Runner:
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
         self._close_pending()
+        # a stopped run has only a moment for that
+        seconds = GRACE_SECONDS if context.stop.is_asked else None
+        await UploadCleaner(context, self._uploads).clean(seconds)
 
     async def _begin(self) -> None:
         context = self._context

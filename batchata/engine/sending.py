@@ -21,8 +21,10 @@ from batchata.core.events import SubmissionIntended, SubmissionMoved
 from batchata.core.retry import Backoff
 from batchata.core.status import SubmissionStatus
 from batchata.core.submission import CANCEL_ASKED, Submission
+from batchata.core.upload import BATCH_SECONDS
 from batchata.engine.context import RunContext
 from batchata.engine.request_file import RequestFiles
+from batchata.engine.uploads import References, Uploads
 from batchata.ports import CannotTell, Found, Lookup, NotThere
 
 log = logging.getLogger("batchata.engine")
@@ -43,9 +45,11 @@ class TooLargeError(ProviderRejectedError):
 class Sender:
     """Brings submissions to their vendors, each once."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, uploads: Uploads) -> None:
         self._context = context
-        self._files = RequestFiles(context)
+        self._uploads = uploads
+        self._files = RequestFiles(context, uploads)
+        self._stamps: dict[str, frozenset[str]] = {}  #: of request files at vendors, by their ids
         self._new: set[str] = set()  #: tokens for which nothing can have been uploaded yet
         self.creating: set[asyncio.Task[Any] | None] = set()  #: tasks whose create call has left
 
@@ -64,7 +68,7 @@ class Sender:
             status=SubmissionStatus.INTENDED,
             intended_us=context.now_us(),
             input_tokens=sum(state.input_bound[seq] for seq in seqs),
-            size_bytes=sum(state.size_bytes[seq] for seq in seqs),
+            size_bytes=sum(map(self._uploads.plan.sent_bytes, seqs)),
             input_ref=input_ref,
         )
         context.record(SubmissionIntended(submission=submission))
@@ -109,11 +113,15 @@ class Sender:
         context = self._context
         submission = self._now(token)
         api = context.api(submission.provider)
-        path = self._files.write(submission)
+        references = await self._references(submission)
+        if references is None:
+            return None
+        path = self._files.write(submission, references)
         if path is None:
             return None
         if submission.input_ref is None:
             await self._upload(submission, path)
+            self._stamps[self._now(token).input_ref or ""] = references.stamp
         if context.stop.is_asked or context.is_late:
             await self.give_back(token, "the run stopped before it was sent")
             return None
@@ -124,6 +132,23 @@ class Sender:
             return await self._accepted(token, await api.create(self._now(token), path))
         finally:
             self.creating.discard(task)
+
+    async def _references(self, submission: Submission) -> References | None:
+        """Where the files of the submission are; None when it was given back instead.
+
+        What an earlier process uploaded may name files that are not there any more.
+        """
+        token = submission.token
+        references = await self._uploads.bring(self._context.state.unsettled(token), BATCH_SECONDS)
+        if references is None:
+            await self.give_back(token, "its files are not at the vendor")
+            return None
+        if references.found and submission.input_ref:
+            if self._stamps.get(submission.input_ref) == references.stamp:
+                return references
+            await self.give_back(token, "its request file names other uploads")
+            return None
+        return references
 
     async def _upload(self, submission: Submission, path: Path) -> None:
         """Bring the file to the vendor, unless an earlier call whose answer was lost did so."""

@@ -107,7 +107,7 @@ class _Results:
             custom_id=custom_id,
             endpoint="/v1/messages",
             model=model,
-            content=digest(body).hex(),
+            content=digest(self._world.seed_of(body)).hex(),
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
             cached_tokens=usage.cached_tokens,

@@ -12,6 +12,7 @@ from batchata.gateway.world import World
 async def ask(world: World, question: Question) -> Answer:
     """Answer a question, or refuse it for one of its files as the vendor does."""
     request = question.request
+    question = replace(question, seed=world.seed_of(question.body))
     try:
         if isinstance(request, MessagesRequest):
             files = anthropic_media.check_media(world, request)

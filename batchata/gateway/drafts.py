@@ -44,7 +44,7 @@ class Draft:
 
 def draft(question: Question, scenario: Scenario, outcome: ItemOutcome | None) -> Draft:
     """Write the answer to a question that asks for text, JSON or a tool call."""
-    key = digest(question.body)
+    key = digest(question.seed or question.body)
     seed = int.from_bytes(key)
     tool = _forced_tool(question.request, seed)
     text = tool.arguments if tool else _text(question, scenario, seed)

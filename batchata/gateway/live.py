@@ -24,7 +24,7 @@ def bill(world: World, question: Question, answer: Answer) -> None:
         vendor=vendor_of(question.endpoint),
         endpoint=question.endpoint,
         model=question.request.model,
-        content=digest(question.body).hex(),
+        content=digest(world.seed_of(question.body)).hex(),
         usage=answer.usage,
         at=world.now(),
     )

@@ -29,7 +29,8 @@ class Question:
 
     endpoint: Endpoint
     request: ModelRequest
-    body: bytes  #: the request as it came, which also seeds a scripted answer
+    body: bytes  #: the request as it came
+    seed: bytes = b""  #: what a scripted answer is made of: the request, its uploads by content
     custom_id: str = ""
     is_batch: bool = False
     version: str = ""  #: the anthropic-version header, empty for OpenAI

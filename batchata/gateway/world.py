@@ -1,5 +1,7 @@
 """Everything one running sandbox holds."""
 
+import hashlib
+import re
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ MakeUpstream = Callable[[Scenario, FaultBook, Clock], Upstream]
 
 REQUESTS_KEPT: Final = 100_000
 RESPONSES_KEPT: Final = 10_000
+_FILE_ID: Final = re.compile(rb'"file_id"\s*:\s*"([^"]+)"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +65,26 @@ class World:
         """Forget all files, batches and bills, and remove the files from disk."""
         self.files: dict[str, StoredFile] = {}
         self.anthropic_files: dict[str, AnthropicFile] = {}
+        self._contents: dict[str, bytes] = {}  #: digests of uploads by id, also of deleted ones
         self.batches: dict[str, BatchRecord] = {}
         self.responses: OrderedDict[str, BackgroundResponse] = OrderedDict()
         self.ledger = LedgerBook()
         self.requests: deque[LoggedRequest] = deque(maxlen=REQUESTS_KEPT)
         for path in self.folder.iterdir():
             path.unlink()
+
+    def seed_of(self, body: bytes) -> bytes:
+        """Give a request with its uploads by content: what answers and bills go by."""
+        return _FILE_ID.sub(self._content_of, body) if b'"file_id"' in body else body
+
+    def _content_of(self, named: re.Match[bytes]) -> bytes:
+        file_id = named[1].decode()
+        if file_id not in self._contents:
+            found = self.files.get(file_id) or self.anthropic_files.get(file_id)
+            if found is None:
+                return named[0]
+            self._contents[file_id] = hashlib.sha256(found.path.read_bytes()).hexdigest().encode()
+        return b'"file_id":"' + self._contents[file_id] + b'"'
 
     def now(self) -> float:
         """Tell the server's time, which may be ahead of the client's."""

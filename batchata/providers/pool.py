@@ -94,6 +94,9 @@ class ServerPool:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.servers = [Server(url, live) for url, live in lives.items()]
+        self.request_bytes = min(
+            (live.request_bytes for live in lives.values() if live.request_bytes), default=None
+        )
         self._probe = probe
         self._patience = patience_seconds
         self._clock = clock
@@ -228,6 +231,7 @@ class PooledProvider:
     """A provider of live calls only, over a pool; who made it closes it."""
 
     batch = None
+    files = None
 
     def __init__(self, name: str, codec: Codec, pool: ServerPool) -> None:
         self.name = name

@@ -33,6 +33,7 @@ class Profile:
     says_schema: bool = False  #: wants the schema in words beside `response_format`
     endpoints: tuple[Endpoint, ...] = _CHAT
     takes_files: bool = False  #: PDF and other files in a chat message, not only images
+    has_files: bool = False  #: files that requests name by id
     has_batches: bool = False  #: /v1/files and /v1/batches as OpenAI has them
     batch_bytes: int = 100_000_000  #: largest input file of a batch
     is_local: bool = False  #: runs on the user's own machines: tokens cost nothing
@@ -48,6 +49,7 @@ OPENAI: Final = Profile(
     is_strict=True,
     endpoints=_ALL,
     takes_files=True,
+    has_files=True,
     has_batches=True,
     batch_bytes=200_000_000,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -74,7 +75,8 @@ class Transport:
         session = self._open()
         timeout = self._timeout if seconds is None else aiohttp.ClientTimeout(total=seconds)
         try:
-            async with session.post(url, data=body, headers=headers, timeout=timeout) as response:
+            data = body if len(body) < _PIECE else BytesIO(body)  # large ones go in pieces
+            async with session.post(url, data=data, headers=headers, timeout=timeout) as response:
                 return Reply(response.status, response.headers, await response.read())
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ProviderUnavailableError(

@@ -139,10 +139,10 @@ def _loses(path: Path, state: BatchState) -> bool:
         return False
     old = read_state(path)
     known = {(each.job_id, each.attempts) for each in (*state.earlier, *state.results)}
-    tokens = {each["token"] for each in state.submissions}
+    tokens = {each["token"] for each in (*state.submissions, *state.uploads)}
     return any(
         (each.job_id, each.attempts) not in known for each in (*old.earlier, *old.results)
-    ) or any(each["token"] not in tokens for each in old.submissions)
+    ) or any(each["token"] not in tokens for each in (*old.submissions, *old.uploads))
 
 
 def _keep(path: Path) -> None:

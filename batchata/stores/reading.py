@@ -15,6 +15,7 @@ from batchata.core.assemble import job_result, moment
 from batchata.core.result import JobResult
 from batchata.core.status import JobStatus, SubmissionStatus
 from batchata.core.submission import Shape, Submission
+from batchata.core.upload import Upload
 from batchata.core.usage import from_parts
 from batchata.stores import schema
 from batchata.stores.files import check_file, disk_error
@@ -75,6 +76,7 @@ class _Reading:
             results=[each for seq, each in results if seq in ended],
             earlier=[*earlier, *(each for seq, each in results if seq not in ended)],
             cost_limit_usd=None if limit is None else from_parts(limit),
+            uploads=[_upload(each) for each in schema.uploads_of(self._db)],
         )
 
     def _results(self) -> tuple[list[JobResult], list[tuple[int, JobResult]]]:
@@ -171,6 +173,21 @@ def _submission(each: Submission, names: dict[int, str]) -> dict[str, Any]:
         "size_bytes": each.size_bytes,
         "note": each.note,
         "job_ids": [names[seq] for seq in each.seqs],
+    }
+
+
+def _upload(each: Upload) -> dict[str, Any]:
+    return {
+        "token": each.token,
+        "provider": each.provider,
+        "purpose": each.purpose,
+        "name": each.name,
+        "sha256": each.sha256,
+        "size_bytes": each.size_bytes,
+        "status": each.status.name.lower(),
+        "file_id": each.file_id,
+        "intended_at": _iso(each.intended_us),
+        "expires_at": _iso(each.expires_us),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from array import array
 from typing import Any, Final
 
@@ -9,11 +10,12 @@ from batchata.core.document import Attachment
 from batchata.core.result import Reason
 from batchata.core.status import CODES, STATUSES, SubmissionStatus
 from batchata.core.submission import JobRow, Outcome, Shape, Submission
+from batchata.core.upload import Upload, UploadStatus
 from batchata.core.usage import Usage
 
 #: "btca": tells our files from other SQLite databases
 APPLICATION_ID: Final = 0x62746361
-VERSION: Final = 1
+VERSION: Final = 2
 
 #: answers and bodies are apart from the narrow rows, so that counting a million jobs reads little
 TABLES: Final = """
@@ -46,6 +48,20 @@ CREATE TABLE answers (
     text TEXT, parsed BLOB, extra BLOB);
 """
 
+UPLOADS: Final = """
+CREATE TABLE uploads (
+    token TEXT PRIMARY KEY, provider TEXT, purpose TEXT, name TEXT, sha256 TEXT,
+    size_bytes INTEGER, status INTEGER NOT NULL, intended_us INTEGER, file_id TEXT,
+    expires_us INTEGER);
+"""
+#: what makes a file of this version of one that has the version before it
+STEPS: Final = (TABLES, UPLOADS)
+
+ADD_UPLOAD: Final = "INSERT INTO uploads VALUES (?,?,?,?,?,?,?,?,?,?)"
+MOVE_UPLOAD: Final = (
+    "UPDATE uploads SET status=?, file_id=coalesce(?,file_id), "
+    "expires_us=coalesce(?,expires_us) WHERE token=?"
+)
 ADD_SHAPE: Final = "INSERT INTO shapes VALUES (?,?,?,?,?,?,?,?)"
 ADD_JOB: Final = "INSERT OR REPLACE INTO jobs VALUES (?,?,?,?,?,?,?,?,?)"
 ADD_BODY: Final = "INSERT OR REPLACE INTO bodies VALUES (?,?)"
@@ -129,6 +145,43 @@ def attachment_rows(row: JobRow) -> list[tuple[Any, ...]]:
 def attachment_of(row: tuple[Any, ...]) -> Attachment:
     """An attachment from its row."""
     return Attachment(name=row[1], media_type=row[2], sha256=row[3], size_bytes=row[4], path=row[5])
+
+
+def upload_row(each: Upload) -> tuple[Any, ...]:
+    """An upload as its row."""
+    return (
+        each.token,
+        each.provider,
+        each.purpose,
+        each.name,
+        each.sha256,
+        each.size_bytes,
+        int(each.status),
+        each.intended_us,
+        each.file_id,
+        each.expires_us,
+    )
+
+
+def uploads_of(db: sqlite3.Connection) -> list[Upload]:
+    """All uploads of a state file, oldest first; files of version 1 have none."""
+    if db.execute("PRAGMA user_version").fetchone()[0] < 2:
+        return []
+    return [
+        Upload(
+            token=row[0],
+            provider=row[1],
+            purpose=row[2],
+            name=row[3],
+            sha256=row[4],
+            size_bytes=row[5],
+            status=UploadStatus(row[6]),
+            intended_us=row[7],
+            file_id=row[8],
+            expires_us=row[9],
+        )
+        for row in db.execute("SELECT * FROM uploads ORDER BY rowid")
+    ]
 
 
 def submission_row(number: int, each: Submission) -> tuple[Any, ...]:

@@ -36,6 +36,8 @@ class BatchState:
     #: attempts that another one followed or will follow, each with its own cost
     earlier: list[JobResult] = field(default_factory=list)
     cost_limit_usd: Decimal | None = None
+    #: files that vendors have, had or may have: `token`, `provider`, `file_id`, `status`, …
+    uploads: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def total_cost_usd(self) -> Decimal:
@@ -86,6 +88,7 @@ class BatchState:
             "total_cost_usd": money_text(self.total_cost_usd),
             "jobs": copy.deepcopy(self.jobs),
             "submissions": copy.deepcopy(self.submissions),
+            "uploads": copy.deepcopy(self.uploads),
             "results": [_result_dict(each) for each in self.results],
             "earlier": [_result_dict(each) for each in self.earlier],
         }
@@ -106,6 +109,7 @@ class BatchState:
             results=[JobResult.from_dict(each) for each in data["results"]],
             earlier=[JobResult.from_dict(each) for each in data["earlier"]],
             cost_limit_usd=None if limit is None else Decimal(limit),
+            uploads=copy.deepcopy(list(data.get("uploads", ()))),
         )
 
 

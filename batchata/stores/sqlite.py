@@ -20,6 +20,8 @@ from batchata.core.events import (
     ShapeAdded,
     SubmissionIntended,
     SubmissionMoved,
+    UploadIntended,
+    UploadMoved,
 )
 from batchata.core.state import RunState, reason_code
 from batchata.core.status import CODES, STATUSES, JobStatus, SubmissionStatus
@@ -89,7 +91,7 @@ class SQLiteStore:
         if version == schema.VERSION:
             return
         db.execute("BEGIN IMMEDIATE")
-        for statement in schema.TABLES.split(";"):
+        for statement in ";".join(schema.STEPS[version:]).split(";"):
             if statement.strip():
                 db.execute(statement)
         db.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
@@ -200,6 +202,11 @@ class SQLiteStore:
                 return [(schema.MOVE_SUBMISSION, [_moved(event)])]
             case OutcomesRecorded():
                 return self._outcome_statements(event, numbers)
+            case UploadIntended():
+                return [(schema.ADD_UPLOAD, [schema.upload_row(event.upload)])]
+            case UploadMoved():
+                moved = (int(event.status), event.file_id, event.expires_us, event.token)
+                return [(schema.MOVE_UPLOAD, [moved])]
             case LimitSet():
                 return [("INSERT OR REPLACE INTO meta VALUES ('limit',?)", [(event.limit,)])]
             case _:
@@ -295,6 +302,7 @@ class _Loader:
         self._outcomes()
         for row in self._db.execute("SELECT * FROM submissions ORDER BY n"):
             self._submission(row)
+        self._state.uploads = {each.token: each for each in schema.uploads_of(self._db)}
         limit = self._db.execute("SELECT value FROM meta WHERE key='limit'").fetchone()
         self._state.cost.limit = limit[0] if limit else None
         return self._state

@@ -19,10 +19,12 @@ from batchata.core.events import (
     OutcomesRecorded,
     ShapeAdded,
     SubmissionIntended,
+    UploadIntended,
 )
 from batchata.core.result import JobResult
 from batchata.core.status import JobStatus, SubmissionStatus
 from batchata.core.submission import JobRow, Outcome, Shape, Submission
+from batchata.core.upload import Upload, UploadStatus
 from batchata.core.usage import to_parts
 from batchata.stores.snapshot import BatchState
 
@@ -74,6 +76,8 @@ class _Writing:
             yield JobsAdded(rows=rows[start : start + _GROUP])
         for each in state.submissions:
             yield SubmissionIntended(submission=self._submission(each))
+        for each in state.uploads:
+            yield UploadIntended(upload=_upload(each))
         outcomes = [self._earlier(each) for each in state.earlier]
         outcomes += [self._last(each) for each in state.results]
         for start in range(0, len(outcomes), _GROUP):
@@ -198,6 +202,21 @@ def _us(when: datetime | str | None) -> int | None:
 
 def _status(submission: Mapping[str, Any]) -> SubmissionStatus:
     return SubmissionStatus[submission["status"].upper()]
+
+
+def _upload(each: Mapping[str, Any]) -> Upload:
+    return Upload(
+        token=each["token"],
+        provider=each["provider"],
+        purpose=each["purpose"],
+        name=each["name"],
+        sha256=each["sha256"],
+        size_bytes=each["size_bytes"],
+        status=UploadStatus[each["status"].upper()],
+        intended_us=_us(each["intended_at"]) or 0,
+        file_id=each["file_id"],
+        expires_us=_us(each["expires_at"]),
+    )
 
 
 def _extra(result: JobResult) -> bytes | None:

@@ -17,7 +17,17 @@ from batchata.core.job import safe_name
 from batchata.core.result import Failure, Reason
 from batchata.core.status import RemoteState
 from batchata.core.submission import BatchLimits, RequestCounts, Shape, Submission
-from batchata.ports import BatchLook, CannotTell, Codec, Found, Item, LiveAPI, Lookup, NotThere
+from batchata.ports import (
+    BatchLook,
+    CannotTell,
+    Codec,
+    FilesAPI,
+    Found,
+    Item,
+    LiveAPI,
+    Lookup,
+    NotThere,
+)
 from batchata.testing.fake_codec import FakeCodec, answer_body
 
 #: (custom_id, request) → the answer's body, why there is none, or None for no line at all
@@ -232,6 +242,7 @@ class FakeProvider:
         self.codec: Codec = FakeCodec(name)
         self.batch = batch or FakeBatchAPI()
         self.live: LiveAPI | None = None
+        self.files: FilesAPI | None = None
         self.is_closed = False
 
     async def aclose(self) -> None:

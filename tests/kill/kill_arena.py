@@ -131,13 +131,21 @@ class Arena:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
+    def uploads(self) -> list[dict[str, Any]]:
+        """Files at the vendors that are no batch's own."""
+        found = json.loads(self.ask("GET", "/v1/files"))["data"]
+        found = [each for each in found if not each["purpose"].startswith("batch")]
+        version = {"anthropic-version": "2026-10-21"}
+        more: list[dict[str, Any]] = json.loads(self.ask("GET", "/v1/files", **version))["data"]
+        return [*found, *more]
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> bytes:
         """Ask the sandbox over HTTP."""
         parts = urlsplit(self.url)
         with contextlib.closing(
             http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
         ) as connection:
-            connection.request(method, path, body, {"Authorization": "Bearer k"})
+            connection.request(method, path, body, {"Authorization": "Bearer k", **headers})
             return connection.getresponse().read()
 
     def ledger(self) -> Ledger:
@@ -171,6 +179,9 @@ class Arena:
         ledger = self.ledger()
         files = json.loads(self.ask("GET", "/v1/files?purpose=batch"))["data"]
         problems = list(broken(baseline, folder, outcome, ledger, self.billed_usd(ledger), files))
+        leaked = [each["filename"] for each in self.uploads()]
+        if leaked:
+            problems.append(f"uploads were left at the vendors: {leaked}")
         if problems:
             raise BrokenPromiseError("; ".join(problems) + f"\n{self.log_of(folder)}")
 

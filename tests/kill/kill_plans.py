@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from batchata.gateway import ItemFault, Scenario, with_faults
+from batchata.gateway import HttpFault, ItemFault, Scenario, with_faults
 
 BOTH = ("openai", "anthropic")
 
@@ -33,6 +33,7 @@ class Plan:
     route: str = "batch"
     is_twice: bool = False  #: each question is asked by two jobs, and sent once
     misfits: int = 0  #: jobs that are asked again, because their first answers do not fit
+    files: int = 0  #: so many files, which jobs in turn ask about and which are uploaded
     #: the number of batches is the same wherever the run is killed
     has_fixed_batches: bool = True
     #: each job ends the same way wherever the run is killed
@@ -112,6 +113,19 @@ PLANS: dict[str, Plan] = {
         Plan(name="live", route="live", jobs=10, has_fixed_batches=False),
         Plan(name="twins", route="live", jobs=12, is_twice=True, has_fixed_batches=False),
         Plan(name="batched twins", jobs=8, is_twice=True),
+        Plan(name="uploads", jobs=8, files=3),
+        Plan(
+            name="lost uploads",
+            jobs=6,
+            files=2,
+            scenario=Scenario(
+                http=(
+                    HttpFault(action="cut_after", route="*.files.create", times=2),
+                    HttpFault(action="status", route="*.files.delete", status=500),
+                )
+            ),
+        ),
+        Plan(name="live uploads", route="live", jobs=6, files=2, has_fixed_batches=False),
         Plan(
             name="auto",
             route="auto",
@@ -141,4 +155,7 @@ SAMPLE: dict[str, int] = {
     "twins": 12,
     "batched twins": 8,
     "auto": 15,
+    "uploads": 20,
+    "lost uploads": 10,
+    "live uploads": 10,
 }

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from batchata import Batch
 from batchata.core.events import Durable
+from batchata.documents.pdf import create_pdf
 from batchata.engine.context import RunContext
 
 MODELS = {"openai": "gpt-6-luna", "anthropic": "claude-haiku-5-5"}
@@ -38,7 +39,7 @@ def make_batch(order: dict[str, Any]) -> Batch:
     batch.set_state(folder / "state.db").set_polling(0.001)
     retry_on = ["invalid_answer"] if plan["misfits"] else []
     batch.set_retries(settle_seconds=plan["settle_seconds"], retry_on=retry_on)
-    batch.set_stop(plan["on_stop"])
+    batch.set_stop(plan["on_stop"]).set_uploads("always")
     options = {"api_key": "k", "timeout_seconds": plan["timeout_seconds"]}
     batch.set_provider("openai", base_url=f"{order['url']}/v1", **options)
     batch.set_provider("anthropic", base_url=order["url"], **options)
@@ -57,6 +58,8 @@ def make_batch(order: dict[str, Any]) -> Batch:
         named: dict[str, Any] = {"id": f"q{number}"} if number % 3 else {}
         if question % 4 == 3:
             named["response_model"] = Person
+        if plan["files"]:
+            named["file"] = make_file(folder, number % plan["files"])
         batch.add_job(
             prompt=f"question {question}: who are you?",
             model=MODELS[vendor],
@@ -66,6 +69,15 @@ def make_batch(order: dict[str, Any]) -> Batch:
     for number in range(plan["dear"]):
         batch.add_job(prompt=f"too dear {number}", model=MODELS["anthropic"], max_tokens=60_000)
     return batch
+
+
+def make_file(folder: Path, number: int) -> Path:
+    """A small PDF that is there in every process of a case."""
+    path = folder / f"{number}.pdf"
+    if not path.exists():
+        with open(path, "wb") as file:  # noqa: PTH123 - Path is watched
+            file.write(create_pdf([f"page {number}"]))
+    return path
 
 
 def watch_money(violations: list[str]) -> None:

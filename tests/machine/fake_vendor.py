@@ -94,6 +94,7 @@ class FakeVendor:
 
     name = "fake"
     live = None
+    files = None
     limits = BatchLimits(requests=100, size_bytes=1_000_000, one_model=True)
     poll_seconds = 5.0
     head, separator, tail = b"", b"\n", b"\n"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from batchata.providers.anthropic.batch import AnthropicBatch
-from batchata.providers.anthropic.client import connect
+from batchata.providers.anthropic.client import VENDOR, connect
 from batchata.providers.anthropic.codec import AnthropicCodec
+from batchata.providers.anthropic.files import AnthropicFiles
 from batchata.providers.anthropic.live import AnthropicLive
+from batchata.providers.caller import Caller
 from batchata.providers.connection import Connection
 from batchata.providers.control import ProviderSettings, is_shared, patience_of
 from batchata.providers.transport import Transport
@@ -24,6 +26,7 @@ class AnthropicProvider:
             lambda: connect(settings), is_shared=is_shared(settings.client)
         )
         self.batch = AnthropicBatch(self._connection, self._transport, patience)
+        self.files = AnthropicFiles(Caller(VENDOR, self._connection, patience))
         self.live = AnthropicLive(self._connection, self._transport, patience)
 
     async def aclose(self) -> None:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from batchata.core.errors import MissingKeyError, ProviderRejectedError
+from batchata.core.errors import ProviderRejectedError
 from batchata.core.job import safe_name
 from batchata.core.result import Failure, Reason
 from batchata.core.status import RemoteState
 from batchata.core.submission import BatchLimits, RequestCounts, Shape, Submission
 from batchata.ports import BatchLook, CannotTell, Found, Item, Lookup, NotThere
-from batchata.providers.anthropic.client import translate
+from batchata.providers.anthropic.client import VENDOR
+from batchata.providers.caller import Caller
 from batchata.providers.connection import Connection
-from batchata.providers.control import Patience, call, pieces, strange_answer
+from batchata.providers.control import Patience, pieces, strange_answer
 from batchata.providers.failures import item_failure
 from batchata.providers.transport import Transport, same_origin
 
@@ -76,7 +77,7 @@ class AnthropicBatch:
     ) -> None:
         self._connection = connection
         self._transport = transport
-        self._patience = patience or Patience()
+        self._caller = Caller(VENDOR, connection, patience)
         self._marks: dict[str, frozenset[str]] = {}  #: whose ended batches are, by their ids
 
     @property
@@ -104,7 +105,7 @@ class AnthropicBatch:
         """Stream the requests from disk into the create call."""
         from anthropic.types.messages import MessageBatch
 
-        batch = await self._ask(
+        batch = await self._caller.ask(
             self.client.post,
             "/v1/messages/batches",
             creating=True,
@@ -128,7 +129,7 @@ class AnthropicBatch:
 
     async def look(self, remote_id: str) -> BatchLook:
         """Processing status; the vendor counts only when the whole batch has ended."""
-        batch = await self._control(self.client.messages.batches.retrieve, remote_id)
+        batch = await self._caller.control(self.client.messages.batches.retrieve, remote_id)
         try:
             return read_batch(batch)
         except (AttributeError, TypeError) as error:
@@ -184,7 +185,7 @@ class AnthropicBatch:
         after: str | None = None
         while True:
             more: dict[str, Any] = {} if after is None else {"after_id": after}
-            page = await self._control(self.client.messages.batches.list, limit=1000, **more)
+            page = await self._caller.control(self.client.messages.batches.list, limit=1000, **more)
             for batch in page.data:
                 yield batch
             if not page.data or not page.has_more:
@@ -215,7 +216,7 @@ class AnthropicBatch:
 
     async def download(self, remote_id: str, folder: Path) -> list[Path]:
         """The results of an ended batch."""
-        batch = await self._control(self.client.messages.batches.retrieve, remote_id)
+        batch = await self._caller.control(self.client.messages.batches.retrieve, remote_id)
         url, headers = self._results(batch)
         path = folder / f"anthropic_batch_{safe_name(remote_id)}.jsonl"
         await self._transport.download(url, headers, path)
@@ -231,38 +232,12 @@ class AnthropicBatch:
     async def cancel(self, remote_id: str) -> None:
         """Ask the vendor to stop; a batch that has ended already is left as it is."""
         try:
-            await self._control(self.client.messages.batches.cancel, remote_id)
+            await self._caller.control(self.client.messages.batches.cancel, remote_id)
         except ProviderRejectedError as error:
             log.info("batch %s was not cancelled: %s", remote_id, error.message)
 
     async def forget(self, submission: Submission) -> None:
         """Nothing was uploaded."""
-
-    async def _control(self, method: Callable[..., Awaitable[Any]], *args: Any, **kw: Any) -> Any:
-        """A call with a short answer, which must not keep others waiting."""
-        return await self._ask(method, *args, timeout=self._patience.asking, **kw)
-
-    async def _ask(
-        self, method: Callable[..., Awaitable[Any]], *args: Any, creating: bool = False, **kw: Any
-    ) -> Any:
-        import anthropic
-
-        try:
-            answer = await call(method, *args, **kw)
-        except anthropic.AnthropicError as error:
-            raise translate(error, creating=creating) from error
-        except ValueError as error:
-            raise strange_answer("Anthropic", error, creating=creating) from error
-        except TypeError as error:
-            if "authentication" not in str(error):
-                raise
-            raise MissingKeyError(  # the SDK says so only when the first call leaves
-                "the Anthropic client has no key",
-                hint="export ANTHROPIC_API_KEY=..., or give the client a key",
-            ) from error
-        if isinstance(answer, str) or (creating and not getattr(answer, "id", None)):
-            raise strange_answer("Anthropic", answer, creating=creating)
-        return answer
 
 
 def read_batch(batch: Any) -> BatchLook:

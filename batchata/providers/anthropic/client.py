@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from batchata.core.errors import (
     AccountStoppedError,
@@ -12,6 +12,7 @@ from batchata.core.errors import (
     ProviderRejectedError,
     ProviderUnavailableError,
 )
+from batchata.providers.caller import Vendor
 from batchata.providers.control import ProviderSettings, lent, patience_of
 from batchata.providers.failures import is_account_stop, retry_after_seconds, word
 
@@ -91,3 +92,12 @@ def _never_left(error: BaseException) -> bool:
         "ConnectTimeout",
         "PoolTimeout",
     )
+
+
+def _error_type() -> type[Exception]:
+    import anthropic
+
+    return anthropic.AnthropicError
+
+
+VENDOR: Final = Vendor("Anthropic", _error_type, translate)

@@ -9,6 +9,7 @@ import msgspec
 from batchata.core.result import Failure
 from batchata.core.submission import Shape
 from batchata.ports import LiveReply
+from batchata.providers.anthropic.blocks import REQUEST_BYTES
 from batchata.providers.connection import Connection
 from batchata.providers.control import Patience
 from batchata.providers.failures import is_congestion, item_failure
@@ -18,6 +19,8 @@ from batchata.providers.transport import Reply, Transport
 
 class AnthropicLive:
     """Messages, one question a call."""
+
+    request_bytes = REQUEST_BYTES
 
     def __init__(self, connection: Connection, transport: Transport, patience: Patience) -> None:
         self._connection = connection

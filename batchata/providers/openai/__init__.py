@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from batchata.providers.caller import Caller
 from batchata.providers.connection import Connection
 from batchata.providers.control import ProviderSettings, is_shared, patience_of
 from batchata.providers.openai.batch import OpenAIBatch
-from batchata.providers.openai.client import connect
+from batchata.providers.openai.client import connect, vendor_of
 from batchata.providers.openai.codec import OpenAICodec
+from batchata.providers.openai.files import OpenAIFiles
 from batchata.providers.openai.live import OpenAILive
 from batchata.providers.profiles import OPENAI, Profile
 from batchata.providers.transport import Transport
@@ -26,6 +28,9 @@ class OpenAIProvider:
         self.batch: OpenAIBatch | None = None
         if profile.has_batches:
             self.batch = OpenAIBatch(self._connection, self._transport, patience, profile)
+        self.files: OpenAIFiles | None = None
+        if profile.has_files:
+            self.files = OpenAIFiles(Caller(vendor_of(profile), self._connection, patience))
         self.live = OpenAILive(self._connection, self._transport, patience)
 
     async def aclose(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -22,11 +22,12 @@ from batchata.core.result import Failure, Reason
 from batchata.core.status import RemoteState
 from batchata.core.submission import BatchLimits, RequestCounts, Shape, Submission
 from batchata.ports import BatchLook, Found, Item, Lookup, NotThere
+from batchata.providers.caller import Caller
 from batchata.providers.connection import Connection
-from batchata.providers.control import Patience, call, strange_answer
+from batchata.providers.control import Patience, strange_answer
 from batchata.providers.failures import is_queue_full, is_too_large, item_failure
 from batchata.providers.openai import wire
-from batchata.providers.openai.client import translate
+from batchata.providers.openai.client import pages, vendor_of
 from batchata.providers.profiles import OPENAI, Profile
 from batchata.providers.transport import Transport
 
@@ -66,7 +67,7 @@ class OpenAIBatch:
     ) -> None:
         self._connection = connection
         self._transport = transport
-        self._patience = patience or Patience()
+        self._caller = Caller(vendor_of(profile), connection, patience)
         self._name, self._title = profile.name, profile.title
         if profile.batch_bytes != OPENAI.batch_bytes:
             self.limits = replace(self.limits, size_bytes=profile.batch_bytes)
@@ -93,7 +94,9 @@ class OpenAIBatch:
         """Stream the input file to the vendor; it is named after the token."""
         name = _file_name(submission)
         with path.open("rb") as file:
-            uploaded = await self._ask(self.client.files.create, file=(name, file), purpose="batch")
+            uploaded = await self._caller.ask(
+                self.client.files.create, file=(name, file), purpose="batch"
+            )
         return str(uploaded.id)
 
     async def uploaded(self, submission: Submission, path: Path) -> str | None:
@@ -108,7 +111,9 @@ class OpenAIBatch:
 
     async def _uploaded(self, submission: Submission, path: Path) -> str | None:
         since = submission.intended_us / 1e6 - SKEW_SECONDS
-        newest = self._pages(self.client.files.list, purpose="batch", limit=1000, order="desc")
+        newest = pages(
+            self._caller, self.client.files.list, purpose="batch", limit=1000, order="desc"
+        )
         async for file in newest:
             if file.created_at < since:
                 break
@@ -118,7 +123,7 @@ class OpenAIBatch:
 
     async def create(self, submission: Submission, path: Path) -> str:
         """Start the batch; its metadata carries the token."""
-        batch = await self._control(
+        batch = await self._caller.control(
             self.client.batches.create,
             creating=True,
             input_file_id=submission.input_ref,
@@ -130,7 +135,7 @@ class OpenAIBatch:
 
     async def look(self, remote_id: str) -> BatchLook:
         """Status and request counts."""
-        batch = await self._control(self.client.batches.retrieve, remote_id)
+        batch = await self._caller.control(self.client.batches.retrieve, remote_id)
         try:
             return read_batch(batch)
         except (AttributeError, TypeError) as error:
@@ -139,7 +144,7 @@ class OpenAIBatch:
     async def find(self, submission: Submission, known: frozenset[str]) -> Lookup:
         """Search the listing for the token in metadata, or for the uploaded file."""
         since = submission.intended_us / 1e6 - SKEW_SECONDS
-        async for batch in self._pages(self.client.batches.list, limit=100):
+        async for batch in pages(self._caller, self.client.batches.list, limit=100):
             if batch.created_at < since:
                 break
             if batch.id in known:
@@ -150,24 +155,9 @@ class OpenAIBatch:
                 return Found(batch.id)
         return NotThere()
 
-    async def _pages(
-        self, method: Callable[..., Awaitable[Any]], **query: Any
-    ) -> AsyncIterator[Any]:
-        after: str | None = None
-        while True:
-            more: dict[str, Any] = {} if after is None else {"after": after}
-            page = await self._control(method, **query, **more)
-            for each in page.data:
-                yield each
-            if not page.data or page.has_more is False:
-                return
-            if page.data[-1].id == after:  # a server that takes no `after` shows one page for ever
-                raise ProviderRejectedError(f"{self._title} lists the same page again and again")
-            after = page.data[-1].id
-
     async def download(self, remote_id: str, folder: Path) -> list[Path]:
         """Output and error file, where the batch has them."""
-        batch = await self._control(self.client.batches.retrieve, remote_id)
+        batch = await self._caller.control(self.client.batches.retrieve, remote_id)
         paths = []
         name = f"{self._name}_batch_{safe_name(remote_id)}"
         for file_id, file_name in (
@@ -194,7 +184,7 @@ class OpenAIBatch:
     async def cancel(self, remote_id: str) -> None:
         """Ask the vendor to stop; a batch that has ended already is left as it is."""
         try:
-            await self._control(self.client.batches.cancel, remote_id)
+            await self._caller.control(self.client.batches.cancel, remote_id)
         except ProviderError as error:
             if isinstance(error, ProviderUnavailableError) and error.status != 409:
                 raise
@@ -203,26 +193,7 @@ class OpenAIBatch:
     async def forget(self, submission: Submission) -> None:
         """Delete the uploaded input file."""
         if submission.input_ref:
-            await self._control(self.client.files.delete, submission.input_ref)
-
-    async def _control(self, method: Callable[..., Awaitable[Any]], *args: Any, **kw: Any) -> Any:
-        """A call with a short answer, which must not keep others waiting."""
-        return await self._ask(method, *args, timeout=self._patience.asking, **kw)
-
-    async def _ask(
-        self, method: Callable[..., Awaitable[Any]], *args: Any, creating: bool = False, **kw: Any
-    ) -> Any:
-        import openai
-
-        try:
-            answer = await call(method, *args, **kw)
-        except openai.OpenAIError as error:
-            raise translate(error, creating=creating, title=self._title) from error
-        except ValueError as error:
-            raise strange_answer(self._title, error, creating=creating) from error
-        if isinstance(answer, str) or (creating and not getattr(answer, "id", None)):
-            raise strange_answer(self._title, answer, creating=creating)
-        return answer
+            await self._caller.control(self.client.files.delete, submission.input_ref)
 
 
 def _file_name(submission: Submission) -> str:

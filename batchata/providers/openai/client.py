@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from batchata.core.errors import (
@@ -15,6 +17,7 @@ from batchata.core.errors import (
     QueueFullError,
     ValidationError,
 )
+from batchata.providers.caller import Caller, Vendor
 from batchata.providers.control import ProviderSettings, lent, patience_of
 from batchata.providers.failures import is_account_stop, is_queue_full, retry_after_seconds, word
 from batchata.providers.profiles import OPENAI, Profile
@@ -130,3 +133,31 @@ def _message(error: openai.APIStatusError) -> str:
         if isinstance(inner, dict) and inner.get("message"):
             return str(inner["message"])
     return error.message
+
+
+def _error_type() -> type[Exception]:
+    import openai
+
+    return openai.OpenAIError
+
+
+def vendor_of(profile: Profile) -> Vendor:
+    """How to ask a vendor of this profile."""
+    return Vendor(profile.title, _error_type, partial(translate, title=profile.title))
+
+
+async def pages(
+    caller: Caller, method: Callable[..., Awaitable[Any]], **query: Any
+) -> AsyncIterator[Any]:
+    """Everything that a listing shows, page by page."""
+    after: str | None = None
+    while True:
+        more: dict[str, Any] = {} if after is None else {"after": after}
+        page = await caller.control(method, **query, **more)
+        for each in page.data:
+            yield each
+        if not page.data or page.has_more is False:
+            return
+        if page.data[-1].id == after:  # a server that takes no `after` shows one page for ever
+            raise ProviderRejectedError("the vendor lists the same page again and again")
+        after = page.data[-1].id

@@ -19,6 +19,8 @@ from batchata.providers.transport import Reply, Transport
 class OpenAILive:
     """Chat completions, responses and embeddings, one question a call."""
 
+    request_bytes: int | None = None
+
     def __init__(self, connection: Connection, transport: Transport, patience: Patience) -> None:
         self._connection = connection
         self._transport = transport

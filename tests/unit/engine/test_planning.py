@@ -11,6 +11,7 @@ from batchata.core.status import JobStatus, SubmissionStatus
 from batchata.core.submission import Outcome, Submission
 from batchata.engine.planning import Planner
 from batchata.engine.sending import Sender
+from batchata.engine.uploads import Uploads
 
 
 class Desk:
@@ -18,8 +19,9 @@ class Desk:
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
-        self.planner = Planner(bench.context)
-        self.sender = Sender(bench.context)
+        uploads = Uploads(bench.context)
+        self.planner = Planner(bench.context, uploads.plan)
+        self.sender = Sender(bench.context, uploads)
         self.planner.add(bench.state.pending())
 
     def chunks(self) -> list[list[int]]:

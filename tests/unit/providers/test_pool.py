@@ -42,6 +42,8 @@ class Farm:
 
 
 class _Live:
+    request_bytes = None
+
     def __init__(self, farm: Farm, name: str) -> None:
         self.farm, self.name = farm, name
 
