@@ -95,11 +95,13 @@ def create(folder: Path, logger_metadata: str) -> Journal:
         name = f"{host}-{os.getpid()}-{secrets.token_hex(6)}"
         path = folder / (name + SUFFIX)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             journal = Journal(path, os.open(path, flags, 0o600))
-        except FileNotFoundError:  # the last journal in the folder went, and the folder with it
-            continue
+        except (FileExistsError, FileNotFoundError):
+            if folder.exists() and not folder.is_dir():
+                raise
+            continue  # the last journal in the folder went, and the folder with it
         if _lock(journal.fd) and path.exists():  # else another has just adopted and removed it
             try:
                 journal.append(orjson.dumps({"logger_metadata": logger_metadata}) + b"\n")

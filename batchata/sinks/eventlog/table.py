@@ -34,6 +34,9 @@ class Row(NamedTuple):
 
 def import_pyarrow() -> Any:
     """pyarrow with its parts; EventLogError that names the extra when it is missing."""
+    # pyarrow brings it in with its first array, which at exit is too late for it
+    import concurrent.futures.thread  # noqa: F401
+
     try:
         import pyarrow
         import pyarrow.fs

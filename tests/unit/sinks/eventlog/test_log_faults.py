@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from log_lab import DAY, NOON, Killed, event, ids, let_die, several_files, still
@@ -228,3 +229,46 @@ def test_events_that_were_compacted_already_are_not_adopted_again(
     still(tmp_path / "logs").flush()
 
     assert ids(tmp_path / "logs") == ["row-1", "row-2"]
+
+
+@pytest.mark.parametrize("error", [FileExistsError, FileNotFoundError])
+def test_a_journal_folder_that_goes_away_meanwhile_is_made_again(
+    error: type[OSError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another log removed it, empty as it was, in the middle of our making it."""
+    real, left = Path.mkdir, [2]
+
+    def racing(path: Path, *args: Any, **options: Any) -> None:
+        if path.name == "logs.journal" and left[0]:
+            left[0] -= 1
+            raise error(path)
+        real(path, *args, **options)
+
+    monkeypatch.setattr(Path, "mkdir", racing)
+    log = still(tmp_path / "logs")
+
+    log.write(event(1))
+
+    assert log._journal is not None
+    assert log.error is None
+    assert log.close()
+
+
+FORGETFUL = """
+import sys
+from batchata.sinks.eventlog import EventLog, LoggedEvent
+EventLog(sys.argv[1]).write(LoggedEvent(event_type="llm_end", custom_id="a"))
+"""
+
+
+def test_a_program_that_ends_without_closing_its_log_has_everything_in_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORGETFUL, tmp_path / "logs"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stderr == ""
+    assert ids(tmp_path / "logs") == ["a"]
+    assert not (tmp_path / "logs.journal").exists()
