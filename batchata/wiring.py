@@ -150,6 +150,8 @@ class Session:
     """A run's store, state and engine, opened for one execution."""
 
     def __init__(self, parts: Parts, *, keeps_limit: bool = False) -> None:
+        from batchata.documents.quoting import QuoteFinder
+
         self.parts = parts
         self.config = resolve_paths(parts.config)
         self._keeps_limit = keeps_limit  #: the run has no script: what the last one said holds
@@ -158,6 +160,7 @@ class Session:
         self._log: RunEvents | None = None
         self._own_work: Path | None = None
         self._is_abandoned = False
+        self._finder = QuoteFinder()
         self._runner: Runner | None = None
         self._watchers: list[Callable[[Event], None]] = []
         self.order: Sequence[int] = ()  #: seqs of the script's jobs, in its own order
@@ -210,6 +213,7 @@ class Session:
             bound_tier=self.parts.bound_tier,
             splice=splice,
             open_file=open_file,
+            find_quotes=self._finder.find,
             response_models=self.parts.models,
             decide=self.parts.decide,
             paces=self.parts.paces,
@@ -337,6 +341,7 @@ class Session:
     def abandon(self) -> None:
         """Leave all files as they are: the loop's thread still works with them."""
         self._is_abandoned = True
+        self._finder.close()
 
     def close(self) -> Exception | None:
         """Close everything; the error of the results folder, if it had one."""

@@ -1,4 +1,4 @@
-"""Invoices from PDFs: nested fields, and for each field the passage it was read from."""
+"""Invoices from PDFs, at two vendors: nested fields, each with the passage it was read from."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from batchata import Batch
 from batchata.documents.pdf import create_pdf
 from batchata.gateway import Sandbox, Scenario
+from batchata.report import write_report
 
 
 class Item(BaseModel):
@@ -16,23 +17,23 @@ class Item(BaseModel):
 
 class Invoice(BaseModel):
     number: str
-    vendor: str
     items: list[Item]
 
 
-PAGE = "Invoice INV-{0} from Acme Corp. Widget costs {0}2.50 USD. Gadget costs 3.25 USD."
-LINES = "number: INV-{0}\nvendor: Acme Corp\nitems[0].name: Widget\nitems[0].price: {0}2.50"
-replies = {f"INV-{number}": LINES.format(number) for number in range(1, 4)}
+# what the sandbox answers; leave it out, and set ANTHROPIC_API_KEY and OPENAI_API_KEY
+LINES = "number: INV-1\nitems[0].name: Widget\nitems[0].price: 12.50"
+QUOTED = """{"answer": {"number": "INV-1", "items": [{"name": "Widget", "price": 12.50}]},
+  "quotes": {"number": "Invoice INV-1", "items": [{"name": "Widgets", "price": "costs 12.50"}]}}"""
 
-with Sandbox(Scenario(replies=replies)) as box:  # leave it out and set ANTHROPIC_API_KEY
-    batch = Batch("out").set_provider("anthropic", api_key="x", base_url=box.anthropic_base_url)
-    batch.set_default_params(model="claude-haiku-5-5", response_model=Invoice)
-    for number in range(1, 4):
-        path = Path(f"invoice-{number}.pdf")
-        path.write_bytes(create_pdf([PAGE.format(number)]))
-        batch.add_job(file=path, prompt=f"Read INV-{number}", enable_citations=True)
-
+(file := Path("invoice.pdf")).write_bytes(create_pdf(["Invoice INV-1", "Widget costs 12.50 USD."]))
+with Sandbox(Scenario(replies={'"citations"': LINES, "invoice": QUOTED})) as box:
+    batch = Batch("out").set_default_params(response_model=Invoice)
+    batch.set_provider("anthropic", api_key="x", base_url=box.anthropic_base_url)
+    batch.set_provider("openai", api_key="x", base_url=box.openai_base_url)
+    for model, how in (("claude-haiku-5-5", "enable_citations"), ("gpt-6-luna", "verify_quotes")):
+        batch.add_job(file=file, prompt="Read this invoice.", model=model, **{how: True})
     for result in batch.run().results().completed:
-        print(result.parsed_response)
-        for field, citations in (result.citation_mappings or {}).items():
-            print(f"  {field}: page {citations[0].page} of {citations[0].source}")
+        print(result.model, result.parsed_response)
+        for field, (cited, *_) in (result.citation_mappings or {}).items():
+            print(f"  {field}: page {cited.page}, {cited.text!r} ({cited.match_reason})")
+write_report(Path("out/state.db"), Path("invoices.html"))

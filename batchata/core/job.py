@@ -44,6 +44,8 @@ class Job:
     files: Sequence[FileSource] = ()  #: several files, instead of `file`
     structured: Structured | None = None  #: None: as the model does it best
     downscale_images: bool = False  #: shrink an image that the vendor would refuse for its size
+    #: ask for a quote with each field, and look it up in the documents
+    verify_quotes: bool = False
 
     def __post_init__(self) -> None:
         check_question(self)
@@ -64,8 +66,9 @@ class Job:
             data["file"] = source_to_json(self.file)
         if self.files:
             data["files"] = [source_to_json(each) for each in self.files]
-        if self.downscale_images:
-            data["downscale_images"] = True
+        for name in ("downscale_images", "verify_quotes"):
+            if getattr(self, name):
+                data[name] = True
         if self.messages is not None:
             data["messages"] = [dict(message) for message in self.messages]
         if self.response_model is not None:
@@ -106,12 +109,13 @@ class UnaskableJob(Job):
 
 
 #: fields of a job that `to_dict()` says in its own way
-_UNSAID: Final = frozenset({"response_model", "file", "files", "downscale_images"})
+_UNSAID: Final = frozenset({"response_model", "file", "files", "downscale_images", "verify_quotes"})
 
 
 def check_question(job: Job) -> None:
     """Raise ValidationError unless the job asks exactly one question."""
     _check_files(job)
+    _check_quotes(job)
     if job.messages is not None and (job.sources or job.prompt is not None):
         raise ValidationError(
             "Provide either messages OR file+prompt, not both",
@@ -146,6 +150,22 @@ def _check_files(job: Job) -> None:
         raise ValidationError(
             f"structured is {job.structured!r}",
             hint='use "native", "tool" or "prompt", or leave it out',
+        )
+
+
+def _check_quotes(job: Job) -> None:
+    if not job.verify_quotes:
+        return
+    if job.response_model is None and job.response_schema is None:
+        raise ValidationError(
+            "verify_quotes asks for a quote with each field, and the job has no fields",
+            hint="give response_model or response_schema, or leave verify_quotes out",
+        )
+    if job.enable_citations:
+        raise ValidationError(
+            "enable_citations and verify_quotes were both given",
+            hint="enable_citations has the vendor's own citations (Anthropic), verify_quotes ours "
+            "(every vendor): give one of them",
         )
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import orjson
 from pydantic import BaseModel
 
-from batchata.core.citing import CitedBlock, map_citations, parse_labelled
+from batchata.core.citing import CitedBlock, map_citations, parse_labelled, parse_quoted, unstated
 from batchata.core.fits import Checker
-from batchata.core.parse import parse_answer
+from batchata.core.parse import Parsed, parse_answer
 from batchata.core.result import Answer, Citation, Failure, Reason
+from batchata.core.submission import Shape
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -23,6 +25,8 @@ class Verdict(msgspec.Struct, frozen=True):
     parsed: bytes | None = None  #: JSON
     repairs: tuple[str, ...] = ()  #: what was changed to read the answer
     mappings: Mapping[str, list[Citation]] = {}  #: field path → what it rests on
+    quotes: Mapping[str, str] = {}  #: field path → the model's quote, to be looked up
+    unstated: tuple[str, ...] = ()  #: fields whose quotes do not state their values
 
 
 _FINE = Verdict()
@@ -33,11 +37,11 @@ def judge(
     model: type[BaseModel] | None,
     schema: Mapping[str, Any] | Checker | None,
     *,
-    lines_of: type[BaseModel] | Mapping[str, Any] | None = None,
+    shape: Shape | None = None,
 ) -> Verdict:
     """Success, or why a paid answer cannot be used; its text is kept either way.
 
-    With `lines_of` the answer was asked for as labelled lines that say the fields of it.
+    `shape` says whether it was asked for as labelled lines, or with a quote beside each field.
     """
     if answer.finish_reason == "refusal":
         said = answer.refusal or answer.text[:200]
@@ -49,15 +53,31 @@ def judge(
             return Verdict(_truncated("before the answer began"))
         return _FINE
     blocks = [CitedBlock(text, cited) for text, cited in answer.blocks]
-    if lines_of is None:
-        parsed = parse_answer(answer.text, model=model, schema=schema)
+    lines = _lines_of(model, shape)
+    quotes: dict[str, str] = {}
+    parsed: Parsed | Failure
+    if lines is not None:
+        parsed = parse_labelled(blocks or answer.text, lines)
+    elif shape is not None and shape.quotes:
+        parsed, quotes = parse_quoted(answer.text, model=model, schema=schema)
     else:
-        parsed = parse_labelled(blocks or answer.text, lines_of)
+        parsed = parse_answer(answer.text, model=model, schema=schema)
     if not isinstance(parsed, Failure):
-        return Verdict(None, parsed.json, parsed.repairs, _mapped(blocks, parsed.value, model))
+        mapped = _mapped(blocks, parsed.value, model)
+        missing = unstated(quotes, parsed.value, model=model) if quotes else ()
+        return Verdict(None, parsed.json, parsed.repairs, mapped, quotes, tuple(missing))
     if answer.finish_reason == "length":
         return Verdict(_truncated("and is not complete JSON"))
     return Verdict(parsed)
+
+
+def _lines_of(
+    model: type[BaseModel] | None, shape: Shape | None
+) -> type[BaseModel] | Mapping[str, Any] | None:
+    """What labelled lines say, where an answer was asked for so: with citations and fields."""
+    if shape is None or not shape.citations or shape.schema is None:
+        return None
+    return (model or orjson.loads(shape.schema)) if shape.provider == "anthropic" else None
 
 
 def _mapped(
@@ -72,27 +92,75 @@ def _truncated(where: str) -> Failure:
     return Failure(Reason.TRUNCATED, f"the answer hit max_tokens {where}; raise max_tokens")
 
 
-def extra_json(
-    answer: Answer,
-    repairs: Sequence[str] = (),
-    mappings: Mapping[str, Sequence[Citation]] | None = None,
-) -> bytes | None:
+def extra_json(answer: Answer, verdict: Verdict) -> bytes | None:
     """What a result keeps beside the text, as JSON; None when there is nothing."""
-    if not (answer.extra or answer.thinking or answer.citations or repairs):
-        return None
     kept: dict[str, Any] = {}
     if answer.extra:
         kept["extra"] = answer.extra
-    if repairs:
-        kept["extra"] = {**kept.get("extra", {}), "repaired": list(repairs)}
+    if verdict.repairs:
+        kept["extra"] = {**kept.get("extra", {}), "repaired": list(verdict.repairs)}
     if answer.thinking:
         kept["thinking"] = answer.thinking
     if answer.citations:
         kept["citations"] = [citation.to_dict() for citation in answer.citations]
-    if mappings:
-        kept["citation_mappings"] = {
-            path: [citation.to_dict() for citation in found] for path, found in mappings.items()
-        }
+    if verdict.mappings:
+        kept["citation_mappings"] = _mappings_json(verdict.mappings)
+    if verdict.quotes:
+        kept |= {"quotes": verdict.quotes, "unstated": verdict.unstated}
+    return _json(kept) if kept else None
+
+
+def quotes_of(extra: bytes | None) -> dict[str, str]:
+    """The quotes of an answer that have not been looked up yet, by field path."""
+    if extra is None or b'"quotes"' not in extra:
+        return {}
+    return dict(orjson.loads(extra).get("quotes") or {})
+
+
+def with_citations(extra: bytes, mappings: Mapping[str, Sequence[Citation]]) -> bytes:
+    """What a result keeps, with citations in place of its quotes."""
+    kept = orjson.loads(extra)
+    kept.pop("quotes", None)
+    mappings = doubted(mappings, kept.pop("unstated", ()))
+    kept["citation_mappings"] = _mappings_json(mappings)
+    found = found_in(mappings)
+    if found:
+        kept["citations"] = [*kept.get("citations", ()), *(each.to_dict() for each in found)]
+    return _json(kept)
+
+
+def doubted(
+    mappings: Mapping[str, Sequence[Citation]], paths: Sequence[str]
+) -> dict[str, list[Citation]]:
+    """The citations, with low confidence in those whose passages do not state the values."""
+    unsure = set(paths)
+    return {
+        path: [_doubted(each) if path in unsure and each.is_found else each for each in found]
+        for path, found in mappings.items()
+    }
+
+
+def _doubted(citation: Citation) -> Citation:
+    return replace(
+        citation,
+        confidence="low",
+        match_reason=f"{citation.match_reason}, but it does not state the value",
+        metadata={**(citation.metadata or {}), "states_value": False},
+    )
+
+
+def found_in(mappings: Mapping[str, Sequence[Citation]]) -> list[Citation]:
+    """The passages that quotes were found in, each once."""
+    found = [each for cited in mappings.values() for each in cited if each.is_found]
+    places = {(each.document_index, each.page, each.start, each.end): each for each in found}
+    return list(places.values())
+
+
+def _mappings_json(mappings: Mapping[str, Sequence[Citation]]) -> dict[str, Any]:
+    return {path: [each.to_dict() for each in found] for path, found in mappings.items()}
+
+
+def _json(kept: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(kept)
     except TypeError:  # a number beyond 64 bits, in a tool call

@@ -91,6 +91,11 @@ class Citation:
     end: int | None = None
     document_index: int | None = None
 
+    @property
+    def is_found(self) -> bool | None:
+        """Whether a quote stands in its document; None where nobody could look, or had to."""
+        return (self.metadata or {}).get("found")
+
     def to_dict(self) -> dict[str, Any]:
         """The citation as JSON-ready values."""
         return {

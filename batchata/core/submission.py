@@ -27,6 +27,7 @@ class Shape:
     schema: str | None = None  #: JSON text of the schema the answer must fit
     schema_name: str | None = None
     citations: bool = False
+    quotes: bool = False  #: answers have a quote with each field
 
 
 class JobRow(msgspec.Struct, frozen=True, gc=False):

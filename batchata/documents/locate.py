@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +16,20 @@ from batchata.documents.pdf import page_texts
 FOUND: Final = "quote found"
 NEARLY_FOUND: Final = "quote nearly found"
 NOT_FOUND: Final = "quote not found"
+NOT_CHECKED: Final = "quote not checked"
 #: a quote nearly found is as sure as this
 _SURE: Final = 0.9
 _MOST_PAGES: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readable:
+    """The text of a document, as far as there is one here."""
+
+    name: str
+    pages: Pages
+    is_paged: bool = False  #: a PDF
+    unread: str | None = None  #: why a quote may stand in it and not be found
 
 
 def cite_quotes(
@@ -29,7 +41,15 @@ def cite_quotes(
     `start` and `end` in characters of the page's text (of the whole text for a text file). One
     that is not found keeps the model's words, has no source and `metadata["found"]` False.
     """
-    readable = [(number, each, _pages_of(each)) for number, each in enumerate(documents)]
+    return cite_in(quotes, [_readable(each) for each in documents])
+
+
+def cite_in(quotes: Mapping[str, str], readable: Sequence[Readable]) -> dict[str, list[Citation]]:
+    """The same for texts that were read before.
+
+    Where a document could not be read, a quote that no other has is not found to be wrong: its
+    `metadata["found"]` is None, and `metadata["why"]` says why nobody knows.
+    """
     return {path: [_cited(quote, readable)] for path, quote in quotes.items()}
 
 
@@ -61,29 +81,33 @@ def _read(path: str) -> bytes:
         ) from error
 
 
-def _pages_of(document: Document) -> Pages:
-    return Pages(text_pages(document))
+def _readable(document: Document) -> Readable:
+    pages = Pages(text_pages(document))
+    return Readable(name=document.name, pages=pages, is_paged=document.kind == "pdf")
 
 
-def _cited(quote: str, readable: Sequence[tuple[int, Document, Pages]]) -> Citation:
-    best: tuple[Location, int, Document, Pages] | None = None
-    for number, document, pages in readable:
-        found = pages.locate(quote)
+def _cited(quote: str, readable: Sequence[Readable]) -> Citation:
+    best: tuple[Location, int] | None = None
+    for number, each in enumerate(readable):
+        found = each.pages.locate(quote)
         if found is not None and (best is None or found.score > best[0].score):
-            best = (found, number, document, pages)
+            best = (found, number)
         if best is not None and best[0].score == 1:
             break
-    return _not_found(quote) if best is None else _found(quote, *best)
+    if best is not None:
+        return _found(quote, *best, readable[best[1]])
+    unread = next((each for each in readable if each.unread is not None), None)
+    return _not_found(quote) if unread is None else _not_checked(quote, unread)
 
 
-def _found(quote: str, found: Location, number: int, document: Document, pages: Pages) -> Citation:
+def _found(quote: str, found: Location, number: int, document: Readable) -> Citation:
     metadata = {"type": "quote", "found": True, "quote": quote, "score": found.score}
     if found.end_page != found.page:
         metadata["end_page"] = found.end_page
     return Citation(
-        text=pages.text(found),
+        text=document.pages.text(found),
         source=document.name,
-        page=found.page if document.kind == "pdf" else None,
+        page=found.page if document.is_paged else None,
         metadata=metadata,
         confidence="high" if found.score >= _SURE else "medium",
         match_reason=f"{FOUND if found.score == 1 else NEARLY_FOUND} (score: {found.score:.2f})",
@@ -100,4 +124,14 @@ def _not_found(quote: str) -> Citation:
         metadata={"type": "quote", "found": False, "quote": quote, "score": 0.0},
         confidence="low",
         match_reason=NOT_FOUND,
+    )
+
+
+def _not_checked(quote: str, unread: Readable) -> Citation:
+    why = f"{unread.name}: {unread.unread}"
+    return Citation(
+        text=quote,
+        source="",
+        metadata={"type": "quote", "found": None, "quote": quote, "why": why},
+        match_reason=f"{NOT_CHECKED}: {why}",
     )

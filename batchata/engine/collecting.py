@@ -19,12 +19,15 @@ from batchata.core.retry import Backoff
 from batchata.core.status import JobStatus
 from batchata.core.submission import Outcome, Shape, Submission
 from batchata.engine.context import RunContext
+from batchata.engine.quoting import Quoting
 from batchata.engine.settling import Settler
 from batchata.ports import BatchLook, Codec, Item
 
 log = logging.getLogger("batchata.engine")
 
 _GROUP = 1000
+#: reading documents takes its time: less of it is done again after a crash
+_QUOTED_GROUP = 50
 _FETCHES = 3
 _REFUSALS = 5
 _LOST = Failure(
@@ -39,6 +42,7 @@ class Collector:
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
+        self._quoting = Quoting(context)
 
     async def collect(self, submission: Submission, look: BatchLook) -> bool:
         """Fetch, decode and settle; False when the run stopped before the files were here."""
@@ -48,11 +52,12 @@ class Collector:
         paths = self._sorted(paths)
         reading = _Reading(self._context, submission, look)
         group: list[Outcome] = []
+        is_quoted = any(shape.quotes for shape in self._context.state.shapes)
         for item in self._items(submission, paths):
             outcome = reading.outcome(item)
             if outcome is not None:
-                group.append(outcome)
-            if len(group) >= _GROUP:
+                group.append(await self._quoting.cited(outcome) if is_quoted else outcome)
+            if len(group) >= (_QUOTED_GROUP if is_quoted else _GROUP):
                 self._context.record(OutcomesRecorded(outcomes=group))
                 group = []
                 await asyncio.sleep(0)

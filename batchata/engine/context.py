@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,12 +16,15 @@ from batchata.core.document import Attachment
 from batchata.core.errors import ProviderNotFoundError
 from batchata.core.events import Durable, Event, RemoteProgress
 from batchata.core.pilot import Decide
+from batchata.core.result import Citation
 from batchata.core.state import RunState
 from batchata.core.submission import Shape
 from batchata.engine.paces import Paces
 from batchata.ports import BatchAPI, Clock, Provider, Store
 
 log = logging.getLogger("batchata.engine")
+
+FindQuotes = Callable[[Mapping[str, str], bytes, Sequence[Attachment]], dict[str, list[Citation]]]
 
 
 def _nothing_attached(line: bytes, attachments: tuple[Attachment, ...]) -> Iterable[bytes]:
@@ -34,6 +37,12 @@ def _as_it_is(event: Durable) -> Durable:
 
 def _just_open(attachment: Attachment) -> BinaryIO:
     return Path(attachment.path).open("rb")
+
+
+def _no_documents(
+    quotes: Mapping[str, str], body: bytes, attachments: Sequence[Attachment]
+) -> dict[str, list[Citation]]:
+    return {}
 
 
 @dataclass(slots=True)
@@ -94,6 +103,8 @@ class RunContext:
     splice: Callable[[bytes, tuple[Attachment, ...]], Iterable[bytes]] = _nothing_attached
     #: a file as it was when it was checked, to be uploaded
     open_file: Callable[[Attachment], BinaryIO] = _just_open
+    #: quotes by field path, looked up in the documents of a request; runs beside the loop
+    find_quotes: FindQuotes = _no_documents
     response_models: dict[int, type[BaseModel]] = field(default_factory=dict)  #: by shape number
     stop: Stop = field(default_factory=Stop)
     changed: asyncio.Event = field(default_factory=asyncio.Event)

@@ -26,6 +26,7 @@ from batchata.core.status import JobStatus, SubmissionStatus
 from batchata.core.submission import Outcome, Shape, Submission
 from batchata.engine.context import RunContext
 from batchata.engine.leases import Ask, Leases
+from batchata.engine.quoting import Quoting
 from batchata.engine.settling import Settler, skipped
 from batchata.engine.uploads import Uploads
 from batchata.ports import Codec, LiveAPI, LiveReply
@@ -67,6 +68,7 @@ class LiveRoute:
         self._ended: list[Outcome] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._leases = Leases(context)
+        self._quoting = Quoting(context)
         self._group: asyncio.TaskGroup | None = None
         self._wake = asyncio.Event()
         self._since = 0.0  #: when the oldest uncommitted answer came
@@ -264,6 +266,7 @@ class LiveRoute:
             self._wake.set()
             return
         try:
+            await self._quoting.read_ahead(ask.seq)
             reply = await lane.api.send(ask.shape, body)
         except OutcomeUnknownError as error:
             lane.pace.troubled(clock.monotonic())
@@ -311,16 +314,15 @@ class LiveRoute:
             if isinstance(answer, Failure):
                 self._end(self._failed(ask, answer))
                 return
-            self._end(
-                self._settler.answered(
-                    ask.seq,
-                    ask.shape,
-                    answer,
-                    token=ask.token,
-                    request_id=reply.request_id,
-                    now_us=self._context.now_us(),
-                )
+            outcome = self._settler.answered(
+                ask.seq,
+                ask.shape,
+                answer,
+                token=ask.token,
+                request_id=reply.request_id,
+                now_us=self._context.now_us(),
             )
+            self._end(await self._quoting.cited(outcome))
         elif reply.is_congested:
             wait = lane.pace.congested(reply.quota, sent_at, now)
             ask.slowed += 1

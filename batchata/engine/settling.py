@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import orjson
-from pydantic import BaseModel
+from collections.abc import Sequence
 
 from batchata.core.errors import UnknownPriceError
 from batchata.core.fits import Checker, checker_of
@@ -47,7 +43,7 @@ class Settler:
             answer,
             model,
             self._schema(number, shape) if model is None else None,
-            lines_of=self._lines_of(model, shape),
+            shape=shape,
         )
         attempt = context.state.attempts[seq] + 1
         status, failure, again = JobStatus.SUCCEEDED, verdict.failure, None
@@ -67,7 +63,7 @@ class Settler:
             request_id=request_id or answer.request_id,
             text=answer.text,
             parsed=verdict.parsed,
-            extra=extra_json(answer, verdict.repairs, verdict.mappings),
+            extra=extra_json(answer, verdict),
             finished_us=now_us,
             again=again,
         )
@@ -149,14 +145,6 @@ class Settler:
             except UnknownPriceError:
                 self._cards[key] = None
         return self._cards[key]
-
-    def _lines_of(
-        self, model: type[BaseModel] | None, shape: Shape
-    ) -> type[BaseModel] | Mapping[str, Any] | None:
-        """What labelled lines say, where an answer was asked for so: with citations and fields."""
-        if not shape.citations or shape.schema is None or shape.provider != "anthropic":
-            return None
-        return model or orjson.loads(shape.schema)
 
     def _schema(self, number: int, shape: Shape) -> Checker | None:
         if shape.schema is None:

@@ -11,6 +11,7 @@ import msgspec
 import orjson
 from pydantic import BaseModel
 
+from batchata.core.citing import with_quotes
 from batchata.core.document import Accepts, Document
 from batchata.core.job import Job, derived_id, digest
 from batchata.core.result import Answer, Citation, Failure, Reason
@@ -80,6 +81,7 @@ class JobCarrier:
             schema=schema,
             schema_name=job.response_model.__name__ if job.response_model else None,
             citations=job.enable_citations,
+            quotes=job.verify_quotes,
         )
         if self._seen is not None:
             fingerprint = digest(self._name.encode(), ENDPOINT.encode(), data)
@@ -110,7 +112,7 @@ class JobCarrier:
         return job if model is None else replace(job, response_model=model, response_schema=None)
 
     def _body(self, job: Job, documents: Sequence[Document]) -> dict[str, Any]:
-        body = job.to_dict()
+        body = _with_quotes(job).to_dict()
         for name in ("id", "metadata", "response_model"):
             body.pop(name, None)
         if documents:
@@ -125,6 +127,16 @@ class JobCarrier:
         if job.response_model is not None:
             self._models[json_text(job.response_model.model_json_schema())] = job.response_model
         return schema
+
+
+def _with_quotes(job: Job) -> Job:
+    """The job as a plug-in is asked, which knows nothing of quotes: with them in its schema."""
+    source = job.response_model or job.response_schema
+    if source is None or not job.verify_quotes:
+        return job
+    return replace(
+        job, response_model=None, response_schema=with_quotes(source), verify_quotes=False
+    )
 
 
 def _answer(shape: Shape, row: Mapping[str, Any]) -> Answer:

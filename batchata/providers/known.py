@@ -242,7 +242,7 @@ class VendorProvider(Provider):
         return answered_result(
             request.job_id,
             request.job,
-            encoded.shape,
+            encoded,
             answer,
             cost_usd=cost,
             batch_id=batch_id,

@@ -9,18 +9,19 @@ import orjson
 
 from batchata.core.fits import checker_of
 from batchata.core.job import Job
-from batchata.core.judge import judge
+from batchata.core.judge import doubted, found_in, judge
 from batchata.core.result import Answer, Failure, JobResult, Reason
 from batchata.core.status import JobStatus
 from batchata.core.submission import Shape
 from batchata.core.usage import Usage
-from batchata.ports import BatchLook
+from batchata.documents.quoting import QuoteFinder
+from batchata.ports import BatchLook, Encoded
 
 
 def answered_result(
     job_id: str,
     job: Job,
-    shape: Shape,
+    encoded: Encoded,
     answer: Answer,
     *,
     cost_usd: Decimal,
@@ -28,8 +29,13 @@ def answered_result(
     request_id: str | None,
 ) -> JobResult:
     """The result of a paid answer, useful or not."""
+    shape = encoded.shape
     schema = checker_of(shape.schema) if shape.schema else None
-    verdict = judge(answer, job.response_model, None if job.response_model else schema)
+    verdict = judge(answer, job.response_model, None if job.response_model else schema, shape=shape)
+    mappings = dict(verdict.mappings)
+    if verdict.quotes:
+        found = QuoteFinder().find(verdict.quotes, encoded.body, encoded.attachments)
+        mappings = doubted(found, verdict.unstated)
     usage = answer.usage or Usage()
     parsed: Any = None
     if verdict.parsed is not None:
@@ -41,7 +47,8 @@ def answered_result(
         job_id=job_id,
         raw_response=answer.text,
         parsed_response=parsed,
-        citations=list(answer.citations) or None,
+        citations=list(answer.citations) or found_in(mappings) or None,
+        citation_mappings=mappings or None,
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cost_usd=cost_usd,

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 from pydantic import BaseModel
 
+from batchata.core.citing import with_quotes
 from batchata.core.errors import ValidationError
 from batchata.core.job import Job, Structured
 from batchata.core.schema import Dialect, Normalised, loose, normalise, source_schema
@@ -32,23 +33,26 @@ class AskedSchemas:
     def __init__(self, dialect: Dialect, *, is_strict: bool = True) -> None:
         self._dialect = dialect
         self._is_strict = is_strict  #: the vendor takes a subset of JSON Schema only
-        self._known: dict[tuple[int, Structured], tuple[Any, AskedSchema]] = {}
+        self._known: dict[tuple[int, Structured, bool], tuple[Any, AskedSchema]] = {}
 
     def of(self, job: Job, mode: Structured) -> AskedSchema | None:
         """The job's schema; ValidationError when the vendor cannot be asked for it."""
         source = job.response_model or job.response_schema
         if source is None:
             return None
-        key = (id(source), mode)
+        key = (id(source), mode, job.verify_quotes)
         known = self._known.get(key)
         if known is None or known[0] is not source:
-            known = self._known[key] = (source, self._asked(source, mode))
+            known = self._known[key] = (source, self._asked(source, mode, job.verify_quotes))
         _check_tools(job, known[1])
         return known[1]
 
-    def _asked(self, source: type[BaseModel] | Mapping[str, Any], mode: Structured) -> AskedSchema:
+    def _asked(
+        self, source: type[BaseModel] | Mapping[str, Any], mode: Structured, is_quoted: bool
+    ) -> AskedSchema:
+        said = with_quotes(source) if is_quoted else source
         is_strict = self._is_strict and mode == "native"
-        wire = normalise(source, dialect=self._dialect) if is_strict else loose(source)
+        wire = normalise(said, dialect=self._dialect) if is_strict else loose(said)
         return AskedSchema(wire, orjson.dumps(source_schema(source)).decode(), mode)
 
 

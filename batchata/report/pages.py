@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from batchata.core.asked import Source
 from batchata.core.errors import ValidationError
 from batchata.documents.pdf import page_texts
 from batchata.report.pictures import Box, Picture, draw_page, find_boxes, has_painter
-from batchata.report.sources import Source
 
 #: documents that are kept: jobs about the same file follow each other
 _KEPT: Final = 4

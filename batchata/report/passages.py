@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from batchata.core.asked import Source
 from batchata.core.result import Citation, JobResult
 from batchata.report.fields import clip, flatten, parents
 from batchata.report.marking import Span, cut, find
 from batchata.report.pages import Pages
-from batchata.report.sources import Source
 
 MOST_VIEWS: Final = 40
 MOST_CITATIONS: Final = 400

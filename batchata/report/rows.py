@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import orjson
 
+from batchata.core.asked import Asked
 from batchata.core.result import JobResult
 from batchata.core.status import CODES
 from batchata.report.fields import clip, flatten
 from batchata.report.passages import Viewer, citation_row, cited_of, field_rows
-from batchata.report.sources import Asked
 
 SNIPPET: Final = 160
 MOST_ANSWER: Final = 100_000

@@ -12,6 +12,7 @@ from typing import IO, Any, Final
 
 import orjson
 
+from batchata.core.asked import Asked, asked_of
 from batchata.core.errors import ResultsError
 from batchata.core.result import JobResult
 from batchata.core.status import STATUSES, JobStatus
@@ -20,7 +21,6 @@ from batchata.report.page import GENERATOR, data_block, head_and_foot
 from batchata.report.pages import Pages
 from batchata.report.passages import Viewer
 from batchata.report.rows import Names, detail_of, row_of
-from batchata.report.sources import Asked, asked_of
 from batchata.report.tally import Tally
 from batchata.stores.reader import ResultReader
 from batchata.stores.sqlite import SQLiteStore

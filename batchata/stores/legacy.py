@@ -127,6 +127,7 @@ def _job(job_id: str, model: str, status: JobStatus) -> dict[str, Any]:
         "schema": None,
         "schema_name": None,
         "citations": False,
+        "verify_quotes": False,
         "key": None,
         "input_bound": 0,
         "output_bound": 0,

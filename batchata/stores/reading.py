@@ -130,6 +130,7 @@ class _Reading:
             "schema": shape.schema,
             "schema_name": shape.schema_name,
             "citations": shape.citations,
+            "verify_quotes": shape.quotes,
             "key": key.hex() if key else None,
             "input_bound": input_bound,
             "output_bound": output_bound,

@@ -22,7 +22,7 @@ TABLES: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE shapes (
     n INTEGER PRIMARY KEY, provider TEXT, endpoint TEXT, model TEXT, wire_version TEXT,
-    schema TEXT, schema_name TEXT, citations INTEGER);
+    schema TEXT, schema_name TEXT, citations INTEGER);  -- 1: the vendor's, 2: by quotes
 CREATE TABLE jobs (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL, shape INTEGER NOT NULL, key BLOB,
     size_bytes INTEGER, input_bound INTEGER, output_bound INTEGER, cost_bound INTEGER,
@@ -102,7 +102,7 @@ def shape_row(number: int, shape: Shape) -> tuple[Any, ...]:
         shape.wire_version,
         shape.schema,
         shape.schema_name,
-        int(shape.citations),
+        int(shape.citations) | int(shape.quotes) << 1,
     )
 
 
@@ -115,7 +115,8 @@ def shape_of(row: tuple[Any, ...]) -> Shape:
         wire_version=row[4],
         schema=row[5],
         schema_name=row[6],
-        citations=bool(row[7]),
+        citations=bool(row[7] & 1),
+        quotes=bool(row[7] & 2),
     )
 
 

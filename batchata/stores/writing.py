@@ -114,6 +114,7 @@ class _Writing:
             schema=job["schema"],
             schema_name=job["schema_name"],
             citations=job["citations"],
+            quotes=job.get("verify_quotes", False),
         )
         return JobRow(
             seq,
@@ -227,6 +228,11 @@ def _extra(result: JobResult) -> bytes | None:
         kept["thinking"] = result.thinking
     if result.citations:
         kept["citations"] = [each.to_dict() for each in result.citations]
+    if result.citation_mappings:
+        kept["citation_mappings"] = {
+            path: [each.to_dict() for each in found]
+            for path, found in result.citation_mappings.items()
+        }
     return orjson.dumps(kept) if kept else None
 
 

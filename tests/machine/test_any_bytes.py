@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchata.core.judge import extra_json
+from batchata.core.judge import Verdict, extra_json
 from batchata.core.result import Answer, Failure
 from batchata.providers.anthropic import batch as anthropic_batch
 from batchata.providers.anthropic.decode import decode_message
@@ -102,6 +102,6 @@ def test_a_number_beyond_64_bits_in_a_tool_call_is_kept() -> None:
     asked = decode_message(b'{"content":[%b]}' % call, forced_tool="add")
 
     assert isinstance(answer, Answer)
-    assert str(number).encode() in (extra_json(answer) or b"")
+    assert str(number).encode() in (extra_json(answer, Verdict()) or b"")
     assert isinstance(asked, Answer)
     assert str(number) in asked.text

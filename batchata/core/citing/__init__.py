@@ -5,8 +5,9 @@ from batchata.core.citing.known import map_citations_to_fields
 from batchata.core.citing.mapping import map_citations
 from batchata.core.citing.passages import Location, Pages, locate
 from batchata.core.citing.prose import labelled_prompt
-from batchata.core.citing.quotes import split_quotes, with_quotes
+from batchata.core.citing.quotes import parse_quoted, split_quotes, with_quotes
 from batchata.core.citing.reading import parse_labelled
+from batchata.core.citing.stating import unstated
 
 __all__ = [
     "CitationMap",
@@ -18,6 +19,8 @@ __all__ = [
     "map_citations",
     "map_citations_to_fields",
     "parse_labelled",
+    "parse_quoted",
     "split_quotes",
+    "unstated",
     "with_quotes",
 ]

@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+import msgspec
 from pydantic import BaseModel
 
 from batchata.core.citing.leaves import model_in
 from batchata.core.citing.shape import Shape, shape_of
+from batchata.core.fits import Checker
+from batchata.core.parse import Parsed, parse_answer
+from batchata.core.result import Failure
 from batchata.core.schema import source_schema
 
 ANSWER: Final = "answer"
@@ -129,6 +133,31 @@ def split_quotes(value: Any, *, model: type[BaseModel] | None = None) -> tuple[A
     if not isinstance(value, Mapping) or ANSWER not in value or not set(value) <= {ANSWER, QUOTES}:
         return value, {}
     return value[ANSWER], dict(_quotes(value.get(QUOTES), "", model, 0))
+
+
+def parse_quoted(
+    text: str,
+    *,
+    model: type[BaseModel] | None = None,
+    schema: Mapping[str, Any] | Checker | None = None,
+) -> tuple[Parsed | Failure, dict[str, str]]:
+    """The checked answer inside `text`, which has its quotes beside it, and the quotes by path.
+
+    An answer that came without quotes is taken as it is.
+    """
+    whole = parse_answer(text)
+    if isinstance(whole, Failure):
+        return whole, {}
+    value, quotes = split_quotes(whole.value, model=model)
+    if value is whole.value:
+        return parse_answer(text, model=model, schema=schema), {}
+    # of the text itself: a number keeps all its digits
+    answer = msgspec.json.decode(whole.json, type=dict[str, msgspec.Raw])[ANSWER]
+    parsed = parse_answer(bytes(answer).decode(), model=model, schema=schema)
+    if isinstance(parsed, Parsed):
+        repairs = (*whole.repairs, *parsed.repairs)
+        return msgspec.structs.replace(parsed, repairs=repairs), quotes
+    return parsed, quotes
 
 
 def _quotes(node: Any, path: str, model: Any, depth: int) -> Iterator[tuple[str, str]]:

@@ -86,6 +86,7 @@ class AnthropicCodec:
                 schema=schema.source if schema else None,
                 schema_name=schema.wire.name if schema else None,
                 citations=job.enable_citations,
+                quotes=job.verify_quotes,
             ),
             body=data,
             input_bound=input_bound(

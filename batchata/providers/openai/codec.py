@@ -88,6 +88,7 @@ class OpenAICodec:
                 schema=schema.source if schema else None,
                 schema_name=schema.wire.name if schema else None,
                 citations=job.enable_citations,
+                quotes=job.verify_quotes,
             ),
             body=data,
             input_bound=input_bound(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from batchata.core.fits import Checker
-from batchata.core.judge import extra_json, judge
+from batchata.core.judge import Verdict, extra_json, judge
 from batchata.core.parse import Parsed, parse_answer
 from batchata.core.result import Answer, Failure
 
@@ -108,11 +108,11 @@ def test_what_was_repaired_is_kept_with_the_result() -> None:
 
     verdict = judge(answer, Bill, None)
 
-    kept = json.loads(extra_json(answer, verdict.repairs) or b"{}")
+    kept = json.loads(extra_json(answer, verdict) or b"{}")
     assert verdict.failure is None
     assert kept["extra"]["repaired"][0].startswith("a code fence")
     assert kept["extra"]["repaired"][1:] == list(NOTES)
-    assert extra_json(answer) is None
+    assert extra_json(answer, Verdict()) is None
 
 
 @given(st.lists(st.sampled_from(["paid", "open"]), max_size=5), st.data())

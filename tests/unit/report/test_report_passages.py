@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from batchata import Citation, JobResult
+from batchata.core.asked import Source
 from batchata.documents.pdf import create_pdf
 from batchata.report import pages as pages_module
 from batchata.report.pages import Pages
 from batchata.report.passages import Viewer, cited_of, field_rows
-from batchata.report.sources import Source
 
 TOTAL = Citation("Total due: EUR 12", "a.pdf", page=1)
 DATE = Citation("Dated 3 May", "a.pdf", page=2)

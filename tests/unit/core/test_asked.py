@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from report_lab import attachment, pdf_block, text_block
 
+from batchata.core.asked import Asked, Source, asked_of
 from batchata.documents.pdf import create_pdf
-from batchata.report.sources import Asked, Source, asked_of
 
 
 def body(*parts: Any) -> dict[str, Any]:
