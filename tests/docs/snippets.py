@@ -11,8 +11,8 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _FENCE: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
-#: commands that serve until Ctrl-C, or that have tests of their own
-NOT_RUN: Final = ("batchata sandbox --", "batchata demo")
+#: commands that go on until Ctrl-C, or that have tests of their own
+NOT_RUN: Final = re.compile(r"batchata (demo\b|sandbox --(?!list-faults)|.* --follow\b)")
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,7 @@ class Block:
     def commands(self) -> Iterator[list[str]]:
         """Commands of ours in a shell block that end by themselves."""
         for line in self.text.splitlines():
-            is_ours = line.startswith("batchata ") and not line.startswith(NOT_RUN)
-            if is_ours or line.startswith("batchata sandbox --list-faults"):
+            if line.startswith("batchata ") and not NOT_RUN.match(line):
                 yield shlex.split(line, comments=True)[1:]
 
 
