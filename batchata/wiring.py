@@ -17,11 +17,12 @@ from pydantic import BaseModel
 from batchata.core.config import RunConfig
 from batchata.core.document import Accepts, Attachment, Document
 from batchata.core.errors import StateError, ValidationError
-from batchata.core.events import Event, LimitSet
+from batchata.core.events import Event, LimitSet, OutcomesRecorded
 from batchata.core.job import Job
 from batchata.core.pilot import Decide
 from batchata.core.routes import check_route
 from batchata.core.status import JobStatus
+from batchata.core.submission import Outcome, reopened
 from batchata.core.usage import RateCard, to_parts
 from batchata.engine.clock import SystemClock
 from batchata.engine.context import RunContext
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("batchata")
 
+_GROUP = 1000
 _UNSUCCESSFUL = (JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.SKIPPED)
 
 
@@ -167,9 +169,7 @@ class Session:
         path = self.config.state_file
         if path is None:
             raise StateError("the run has no state file")
-        if not self.config.reuse_state:
-            set_aside(path)
-        self.store = SQLiteStore(path)
+        self.store = SQLiteStore(path, sets_aside=not self.config.reuse_state)
         try:
             self.state = self.store.load()
             if keeps_limit:  # the bounds in the file are those of the route it was made for
@@ -296,6 +296,9 @@ class Session:
                 "No jobs added to batch",
                 hint="what add_jobs() was given is empty, or an earlier run or estimate read it",
             )
+        self._taken()
+
+    def _taken(self) -> None:
         if self.state.has_reopened and self._exporter is not None:
             self._exporter.expect_repeats()
         self.viewer = Viewer(self.context)
@@ -307,13 +310,17 @@ class Session:
         For those in flight, for all of them, or for those that did not succeed, which go again.
         """
         state = self.state
+        again: list[Outcome] = []
         for seq in range(len(state)):
             status = state.status_of(seq)
             if what == "pending" or (what == "in_flight" and status is JobStatus.SUBMITTED):
                 state.want(seq)
             elif what == "failed" and status in _UNSUCCESSFUL and state.size_bytes[seq]:
                 state.want(seq)
-                state.reopen(seq)
+                again.append(reopened(seq, self.context.now_us()))
+        for start in range(0, len(again), _GROUP):
+            self.context.record(OutcomesRecorded(outcomes=again[start : start + _GROUP]))
+        self._taken()
         for shape in self.state.shapes:
             if shape.provider:
                 self.parts.provider(shape.provider)
@@ -368,19 +375,6 @@ def resolve_paths(config: RunConfig) -> RunConfig:
         return replace(config, state_file=config.results_dir / "state.db")
     folder = Path(tempfile.mkdtemp(prefix="batchata-"))
     return replace(config, state_file=folder / "state.db")
-
-
-def set_aside(path: Path) -> None:
-    """Rename an earlier state file to the next free `name.N`: answers in it are never lost."""
-    if not path.exists():
-        return
-    probe = SQLiteStore(path)  # raises when it is no state file, or in use
-    probe.close()
-    number = 1
-    while (aside := path.with_name(f"{path.name}.{number}")).exists():
-        number += 1
-    path.rename(aside)
-    log.info("the earlier state file was kept as %s", aside)
 
 
 def _place(folder: Path, beside: Path) -> str:

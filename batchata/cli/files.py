@@ -67,6 +67,7 @@ def config_of(
     items_per_batch: int | None = None,
     max_parallel: int = 10,
     poll_factor: float = 1.0,
+    on_unresolved: Literal["wait", "ask", "resubmit"] = "wait",
 ) -> RunConfig:
     """A run's settings from what was kept and what is asked for now."""
     from batchata.batch import Batch
@@ -74,6 +75,7 @@ def config_of(
     batch = Batch(
         kept.results_dir, max_parallel, items_per_batch, result_format=kept.result_format
     ).set_polling(poll_factor)
+    batch.set_stop(on_unresolved=on_unresolved)
     limit = kept.limit_usd if limit_usd is None else limit_usd
     if limit is not None:
         batch.add_cost_limit(limit)  # type: ignore[arg-type]

@@ -21,6 +21,14 @@ class Travel(StrEnum):
     live = "live"
 
 
+class Unresolved(StrEnum):
+    """What becomes of a batch that the vendor may have and cannot tell of."""
+
+    wait = "wait"
+    ask = "ask"
+    resubmit = "resubmit"
+
+
 Rows = Annotated[
     Path,
     typer.Argument(
@@ -109,6 +117,13 @@ Route = Annotated[
 ]
 MaxParallel = Annotated[
     int, typer.Option(min=1, help="Batches in flight at a time.", rich_help_panel=_LIMITS)
+]
+OnUnresolved = Annotated[
+    Unresolved,
+    typer.Option(
+        help="What a vendor may have and cannot tell of: wait for it, ask again at the next run, "
+        "or send it again at the risk of paying twice."
+    ),
 ]
 Prices = Annotated[
     Path | None,

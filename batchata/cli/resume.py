@@ -26,6 +26,7 @@ def resume(
         Path | None,
         typer.Option("--results", help="Results folder, where it is not the state file's own."),
     ] = None,
+    on_unresolved: options.OnUnresolved = options.Unresolved.wait,
     poll_factor: options.PollFactor = 1.0,
     as_json: options.Json = False,
 ) -> None:
@@ -45,6 +46,7 @@ def resume(
         items_per_batch=items_per_batch,
         max_parallel=max_parallel,
         poll_factor=poll_factor,
+        on_unresolved=on_unresolved.value,
     )
     run = BatchRun.attach(path, config=config, send_pending=pending)
     run.execute(print_status=not as_json)

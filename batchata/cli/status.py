@@ -41,17 +41,20 @@ def status(state: options.State, as_json: options.Json = False) -> None:
 def describe(state: RunState) -> dict[str, Any]:
     """A state file in numbers."""
     from batchata.core.assemble import moment
-    from batchata.core.status import STATUSES
+    from batchata.core.status import STATUSES, SubmissionStatus
 
+    opened = state.open_submissions()
     counts = Counter(state.status)
     return {
         "total": len(state),
         "jobs": {each.value: counts[code] for code, each in enumerate(STATUSES)},
         "spent_usd": state.cost.used_usd,
         "reserved_usd": state.cost.reserved_usd,
+        "possibly_billed_usd": state.cost.uncertain_usd,
         "input_tokens": state.usage.input_tokens,
         "output_tokens": state.usage.output_tokens,
         "batches": len(state.submissions),
+        "batches_unresolved": sum(each.status is SubmissionStatus.UNRESOLVED for each in opened),
         "in_flight": [
             {
                 "provider": each.provider,
@@ -62,7 +65,7 @@ def describe(state: RunState) -> dict[str, Any]:
                 "since": moment(each.accepted_us or each.intended_us),
                 "note": each.note,
             }
-            for each in state.open_submissions()
+            for each in opened
         ],
     }
 
@@ -76,16 +79,32 @@ def _print(report: dict[str, Any], console: Console) -> None:
     cost = f"{usd(report['spent_usd'])} spent"
     if report["reserved_usd"]:
         cost += f", ≤ {usd(report['reserved_usd'])} reserved"
+    if report["possibly_billed_usd"]:
+        cost += f", ≤ {usd(report['possibly_billed_usd'])} possibly billed for lost answers"
     if limit is not None:
         cost += f", limit {usd_limit(limit)}"
+    batches = f"{report['batches']:,}, {len(report['in_flight']):,} in flight"
+    if report["batches_unresolved"]:
+        batches += f", {report['batches_unresolved']:,} unresolved"
     facts = {
         "state": report["state_file"],
         "jobs": f"{report['total']:,}: {jobs}" if jobs else "none",
         "cost": cost,
         "tokens": f"{compact(report['input_tokens'])} in, {compact(report['output_tokens'])} out",
-        "batches": f"{report['batches']:,}, {len(report['in_flight']):,} in flight",
+        "batches": batches,
     }
     console.print(plain_table(facts))
     if report["in_flight"]:
         console.print(batches_table(report["in_flight"]))
-        console.print(f"Collect them: batchata resume {report['state_file']}", markup=False)
+        for each in report["in_flight"]:
+            if each["note"]:
+                console.print(f"{each['batch_id'] or 'a batch'}: {each['note']}", markup=False)
+        resume = f"batchata resume {report['state_file']}"
+        console.print(f"Collect them: {resume}", markup=False)
+        if report["batches_unresolved"]:
+            console.print(
+                "Unresolved: the vendor may have them and could not tell yet; that command looks "
+                f"again.\nSend them again, at the risk of paying twice: {resume} "
+                "--on-unresolved resubmit",
+                markup=False,
+            )

@@ -19,7 +19,7 @@ class CostTracker:
         self.limit: int | None = None
         self.spent = 0
         self.reserved = 0
-        self.uncertain = 0  #: what calls without an answer may have cost
+        self.uncertain = 0  #: what calls and batches without an answer may have cost
         self.set_limit(limit_usd)
 
     def set_limit(self, limit_usd: Decimal | float | None) -> None:
@@ -64,6 +64,11 @@ class CostTracker:
         return from_parts(self.reserved)
 
     @property
+    def uncertain_usd(self) -> Decimal:
+        """What calls and batches without an answer may have cost, in USD."""
+        return from_parts(self.uncertain)
+
+    @property
     def limit_usd(self) -> Decimal | None:
         """The limit in USD, None without one."""
         return None if self.limit is None else from_parts(self.limit)
@@ -101,7 +106,7 @@ class CostTracker:
         return {
             "total_cost_usd": self.used_usd,
             "reserved_usd": self.reserved_usd,
-            "possibly_billed_usd": from_parts(self.uncertain),
+            "possibly_billed_usd": self.uncertain_usd,
             "limit_usd": self.limit_usd,
             "remaining_usd": self.remaining(),
         }

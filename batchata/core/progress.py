@@ -91,6 +91,7 @@ class RunView:
     done_before: int = 0  #: jobs that were final when this process began
     spent_usd: Decimal = Decimal(0)
     reserved_usd: Decimal = Decimal(0)
+    uncertain_usd: Decimal = Decimal(0)  #: what lost answers may have cost, counted to the limit
     limit_usd: Decimal | None = None
     is_cost_exact: bool = True
     input_tokens: int = 0
@@ -155,6 +156,7 @@ class RunView:
             "skipped": self.skipped,
             "cost_usd": self.spent_usd,
             "reserved_usd": self.reserved_usd,
+            "possibly_billed_usd": self.uncertain_usd,
             "cost_limit_usd": self.limit_usd,
             "is_complete": self.is_complete,
             "batches_total": self.submissions_total,

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     TIME_LIMIT = "time_limit"
     CANCELLED = "cancelled"  #: by the user
     OUTCOME_UNKNOWN = "outcome_unknown"  #: a live call without an answer; it may have been billed
+    RESULTS_GONE = "results_gone"  #: the vendor gives them out no more; it may have been billed
 
 
 #: unbilled and worth another attempt by itself
@@ -62,8 +63,11 @@ PAID_FAILURES: Final = frozenset(
         Reason.TRUNCATED,
         Reason.INVALID_ANSWER,
         Reason.UNREADABLE,
+        Reason.RESULTS_GONE,
     }
 )
+#: the vendor may have billed an answer that never came: its bound stays counted
+MAYBE_BILLED: Final = frozenset({Reason.OUTCOME_UNKNOWN, Reason.RESULTS_GONE})
 
 
 class Failure(msgspec.Struct, frozen=True):

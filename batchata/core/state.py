@@ -112,20 +112,15 @@ class RunState:
         self.size_bytes[row.seq] = row.size_bytes
         self.input_bound[row.seq] = row.input_bound
         self.cost_bound[row.seq] = row.cost_bound
-        self._set(row.seq, _PENDING)
+        self.attempts[row.seq] = 0
+        self.reasks.pop(row.seq, None)
+        self._reopen(row.seq)
 
     def want(self, seq: int) -> None:
         """Count a known job among those this run answers for."""
         if not self.wanted[seq]:
             self.wanted[seq] = 1
             self.counts[self.status[seq]] += 1
-
-    def reopen(self, seq: int) -> None:
-        """Make a failed, cancelled or skipped job pending again, with fresh attempts."""
-        move(self.status_of(seq), JobStatus.PENDING)
-        self._set(seq, _PENDING)
-        self.attempts[seq] = 0
-        self.has_reopened = True
 
     def status_of(self, seq: int) -> JobStatus:
         """Status of one job."""
@@ -241,7 +236,17 @@ class RunState:
         self.attempts[seq] = outcome.attempt
         if outcome.reason or outcome.status is not JobStatus.PENDING:
             self.reason[seq] = reason_code(outcome.reason)
-        self._set(seq, CODES[outcome.status])
+        if outcome.status is JobStatus.PENDING:
+            self._reopen(seq)
+        else:
+            self._set(seq, CODES[outcome.status])
+
+    def _reopen(self, seq: int) -> None:
+        old = self.status_of(seq)
+        if old.is_final:
+            move(old, JobStatus.PENDING)
+            self.has_reopened = True
+        self._set(seq, _PENDING)
 
     def count_reasks(
         self, seq: int, status: JobStatus, attempt: int, reason: Reason | str | None

@@ -85,6 +85,11 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     again: Bounds | None = None  #: of the next attempt; None: those of this one
 
 
+def reopened(seq: int, now_us: int) -> Outcome:
+    """What makes a job that has ended pending again, with fresh attempts."""
+    return Outcome(seq=seq, status=JobStatus.PENDING, attempt=0, finished_us=now_us)
+
+
 #: note of a submission whose batch we asked the vendor to cancel
 CANCEL_ASKED: Final = "cancelled by the run"
 

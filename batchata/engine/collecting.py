@@ -19,6 +19,7 @@ from batchata.core.retry import Backoff
 from batchata.core.status import JobStatus
 from batchata.core.submission import Outcome, Shape, Submission
 from batchata.engine.context import RunContext
+from batchata.engine.gone import GIVE_UP, REFUSALS, is_gone, is_results_gone
 from batchata.engine.quoting import Quoting
 from batchata.engine.settling import Settler
 from batchata.ports import BatchLook, Codec, Item
@@ -29,7 +30,6 @@ _GROUP = 1000
 #: reading documents takes its time: less of it is done again after a crash
 _QUOTED_GROUP = 50
 _FETCHES = 3
-_REFUSALS = 5
 _LOST = Failure(
     Reason.MISSING,
     "no answer from provider, which counts it as answered: taken as paid at its upper bound",
@@ -46,7 +46,11 @@ class Collector:
 
     async def collect(self, submission: Submission, look: BatchLook) -> bool:
         """Fetch, decode and settle; False when the run stopped before the files were here."""
-        paths = await self._fetch(submission, look)
+        try:
+            paths = await self._fetch(submission, look)
+        except ProviderRejectedError as error:
+            self.give_up(submission, error)
+            return True
         if paths is None:
             return False
         paths = self._sorted(paths)
@@ -92,12 +96,33 @@ class Collector:
             )
         context.record(OutcomesRecorded(outcomes=outcomes, closes=submission.token))
 
+    def give_up(self, submission: Submission, error: ProviderRejectedError) -> None:
+        """The vendor gives out no answers any more: they may have been billed all the same."""
+        context, settler = self._context, Settler(self._context, "batch")
+        said = (
+            f"the vendor no longer gives out the results of batch {submission.remote_id}: "
+            f"{error.message}"
+        )
+        log.error("%s", said)
+        context.notes.pop(submission.token, None)
+        failure = Failure(Reason.RESULTS_GONE, said, status=error.status)
+        token, now_us = submission.token, context.now_us()
+        outcomes = [
+            settler.failed(seq, failure, token=token, now_us=now_us)
+            for seq in context.state.unsettled(token)
+        ]
+        context.record(OutcomesRecorded(outcomes=outcomes, closes=token))
+
     async def _fetch(self, submission: Submission, look: BatchLook) -> list[Path] | None:
-        """The result files, whole; None when the run stops or the vendor keeps them back."""
+        """The result files, whole; None when the run stops or the vendor keeps them back.
+
+        Raises ProviderRejectedError when the vendor has them no more.
+        """
         context = self._context
         api = context.api(submission.provider)
         context.responses_dir.mkdir(parents=True, exist_ok=True)
         attempt = fetched = refused = 0
+        paths: list[Path] = []
         asked: float | None = None
         while True:
             attempt += 1
@@ -108,8 +133,10 @@ class Collector:
                 return None
             except ProviderRejectedError as error:
                 refused += 1
-                self._is_kept_back(submission, error)
-                if refused >= _REFUSALS:
+                self._note_refusal(submission, error)
+                if is_results_gone(context, submission, error, refused):
+                    return _what_came(paths, error)
+                if refused >= REFUSALS and not is_gone(error):
                     return None
             except ProviderUnavailableError as error:
                 asked = error.retry_after_seconds
@@ -126,12 +153,14 @@ class Collector:
             if not await context.pause(wait * context.config.poll_factor, until_leaving=True):
                 return None
 
-    def _is_kept_back(self, submission: Submission, error: ProviderRejectedError) -> None:
+    def _note_refusal(self, submission: Submission, error: ProviderRejectedError) -> None:
         said = (
             f"{submission.provider} does not give out the results of batch "
-            f"{submission.remote_id}: {error.message}"
+            f"{submission.remote_id}: {error.message}; "
+            + ("asking for some minutes before it is believed" if is_gone(error) else GIVE_UP)
         )
-        log.error("%s", said)
+        if self._context.notes.get(submission.token) != said:
+            log.error("%s", said)
         self._context.notes[submission.token] = said
 
     def _is_whole(
@@ -263,6 +292,13 @@ def _why_missing(look: BatchLook) -> Failure:
     if look.state == "cancelled":
         return Failure(Reason.VENDOR_CANCELLED, "the batch was cancelled before it was reached")
     return Failure(Reason.MISSING, "no answer from provider")
+
+
+def _what_came(paths: list[Path], error: ProviderRejectedError) -> list[Path]:
+    """Files that came before they were gone are all that there will be; the error without any."""
+    if not paths:
+        raise error
+    return paths
 
 
 def _line_count(path: Path) -> int:

@@ -25,7 +25,7 @@ from batchata.core.job import Job, UnaskableJob, derived_id, digest
 from batchata.core.result import PAID_FAILURES, Reason
 from batchata.core.state import RunState
 from batchata.core.status import JobStatus
-from batchata.core.submission import Bounds, JobRow, Outcome, Shape
+from batchata.core.submission import Bounds, JobRow, Outcome, Shape, reopened
 from batchata.core.usage import RateCard, to_parts
 from batchata.engine.reasking import added_cost
 from batchata.ports import Encoded, Provider, Store
@@ -156,7 +156,8 @@ class Ingest:
     shape_numbers: dict[Shape, int] = field(default_factory=dict)
     order: array[int] = field(default_factory=lambda: array("I"))  #: seqs as the jobs came
     _rows: list[JobRow] = field(default_factory=list)
-    _ended: list[Outcome] = field(default_factory=list)  #: bad from the start, or known before
+    #: bad from the start, known before, or to be asked again
+    _ended: list[Outcome] = field(default_factory=list)
     _known: Mapping[str, int] = field(default_factory=dict)
     _next: int = 0
 
@@ -171,7 +172,7 @@ class Ingest:
         self.shape_numbers = {shape: n for n, shape in enumerate(self.state.shapes)}
         for job in jobs:
             self._one(job)
-            if len(self._rows) >= _GROUP:
+            if len(self._rows) + len(self._ended) >= _GROUP:
                 self._flush()
                 if not self.goes_on():
                     break
@@ -229,18 +230,16 @@ class Ingest:
             return
         if status is JobStatus.SUBMITTED:
             return
-        if status.is_final and self._may_reopen(seq):
-            state.reopen(seq)
-            status = JobStatus.PENDING
-        if status is not JobStatus.PENDING:
+        goes_again = status.is_final and self._may_reopen(seq)
+        if status.is_final and not goes_again:
             return
         if seq in state.reasks and not is_changed:
             self._meet_again(seq, ready)
         elif is_changed or state.cost_bound[seq] != ready.cost_bound or not state.size_bytes[seq]:
             self._rows.append(_row(seq, number, ready))
-            if seq in state.reasks:  # the refused answer was one to another question
-                self._ended.append(self._pending(seq, 0))
             self._recall(seq, ready)
+        elif goes_again:
+            self._ended.append(reopened(seq, self.now_us()))
 
     def _meet_again(self, seq: int, ready: Ready) -> None:
         """A job that will be asked with its refused answer: bounded by the prices of today."""
@@ -253,16 +252,15 @@ class Ingest:
             bound += added_cost(card, encoded.input_bound, tokens, most)
         if bound != state.cost_bound[seq]:
             again = Bounds(state.size_bytes[seq], tokens, bound)
-            self._ended.append(self._pending(seq, state.attempts[seq], again))
-
-    def _pending(self, seq: int, attempt: int, again: Bounds | None = None) -> Outcome:
-        return Outcome(
-            seq=seq,
-            status=JobStatus.PENDING,
-            attempt=attempt,
-            finished_us=self.now_us(),
-            again=again,
-        )
+            self._ended.append(
+                Outcome(
+                    seq=seq,
+                    status=JobStatus.PENDING,
+                    attempt=state.attempts[seq],
+                    finished_us=self.now_us(),
+                    again=again,
+                )
+            )
 
     def _is_settled(self, seq: int, status: JobStatus) -> bool:
         if status in (JobStatus.SUCCEEDED, JobStatus.SUBMITTED):

@@ -370,8 +370,7 @@ class LiveRoute:
         """The call may have been answered and billed: counted so, and asked again."""
         context = self._context
         failure = Failure(Reason.OUTCOME_UNKNOWN, error.message)
-        outcome = self._settler.failed(ask.seq, failure, token=ask.token, now_us=context.now_us())
-        self._end(replace(outcome, uncertain=context.state.cost_bound[ask.seq]))
+        self._end(self._settler.failed(ask.seq, failure, token=ask.token, now_us=context.now_us()))
 
     def _end(self, outcome: Outcome) -> None:
         if not self._ended:

@@ -16,18 +16,19 @@ from batchata.core.events import RemoteProgress
 from batchata.core.retry import Backoff, poll_wait_seconds
 from batchata.core.submission import Submission
 from batchata.engine.context import RunContext
+from batchata.engine.gone import GIVE_UP, REFUSALS, is_given_up
 from batchata.ports import BatchLook
 
 log = logging.getLogger("batchata.engine")
 
-_AT_ONCE = 8
-_GONE_AFTER = 5
+#: polls of one vendor that may wait for their answers; a silent one holds nobody else up
+_AT_ONCE = 32
 
 
 class _Watch:
     """One submission being watched."""
 
-    __slots__ = ("failures", "final", "gone", "since", "submission")
+    __slots__ = ("failures", "final", "gone", "is_last", "since", "submission")
 
     def __init__(
         self, submission: Submission, since: float, final: asyncio.Future[BatchLook | None]
@@ -37,6 +38,7 @@ class _Watch:
         self.final = final
         self.failures = 0
         self.gone = 0
+        self.is_last = False  #: it is not asked again
 
 
 class Poller:
@@ -48,9 +50,14 @@ class Poller:
         self._due: list[tuple[float, int, _Watch]] = []
         self._order = itertools.count()
         self._added = asyncio.Event()
+        self._gates: dict[str, asyncio.Semaphore] = {}
+        self._asking: set[asyncio.Task[None]] = set()
 
     async def final(self, submission: Submission) -> BatchLook | None:
-        """The vendor's final word on a submission; None when the run stops before it."""
+        """The vendor's final word on a submission; None when the run stops before it.
+
+        Raises ProviderRejectedError when the vendor will never tell.
+        """
         now = self._context.clock.monotonic()
         watch = _Watch(submission, now, asyncio.get_running_loop().create_future())
         self._push(now, watch)
@@ -61,11 +68,32 @@ class Poller:
 
     async def run(self) -> None:
         """Ask until the run stops; then ask each once more and give up the rest."""
-        while await self._wait():
-            await self._ask_due()
-        if self._context.stop.cancels:  # what is cancelled at once can be collected at once
-            await self._context.stop.told.wait()
-        await self._last_look()
+        async with asyncio.TaskGroup() as group:
+            while await self._wait():
+                now = self._context.clock.monotonic()
+                while self._due and self._due[0][0] <= now:
+                    self._start(group, heapq.heappop(self._due)[2])
+            if self._context.stop.cancels:  # what is cancelled at once can be collected at once
+                await self._context.stop.told.wait()
+            await self._last_looks(group)
+
+    def _start(self, group: asyncio.TaskGroup, watch: _Watch) -> None:
+        if watch.final.done():
+            return
+        task = group.create_task(self._ask(watch))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _last_looks(self, group: asyncio.TaskGroup) -> None:
+        while self._due or self._asking:
+            for _, _, watch in self._due:
+                if watch.is_last and not watch.final.done():
+                    watch.final.set_result(None)
+                watch.is_last = True
+                self._start(group, watch)
+            self._due.clear()
+            if self._asking:
+                await asyncio.wait(self._asking, return_when=asyncio.FIRST_COMPLETED)
 
     def _push(self, at: float, watch: _Watch) -> None:
         heapq.heappush(self._due, (at, next(self._order), watch))
@@ -85,21 +113,18 @@ class Poller:
         wait = self._due[0][0] - context.clock.monotonic()
         return await context.pause(max(0.0, min(wait, 1.0)), until_leaving=True)
 
-    async def _ask_due(self) -> None:
-        now = self._context.clock.monotonic()
-        ready: list[_Watch] = []
-        while self._due and self._due[0][0] <= now and len(ready) < _AT_ONCE:
-            watch = heapq.heappop(self._due)[2]
-            if not watch.final.done():
-                ready.append(watch)
-        async with asyncio.TaskGroup() as group:
-            for watch in ready:
-                group.create_task(self._ask(watch))
-
     async def _ask(self, watch: _Watch) -> None:
+        gate = self._gates.setdefault(watch.submission.provider, asyncio.Semaphore(_AT_ONCE))
+        async with gate:
+            wait = await self._asked(watch)
+        if not watch.final.done():
+            at = self._context.clock.monotonic() + wait * self._context.config.poll_factor
+            self._push(at, watch)
+
+    async def _asked(self, watch: _Watch) -> float:
+        """Ask once; how long to wait before the next time."""
         context, submission = self._context, watch.submission
         api = context.api(submission.provider)
-        wait = 0.0
         try:
             look = await api.look(submission.remote_id or "")
         except ProviderUnavailableError as error:
@@ -109,17 +134,15 @@ class Poller:
                 watch.failures, context.clock.random, error.retry_after_seconds
             )
             log.warning("%s; asking again in %.0f s", error.message, wait)
+            return wait
         except AccountStoppedError as error:
             context.stop.ask(error.message, error=error)
+            return 0.0
         except ProviderRejectedError as error:
-            watch.gone += 1
-            wait = self._gone(watch, error)
-        else:
-            watch.failures = watch.gone = 0
-            context.notes.pop("network", None)
-            wait = self._heard(watch, look)
-        if not watch.final.done():
-            self._push(context.clock.monotonic() + wait * context.config.poll_factor, watch)
+            return self._refused(watch, error)
+        watch.failures = watch.gone = 0
+        context.notes.pop("network", None)
+        return self._heard(watch, look)
 
     def _heard(self, watch: _Watch, look: BatchLook) -> float:
         context, submission = self._context, watch.submission
@@ -137,30 +160,17 @@ class Poller:
         wait = poll_wait_seconds(pace, age, context.clock.random)
         return max(wait, look.retry_after_seconds or 0.0)
 
-    def _gone(self, watch: _Watch, error: ProviderRejectedError) -> float:
-        submission = watch.submission
+    def _refused(self, watch: _Watch, error: ProviderRejectedError) -> float:
+        context, submission = self._context, watch.submission
+        watch.gone += 1
         log.error("batch %s cannot be asked for: %s", submission.remote_id, error.message)
-        if watch.gone >= _GONE_AFTER and not watch.final.done():
-            self._context.notes[submission.token] = (
-                f"{submission.provider} does not know batch {submission.remote_id} any more: "
-                f"{error.message}"
+        if watch.gone >= REFUSALS and not watch.final.done():
+            if is_given_up(context, submission, error, watch.gone):
+                watch.final.set_exception(error)
+                return 0.0
+            context.notes[submission.token] = (
+                f"{submission.provider} does not show batch {submission.remote_id} to this key: "
+                f"{error.message}; {GIVE_UP}"
             )
             watch.final.set_result(None)
         return 10.0
-
-    async def _last_look(self) -> None:
-        watches = [watch for _, _, watch in self._due if not watch.final.done()]
-        self._due.clear()
-        gate = asyncio.Semaphore(_AT_ONCE)
-
-        async def once(watch: _Watch) -> None:
-            async with gate:
-                await self._ask(watch)
-
-        async with asyncio.TaskGroup() as group:
-            for watch in watches:
-                group.create_task(once(watch))
-        for watch in watches:
-            if not watch.final.done():
-                watch.final.set_result(None)
-        self._due.clear()

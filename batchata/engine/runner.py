@@ -79,6 +79,9 @@ class Runner:
                 await self._finish()
                 if context.stop.cancels:  # every vendor is asked before the run leaves
                     await asyncio.wait({stopper}, timeout=GRACE_SECONDS)
+                if not context.stop.is_asked:
+                    await asyncio.wait({tidier}, timeout=GRACE_SECONDS)
+                    await self._forget_left(group)
                 for task in (poller, timer, stopper, tidier, deadline):
                     task.cancel()
         except BaseExceptionGroup as errors:
@@ -242,7 +245,11 @@ class Runner:
                 return await self._sender.resolve(submission.token)
 
     async def _bring_home(self, submission: Submission, refusals: int = 0) -> None:
-        look = await self._poller.final(submission)
+        try:
+            look = await self._poller.final(submission)
+        except ProviderRejectedError as error:
+            self._collector.give_up(submission, error)
+            return
         if look is None:
             return
         if look.state is not RemoteState.FAILED:
@@ -366,6 +373,12 @@ class Runner:
         if self._context.stop.cancels:
             await self._cancel_all()
         self._context.stop.told.set()
+
+    async def _forget_left(self, group: asyncio.TaskGroup) -> None:
+        """A run that ends well leaves no upload behind: there may be no next one."""
+        task = group.create_task(self._sender.forget_left())
+        await asyncio.wait({task}, timeout=GRACE_SECONDS)
+        task.cancel()
 
     async def _finish(self) -> None:
         """After a stop: a moment for answers that are there, all the time for a create call."""

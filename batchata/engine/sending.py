@@ -309,6 +309,10 @@ class Sender:
     async def tidy(self) -> None:
         """Put in order what an earlier process had no time for: files here and at the vendors."""
         self._files.tidy()
+        await self.forget_left()
+
+    async def forget_left(self) -> None:
+        """Remove the uploads that no batch came of and that could not be removed at once."""
         for submission in list(self._context.state.submissions.values()):
             if submission.status is SubmissionStatus.DROPPED and submission.input_ref:
                 await self.forget(submission)

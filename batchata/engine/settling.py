@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from batchata.core.errors import UnknownPriceError
 from batchata.core.fits import Checker, checker_of
 from batchata.core.judge import extra_json, judge
-from batchata.core.result import Answer, Failure, Reason
+from batchata.core.result import MAYBE_BILLED, Answer, Failure, Reason
 from batchata.core.retry import goes_again
 from batchata.core.status import JobStatus
 from batchata.core.submission import CANCEL_ASKED, Bounds, Outcome, Shape
@@ -86,12 +86,15 @@ class Settler:
         config, reasks = self._context.config, self._context.state.reasks
         if reason is Reason.INVALID_ANSWER and reasks.get(seq, 0) >= config.max_reasks:
             return False
-        return goes_again(reason, attempt, config.max_attempts, config.retry_on)
+        return goes_again(reason, attempt, config.max_attempts, self._retry_on)
 
     def failed(
         self, seq: int, failure: Failure, *, token: str, now_us: int, is_paid: bool = False
     ) -> Outcome:
-        """The outcome of an attempt without an answer; a paid one costs its bound."""
+        """The outcome of an attempt without an answer; a paid one costs its bound.
+
+        What may have been billed for nothing stays counted beside what was spent.
+        """
         context = self._context
         attempt = context.state.attempts[seq] + 1
         status = JobStatus.FAILED
@@ -116,7 +119,15 @@ class Settler:
             cost=cost,
             request_id=failure.request_id,
             finished_us=now_us,
+            uncertain=context.state.cost_bound[seq] if failure.reason in MAYBE_BILLED else 0,
         )
+
+    @property
+    def _retry_on(self) -> frozenset[Reason]:
+        config = self._context.config
+        if config.on_unresolved == "resubmit":  # the user's word for what the vendor cannot tell
+            return config.retry_on | {Reason.RESULTS_GONE}
+        return config.retry_on
 
     def _is_free(self, failure: Failure, token: str) -> bool:
         """True for an attempt that was not the job's own fault, nor the vendor's: it counts not."""

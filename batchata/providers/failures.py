@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
+
 from batchata.core.result import Failure, Reason
 
 #: 429 and 400 codes that no waiting mends
@@ -26,6 +28,8 @@ ACCOUNT_CODES: Final = frozenset(
         "permission_error",
     }
 )
+#: what to do about an account that was stopped
+MEND_ACCOUNT: Final = "check the key, its permissions and the account's credit, then run again"
 _ACCOUNT_WORDS: Final = ("credit balance", "spend limit", "exceeded your current quota")
 #: codes of a file that holds too much
 _SIZE_CODES: Final = frozenset(
@@ -40,6 +44,21 @@ _SERVER_CODES: Final = frozenset({"server_error", "api_error", "timeout_error", 
 def word(code: object) -> str | None:
     """An error code as text; None for what is no word, whatever a vendor put there."""
     return str(code) if isinstance(code, (str, int)) and not isinstance(code, bool) else None
+
+
+def error_words(body: bytes) -> tuple[str | None, str]:
+    """The code and the message of a vendor's error body; of any other body, its text."""
+    try:
+        found = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        found = None
+    error = found.get("error") if isinstance(found, dict) else None
+    if not isinstance(error, dict):
+        return None, body[:300].decode("utf-8", "replace")
+    details = error.get("details")
+    code = details.get("error_code") if isinstance(details, dict) else None
+    said = word(code) or word(error.get("code")) or word(error.get("type"))
+    return said, str(error.get("message") or said or "no reason")
 
 
 def is_account_stop(status: int | None, code: str | None, message: str) -> bool:

@@ -14,13 +14,19 @@ from urllib.request import getproxies
 import aiohttp
 
 from batchata.core.errors import (
+    AccountStoppedError,
     OutcomeUnknownError,
     ProviderRejectedError,
     ProviderUnavailableError,
     ResultsError,
 )
 from batchata.providers.control import Patience
-from batchata.providers.failures import retry_after_seconds
+from batchata.providers.failures import (
+    MEND_ACCOUNT,
+    error_words,
+    is_account_stop,
+    retry_after_seconds,
+)
 
 _PIECE = 256 * 1024
 
@@ -47,7 +53,8 @@ class Transport:
         """Stream `url` to `path`, whole or not at all; the number of bytes.
 
         Raises ProviderUnavailableError when the connection or the vendor fails on the way,
-        ProviderRejectedError when the vendor says no, ResultsError when the disk does.
+        ProviderRejectedError when the vendor says no (AccountStoppedError to the key that was
+        sent), ResultsError when the disk does.
         """
         part = path.with_name(path.name + ".part")
         try:
@@ -92,7 +99,7 @@ class Transport:
         try:
             async with self._open().get(url, headers=dict(headers)) as response:
                 if response.status != 200:
-                    await _refuse(response, url)
+                    await _refuse(response, url, has_key=bool(headers))
                 return await response.content.readexactly(size)
         except asyncio.IncompleteReadError as error:
             return error.partial
@@ -106,7 +113,7 @@ class Transport:
         size = 0
         async with session.get(url, headers=dict(headers)) as response:
             if response.status != 200:
-                await _refuse(response, url)
+                await _refuse(response, url, has_key=bool(headers))
             with part.open("wb") as file:
                 async for piece in response.content.iter_chunked(_PIECE):
                     file.write(piece)
@@ -132,16 +139,20 @@ class Transport:
             self._session = None
 
 
-async def _refuse(response: aiohttp.ClientResponse, url: str) -> None:
-    body = (await response.content.read(2000)).decode("utf-8", "replace")
-    message = f"{_shown(url)} answered {response.status}: {body[:300]}"
-    if response.status in (408, 409, 425, 429) or response.status >= 500:
+async def _refuse(response: aiohttp.ClientResponse, url: str, *, has_key: bool) -> None:
+    body = await response.content.read(2000)
+    status = response.status
+    code, said = error_words(body)
+    message = f"{_shown(url)} answered {status}: {said}"
+    if has_key and is_account_stop(status, code, said):
+        raise AccountStoppedError(message, hint=MEND_ACCOUNT, status=status, code=code)
+    if status in (408, 409, 425, 429) or status >= 500:
         raise ProviderUnavailableError(
             message,
-            status=response.status,
+            status=status,
             retry_after_seconds=retry_after_seconds(response.headers),
         )
-    raise ProviderRejectedError(message, status=response.status)
+    raise ProviderRejectedError(message, status=status, code=code)
 
 
 def _shown(url: str) -> str:

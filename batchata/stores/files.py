@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 from batchata.core.errors import StateError, StateVersionError
 from batchata.stores import schema
+
+_FULL: Final = "free some space and run the same script again: nothing is lost"
+_CLOSED: Final = "choose a file in a folder you may write to: .set_state('somewhere/state.db')"
+_DAMAGED: Final = "the file is damaged: restore a copy, or start over with another file"
+_DISK: Final = "check the disk and run the same script again"
+_BUSY: Final = "another program has it: close that and run the same script again"
+_OUR_FAULT: Final = "that is a fault of batchata, not of the disk: please report it"
+#: by SQLite's primary result code. Source: sqlite.org/rescode.html
+_HINTS: Final = {
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_READONLY: _CLOSED,
+    sqlite3.SQLITE_CANTOPEN: _CLOSED,
+    sqlite3.SQLITE_PERM: _CLOSED,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_IOERR: _DISK,
+    sqlite3.SQLITE_PROTOCOL: _DISK,
+    sqlite3.SQLITE_NOMEM: "there is too little memory: close other programs and run again",
+    sqlite3.SQLITE_BUSY: _BUSY,
+    sqlite3.SQLITE_LOCKED: _BUSY,
+}
 
 
 def check_file(path: Path, *, must_exist: bool = False) -> None:
@@ -63,18 +86,33 @@ def _check_versions(path: Path, head: bytes) -> None:
         )
 
 
+def free_aside(path: Path) -> Path:
+    """The next free `name.N` beside a file."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    return aside
+
+
+def fold_log(path: Path) -> None:
+    """Bring what a killed run left in the log into the file: a log belongs to one file only."""
+    try:
+        uri = f"{path.absolute().as_uri()}?mode=rw"
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=2)) as db:
+            db.execute("PRAGMA journal_mode=DELETE").fetchone()
+    except sqlite3.Error as error:
+        if "locked" in str(error):
+            raise StateError(
+                f"the state file {str(path)!r} is being read",
+                hint="close its readers first: results() of a run keeps the file open",
+            ) from error
+        raise disk_error(path, error) from error
+
+
 def disk_error(path: Path, error: sqlite3.Error) -> StateError:
     """What SQLite said of the state file, with what to do about it."""
-    text = str(error)
-    if "full" in text:
-        hint = "free some space and run the same script again: nothing is lost"
-    elif "readonly" in text or "unable to open" in text:
-        hint = "choose a file in a folder you may write to: .set_state('somewhere/state.db')"
-    elif "malformed" in text or "not a database" in text:
-        hint = "the file is damaged: restore a copy, or start over with another file"
-    else:
-        hint = "check the disk and run the same script again"
-    return StateError(f"the state file {str(path)!r} cannot be used: {text}", hint=hint)
+    hint = _HINTS.get((getattr(error, "sqlite_errorcode", None) or 0) & 0xFF, _OUR_FAULT)
+    return StateError(f"the state file {str(path)!r} cannot be used: {error}", hint=hint)
 
 
 def clear_folder(folder: Path, *, is_done: bool) -> None:

@@ -6,14 +6,13 @@ import logging
 import os
 import secrets
 import shutil
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from batchata.core.errors import StateError
 from batchata.core.events import Durable
-from batchata.stores.files import check_file, disk_error
+from batchata.stores.files import check_file, fold_log, free_aside
 from batchata.stores.legacy import read_legacy
 from batchata.stores.lock import RunLock
 from batchata.stores.reading import CREATED, read_state
@@ -78,7 +77,7 @@ class StateManager:
             return None
         check_file(path)
         with _alone(path):
-            aside = _free_name(path)
+            aside = free_aside(path)
             path.rename(aside)
             log.info("the state file was kept as %s", aside)
             return aside
@@ -112,25 +111,10 @@ def _alone(path: Path) -> Iterator[None]:
     lock.acquire()
     try:
         if path.exists():
-            _fold_log(path)
+            fold_log(path)
         yield
     finally:
         lock.release()
-
-
-def _fold_log(path: Path) -> None:
-    """Bring what a killed run left in the log into the file: a log belongs to one file only."""
-    try:
-        uri = f"{path.absolute().as_uri()}?mode=rw"
-        with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=2)) as db:
-            db.execute("PRAGMA journal_mode=DELETE").fetchone()
-    except sqlite3.Error as error:
-        if "locked" in str(error):
-            raise StateError(
-                f"the state file {str(path)!r} is being read",
-                hint="close its readers first: results() of a run keeps the file open",
-            ) from error
-        raise disk_error(path, error) from error
 
 
 def _loses(path: Path, state: BatchState) -> bool:
@@ -147,19 +131,12 @@ def _loses(path: Path, state: BatchState) -> bool:
 
 def _keep(path: Path) -> None:
     """A second name for the file, so that at no moment there is none of the right name."""
-    aside = _free_name(path)
+    aside = free_aside(path)
     try:
         aside.hardlink_to(path)
     except OSError:  # a file system without links
         shutil.copy2(path, aside)
     log.info("the earlier state file was kept as %s", aside)
-
-
-def _free_name(path: Path) -> Path:
-    number = 1
-    while (aside := path.with_name(f"{path.name}.{number}")).exists():
-        number += 1
-    return aside
 
 
 def _sync(folder: Path) -> None:

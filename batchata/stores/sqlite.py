@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 import weakref
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
@@ -23,18 +23,20 @@ from batchata.core.events import (
     UploadIntended,
     UploadMoved,
 )
-from batchata.core.state import RunState, reason_code
-from batchata.core.status import CODES, STATUSES, JobStatus, SubmissionStatus
-from batchata.core.submission import Outcome
-from batchata.core.usage import Usage
+from batchata.core.state import RunState
+from batchata.core.status import CODES, JobStatus, SubmissionStatus
+from batchata.core.submission import Outcome, reopened
 from batchata.stores import schema
-from batchata.stores.files import check_file, disk_error
+from batchata.stores.files import check_file, disk_error, fold_log, free_aside
+from batchata.stores.loading import Loader
 from batchata.stores.lock import RunLock
 from batchata.stores.table import ResultTable
 
 _PENDING = CODES[JobStatus.PENDING]
 _SUBMITTED = CODES[JobStatus.SUBMITTED]
 _SUCCEEDED = CODES[JobStatus.SUCCEEDED]
+log = logging.getLogger("batchata")
+
 T = TypeVar("T")
 
 
@@ -44,7 +46,8 @@ class SQLiteStore:
     Raises StateError (StateLockedError, StateVersionError) when the file cannot be used.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, sets_aside: bool = False) -> None:
+        """Open the file; with `sets_aside` an earlier one is renamed first, and a new one begun."""
         self.path = path
         self.is_read_only = read_only
         self._lock = None if read_only else RunLock(path)
@@ -52,6 +55,8 @@ class SQLiteStore:
         if self._lock is not None:
             self._lock.acquire()
         try:
+            if sets_aside and path.exists():
+                _set_aside(path)
             self._db = self._connect()
             # results are read as they are asked for: whoever drops them lets go of the file too
             weakref.finalize(self, self._db.close)
@@ -99,14 +104,14 @@ class SQLiteStore:
         db.execute("COMMIT")
 
     def _next_numbers(self) -> dict[str, int]:
-        return {
-            table: self._db.execute(f"SELECT coalesce(max(n),0) FROM {table}").fetchone()[0]
-            for table in ("outcomes", "submissions")
-        }
+        select = "SELECT (SELECT max(n) FROM outcomes), (SELECT max(n) FROM submissions), "
+        found = self._db.execute(select + "(SELECT max(seq)+1 FROM jobs)").fetchone()
+        names = ("outcomes", "submissions", "jobs")
+        return {name: number or 0 for name, number in zip(names, found, strict=True)}
 
     def load(self) -> RunState:
         """Everything the file knows, folded; no job is wanted until a run says so."""
-        return self._read(lambda: _Loader(self._db).state())
+        return self._read(lambda: Loader(self._db).state())
 
     def known_ids(self) -> dict[str, int]:
         """Job id to seq of every job in the file."""
@@ -193,7 +198,8 @@ class SQLiteStore:
             case ShapeAdded():
                 return [(schema.ADD_SHAPE, [schema.shape_row(event.number, event.shape)])]
             case JobsAdded():
-                return _job_statements(event, has_attachments=self._has_attachments())
+                work = _job_statements(event, has_attachments=self._has_attachments())
+                return [*work, *self._replacing(event, numbers)]
             case SubmissionIntended():
                 numbers["submissions"] += 1
                 row = schema.submission_row(numbers["submissions"], event.submission)
@@ -211,6 +217,15 @@ class SQLiteStore:
                 return [("INSERT OR REPLACE INTO meta VALUES ('limit',?)", [(event.limit,)])]
             case _:
                 assert_never(event)
+
+    def _replacing(
+        self, event: JobsAdded, numbers: dict[str, int]
+    ) -> list[tuple[str, list[tuple[Any, ...]]]]:
+        """A job that is replaced is pending again, whatever became of its earlier question."""
+        known = numbers["jobs"]
+        numbers["jobs"] = max([known, *(row.seq + 1 for row in event.rows)])
+        again = [reopened(row.seq, 0) for row in event.rows if row.seq < known]
+        return self._outcome_statements(OutcomesRecorded(outcomes=again), numbers) if again else []
 
     def _outcome_statements(
         self, event: OutcomesRecorded, numbers: dict[str, int]
@@ -286,81 +301,18 @@ class SQLiteStore:
             self._lock.release()
 
 
-class _Loader:
-    """Folds the tables back into a RunState, column by column."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-        self._state = RunState()
-        self._last_sub = array("I")
-
-    def state(self) -> RunState:
-        """The folded state."""
-        for row in self._db.execute("SELECT * FROM shapes ORDER BY n"):
-            self._state.shapes.append(schema.shape_of(row))
-        self._jobs()
-        self._outcomes()
-        for row in self._db.execute("SELECT * FROM submissions ORDER BY n"):
-            self._submission(row)
-        self._state.uploads = {each.token: each for each in schema.uploads_of(self._db)}
-        limit = self._db.execute("SELECT value FROM meta WHERE key='limit'").fetchone()
-        self._state.cost.limit = limit[0] if limit else None
-        return self._state
-
-    def _jobs(self) -> None:
-        state = self._state
-        select = "SELECT seq, shape, size_bytes, input_bound, cost_bound FROM jobs ORDER BY seq"
-        for seq, shape, size, tokens, bound in self._db.execute(select):
-            if seq != len(state.shape_of):
-                raise StateError(f"the state file has no job {len(state.shape_of)}")
-            state.shape_of.append(shape)
-            state.size_bytes.append(size)
-            state.input_bound.append(tokens)
-            state.cost_bound.append(bound)
-        count = len(state.shape_of)
-        state.status = bytearray(count)
-        state.attempts = bytearray(count)
-        state.reason = bytearray(count)
-        state.wanted = bytearray(count)
-        self._last_sub = array("I", bytes(4 * count))
-
-    def _outcomes(self) -> None:
-        status, attempts, last_sub = self._state.status, self._state.attempts, self._last_sub
-        reasons = self._state.reason
-        select = "SELECT seq, status, attempt, sub, reason, cost FROM outcomes ORDER BY n"
-        for seq, code, attempt, sub, reason, cost in self._db.execute(select):
-            if cost and code != _SUCCEEDED:
-                self._state.paid[seq] = self._state.paid.get(seq, 0) + cost
-            status[seq] = code
-            attempts[seq] = attempt
-            self._state.count_reasks(seq, STATUSES[code], attempt, reason)
-            if reason or code != _PENDING:
-                reasons[seq] = reason_code(reason)
-            if sub:
-                last_sub[seq] = sub
-        sums = self._db.execute(
-            "SELECT coalesce(sum(cost),0), coalesce(sum(input),0), coalesce(sum(output),0), "
-            "coalesce(sum(cache_read),0), coalesce(sum(cache_write),0), "
-            "coalesce(sum(reasoning),0), coalesce(sum(cache_write_1h),0), "
-            "coalesce(sum(web_searches),0), coalesce(sum(uncertain),0) FROM outcomes"
-        ).fetchone()
-        self._state.cost.spent = sums[0]
-        self._state.usage = Usage(*sums[1:-1])
-        self._state.cost.uncertain = sums[-1]
-
-    def _submission(self, row: tuple[Any, ...]) -> None:
-        state, number = self._state, row[0]
-        submission = schema.submission_of(row)
-        state.submissions[submission.token] = submission
-        if not submission.status.is_open:
-            return
-        left = [seq for seq in submission.seqs if self._last_sub[seq] < number]
-        for seq in left:
-            state.status[seq] = _SUBMITTED
-        held = state.bounds_of(left)
-        state.left[submission.token] = len(left)
-        state.held[submission.token] = held
-        state.cost.reserved += held
+def _set_aside(path: Path) -> None:
+    """Answers of an earlier run are never lost: its file gets the next free name."""
+    fold_log(path)
+    aside = free_aside(path)
+    try:
+        path.rename(aside)
+    except OSError as error:
+        raise StateError(
+            f"the state file {str(path)!r} cannot be put aside: {error.strerror}",
+            hint="name another file, as .set_state('./state-2.db')",
+        ) from error
+    log.info("the earlier state file was kept as %s", aside)
 
 
 def _select(select: str, marks: str) -> str:

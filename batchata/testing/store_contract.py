@@ -127,6 +127,18 @@ class StoreContract:
         assert store.keys([1]) == {1: b"new"}
         assert store.load().cost_bound[1] == 7
 
+    def test_a_replaced_job_is_pending_whatever_became_of_it_before(self, store: Store) -> None:
+        failed = outcome(1, None, JobStatus.FAILED, reason=Reason.BAD_INPUT, attempt=3)
+        store.commit(OutcomesRecorded(outcomes=[failed]))
+        before = store.load().status_of(1)
+        store.commit(JobsAdded(rows=[row(1, body=b"{}", key=b"new"), row(3)]))
+
+        state = store.load()
+
+        assert before is JobStatus.FAILED
+        assert [state.status_of(seq) for seq in (1, 3)] == [JobStatus.PENDING] * 2
+        assert state.attempts[1] == 0
+
     def test_files_of_a_job_keep_their_order(self, store: Store) -> None:
         files = tuple(
             Attachment(name=name, media_type="t", sha256=name, size_bytes=3, path=f"/{name}")

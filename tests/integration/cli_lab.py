@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from batchata import BatchRun
 from batchata.cli.app import app
-from batchata.gateway import Sandbox, Scenario
+from batchata.gateway import HttpFault, Sandbox, Scenario
 
 GPT = "gpt-6-luna"
 FAST = ("--poll-factor", "0.01")
@@ -73,9 +74,9 @@ class Cli:
         """`batchata run` over five rows, quickly."""
         return self("run", self.csv(), "-m", GPT, "-p", "Sum up: {text}", *FAST, *args, code=code)
 
-    def leave_in_flight(self) -> None:
+    def leave_in_flight(self, *faults: HttpFault) -> BatchRun:
         """A run of five rows in two batches that the vendor takes a minute for."""
-        self.box.set_scenario(Scenario(latency_seconds=60))
+        self.box.set_scenario(Scenario(latency_seconds=60, http=faults))
         from batchata.cli.build import Inputs, make_batch
 
         inputs = Inputs(
@@ -93,6 +94,7 @@ class Cli:
             assert not run.wait(0.01), "the run ended before it had sent anything"
         while not run.wait(0.02):
             run.stop()
+        return run
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cli_lab import FAST, Cli, cli_in
 
-from batchata.gateway import ItemFault, Scenario
+from batchata.gateway import HttpFault, ItemFault, Scenario
 
 
 @pytest.fixture
@@ -29,6 +29,42 @@ def test_status_tells_what_is_in_flight(cli: Cli) -> None:
     assert [each["jobs"] for each in report["in_flight"]] == [3, 2]
     assert report["limit_usd"] == 1
     assert "batchata resume out/state.db" in shown
+
+
+def test_status_names_a_batch_that_the_vendor_may_have_and_says_what_to_do(cli: Cli) -> None:
+    lost = HttpFault(action="cut_after", route="*.batches.create", skip=1)
+    unlisted = HttpFault(action="status", route="*.batches.list", status=503, times=None)
+    run = cli.leave_in_flight(lost, unlisted)
+
+    report = cli("status", "out", "--json", code=3).json
+    shown = " ".join(cli("status", "out", code=3).out.split())
+    cli.box.set_scenario(Scenario())
+    cli.clock.ahead = 61
+    done = cli("resume", "out", *FAST, "--json").json
+
+    assert run.status()["batches_unresolved"] == 1
+    assert report["batches_unresolved"] == 1
+    assert "2 in flight, 1 unresolved" in shown
+    assert "503" in shown
+    assert "batchata resume out/state.db --on-unresolved resubmit" in shown
+    assert done["status"]["batches_unresolved"] == 0
+    assert done["succeeded"] == 5
+    assert len(cli.box.ledger.batches) == 2
+
+
+def test_status_tells_what_lost_answers_may_have_cost(cli: Cli) -> None:
+    cli.leave_in_flight()
+    gone = HttpFault(action="status", route="openai.files.content", status=404, times=None)
+    cli.box.set_scenario(Scenario(http=(gone,)))
+    cli.clock.ahead = 61
+    cli("resume", "out", "--poll-factor", "0.0002", code=3)
+
+    report = cli("status", "out", "--json", code=3).json
+    shown = cli("status", "out", code=3).out
+
+    assert report["possibly_billed_usd"] > 0
+    assert (report["jobs"]["failed"], report["reserved_usd"]) == (5, 0)
+    assert "possibly billed for lost answers" in " ".join(shown.split())
 
 
 def test_resume_collects_without_the_script_and_pays_nothing_twice(cli: Cli) -> None:

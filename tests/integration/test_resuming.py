@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from run_lab import CLAUDE, GPT, MODELS, Lab, all_of, cost_of
 
-from batchata import BatchRun, Reason
+from batchata import Batch, BatchRun, Reason
 from batchata.core.errors import JobChangedError
 from batchata.gateway import Scenario
 
@@ -159,6 +159,28 @@ def test_a_state_file_alone_is_enough_to_collect_and_to_send(lab: Lab, model: st
     assert collected.status()["completed"] == 10
     assert len(sent.results()) == 20
     assert set(lab.times_billed().values()) == {1}
+
+
+@pytest.mark.parametrize("prompt", ["question 0", "another question"])
+def test_jobs_that_a_stopped_run_took_up_again_are_sent_without_the_script(
+    lab: Lab, prompt: str
+) -> None:
+    def batch() -> Batch:
+        return lab.batch().add_job(prompt=prompt, id="q0", model=GPT, max_tokens=60)
+
+    lab.chat(1).add_cost_limit(1e-9).run()
+    stopped = batch().start()
+    stopped.stop()
+    stopped.wait(10)
+    left = [result.status for result in stopped.results().unfinished]
+
+    run = BatchRun.attach(
+        lab.state_file, config=stopped.config, providers=stopped._parts.settings, send_pending=True
+    ).execute()
+
+    assert left == ["pending"]
+    assert run.status()["completed"] == 1
+    assert lab.ledger.billed_items == 1
 
 
 def test_failures_that_cost_nothing_are_tried_again_by_the_next_run(lab: Lab) -> None:

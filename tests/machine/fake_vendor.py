@@ -240,6 +240,8 @@ class FakeVendor:
             call.answer.set_exception(error)
         elif how == "refused":
             call.answer.set_exception(ProviderRejectedError("404", status=404))
+        elif how == "denied":
+            call.answer.set_exception(ProviderRejectedError("400", status=400))
         elif how == "stopped":
             call.answer.set_exception(AccountStoppedError("no credit", status=402))
         elif call.kind == "create":

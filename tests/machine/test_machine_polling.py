@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 from engine_lab import EngineLab
-from fake_vendor import GOOD
+from fake_vendor import BOUND, GOOD
 
 from batchata.core.errors import AccountStoppedError
 from batchata.core.status import JobStatus, RemoteState, SubmissionStatus
+from batchata.core.usage import to_parts
 from batchata.providers.anthropic import batch as anthropic_batch
 from batchata.providers.openai import batch as openai_batch
 
@@ -111,13 +112,38 @@ def test_results_that_the_vendor_keeps_back_are_asked_for_by_the_next_run(
 
     for _ in range(10):
         while lab.vendor.calls:
-            lab.answer(0, "refused")
+            lab.answer(0, "denied")
         lab.advance(100)
 
     assert not lab.is_running
     assert the_only(lab) is SubmissionStatus.ACCEPTED
     lab.finish()
     lab.check_end()
+
+
+def test_results_that_are_gone_count_as_billed_wherever_the_process_dies(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lab.start()
+    lab.until("look")
+    end_the_batch(lab)
+
+    for _ in range(4):  # each process hears it a few times and dies
+        lab.until("download")
+        lab.answer(0, "refused")
+        lab.advance(200)
+        assert lab.read().status_of(0) is JobStatus.SUBMITTED
+        lab.kill()
+        lab.start()
+    for _ in range(5):
+        lab.until("download")
+        lab.answer(0, "refused")
+        lab.advance(60)
+
+    state = lab.read()
+    assert not lab.is_running
+    assert state.status_of(0) is JobStatus.FAILED
+    assert (state.cost.reserved, state.cost.uncertain) == (0, to_parts(BOUND))
+    assert len(lab.vendor.batches) == 1
 
 
 def test_downloads_that_break_off_are_repeated_and_the_answers_counted_once(

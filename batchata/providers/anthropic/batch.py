@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from batchata.core.errors import ProviderRejectedError
+from batchata.core.errors import AccountStoppedError, ProviderRejectedError
 from batchata.core.job import safe_name
 from batchata.core.result import Failure, Reason
 from batchata.core.status import RemoteState
@@ -200,6 +200,8 @@ class AnthropicBatch:
         url, headers = self._results(batch)
         try:
             head = await self._transport.head(url, headers)
+        except AccountStoppedError:
+            raise
         except ProviderRejectedError as error:
             log.info("results of batch %s cannot be read: %s", batch.id, error.message)
             return frozenset()

@@ -14,7 +14,12 @@ from batchata.core.errors import (
 )
 from batchata.providers.caller import Vendor
 from batchata.providers.control import ProviderSettings, lent, patience_of
-from batchata.providers.failures import is_account_stop, retry_after_seconds, word
+from batchata.providers.failures import (
+    MEND_ACCOUNT,
+    is_account_stop,
+    retry_after_seconds,
+    word,
+)
 
 if TYPE_CHECKING:
     import anthropic
@@ -64,8 +69,7 @@ def _status_error(error: anthropic.APIStatusError, *, creating: bool) -> Provide
         "request_id": error.request_id,
     }
     if is_account_stop(error.status_code, code or kind, message):
-        hint = "check the key, its permissions and the account's credit, then run again"
-        return AccountStoppedError(message, hint=hint, **facts)
+        return AccountStoppedError(message, hint=MEND_ACCOUNT, **facts)
     wait = retry_after_seconds(error.response.headers)
     if error.status_code == 429 or kind == "overloaded_error":  # the vendor's word: not taken
         return ProviderUnavailableError(message, retry_after_seconds=wait, **facts)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
 from batchata.core.result import Failure
 from batchata.core.submission import Shape
 from batchata.ports import LiveReply
 from batchata.providers.anthropic.blocks import REQUEST_BYTES
 from batchata.providers.connection import Connection
 from batchata.providers.control import Patience
-from batchata.providers.failures import is_congestion, item_failure
+from batchata.providers.failures import error_words, is_congestion, item_failure
 from batchata.providers.quotas import anthropic_quota
 from batchata.providers.transport import Reply, Transport
 
@@ -57,18 +55,10 @@ class AnthropicLive:
 
 def read_refusal(reply: Reply) -> Failure:
     """A refused call in our words."""
-    try:
-        body = msgspec.json.decode(reply.body)
-    except (ValueError, RecursionError):
-        body = None
-    error = body.get("error") if isinstance(body, dict) else None
-    error = error if isinstance(error, dict) else {}
-    details = error.get("details")
-    code = details.get("error_code") if isinstance(details, dict) else None
-    said = error.get("message") or reply.body[:200].decode("utf-8", "replace")
+    code, said = error_words(reply.body)
     return item_failure(
         status=reply.status,
-        code=code or error.get("type"),
+        code=code,
         message=f"{reply.status}: {said}",
         request_id=reply.headers.get("request-id"),
     )

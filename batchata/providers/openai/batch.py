@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
 from batchata.core.errors import (
     AccountStoppedError,
     ProviderError,
@@ -25,7 +23,12 @@ from batchata.ports import BatchLook, Found, Item, Lookup, NotThere
 from batchata.providers.caller import Caller
 from batchata.providers.connection import Connection
 from batchata.providers.control import Patience, strange_answer
-from batchata.providers.failures import is_queue_full, is_too_large, item_failure
+from batchata.providers.failures import (
+    error_words,
+    is_queue_full,
+    is_too_large,
+    item_failure,
+)
 from batchata.providers.openai import wire
 from batchata.providers.openai.client import pages, vendor_of
 from batchata.providers.profiles import OPENAI, Profile
@@ -158,17 +161,26 @@ class OpenAIBatch:
     async def download(self, remote_id: str, folder: Path) -> list[Path]:
         """Output and error file, where the batch has them."""
         batch = await self._caller.control(self.client.batches.retrieve, remote_id)
-        paths = []
         name = f"{self._name}_batch_{safe_name(remote_id)}"
-        for file_id, file_name in (
-            (batch.output_file_id, f"{name}.jsonl"),
-            (batch.error_file_id, f"{name}_errors.jsonl"),
-        ):
-            if file_id:
-                path = folder / file_name
-                await self._fetch(file_id, path)
-                paths.append(path)
+        output, errors = folder / f"{name}.jsonl", folder / f"{name}_errors.jsonl"
+        paths = []
+        if batch.output_file_id:
+            await self._fetch(batch.output_file_id, output)
+            paths.append(output)
+        if batch.error_file_id and await self._is_fetched(batch.error_file_id, errors):
+            paths.append(errors)
         return paths
+
+    async def _is_fetched(self, file_id: str, path: Path) -> bool:
+        """Fetch an error file; one that is not there keeps nobody from the paid answers."""
+        try:
+            await self._fetch(file_id, path)
+        except ProviderRejectedError as error:
+            if error.status not in (404, 410):
+                raise
+            log.warning("the error file %s is gone: %s", file_id, error.message)
+            return False
+        return True
 
     async def _fetch(self, file_id: str, path: Path) -> None:
         url = f"{self._connection.base_url}/files/{file_id}/content"
@@ -267,15 +279,7 @@ def read_line(line: bytes, number: int, name: str) -> Item:
 
 
 def _refused(response: wire.LineResponse) -> Failure:
-    try:
-        body = msgspec.json.decode(response.body)
-    except (ValueError, RecursionError):
-        body = None
-    error = body.get("error") if isinstance(body, dict) else None
-    error = error if isinstance(error, dict) else {}
+    code, said = error_words(bytes(response.body))
     return item_failure(
-        status=response.status_code,
-        code=error.get("code") or error.get("type"),
-        message=str(error.get("message") or f"status {response.status_code}"),
-        request_id=response.request_id,
+        status=response.status_code, code=code, message=said, request_id=response.request_id
     )

@@ -19,7 +19,13 @@ from batchata.core.errors import (
 )
 from batchata.providers.caller import Caller, Vendor
 from batchata.providers.control import ProviderSettings, lent, patience_of
-from batchata.providers.failures import is_account_stop, is_queue_full, retry_after_seconds, word
+from batchata.providers.failures import (
+    MEND_ACCOUNT,
+    is_account_stop,
+    is_queue_full,
+    retry_after_seconds,
+    word,
+)
 from batchata.providers.profiles import OPENAI, Profile
 
 if TYPE_CHECKING:
@@ -103,8 +109,7 @@ def _status_error(error: openai.APIStatusError, *, creating: bool, title: str) -
         "request_id": error.request_id,
     }
     if is_account_stop(error.status_code, code, message):
-        hint = "check the key, its permissions and the account's credit, then run again"
-        return AccountStoppedError(message, hint=hint, **facts)
+        return AccountStoppedError(message, hint=MEND_ACCOUNT, **facts)
     if is_queue_full(code, message):
         return QueueFullError(message, **facts)
     wait = retry_after_seconds(error.response.headers)

@@ -192,7 +192,7 @@ def test_a_download_that_breaks_off_is_begun_again_for_as_long_as_it_takes(bench
 
 
 def test_results_that_the_vendor_keeps_back_are_left_for_the_next_run(bench: Bench) -> None:
-    bench.api.break_next("download", ProviderRejectedError("404", status=404), times=20)
+    bench.api.break_next("download", ProviderRejectedError("400", status=400), times=20)
     bench.add(BOUND).run()
     left = bench.statuses
 

@@ -97,6 +97,50 @@ def test_a_batch_that_the_vendor_does_not_know_any_more_stays_open(bench: Bench)
     assert any("404" in note for note in bench.context.notes.values())
 
 
+def test_a_batch_too_old_to_be_anywhere_is_given_up_when_the_vendor_does_not_know_it(
+    bench: Bench,
+) -> None:
+    bench.api.looks_needed = 10**6
+    bench.api.break_next("look", DOWN)
+    bench.add(BOUND).set(time_limit_seconds=60).run()
+    bench.api.break_next("look", ProviderRejectedError("404", status=404), times=99)
+    bench.clock.elapsed += 30 * 86_400
+
+    later = bench.next().set(time_limit_seconds=None).run()
+
+    assert later.statuses == ["failed"]
+    assert (later.state.cost.reserved, later.state.cost.uncertain) == (0, BOUND)
+
+
+def test_the_users_word_gives_up_a_batch_that_the_vendor_does_not_know(bench: Bench) -> None:
+    bench.api.break_next("look", ProviderRejectedError("404", status=404), times=5)
+
+    bench.add(BOUND).set(on_unresolved="resubmit").run()
+
+    assert bench.statuses == ["succeeded"]
+    assert len(bench.sent) == 2
+    assert bench.state.cost.uncertain == BOUND
+
+
+def test_silent_looks_keep_nobody_else_waiting(bench: Bench) -> None:
+    whole, clock = bench.api.look, bench.clock
+    silent = {f"fake-{number}" for number in range(1, 10)}
+
+    async def look(remote_id: str) -> BatchLook:
+        if remote_id in silent:
+            await clock.sleep(500)
+        return await whole(remote_id)
+
+    bench.api.look = look  # type: ignore[method-assign]
+
+    bench.add(*[BOUND] * 33).set(max_parallel_batches=20).run()
+
+    ended = [(event.token, event.state) for event in bench.events if hasattr(event, "state")]
+    times = dict(zip((token for token, _ in ended), bench.api.times, strict=True))  # type: ignore[attr-defined]
+    assert sorted(times.values())[:2] == [0, 0]
+    assert sorted(times.values())[2:] == [500] * 9
+
+
 def test_one_refused_look_is_not_the_vendors_final_word(bench: Bench) -> None:
     bench.api.break_next("look", ProviderRejectedError("404", status=404), times=3)
 

@@ -209,6 +209,17 @@ def test_an_upload_without_a_batch_is_not_left_behind(bench: Bench) -> None:
     assert bench.api.uploads == {}
 
 
+def test_an_upload_that_cannot_be_removed_at_once_is_removed_before_the_run_ends(
+    bench: Bench,
+) -> None:
+    bench.api.break_next("create", ProviderRejectedError("no", status=400))
+    bench.api.break_next("forget", DOWN)
+
+    bench.add(BOUND).run()
+
+    assert bench.api.uploads == {}
+
+
 def test_the_request_file_gets_the_batchs_name(bench: Bench) -> None:
     bench.add(BOUND).run()
 

@@ -188,3 +188,84 @@ def test_commits_are_on_the_disk_before_they_return(path: Path) -> None:
 
     assert (synchronous, mode) == (2, "wal")
     store.close()
+
+
+def test_an_earlier_file_is_put_aside_before_anybody_else_can_have_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(path, 2).close()
+    rename, refused = Path.rename, []
+
+    def watched(self: Path, target: Path) -> Path:
+        with pytest.raises(StateLockedError) as caught:
+            SQLiteStore(path)
+        refused.append(caught.value)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", watched)
+    store = SQLiteStore(path, sets_aside=True)
+
+    assert len(refused) == 1
+    assert len(store.load()) == 0
+    store.close()
+    aside = SQLiteStore(path.with_name("state.db.1"), read_only=True)
+    assert len(aside.load()) == 2
+    aside.close()
+
+
+def test_a_file_that_a_kill_left_is_put_aside_with_its_last_commits(
+    path: Path, tmp_path: Path
+) -> None:
+    store = SQLiteStore(path)
+    store.commit(SHAPE, jobs(0, 1, 2))
+    for each in tmp_path.glob("state.db*"):
+        if not each.name.endswith((".lock", "-shm")):
+            shutil.copy(each, each.with_name(each.name.replace("state", "killed")))
+    store.close()
+
+    SQLiteStore(tmp_path / "killed.db", sets_aside=True).close()
+
+    aside = SQLiteStore(tmp_path / "killed.db.1", read_only=True)
+    assert len(aside.load()) == 3
+    aside.close()
+
+
+def test_a_folder_that_takes_no_new_name_keeps_its_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(path).close()
+
+    def refuses(self: Path, target: Path) -> Path:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refuses)
+    with pytest.raises(StateError, match="cannot be put aside: Permission denied"):
+        SQLiteStore(path, sets_aside=True)
+
+    store = SQLiteStore(path)
+    assert len(store.load()) == 3
+    store.close()
+
+
+def test_a_fault_of_ours_is_not_blamed_on_the_disk(path: Path) -> None:
+    store = filled(path)
+    store._db.execute("DROP TABLE answers")
+    outcome = Outcome(seq=0, status=JobStatus.FAILED, attempt=1)
+
+    with pytest.raises(StateError, match="no such table") as caught:
+        store.commit(OutcomesRecorded(outcomes=[outcome]))
+
+    assert "fault of batchata" in str(caught.value.hint)
+    store.close()
+
+
+def test_a_full_disk_is_named(path: Path) -> None:
+    store = filled(path)
+    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+    store._db.execute(f"PRAGMA max_page_count={pages}")
+
+    with pytest.raises(StateError, match="full") as caught:
+        store.commit(JobsAdded(rows=[JobRow(3, "j3", 0, b"x" * 99999, None, None, 1, 1, 10)]))
+
+    assert "free some space" in str(caught.value.hint)
+    store.close()
