@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from batchata.core.errors import ProviderRejectedError, QueueFullError
 from batchata.core.events import OutcomesRecorded, SubmissionIntended, SubmissionMoved
@@ -81,7 +82,7 @@ class Runner:
                     await asyncio.wait({stopper}, timeout=GRACE_SECONDS)
                 if not context.stop.is_asked:
                     await asyncio.wait({tidier}, timeout=GRACE_SECONDS)
-                    await self._forget_left(group)
+                    await self._forget_left()
                 for task in (poller, timer, stopper, tidier, deadline):
                     task.cancel()
         except BaseExceptionGroup as errors:
@@ -374,11 +375,10 @@ class Runner:
             await self._cancel_all()
         self._context.stop.told.set()
 
-    async def _forget_left(self, group: asyncio.TaskGroup) -> None:
+    async def _forget_left(self) -> None:
         """A run that ends well leaves no upload behind: there may be no next one."""
-        task = group.create_task(self._sender.forget_left())
-        await asyncio.wait({task}, timeout=GRACE_SECONDS)
-        task.cancel()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._sender.forget_left(), GRACE_SECONDS)
 
     async def _finish(self) -> None:
         """After a stop: a moment for answers that are there, all the time for a create call."""
