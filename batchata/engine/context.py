@@ -165,3 +165,11 @@ class RunContext:
             for task in (sleeping, stopping):
                 task.cancel()
         return not stop.is_set()
+
+
+def first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error behind a group of tasks that ended with it."""
+    found: BaseException = errors
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 
 from batchata.core.errors import ProviderRejectedError, QueueFullError
 from batchata.core.events import OutcomesRecorded, SubmissionIntended, SubmissionMoved
@@ -13,7 +12,7 @@ from batchata.core.retry import Backoff
 from batchata.core.status import JobStatus, RemoteState, SubmissionStatus
 from batchata.core.submission import Outcome, Submission
 from batchata.engine.collecting import Collector
-from batchata.engine.context import RunContext
+from batchata.engine.context import RunContext, first_error
 from batchata.engine.live import LiveRoute
 from batchata.engine.pilot import fly
 from batchata.engine.planning import Planner
@@ -82,11 +81,11 @@ class Runner:
                     await asyncio.wait({stopper}, timeout=GRACE_SECONDS)
                 if not context.stop.is_asked:
                     await asyncio.wait({tidier}, timeout=GRACE_SECONDS)
-                    await self._forget_left()
+                    await self._sender.forget_left(GRACE_SECONDS)
                 for task in (poller, timer, stopper, tidier, deadline):
                     task.cancel()
         except BaseExceptionGroup as errors:
-            raise _first(errors) from None
+            raise first_error(errors) from None
         self._close_pending()
         # a stopped run has only a moment for that
         seconds = GRACE_SECONDS if context.stop.is_asked else None
@@ -375,11 +374,6 @@ class Runner:
             await self._cancel_all()
         self._context.stop.told.set()
 
-    async def _forget_left(self) -> None:
-        """A run that ends well leaves no upload behind: there may be no next one."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._sender.forget_left(), GRACE_SECONDS)
-
     async def _finish(self) -> None:
         """After a stop: a moment for answers that are there, all the time for a create call."""
         leaving = asyncio.ensure_future(self._context.stop.leaving.wait())
@@ -399,10 +393,3 @@ class Runner:
 
 def _why(look: BatchLook) -> str:
     return look.failure.message if look.failure else "the vendor refused the batch"
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    found: BaseException = errors
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from array import array
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -311,11 +312,13 @@ class Sender:
         self._files.tidy()
         await self.forget_left()
 
-    async def forget_left(self) -> None:
-        """Remove the uploads that no batch came of and that could not be removed at once."""
-        for submission in list(self._context.state.submissions.values()):
-            if submission.status is SubmissionStatus.DROPPED and submission.input_ref:
-                await self.forget(submission)
+    async def forget_left(self, seconds: float | None = None) -> None:
+        """Remove uploads that no batch came of and that could not be removed at once."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for submission in list(self._context.state.submissions.values()):
+                    if submission.status is SubmissionStatus.DROPPED and submission.input_ref:
+                        await self.forget(submission)
 
     def _now(self, token: str) -> Submission:
         return self._context.state.submissions[token]

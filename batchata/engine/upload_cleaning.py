@@ -11,7 +11,7 @@ from batchata.core.errors import ProviderError, ProviderUnavailableError
 from batchata.core.events import UploadMoved
 from batchata.core.retry import Backoff
 from batchata.core.upload import Upload, UploadStatus
-from batchata.engine.context import RunContext
+from batchata.engine.context import RunContext, first_error
 from batchata.engine.uploads import AT_ONCE, Uploads
 
 log = logging.getLogger("batchata.engine")
@@ -35,10 +35,7 @@ class UploadCleaner:
         except TimeoutError:
             log.info("some uploaded files stay at their vendors until the run goes on")
         except BaseExceptionGroup as errors:  # the state file's, which ends the run
-            found: BaseException = errors
-            while isinstance(found, BaseExceptionGroup):
-                found = found.exceptions[0]
-            raise found from None
+            raise first_error(errors) from None
 
     async def _clean(self) -> None:
         left = iter(list(self._idle()))
