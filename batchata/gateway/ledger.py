@@ -104,20 +104,24 @@ class LedgerBook:
         content: str,
         usage: TokenUsage,
         at: float,
-    ) -> None:
+    ) -> LiveCall:
         """Take down one live call."""
-        self.live.append(
-            LiveCall(
-                vendor=vendor,
-                endpoint=endpoint,
-                model=model,
-                content=content,
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
-                cached_tokens=usage.cached_tokens,
-                at=at,
-            )
+        call = LiveCall(
+            vendor=vendor,
+            endpoint=endpoint,
+            model=model,
+            content=content,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cached_tokens=usage.cached_tokens,
+            at=at,
         )
+        self.live.append(call)
+        return call
+
+    def strike(self, call: LiveCall) -> None:
+        """Take a call off the bill: it was cancelled before it was done."""
+        self.live = [each for each in self.live if each is not call]
 
     def snapshot(self, batches: list[BatchEntry]) -> Ledger:
         """Give the bill as it stands, its attempts counted."""

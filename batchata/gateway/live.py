@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from batchata.gateway.asking import ask
+from batchata.gateway.ledger import LiveCall
 from batchata.gateway.script import digest
 from batchata.gateway.upstream import Answer, Question, vendor_of
 from batchata.gateway.world import World, world_of
@@ -16,11 +17,11 @@ async def answer_live(request: web.Request, question: Question) -> Answer:
     return answer
 
 
-def bill(world: World, question: Question, answer: Answer) -> None:
-    """Take down a call that succeeded."""
+def bill(world: World, question: Question, answer: Answer) -> LiveCall | None:
+    """Take down a call that succeeded; None for one that costs nothing."""
     if answer.status != 200 or answer.usage is None:
-        return
-    world.ledger.bill_live(
+        return None
+    return world.ledger.bill_live(
         vendor=vendor_of(question.endpoint),
         endpoint=question.endpoint,
         model=question.request.model,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from batchata.gateway.ledger import LiveCall
 from batchata.gateway.scenario import BatchChange, BatchFault
 from batchata.gateway.upstream import Answer, TokenUsage, Vendor
 
@@ -130,8 +131,12 @@ class BatchRecord:
 
 @dataclass(slots=True, kw_only=True)
 class BackgroundResponse:
-    """A response that is made while the client goes away."""
+    """A response that can be retrieved, finished or not."""
 
     answer: Answer
+    starts_at: float  #: until then it is queued
     ready_at: float
-    cancelled: bool = False
+    expires_at: float
+    is_background: bool = False
+    is_cancelled: bool = False
+    bill: LiveCall | None = None

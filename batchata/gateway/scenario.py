@@ -109,6 +109,9 @@ class Scenario:
     latency_seconds: float = 0.0  #: how long a batch takes; 0 is done at the first poll
     cancel_seconds: float = 0.0  #: how long a cancellation takes
     background_seconds: float = 0.0  #: how long a background response takes
+    background_queued_seconds: float = 0.0  #: and how long of that it is queued
+    poll_after_ms: int | None = None  #: when to ask again for one, as `openai-poll-after-ms`
+    response_kept_seconds: float = 2_592_000.0  #: how long a stored response can be retrieved
     window_seconds: float = 86_400.0  #: a batch that takes longer expires
     openai_max_requests: int = 50_000
     openai_max_bytes: int = 200_000_000

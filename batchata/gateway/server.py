@@ -19,6 +19,7 @@ from batchata.gateway import (
     files,
     middleware,
     models,
+    openai_background,
     openai_batches,
     openai_live,
 )
@@ -44,11 +45,11 @@ ROUTES: Final = (
     ("POST", "/v1/chat/completions", openai_live.chat, "openai.chat"),
     ("POST", "/v1/embeddings", openai_live.embeddings, "openai.embeddings"),
     ("POST", "/v1/responses", openai_live.responses, "openai.responses"),
-    ("GET", "/v1/responses/{id}", openai_live.retrieve_response, "openai.responses.retrieve"),
+    ("GET", "/v1/responses/{id}", openai_background.retrieve, "openai.responses.retrieve"),
     (
         "POST",
         "/v1/responses/{id}/cancel",
-        openai_live.cancel_response,
+        openai_background.cancel,
         "openai.responses.cancel",
     ),
     ("GET", "/v1/models", models.list_models, "any.models.list"),

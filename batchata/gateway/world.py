@@ -23,7 +23,7 @@ Clock = Callable[[], float]
 MakeUpstream = Callable[[Scenario, FaultBook, Clock], Upstream]
 
 REQUESTS_KEPT: Final = 100_000
-RESPONSES_KEPT: Final = 10_000
+RESPONSES_KEPT: Final = 50_000
 _FILE_ID: Final = re.compile(rb'"file_id"\s*:\s*"([^"]+)"')
 
 

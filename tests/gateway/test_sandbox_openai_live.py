@@ -215,26 +215,6 @@ def test_a_streamed_response_ends_with_the_whole_response(lab: Lab) -> None:
     assert [event.sequence_number for event in events] == list(range(len(events)))
 
 
-def test_a_background_response_is_ready_after_its_time(lab: Lab) -> None:
-    lab.play(background_seconds=10)
-    begun = lab.openai.responses.create(model=lab.model, input="hi", background=True)
-    early = lab.openai.responses.retrieve(begun.id)
-
-    lab.clock.now += 10
-    late = lab.openai.responses.retrieve(begun.id)
-
-    assert [begun.status, early.status, late.status] == ["queued", "in_progress", "completed"]
-
-
-def test_a_background_response_can_be_cancelled_until_it_is_ready(lab: Lab) -> None:
-    lab.play(background_seconds=10)
-    begun = lab.openai.responses.create(model=lab.model, input="hi", background=True)
-
-    assert lab.openai.responses.cancel(begun.id).status == "cancelled"
-    lab.clock.now += 20
-    assert lab.openai.responses.retrieve(begun.id).status == "cancelled"
-
-
 @pytest.mark.parametrize("encoding", ["float", "base64"])
 def test_embeddings_have_the_size_that_was_asked_for(lab: Lab, encoding: Any) -> None:
     raw = lab.openai.embeddings.with_raw_response.create(
