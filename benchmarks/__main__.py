@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNS = (
     ("import_time",),
     ("citations",),
+    ("documents",),
     ("batch_cpu", "--jobs", "10000", "--vendor", "openai"),
     ("batch_cpu", "--jobs", "10000", "--vendor", "anthropic"),
     ("batch_cpu", "--jobs", "100000", "--vendor", "openai"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from batchata.core.errors import ValidationError
-from batchata.documents.pdf import DAMAGE, count_pages, reading
+from batchata.documents.pdf import DAMAGE, count_pages, each_page, reading
 
 if TYPE_CHECKING:
     from pypdf import PageObject, PdfReader
@@ -50,7 +50,7 @@ def _text_bytes(reader: PdfReader, pages: int) -> int | None:
     if pages > _MEASURED_PAGES:
         return None
     written = 0
-    for page in reader.pages:
+    for page in each_page(reader):
         size = _written_bytes(page)
         if size is None:
             return None
@@ -59,7 +59,7 @@ def _text_bytes(reader: PdfReader, pages: int) -> int | None:
     if most <= _PAGE_BYTES * pages:
         return None
     if written > _DENSE_BYTES * pages:
-        texts = [_text(page) for page in reader.pages]
+        texts = [_text(page) for page in each_page(reader)]
         if None not in texts:
             return sum(len((text or "").encode("utf-8", "replace")) for text in texts)
     return -(-most // 2)
@@ -98,7 +98,8 @@ def _check_text(reader: PdfReader, name: str, pages: int) -> None:
     """Raise ValidationError for a scan; warn when some of the pages are scanned."""
     step = max(1, -(-pages // _SAMPLED_PAGES))
     looked = range(0, pages, step)
-    bare = [number + 1 for number in looked if not _has_text(reader.pages[number])]
+    pages_looked = zip(looked, each_page(reader, looked), strict=True)
+    bare = [number + 1 for number, page in pages_looked if not _has_text(page)]
     if len(bare) == len(looked):
         raise ValidationError(
             f"PDF {name!r} has no text layer: it is a scan, and its words cannot be cited",

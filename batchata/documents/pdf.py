@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from batchata.core.errors import ValidationError
 
 if TYPE_CHECKING:
-    from pypdf import PdfReader
+    from pypdf import PageObject, PdfReader
 
 #: what pypdf lets through, beside its own errors, when a file is damaged
 DAMAGE: Final = (
@@ -66,7 +66,9 @@ def page_texts(data: bytes, name: str, numbers: Iterable[int]) -> dict[int, str]
     with reading(data, name) as reader:
         count = reader.get_num_pages()
         wanted = sorted({number for number in numbers if 1 <= number <= count})
-        return {number: reader.pages[number - 1].extract_text() for number in wanted}
+        indexes = [number - 1 for number in wanted]
+        texts = [page.extract_text() for page in each_page(reader, indexes)]
+        return dict(zip(wanted, texts, strict=True))
 
 
 def get_pdf_info(path: str | Path) -> tuple[int, bool, str]:
@@ -141,7 +143,7 @@ def _page_texts(path: str | Path) -> list[str]:
             f"PDF {str(path)!r} cannot be read: {error.strerror}", hint="check the path"
         ) from error
     with reading(data, name) as reader:
-        return [page.extract_text() for page in reader.pages]
+        return [page.extract_text() for page in each_page(reader)]
 
 
 def _score(texts: list[str], text_page_thresh: float, min_chars_per_page: int) -> float:
@@ -161,9 +163,12 @@ def reading(data: bytes | BinaryIO, name: str) -> Iterator[PdfReader]:
     with _quiet():
         try:
             reader = PdfReader(BytesIO(data) if isinstance(data, bytes) else data)
-            if reader.is_encrypted:
-                raise _encrypted(name)
-            yield reader
+            try:
+                if reader.is_encrypted:
+                    raise _encrypted(name)
+                yield reader
+            finally:
+                reader.close()
         except ValidationError:
             raise
         except DependencyError as error:
@@ -173,6 +178,16 @@ def reading(data: bytes | BinaryIO, name: str) -> Iterator[PdfReader]:
                 f"PDF {name!r} is damaged: {type(error).__name__}: {error}",
                 hint="open it in a viewer and save it again",
             ) from error
+
+
+def each_page(reader: PdfReader, indexes: Iterable[int] | None = None) -> Iterator[PageObject]:
+    """The pages one after the other, all or those of `indexes`.
+
+    The reader keeps whatever it has read, pictures too; with the next page it is let go.
+    """
+    for index in range(reader.get_num_pages()) if indexes is None else indexes:
+        yield reader.pages[index]
+        reader.resolved_objects.clear()
 
 
 def _encrypted(name: str) -> ValidationError:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import orjson
 
@@ -16,7 +18,7 @@ from batchata.core.document import Attachment
 from batchata.core.errors import BatchataError
 from batchata.core.result import Citation
 from batchata.documents.locate import Readable, cite_in
-from batchata.documents.pdf import DAMAGE, reading
+from batchata.documents.pdf import DAMAGE, each_page, reading
 
 #: the name of a prompt that is itself what is quoted
 PROMPT: Final = "prompt"
@@ -69,8 +71,9 @@ class QuoteFinder:
         texts: list[str] = []
         unread = None
         try:
-            for text in self._texts(_data(source), source.name):
-                texts.append(text)
+            with _opened(source) as file:
+                for text in self._texts(file, source.name):
+                    texts.append(text)
             if not any(text.strip() for text in texts):
                 unread = "it has no text layer: it is a scan"
         except BatchataError as error:
@@ -81,10 +84,10 @@ class QuoteFinder:
         found = Readable(name=source.name, pages=pages, is_paged=True, unread=unread)
         return found, sum(map(len, texts))
 
-    def _texts(self, data: bytes, name: str) -> Iterator[str]:
+    def _texts(self, file: BinaryIO, name: str) -> Iterator[str]:
         size = 0
-        with reading(data, name) as reader:
-            for number, page in enumerate(reader.pages):
+        with reading(file, name) as reader:
+            for number, page in enumerate(each_page(reader)):
                 if self._is_closed:
                     raise BatchataError("the run ended before it was read")
                 if number >= _MOST_PAGES or size > _MOST_CHARACTERS:
@@ -103,10 +106,14 @@ def _key(source: Source) -> str:
     return source.sha256 or hashlib.sha256(source.data or b"").hexdigest()
 
 
-def _data(source: Source) -> bytes:
+@contextmanager
+def _opened(source: Source) -> Iterator[BinaryIO]:
+    """The file as it was sent, at its start; BatchataError when it is another by now."""
     if source.data is not None or source.path is None:
-        return source.data or b""
-    data = Path(source.path).read_bytes()
-    if source.sha256 is not None and hashlib.sha256(data).hexdigest() != source.sha256:
-        raise BatchataError("the file was changed after it was sent")
-    return data
+        yield BytesIO(source.data or b"")
+        return
+    with Path(source.path).open("rb") as file:
+        if source.sha256 not in (None, hashlib.file_digest(file, "sha256").hexdigest()):
+            raise BatchataError("the file was changed after it was sent")
+        file.seek(0)
+        yield file

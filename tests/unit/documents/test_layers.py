@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import gc
 import logging
+import os
+import tracemalloc
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -127,3 +131,43 @@ def test_two_thousand_pages_are_counted_and_looked_at_in_part() -> None:
     data = create_pdf(["page"] * 2_000)
 
     assert load(data, wanted=CITED).pages == 2_000
+
+
+PICTURE_BYTES = 1_000_000
+
+
+def with_pictures(pages: int) -> bytes:
+    """Pages of text, a picture behind each."""
+    from pypdf import PdfReader, PdfWriter
+    from pypdf.generic import DictionaryObject, NameObject, StreamObject
+
+    texts = [f"page {number}" for number in range(pages)]
+    writer = PdfWriter(clone_from=PdfReader(BytesIO(create_pdf(texts))))
+    for page in writer.pages:
+        picture = StreamObject()
+        picture.set_data(os.urandom(PICTURE_BYTES))
+        picture[NameObject("/Subtype")] = NameObject("/Image")
+        drawn = DictionaryObject({NameObject("/P"): writer._add_object(picture)})
+        page["/Resources"][NameObject("/XObject")] = drawn  # type: ignore[index]
+    out = BytesIO()
+    writer.write(out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("wanted", [Wanted(), CITED])
+def test_no_more_than_the_pictures_of_a_page_are_ever_held(tmp_path: Path, wanted: Wanted) -> None:
+    path = tmp_path / "scan.pdf"
+    path.write_bytes(with_pictures(6))
+    load(path, wanted=wanted)
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for _ in range(3):
+            load(path, wanted=wanted)
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+
+    assert held < PICTURE_BYTES
+    assert peak < 4 * PICTURE_BYTES  # two pieces of the file, and a picture as it is read
