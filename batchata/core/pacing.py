@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 class Quota:
     """What a vendor's answer says of its limits; None where it says nothing."""
 
-    requests_limit: int | None = None  #: per minute
+    requests_limit: int | None = None  #: per minute; None too where it holds for longer
     requests_left: int | None = None
     requests_reset_seconds: float | None = None
     tokens_limit: int | None = None  #: per minute
@@ -33,11 +33,12 @@ class PaceCaps:
 
 
 class _Bucket:
-    """So many a minute, refilled steadily; a burst of at most a sixth of a minute's worth."""
+    """So many in any minute: refilled steadily, with bursts of a second's worth inside."""
 
     def __init__(self, per_minute: float, now: float) -> None:
-        self.rate = per_minute / 60.0
-        self._most = max(1.0, per_minute / 6.0)
+        self.per_minute = per_minute
+        self._most = max(1.0, per_minute / 60.0)
+        self._rate = per_minute * (59.0 / 60.0) / 60.0
         self._level = self._most
         self._at = now
 
@@ -45,7 +46,7 @@ class _Bucket:
         """Seconds until `amount` is there; more than a whole burst waits for a full bucket."""
         self._refill(now)
         missing = min(amount, self._most) - self._level
-        return missing / self.rate if missing > 0 else 0.0
+        return missing / self._rate if missing > 0 else 0.0
 
     def take(self, amount: float, now: float) -> None:
         """Use `amount`, into debt if need be."""
@@ -63,7 +64,7 @@ class _Bucket:
         return self._level
 
     def _refill(self, now: float) -> None:
-        self._level = min(self._most, self._level + (now - self._at) * self.rate)
+        self._level = min(self._most, self._level + (now - self._at) * self._rate)
         self._at = now
 
 
@@ -84,8 +85,9 @@ class Pace:
     that left before the cut.
     """
 
-    def __init__(self, caps: PaceCaps, now: float) -> None:
+    def __init__(self, caps: PaceCaps, now: float, *, hurry: float = 1.0) -> None:
         self._caps = caps
+        self._hurry = hurry  #: what the waits that vendors ask for are multiplied by
         self._cap = float(caps.concurrency or _MOST_WINDOW)
         self.window = self._cap if caps.concurrency else min(_START_WINDOW, self._cap)
         self._is_slow_start = caps.concurrency is None
@@ -144,6 +146,11 @@ class Pace:
             made.hold_to(bucket.level(now), now)
         return made
 
+    def used(self, tokens: int, now: float) -> None:
+        """A request took so many tokens more than was thought when it left, or less."""
+        if self._tokens is not None:
+            self._tokens.take(tokens, now)
+
     def failed(self) -> None:
         """A request came back with a fault of its own: nothing is learnt about the pace."""
         self.in_flight -= 1
@@ -151,7 +158,7 @@ class Pace:
     def troubled(self, now: float) -> None:
         """The vendor has a fault of its own (5xx): do not grow for a while."""
         self.in_flight -= 1
-        self._frozen_until = now + _FREEZE_SECONDS
+        self._frozen_until = now + _FREEZE_SECONDS * self._hurry
         self._is_slow_start = False
 
     def congested(self, quota: Quota, sent_at: float, now: float) -> float:
@@ -167,7 +174,7 @@ class Pace:
         wait = quota.retry_after_seconds
         if wait is None:
             wait = _reset(quota) if is_new else 0.0
-        self._paused_until = max(self._paused_until, now + wait)
+        self._paused_until = max(self._paused_until, now + wait * self._hurry)
         return wait
 
     def _learn(self, quota: Quota, now: float) -> None:
@@ -190,7 +197,7 @@ class Pace:
         if limit is None:
             return bucket
         rate = min(limit, cap) if cap else limit
-        if bucket is not None and bucket.rate == rate / 60.0:
+        if bucket is not None and bucket.per_minute == rate:
             return bucket
         return _Bucket(float(rate), now)
 

@@ -24,7 +24,9 @@ class Ask:
     body: bytes  #: in which files are only marked
     attachments: tuple[Attachment, ...] = ()
     tries: int = 0  #: calls of it that failed without costing anything
-    slowed: int = 0
+    slowed: int = 0  #: calls of it that were told to wait, or reached nobody
+    sent_at: float = 0.0  #: when its last call left
+    tokens: int = 0  #: what that call was thought to take from a limit on tokens
 
 
 class Leases:

@@ -3,54 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from array import array
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-from msgspec.structs import replace
-
-from batchata.core.errors import (
-    AccountStoppedError,
-    OutcomeUnknownError,
-    ProviderNotFoundError,
-    ProviderRejectedError,
-    ProviderUnavailableError,
-    ValidationError,
-)
+from batchata.core.errors import ProviderNotFoundError
 from batchata.core.events import OutcomesRecorded, SubmissionIntended
-from batchata.core.pacing import Pace, PaceCaps
-from batchata.core.result import Failure, Reason
+from batchata.core.pacing import PaceCaps
 from batchata.core.status import JobStatus, SubmissionStatus
 from batchata.core.submission import Outcome, Shape, Submission
+from batchata.engine.calls import Calls
 from batchata.engine.context import RunContext
+from batchata.engine.lane import Lane
 from batchata.engine.leases import Ask, Leases
-from batchata.engine.quoting import Quoting
-from batchata.engine.settling import Settler, skipped
+from batchata.engine.settling import skipped
 from batchata.engine.uploads import Uploads
-from batchata.ports import Codec, LiveAPI, LiveReply
-
-log = logging.getLogger("batchata.engine")
 
 #: a group of answers is committed when it is this old, or as large as the config says
 _COMMIT_SECONDS = 0.1
 _LEASE_LEAST, _LEASE_MOST = 32, 500
-#: how often one job may be told to slow down before it fails
-_SLOWED_MOST = 50
-
-
-@dataclass(slots=True)
-class _Lane:
-    """The jobs of one model, and how fast it may be asked."""
-
-    provider: str
-    api: LiveAPI
-    codec: Codec
-    pace: Pace
-    ready: deque[int] = field(default_factory=deque)  #: with money, not written down yet
-    asks: deque[Ask] = field(default_factory=deque)  #: written down, may leave
-    is_waking: bool = False
 
 
 class LiveRoute:
@@ -58,17 +29,15 @@ class LiveRoute:
 
     def __init__(self, context: RunContext, caps: PaceCaps, uploads: Uploads) -> None:
         self._context = context
-        self._uploads = uploads
         self._caps = caps
-        self._settler = Settler(context, "standard")
-        self._lanes: dict[tuple[str, str], _Lane] = {}
-        self._lane_of: dict[int, _Lane] = {}
+        self._calls = Calls(context, uploads)
+        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._lane_of: dict[int, Lane] = {}
         self._waiting: deque[int] = deque()
         self._earmarked = 0
         self._ended: list[Outcome] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._leases = Leases(context)
-        self._quoting = Quoting(context)
         self._group: asyncio.TaskGroup | None = None
         self._wake = asyncio.Event()
         self._since = 0.0  #: when the oldest uncommitted answer came
@@ -149,7 +118,7 @@ class LiveRoute:
             self._earmarked += bounds[seq]
             self._lane(seq).ready.append(seq)
 
-    def _lane(self, seq: int) -> _Lane:
+    def _lane(self, seq: int) -> Lane:
         context = self._context
         number = context.state.shape_of[seq]
         lane = self._lane_of.get(number)
@@ -162,7 +131,7 @@ class LiveRoute:
             self._lane_of[number] = lane
         return lane
 
-    def _make_lane(self, shape: Shape) -> _Lane:
+    def _make_lane(self, shape: Shape) -> Lane:
         provider = self._context.providers.get(shape.provider)
         if provider is None or provider.live is None:
             raise ProviderNotFoundError(
@@ -170,8 +139,10 @@ class LiveRoute:
                 hint='use set_route("batch") for its jobs',
             )
         now = self._context.clock.monotonic()
-        pace = self._context.paces.of(shape.provider, shape.model, self._caps, now)
-        return _Lane(shape.provider, provider.live, provider.codec, pace)
+        hurry = self._context.config.poll_factor
+        pace = self._context.paces.of(shape.provider, shape.model, self._caps, now, hurry=hurry)
+        note = f"{shape.provider}:{shape.model}"
+        return Lane(shape.provider, note, provider.live, provider.codec, pace)
 
     def _commit(self, *, leases: bool) -> None:
         """Answers and new leases in one transaction."""
@@ -191,7 +162,7 @@ class LiveRoute:
         for submission, lane in new:
             lane.asks.extend(self._leases.open(submission))
 
-    def _lease(self, lane: _Lane) -> list[tuple[Submission, _Lane]]:
+    def _lease(self, lane: Lane) -> list[tuple[Submission, Lane]]:
         """Write down the jobs that may leave before the next commit, where few are left."""
         window = int(lane.pace.window)
         if not lane.ready or len(lane.asks) >= window:
@@ -225,14 +196,14 @@ class LiveRoute:
             lane.asks.clear()
         self._leases.give_back(unsent)
 
-    def _launch(self, lane: _Lane) -> None:
+    def _launch(self, lane: Lane) -> None:
         """Let as many calls leave as the pace allows now."""
         context, group = self._context, self._group
         if group is None:
             return
         while lane.asks and not context.stop.is_asked:
             now = context.clock.monotonic()
-            tokens = context.state.input_bound[lane.asks[0].seq] // 4
+            tokens = lane.tokens(context.state.input_bound[lane.asks[0].seq])
             wait = lane.pace.wait_seconds(tokens, now)
             if wait is None:
                 return
@@ -241,13 +212,14 @@ class LiveRoute:
                 return
             ask = lane.asks.popleft()
             lane.pace.sent(tokens, now)
-            task = group.create_task(self._call(lane, ask, now))
+            ask.sent_at, ask.tokens = now, tokens
+            task = group.create_task(self._call(lane, ask))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if len(lane.asks) < int(lane.pace.window) and lane.ready:
             self._wake.set()
 
-    def _wake_later(self, group: asyncio.TaskGroup, lane: _Lane, wait: float) -> None:
+    def _wake_later(self, group: asyncio.TaskGroup, lane: Lane, wait: float) -> None:
         if lane.is_waking:
             return
         lane.is_waking = True
@@ -259,118 +231,17 @@ class LiveRoute:
 
         group.create_task(wake())
 
-    async def _call(self, lane: _Lane, ask: Ask, sent_at: float) -> None:
-        clock = self._context.clock
-        body = await self._body(lane, ask)
-        if body is None:
-            self._wake.set()
-            return
-        try:
-            await self._quoting.read_ahead(ask.seq)
-            reply = await lane.api.send(ask.shape, body)
-        except OutcomeUnknownError as error:
-            lane.pace.troubled(clock.monotonic())
-            self._lost(ask, error)
-        except ProviderUnavailableError as error:
-            lane.pace.troubled(clock.monotonic())
-            failure = Failure(Reason.SERVER_ERROR, error.message)
-            await self._again(lane, ask, failure, error.retry_after_seconds)
+    async def _call(self, lane: Lane, ask: Ask) -> None:
+        outcome = await self._calls.make(lane, ask)
+        if outcome is None:
+            lane.asks.appendleft(ask)
         else:
-            await self._answered(lane, ask, reply, sent_at)
+            self._end(outcome)
         self._launch(lane)
         if self._ended or not lane.asks:
             self._wake.set()
         if not lane.asks:
             self._context.paces.freed()
-
-    async def _body(self, lane: _Lane, ask: Ask) -> bytes | None:
-        """What is sent, its files brought to the vendor before; None when nothing is sent now."""
-        try:
-            body = await self._uploads.body(ask, lane.api.request_bytes)
-        except AccountStoppedError as error:
-            lane.pace.failed()
-            self._end(self._failed(ask, Failure(Reason.ACCOUNT, error.message)))
-            self._context.stop.ask(error.message, error=error)
-        except ProviderUnavailableError as error:
-            lane.pace.troubled(self._context.clock.monotonic())
-            failure = Failure(Reason.SERVER_ERROR, f"its files: {error.message}")
-            await self._again(lane, ask, failure, error.retry_after_seconds)
-        except (ValidationError, ProviderRejectedError) as error:
-            lane.pace.failed()
-            self._end(self._failed(ask, Failure(Reason.BAD_INPUT, str(error))))
-        else:
-            if body is not None and not self._context.stop.is_asked:
-                return body
-            lane.pace.failed()
-            lane.asks.appendleft(ask)
-        return None
-
-    async def _answered(self, lane: _Lane, ask: Ask, reply: LiveReply, sent_at: float) -> None:
-        now = self._context.clock.monotonic()
-        failure = reply.failure
-        if failure is None:
-            lane.pace.answered(reply.quota, now)
-            answer = lane.codec.decode(ask.shape, reply.body or b"")
-            if isinstance(answer, Failure):
-                self._end(self._failed(ask, answer))
-                return
-            outcome = self._settler.answered(
-                ask.seq,
-                ask.shape,
-                answer,
-                token=ask.token,
-                request_id=reply.request_id,
-                now_us=self._context.now_us(),
-            )
-            self._end(await self._quoting.cited(outcome))
-        elif reply.is_congested:
-            wait = lane.pace.congested(reply.quota, sent_at, now)
-            ask.slowed += 1
-            await self._again(lane, ask, failure, wait)
-        elif failure.reason is Reason.SERVER_ERROR:
-            lane.pace.troubled(now)
-            await self._again(lane, ask, failure, reply.quota.retry_after_seconds)
-        else:
-            lane.pace.failed()
-            self._end(self._failed(ask, failure))
-            if failure.reason is Reason.ACCOUNT:
-                error = AccountStoppedError(
-                    failure.message, hint="mend the account or the key, then run again"
-                )
-                self._context.stop.ask(failure.message, error=error)
-
-    async def _again(
-        self, lane: _Lane, ask: Ask, failure: Failure, retry_after: float | None
-    ) -> None:
-        """The vendor surely did not answer, and bills nothing: the same call once more, later."""
-        context = self._context
-        if failure.reason in (Reason.RATE_LIMITED, Reason.OVERLOADED):
-            is_over = ask.slowed >= _SLOWED_MOST
-        else:
-            ask.tries += 1
-            is_over = ask.tries >= context.config.max_attempts
-        if is_over:
-            self._end(self._failed(ask, failure, is_last=True))
-            return
-        wait = context.config.backoff.wait_seconds(
-            max(ask.tries, min(ask.slowed, 4), 1), context.clock.random, retry_after
-        )
-        await context.pause(wait * context.config.poll_factor)
-        lane.asks.appendleft(ask)
-
-    def _failed(self, ask: Ask, failure: Failure, *, is_last: bool = False) -> Outcome:
-        outcome = self._settler.failed(
-            ask.seq, failure, token=ask.token, now_us=self._context.now_us()
-        )
-        if is_last and outcome.status is JobStatus.PENDING:
-            return replace(outcome, status=JobStatus.FAILED, attempt=max(ask.tries, 1))
-        return outcome
-
-    def _lost(self, ask: Ask, error: OutcomeUnknownError) -> None:
-        """The call may have been answered and billed: counted so, and asked again."""
-        context = self._context
-        failure = Failure(Reason.OUTCOME_UNKNOWN, error.message)
-        self._end(self._settler.failed(ask.seq, failure, token=ask.token, now_us=context.now_us()))
 
     def _end(self, outcome: Outcome) -> None:
         if not self._ended:

@@ -14,11 +14,13 @@ class Paces:
         self._paces: dict[tuple[str, str], Pace] = {}
         self._waiting: list[asyncio.Event] = []
 
-    def of(self, provider: str, model: str, caps: PaceCaps, now: float) -> Pace:
+    def of(
+        self, provider: str, model: str, caps: PaceCaps, now: float, *, hurry: float = 1.0
+    ) -> Pace:
         """The pace of a model; made by the first run that asks for it."""
         found = self._paces.get((provider, model))
         if found is None:
-            found = self._paces[provider, model] = Pace(caps, now)
+            found = self._paces[provider, model] = Pace(caps, now, hurry=hurry)
         return found
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from batchata.core.pacing import Quota
 from batchata.providers.failures import retry_after_seconds
@@ -13,6 +13,8 @@ from batchata.providers.failures import retry_after_seconds
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SILENT: Final = Quota()
+#: a limit that holds for longer is a quota of hours or days, and no pace
+_LONG_SECONDS: Final = 1800.0
 
 
 def openai_quota(headers: Mapping[str, str]) -> Quota:
@@ -20,15 +22,39 @@ def openai_quota(headers: Mapping[str, str]) -> Quota:
     wait = retry_after_seconds(headers)
     if "x-ratelimit-limit-requests" not in headers and "x-ratelimit-limit-tokens" not in headers:
         return _SILENT if wait is None else Quota(retry_after_seconds=wait)
+    requests = _limit(headers, "x-ratelimit-{}-requests")
+    tokens = _limit(headers, "x-ratelimit-{}-tokens")
     return Quota(
-        requests_limit=_whole(headers.get("x-ratelimit-limit-requests")),
-        requests_left=_whole(headers.get("x-ratelimit-remaining-requests")),
-        requests_reset_seconds=_duration(headers.get("x-ratelimit-reset-requests")),
-        tokens_limit=_whole(headers.get("x-ratelimit-limit-tokens")),
-        tokens_left=_whole(headers.get("x-ratelimit-remaining-tokens")),
-        tokens_reset_seconds=_duration(headers.get("x-ratelimit-reset-tokens")),
+        requests_limit=requests.per_minute,
+        requests_left=requests.left,
+        requests_reset_seconds=requests.reset_seconds,
+        tokens_limit=tokens.per_minute,
+        tokens_left=tokens.left,
+        tokens_reset_seconds=tokens.reset_seconds,
         retry_after_seconds=wait,
     )
+
+
+class _Limit(NamedTuple):
+    per_minute: int | None
+    left: int | None
+    reset_seconds: float | None
+
+
+def _limit(headers: Mapping[str, str], name: str) -> _Limit:
+    """One limit; without a pace where it holds for longer than minutes, as a day's quota does.
+
+    The time until all is there again tells for how long it holds; where windows of a minute are
+    counted from their beginning, it is never more than that minute.
+    """
+    limit = _whole(headers.get(name.format("limit")))
+    left = _whole(headers.get(name.format("remaining")))
+    reset = _duration(headers.get(name.format("reset")))
+    if limit and left is not None and reset is not None and left < limit and reset > 60:
+        holds_seconds = reset * limit / (limit - left)
+        if holds_seconds > _LONG_SECONDS:
+            return _Limit(None, left, reset)
+    return _Limit(limit, left, reset)
 
 
 def anthropic_quota(headers: Mapping[str, str]) -> Quota:

@@ -80,7 +80,9 @@ class Transport:
         when the vendor may have taken it.
         """
         session = self._open()
-        timeout = self._timeout if seconds is None else aiohttp.ClientTimeout(total=seconds)
+        timeout = self._timeout
+        if seconds is not None:
+            timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=timeout.sock_connect)
         try:
             data = body if len(body) < _PIECE else BytesIO(body)  # large ones go in pieces
             async with session.post(url, data=data, headers=headers, timeout=timeout) as response:

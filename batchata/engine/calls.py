@@ -1,0 +1,159 @@
+"""One live call from its body to its outcome, or to the wait before it is made once more."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from msgspec.structs import replace
+
+from batchata.core.errors import (
+    AccountStoppedError,
+    OutcomeUnknownError,
+    ProviderRejectedError,
+    ProviderUnavailableError,
+    ValidationError,
+)
+from batchata.core.result import Failure, Reason
+from batchata.core.status import JobStatus
+from batchata.core.submission import Outcome
+from batchata.engine.context import RunContext
+from batchata.engine.lane import Lane
+from batchata.engine.leases import Ask
+from batchata.engine.quoting import Quoting
+from batchata.engine.settling import Settler
+from batchata.engine.uploads import Uploads
+from batchata.ports import LiveReply
+
+log = logging.getLogger("batchata.engine")
+
+#: how often one job may be told to slow down, or find nobody there, before it fails
+_SLOWED_MOST: Final = 50
+#: a pause that is worth a word
+_LONG_PAUSE_SECONDS: Final = 5.0
+_MENDS: Final = {
+    401: "check the key",
+    403: "give the key the permission, or use another",
+}
+_PAY: Final = "add credit or raise the spend limit in the vendor's console"
+
+
+class Calls:
+    """Makes calls; tells each lane's pace how they went."""
+
+    def __init__(self, context: RunContext, uploads: Uploads) -> None:
+        self._context = context
+        self._uploads = uploads
+        self._settler = Settler(context, "standard")
+        self._quoting = Quoting(context)
+
+    async def make(self, lane: Lane, ask: Ask) -> Outcome | None:
+        """Call once; None when the same call may be made again at once."""
+        clock = self._context.clock
+        body = await self._body(lane, ask)
+        if not isinstance(body, bytes):
+            return body
+        try:
+            await self._quoting.read_ahead(ask.seq)
+            reply = await lane.api.send(ask.shape, body)
+        except OutcomeUnknownError as error:  # it may have been answered and billed
+            lane.pace.troubled(clock.monotonic())
+            return self._failed(ask, Failure(Reason.OUTCOME_UNKNOWN, error.message))
+        except ProviderUnavailableError as error:
+            lane.pace.troubled(clock.monotonic())
+            self._note(lane, error.message)
+            ask.slowed += 1
+            return await self._again(ask, Failure(Reason.SERVER_ERROR, error.message), None)
+        return await self._replied(lane, ask, reply)
+
+    async def _body(self, lane: Lane, ask: Ask) -> bytes | Outcome | None:
+        """What is sent, its files brought to the vendor before; None when nothing is sent now."""
+        try:
+            body = await self._uploads.body(ask, lane.api.request_bytes)
+        except AccountStoppedError as error:
+            lane.pace.failed()
+            self._context.stop.ask(error.message, error=error)
+            return self._failed(ask, Failure(Reason.ACCOUNT, error.message))
+        except ProviderUnavailableError as error:
+            lane.pace.troubled(self._context.clock.monotonic())
+            ask.tries += 1
+            failure = Failure(Reason.SERVER_ERROR, f"its files: {error.message}")
+            return await self._again(ask, failure, error.retry_after_seconds)
+        except (ValidationError, ProviderRejectedError) as error:
+            lane.pace.failed()
+            return self._failed(ask, Failure(Reason.BAD_INPUT, str(error)))
+        if body is not None and not self._context.stop.is_asked:
+            return body
+        lane.pace.failed()
+        return None
+
+    async def _replied(self, lane: Lane, ask: Ask, reply: LiveReply) -> Outcome | None:
+        now = self._context.clock.monotonic()
+        failure = reply.failure
+        if failure is None:
+            return await self._answered(lane, ask, reply, now)
+        if reply.is_congested:
+            wait = lane.pace.congested(reply.quota, ask.sent_at, now)
+            if wait > _LONG_PAUSE_SECONDS:
+                self._note(lane, f"{failure.message}; going on in {wait:.0f} s")
+            ask.slowed += 1
+            return await self._again(ask, failure, wait)
+        if failure.reason is Reason.SERVER_ERROR:
+            lane.pace.troubled(now)
+            ask.tries += 1
+            return await self._again(ask, failure, reply.quota.retry_after_seconds)
+        lane.pace.failed()
+        if failure.reason is Reason.ACCOUNT:
+            self._stop(lane, failure)
+        return self._failed(ask, failure)
+
+    async def _answered(self, lane: Lane, ask: Ask, reply: LiveReply, now: float) -> Outcome:
+        lane.pace.answered(reply.quota, now)
+        self._context.notes.pop(lane.note, None)
+        answer = lane.codec.decode(ask.shape, reply.body or b"")
+        if isinstance(answer, Failure):
+            return self._failed(ask, answer)
+        lane.learn(ask.tokens, answer.usage, now)
+        outcome = self._settler.answered(
+            ask.seq,
+            ask.shape,
+            answer,
+            token=ask.token,
+            request_id=reply.request_id,
+            now_us=self._context.now_us(),
+        )
+        return await self._quoting.cited(outcome)
+
+    def _stop(self, lane: Lane, failure: Failure) -> None:
+        """No call of this account will be answered: the run ends, and can be taken up again."""
+        hint = _MENDS.get(failure.status or 0, _PAY)
+        error = AccountStoppedError(
+            f"{lane.provider} refuses all calls: {failure.message}",
+            hint=f"{hint}; then run again: what was answered is not asked again",
+        )
+        self._context.stop.ask(failure.message, error=error)
+
+    async def _again(self, ask: Ask, failure: Failure, retry_after: float | None) -> Outcome | None:
+        """The vendor surely did not answer, and bills nothing: the same call once more, later."""
+        context = self._context
+        if ask.slowed >= _SLOWED_MOST or ask.tries >= context.config.max_attempts:
+            outcome = self._failed(ask, failure)
+            if outcome.status is JobStatus.PENDING:
+                return replace(outcome, status=JobStatus.FAILED, attempt=max(ask.tries, 1))
+            return outcome
+        wait = context.config.backoff.wait_seconds(
+            max(ask.tries, min(ask.slowed, 4), 1), context.clock.random, retry_after
+        )
+        await context.pause(wait * context.config.poll_factor)
+        return None
+
+    def _note(self, lane: Lane, why: str) -> None:
+        """Say what is being waited for, once for as long as it lasts."""
+        if lane.note not in self._context.notes:
+            log.warning("%s: %s", lane.note, why)
+        self._context.notes[lane.note] = f"waiting for {lane.provider}: {why}"
+
+    def _failed(self, ask: Ask, failure: Failure) -> Outcome:
+        return self._settler.failed(
+            ask.seq, failure, token=ask.token, now_us=self._context.now_us()
+        )

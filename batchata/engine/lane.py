@@ -1,0 +1,36 @@
+"""The live jobs of one model."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from batchata.core.pacing import Pace
+from batchata.core.usage import Usage
+from batchata.engine.leases import Ask
+from batchata.ports import Codec, LiveAPI
+
+
+@dataclass(slots=True)
+class Lane:
+    """The jobs of one model, and how fast it may be asked."""
+
+    provider: str
+    note: str  #: under which it is said what is waited for
+    api: LiveAPI
+    codec: Codec
+    pace: Pace
+    ready: deque[int] = field(default_factory=deque)  #: with money, not written down yet
+    asks: deque[Ask] = field(default_factory=deque)  #: written down, may leave
+    is_waking: bool = False
+    said_tokens: float = 0.0  #: what answers have held of late
+
+    def tokens(self, input_bound: int) -> int:
+        """What a request will probably take from a limit on tokens."""
+        return input_bound // 4 + int(self.said_tokens)
+
+    def learn(self, thought: int, usage: Usage | None, now: float) -> None:
+        """A request took what it took."""
+        if usage is not None:
+            self.said_tokens += (usage.output_tokens - self.said_tokens) / 8
+            self.pace.used(usage.input_tokens + usage.output_tokens - thought, now)
