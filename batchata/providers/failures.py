@@ -105,7 +105,9 @@ def _reason(status: int | None, code: str | None, message: str) -> Reason:
         return Reason.OVERLOADED
     if code in _RATE_CODES or status == 429:
         return Reason.RATE_LIMITED
-    if code in _SERVER_CODES or status in (408, 409) or (status is not None and status >= 500):
+    number = status or 0
+    is_refused = 400 <= number < 500  # whatever it calls its error
+    if number in (408, 409) or number >= 500 or (code in _SERVER_CODES and not is_refused):
         return Reason.SERVER_ERROR
     return Reason.INVALID_REQUEST
 

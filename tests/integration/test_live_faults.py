@@ -1,0 +1,191 @@
+"""Live calls that vendors refuse, slow down, answer late or never."""
+
+from __future__ import annotations
+
+import socket
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from run_lab import CLAUDE, GPT, MODELS, Lab, all_of, wait_until
+
+from batchata import Batch, BatchRun
+from batchata.core.errors import AccountStoppedError, RunError
+from batchata.gateway import HttpFault, Sandbox, Scenario
+
+ROUTES = {"openai": "openai.chat", "anthropic": "anthropic.messages"}
+VENDORS = pytest.mark.parametrize("vendor", MODELS)
+
+
+def live(lab: Lab, count: int, model: str = GPT, **settings: Any) -> Batch:
+    """So many short questions, asked live."""
+    return lab.chat(count, model, **settings).set_route("live", concurrency=4)
+
+
+def fault(vendor: str, action: Any = "status", **told: Any) -> Scenario:
+    """One fault of a vendor's live endpoint."""
+    return Scenario(http=(HttpFault(action=action, route=ROUTES[vendor], **told),))
+
+
+def note_of(run: BatchRun) -> str:
+    """What a run says that it waits for; nothing before it has begun."""
+    try:
+        return run.view.note or ""
+    except RunError:
+        return ""
+
+
+@VENDORS
+@pytest.mark.parametrize("style", ["seconds", "date", "milliseconds"])
+def test_a_call_that_is_told_to_wait_goes_again(lab: Lab, vendor: str, style: Any) -> None:
+    lab.play(
+        scenario=fault(
+            vendor,
+            times=2,
+            status=429,
+            code="rate_limit_exceeded",
+            retry_after_seconds=20,
+            retry_after_style=style,
+        )
+    )
+
+    run = live(lab, 6, MODELS[vendor]).run()
+
+    assert run.status()["completed"] == 6
+    assert len(lab.ledger.live) == 6
+
+
+def test_one_answer_that_says_wait_pauses_every_call(lab: Lab) -> None:
+    lab.play(scenario=fault("openai", status=429, retry_after_seconds=300))
+
+    run = live(lab, 30).run()
+
+    times = [call.at for call in lab.ledger.live]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    before = gaps.index(max(gaps)) + 1
+    assert run.status()["completed"] == 30
+    assert max(gaps) >= 0.25  # 300 s at the pace of tests
+    assert before <= 2 * 4  # what was in flight, and what left before the answer was read
+
+
+@VENDORS
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"status": 408},
+        {"status": 409},
+        {"status": 429},
+        {"status": 429, "code": "resource_unavailable"},
+        {"status": 500},
+        {"status": 502},
+        {"status": 503},
+        {"status": 529},
+    ],
+    ids=lambda told: "-".join(str(each) for each in told.values()),
+)
+def test_a_fault_that_passes_is_tried_again(lab: Lab, vendor: str, told: dict[str, Any]) -> None:
+    lab.play(scenario=fault(vendor, times=2, **told))
+
+    run = live(lab, 5, MODELS[vendor]).run()
+
+    assert run.status()["completed"] == 5
+    assert run.status()["possibly_billed_usd"] == 0
+    assert len(lab.ledger.live) == 5
+
+
+@VENDORS
+@pytest.mark.parametrize("status", [400, 404, 413, 422])
+def test_a_call_that_is_wrong_is_made_once(lab: Lab, vendor: str, status: int) -> None:
+    lab.play(scenario=fault(vendor, status=status, contains='"question 2"'))
+
+    run = live(lab, 5, MODELS[vendor]).run()
+
+    (failed,) = run.results().failed
+    assert failed.job_id == "q2"
+    assert failed.attempts == 1
+    assert str(status) in (failed.error or "")
+    assert len(lab.ledger.live) == 4
+
+
+@pytest.mark.parametrize(
+    ("vendor", "status", "code", "hint"),
+    [
+        ("openai", 401, "invalid_api_key", "check the key"),
+        ("openai", 403, "permission_denied", "permission"),
+        ("openai", 429, "insufficient_quota", "credit"),
+        ("openai", 429, "credit_balance_exhausted", "credit"),
+        ("anthropic", 401, "authentication_error", "check the key"),
+        ("anthropic", 429, "enforced_spend_limit_reached", "spend limit"),
+    ],
+)
+def test_a_stopped_account_stops_the_run_which_can_go_on_later(
+    lab: Lab, vendor: str, status: int, code: str, hint: str
+) -> None:
+    lab.play(scenario=fault(vendor, times=None, skip=3, status=status, code=code))
+
+    with pytest.raises(AccountStoppedError) as caught:
+        live(lab, 20, MODELS[vendor]).run()
+    refused = len(lab.box.requests) - len(lab.ledger.live)
+    lab.play()
+    run = live(lab, 20, MODELS[vendor]).run()
+
+    assert hint in (caught.value.hint or "")
+    assert refused <= 4  # none but those that were in flight
+    assert run.status()["completed"] == 20
+    assert len(lab.ledger.live) == 20
+    assert {result.attempts for result in all_of(run).values()} == {1}
+
+
+@VENDORS
+def test_an_answer_that_is_lost_is_counted_as_possibly_billed(lab: Lab, vendor: str) -> None:
+    lab.play(scenario=fault(vendor, "cut_after"))
+
+    run = live(lab, 5, MODELS[vendor]).run()
+
+    assert run.status()["completed"] == 5
+    assert run.status()["possibly_billed_usd"] > 0
+    assert len(lab.ledger.live) == 6
+
+
+def test_a_server_that_fails_for_good_fails_the_job_and_not_the_run(lab: Lab) -> None:
+    lab.play(scenario=fault("openai", times=None, status=500, contains='"question 1"'))
+
+    run = live(lab, 4).run()
+
+    (failed,) = run.results().failed
+    assert (failed.job_id, failed.reason, failed.attempts) == ("q1", "server_error", 3)
+    assert run.status()["completed"] == 3
+
+
+def test_a_server_that_is_away_is_waited_for(lab: Lab) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    batch = live(lab, 5, raw_files=False).set_polling(0.02)
+    batch.set_provider("openai", api_key="k", base_url=f"http://127.0.0.1:{port}/v1")
+    run = batch.start()
+    wait_until(lambda: "cannot be reached" in note_of(run))
+
+    with Sandbox(port=port) as box:
+        run.wait()
+        billed = len(box.ledger.live)
+
+    assert run.status()["completed"] == 5
+    assert run.status()["possibly_billed_usd"] == 0
+    assert billed == 5
+
+
+@pytest.mark.parametrize("model", [GPT, CLAUDE])
+def test_nothing_new_leaves_after_a_stop_and_all_is_there_afterwards(lab: Lab, model: str) -> None:
+    lab.play(scenario=Scenario(http=(HttpFault(action="slow", times=None, seconds=0.1),)))
+    first = live(lab, 20, model).start()
+    wait_until(lambda: len(lab.box.requests) >= 4)
+
+    first.shutdown()
+    sent = len(lab.box.requests)
+    lab.play()
+    second = live(lab, 20, model).run()
+
+    assert sent <= 8
+    assert first.status()["completed"] == sent
+    assert second.status()["completed"] == 20
+    assert len(lab.ledger.live) == 20
