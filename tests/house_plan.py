@@ -108,6 +108,8 @@ BROAD_EXCEPTS: Final = {
     "batchata/driving.py": 1,  # calling the user back
     "batchata/run.py": 1,  # handed to wait()
     "batchata/sinks/eventlog/place.py": 1,  # filesystems of strangers
+    "batchata/gateway/proxy/chain.py": 1,  # asking interceptors
+    "batchata/gateway/proxy/isolation.py": 1,  # telling interceptors
 }
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

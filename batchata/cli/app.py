@@ -19,6 +19,7 @@ from batchata.cli import (
     events,
     extract,
     models,
+    proxy,
     report,
     results,
     resume,
@@ -112,4 +113,5 @@ app.command("resume")(resume.resume)
 app.command("retry")(retry.retry)
 app.command("cancel")(cancel.cancel)
 app.command("sandbox")(sandbox.sandbox)
+app.add_typer(proxy.proxy, name="proxy")
 app.command("models")(models.models)

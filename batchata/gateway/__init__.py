@@ -1,4 +1,4 @@
-"""The doors that speak HTTP: today the sandbox, a vendor made of scripted answers."""
+"""The doors that speak HTTP: the proxy, and the sandbox, a vendor made of scripted answers."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -6,16 +6,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from batchata.gateway.faults import FAULTS, with_faults
     from batchata.gateway.ledger import Ledger
+    from batchata.gateway.proxy.events import GatewayEvent
+    from batchata.gateway.proxy.exchange import Answered, Exchange
+    from batchata.gateway.proxy.interceptor import (
+        Continue,
+        Interceptor,
+        Reject,
+        Replace,
+        Respond,
+    )
+    from batchata.gateway.proxy.local import Gateway
     from batchata.gateway.sandbox import Sandbox
     from batchata.gateway.scenario import BatchFault, HttpFault, ItemFault, Scenario
     from batchata.gateway.server import serve
 
 __all__ = [
     "FAULTS",
+    "Answered",
     "BatchFault",
+    "Continue",
+    "Exchange",
+    "Gateway",
+    "GatewayEvent",
     "HttpFault",
+    "Interceptor",
     "ItemFault",
     "Ledger",
+    "Reject",
+    "Replace",
+    "Respond",
     "Sandbox",
     "Scenario",
     "serve",
@@ -24,10 +43,19 @@ __all__ = [
 
 _HOMES = {
     "FAULTS": "faults",
+    "Answered": "proxy.exchange",
     "BatchFault": "scenario",
+    "Continue": "proxy.interceptor",
+    "Exchange": "proxy.exchange",
+    "Gateway": "proxy.local",
+    "GatewayEvent": "proxy.events",
     "HttpFault": "scenario",
+    "Interceptor": "proxy.interceptor",
     "ItemFault": "scenario",
     "Ledger": "ledger",
+    "Reject": "proxy.interceptor",
+    "Replace": "proxy.interceptor",
+    "Respond": "proxy.interceptor",
     "Sandbox": "sandbox",
     "Scenario": "scenario",
     "serve": "server",

@@ -11,6 +11,7 @@ from batchata.core.state import RunState, reason_code
 from batchata.core.status import CODES, STATUSES, JobStatus
 from batchata.core.usage import Usage
 from batchata.stores import schema
+from batchata.stores.spend_table import spent_outside
 
 _PENDING: Final = CODES[JobStatus.PENDING]
 _SUBMITTED: Final = CODES[JobStatus.SUBMITTED]
@@ -77,7 +78,9 @@ class Loader:
         ).fetchone()
         self._state.cost.spent = sums[0]
         self._state.usage = Usage(*sums[1:-1])
-        self._state.cost.uncertain = sums[-1]
+        spent, uncertain = spent_outside(self._db)
+        self._state.cost.spent += spent
+        self._state.cost.uncertain = sums[-1] + uncertain
 
     def _submission(self, row: tuple[Any, ...]) -> None:
         state, number = self._state, row[0]

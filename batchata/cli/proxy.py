@@ -1,0 +1,276 @@
+"""`batchata proxy`: a gateway that sees, limits, records and replays every call."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from batchata.cli.output import print_json, say, stdout
+from batchata.core.errors import ValidationError
+
+if TYPE_CHECKING:
+    from batchata.gateway.proxy.config import GatewayConfig
+
+_LIMITS = "Budget"
+_TAPE = "Record and replay"
+_UPSTREAM = "Upstream"
+proxy = typer.Typer(
+    no_args_is_help=True,
+    help="A gateway on this machine that sees, limits, records and replays every call.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class VendorType(StrEnum):
+    """Whose protocol an upstream speaks."""
+
+    openai = "openai"
+    anthropic = "anthropic"
+
+
+class Per(StrEnum):
+    """What a limit holds for."""
+
+    session = "session"
+    agent = "agent"
+    key = "key"
+    model = "model"
+    day = "day"
+
+
+class Level(StrEnum):
+    """How much the gateway says of itself."""
+
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
+BaseURL = Annotated[
+    str | None, typer.Option(help="Address of the upstream.", rich_help_panel=_UPSTREAM)
+]
+Type = Annotated[
+    VendorType | None, typer.Option(help="Whose protocol it speaks.", rich_help_panel=_UPSTREAM)
+]
+Config = Annotated[
+    Path | None, typer.Option(help="YAML file; see generate-config.", dir_okay=False, exists=True)
+]
+
+
+@proxy.command()
+def run(
+    base_url: BaseURL = None,
+    type: Type = None,  # noqa: A002
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            help="Added where clients bring none; better set BATCHATA_PROXY_API_KEY.",
+            rich_help_panel=_UPSTREAM,
+        ),
+    ] = None,
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 is any free one. 4000.")] = None,
+    log_level: Annotated[Level | None, typer.Option(help="What is said on stderr.")] = None,
+    client_token: Annotated[
+        str | None, typer.Option(help="What clients must send as their key.")
+    ] = None,
+    limit_usd: Annotated[
+        float | None,
+        typer.Option(min=0, help="Hard limit on money.", rich_help_panel=_LIMITS),
+    ] = None,
+    per: Annotated[
+        Per | None, typer.Option(help="What the limit holds for.", rich_help_panel=_LIMITS)
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="State file of the limit. ./gateway.db", rich_help_panel=_LIMITS),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Folder to record exchanges into.", rich_help_panel=_TAPE),
+    ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(help="Folder of recordings, or results of a run.", rich_help_panel=_TAPE),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict/--fallthrough",
+            help="Refuse what was not recorded, or send it to the upstream.",
+            rich_help_panel=_TAPE,
+        ),
+    ] = True,
+    timing: Annotated[
+        bool, typer.Option("--timing", help="Keep the recorded pace.", rich_help_panel=_TAPE)
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print addresses as JSON.")] = False,
+) -> None:
+    """Serve until Ctrl-C. Point your client's base URL here; nothing else changes.
+
+    Flags go over the file, the file over BATCHATA_PROXY_... variables.
+
+    Example: [bold]batchata proxy run --base-url https://api.openai.com --limit-usd 5[/bold]
+    """
+    flags = {
+        ("llm", "base_url"): base_url,
+        ("llm", "type"): type and type.value,
+        ("llm", "api_key"): api_key,
+        ("server", "host"): host,
+        ("server", "port"): port,
+        ("server", "client_token"): client_token,
+        ("logging", "level"): log_level and log_level.value,
+    }
+    added = _tape(record, replay, "strict" if strict else "fallthrough", timing=timing) + _budget(
+        limit_usd, per, state
+    )
+    from batchata.gateway.proxy.loading import load_config
+
+    found = load_config(config, flags, interceptors=added)
+    if api_key is not None:
+        say("--api-key is seen by everybody on this machine: set BATCHATA_PROXY_API_KEY instead")
+    _serve(found, as_json=as_json)
+
+
+@proxy.command("validate-config")
+def validate_config(
+    file: Annotated[Path, typer.Argument(help="YAML file.", dir_okay=False, exists=True)],
+) -> None:
+    """Check a configuration file: every wrong key, interceptor and option is named."""
+    from batchata.gateway.proxy.loading import load_config
+    from batchata.gateway.proxy.registry import make_interceptor
+
+    found = load_config(file)
+    for each in found.interceptors:
+        make_interceptor(each.type, each.config)
+    names = ", ".join(each.type for each in found.interceptors if each.enabled) or "no interceptors"
+    upstreams = ", ".join(each.base_url for each in found.sections)
+    stdout().print(f"{file} is valid: {upstreams}; {names}", markup=False, soft_wrap=True)
+
+
+@proxy.command("generate-config")
+def generate_config(
+    file: Annotated[Path, typer.Argument(help="File to write; it must not exist.")],
+    base_url: BaseURL = None,
+    type: Type = None,  # noqa: A002
+) -> None:
+    """Write a configuration file that works, with every key explained."""
+    from batchata.gateway.proxy.sample import sample
+
+    vendor = (type or VendorType.openai).value
+    address = base_url or f"https://api.{vendor}.com"
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise ValidationError(
+            f"{file} is there already and was left as it is", hint="name another file"
+        ) from error
+    with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+        out.write(sample(str(file), base_url=address, vendor=vendor))
+    stdout().print(f"wrote {file}", markup=False, soft_wrap=True)
+
+
+@proxy.command("replay")
+def replay_folder(
+    folder: Annotated[Path, typer.Argument(help="Recordings, or results of a batch run.")],
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 is any free one. 4000.")] = None,
+    repeat: Annotated[
+        bool, typer.Option("--repeat", help="Give the last answer again to who asks once more.")
+    ] = False,
+    timing: Annotated[bool, typer.Option("--timing", help="Keep the recorded pace.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print addresses as JSON.")] = False,
+) -> None:
+    """Serve recordings without any vendor behind.
+
+    Example: [bold]batchata proxy replay cassettes[/bold]
+    """
+    from batchata.gateway.proxy.loading import load_config
+
+    flags = {
+        # nobody is asked: what is not recorded is refused
+        ("llm", "base_url"): "http://127.0.0.1:9",
+        ("server", "host"): host,
+        ("server", "port"): port,
+    }
+    found = load_config(
+        None,
+        flags,
+        interceptors=_tape(None, folder, "repeat" if repeat else "strict", timing=timing),
+    )
+    _serve(found, as_json=as_json)
+
+
+def _tape(
+    record: Path | None, replay: Path | None, miss: str, *, timing: bool
+) -> list[dict[str, Any]]:
+    added: list[dict[str, Any]] = []
+    if record is not None:
+        added.append({"type": "record", "config": {"directory": str(record)}})
+    if replay is not None:
+        options = {"directory": str(replay), "miss": miss, "timing": timing}
+        added.append({"type": "replay", "config": options})
+    return added
+
+
+def _budget(limit_usd: float | None, per: Per | None, state: Path | None) -> list[dict[str, Any]]:
+    if limit_usd is None:
+        if per is not None or state is not None:
+            raise ValidationError(
+                "--per and --state belong to a limit", hint="write --limit-usd 5 too"
+            )
+        return []
+    options: dict[str, Any] = {"limit_usd": limit_usd, "per": per.value if per else ""}
+    if state is not None:
+        options["state"] = str(state)
+    return [{"type": "budget", "config": options}]
+
+
+def _serve(config: GatewayConfig, *, as_json: bool) -> None:
+    import asyncio
+    import logging
+    import sys
+
+    from batchata.gateway.loops import new_event_loop
+    from batchata.gateway.proxy.server import serve
+
+    logging.basicConfig(
+        level=config.logging.level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+
+    def tell(url: str) -> None:
+        if as_json:
+            print_json({"openai_base_url": f"{url}/v1", "anthropic_base_url": url})
+        else:
+            stdout().print(_welcome(url, config), markup=False, soft_wrap=True)
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(serve(config, on_ready=tell))
+
+
+def _welcome(url: str, config: GatewayConfig) -> str:
+    upstreams = ", ".join(
+        f"{each.prefix} → {each.base_url}" if each.prefix else each.base_url
+        for each in config.sections
+    )
+    names = ", ".join(each.type for each in config.interceptors if each.enabled) or "none"
+    return f"""\
+Gateway on {url} for {upstreams}. Ctrl-C ends it.
+
+  interceptors   {names}
+  health         {url}/health
+  metrics        {url}/metrics
+
+Use it from another shell:
+
+  export OPENAI_BASE_URL={url}/v1
+  export ANTHROPIC_BASE_URL={url}
+"""

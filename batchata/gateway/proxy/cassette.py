@@ -1,0 +1,217 @@
+"""Recorded exchanges: one line each, request and answer together, found by what was asked."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
+
+import orjson
+
+from batchata.core.errors import ResultsError
+from batchata.gateway.proxy.exchange import Answered, Exchange
+from batchata.gateway.proxy.headers import first
+from batchata.gateway.proxy.interceptors.message_logger import logged
+from batchata.gateway.proxy.interceptors.redact import Redact
+from batchata.gateway.proxy.sse import whole
+
+FILE: Final = "cassette.jsonl"
+_MOST: Final = 256 * 1024 * 1024
+#: parameters of a query that carry keys
+_SECRET: Final = frozenset({"key", "api_key", "api-key", "apikey", "token", "access_token", "sig"})
+_CLEANER: Final = Redact()
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """One exchange of a cassette."""
+
+    key: bytes
+    nth: int  #: the first, second, ... time that this was asked
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    #: what came, each with the seconds since the piece before
+    pieces: tuple[tuple[float, bytes], ...]
+
+
+def target_of(target: str) -> str:
+    """Path and query without anything secret."""
+    path, mark, query = target.partition("?")
+    if not mark:
+        return path
+    kept = [(name, value) for name, value in parse_qsl(query, keep_blank_values=True)]
+    return f"{path}?{urlencode([each for each in kept if each[0].lower() not in _SECRET])}"
+
+
+def request_row(exchange: Exchange) -> Row:
+    """The request as it is written down; keys in its text are replaced."""
+    body: Any = _CLEANER.cleaned(exchange.json) if exchange.json is not None else None
+    return {"method": exchange.method, "target": target_of(exchange.target), "body": body}
+
+
+def row_key(request: Mapping[str, Any], ignore: frozenset[str] = frozenset()) -> bytes:
+    """Equal for equal requests, whatever the order of their keys."""
+    body = request["body"]
+    if ignore and isinstance(body, Mapping):
+        body = {name: value for name, value in body.items() if name not in ignore}
+    return _digest([request["method"], request["target"], body])
+
+
+def body_key(exchange: Exchange, *more: str) -> bytes:
+    """Equal for equal requests to the same upstream; nothing of it is replaced before."""
+    return _digest(
+        [exchange.method, exchange.upstream.base_url, exchange.target, exchange.json, *more]
+    )
+
+
+def response_row(answered: Answered) -> Row | None:
+    """The answer as it is written down; None for one that is not whole."""
+    if answered.body is None or answered.ending != "answered":
+        return None
+    encoding = first(answered.headers, "content-encoding")
+    row: Row = {"status": answered.status, "headers": logged(answered.headers)}
+    for name in ("content-length", "retry-after"):
+        if answered.status < 400 or name == "content-length":
+            row["headers"].pop(name, None)
+    if answered.is_stream and not encoding:
+        row["pieces"] = _paced(answered.pieces)
+        return row
+    body = whole(answered.body, encoding, _MOST)
+    if body is None:  # an encoding that nothing here undoes
+        row["headers"]["content-encoding"] = encoding
+        body = answered.body
+    return row | _body_row(body, first(answered.headers, "content-type"))
+
+
+def _paced(pieces: list[tuple[float, bytes]]) -> list[list[Any]]:
+    before, rows = 0.0, []
+    for seconds, piece in pieces:
+        gap, before = max(0.0, seconds - before), seconds
+        try:
+            text = _CLEANER.cleaned(piece.decode())
+            rows.append([round(gap, 4), text])
+        except UnicodeDecodeError:  # cut within a character
+            rows.append([round(gap, 4), {"base64": base64.b64encode(piece).decode()}])
+    return rows
+
+
+def _body_row(body: bytes, kind: str) -> Row:
+    if "json" in kind.lower():
+        try:
+            found = orjson.loads(body)
+            if orjson.dumps(found) == body:  # else its spelling would be lost
+                return {"json": _CLEANER.cleaned(found)}
+        except ValueError:
+            pass
+    try:
+        return {"text": _CLEANER.cleaned(body.decode())}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(body).decode()}
+
+
+def load(folder: Path, ignore: frozenset[str] = frozenset()) -> dict[bytes, list[Recorded]]:
+    """All recordings below a folder by key, in the order they were asked.
+
+    A folder of a batch run counts too: its raw files are questions and answers. Raises
+    ResultsError when there is none, or one cannot be read.
+    """
+    if not folder.is_dir():
+        raise ResultsError(
+            f"there is no folder {str(folder)!r} to replay", hint="record one with --record DIR"
+        )
+    found: dict[bytes, dict[int, Recorded]] = {}
+    for recorded in _batch_recordings(folder, ignore):
+        found.setdefault(recorded.key, {}).setdefault(recorded.nth, recorded)
+    for path in sorted(folder.glob("*.jsonl")):
+        if path.name != "results.jsonl":
+            for recorded in _recordings(path, ignore):
+                # what was recorded again holds
+                found.setdefault(recorded.key, {})[recorded.nth] = recorded
+    if not found:
+        raise ResultsError(
+            f"{str(folder)!r} holds no recordings", hint="record some with --record DIR"
+        )
+    return {key: [each[nth] for nth in sorted(each)] for key, each in found.items()}
+
+
+def _recordings(path: Path, ignore: frozenset[str]) -> Iterator[Recorded]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return  # the process ended within this line
+            try:
+                row = orjson.loads(line)
+                yield Recorded(
+                    key=row_key(row["request"], ignore),
+                    nth=row["nth"],
+                    status=row["response"]["status"],
+                    headers=tuple(row["response"]["headers"].items()),
+                    pieces=_pieces_of(row["response"]),
+                )
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ResultsError(
+                    f"line {number} of {str(path)!r} is no recording: {error!r}",
+                    hint="remove the line, or record again",
+                ) from error
+
+
+def _pieces_of(response: Mapping[str, Any]) -> tuple[tuple[float, bytes], ...]:
+    if "pieces" in response:
+        return tuple((float(gap), _bytes_of(each)) for gap, each in response["pieces"])
+    if "json" in response:
+        return ((0.0, orjson.dumps(response["json"])),)
+    return ((0.0, _bytes_of(response.get("text", response))),)
+
+
+def _bytes_of(value: Any) -> bytes:
+    return value.encode() if isinstance(value, str) else base64.b64decode(value["base64"])
+
+
+def _batch_recordings(folder: Path, ignore: frozenset[str]) -> Iterator[Recorded]:
+    """Questions and answers of a batch run, from the vendors' own files."""
+    raw = folder / "raw_files"
+    asked: dict[str, Row] = {}
+    for path in sorted((raw / "requests").glob("*")):
+        for line in _json_rows(path):
+            body = line.get("body") or line.get("params")
+            target = line.get("url") or "/v1/messages"
+            asked[line.get("custom_id", "")] = {"method": "POST", "target": target, "body": body}
+    for path in sorted((raw / "responses").glob("*")):
+        for line in _json_rows(path):
+            request = asked.get(line.get("custom_id", ""))
+            response = line.get("response") or {}
+            message = (line.get("result") or {}).get("message") or response.get("body")
+            if request is None or message is None:
+                continue
+            yield Recorded(
+                key=row_key(request, ignore),
+                nth=1,
+                status=response.get("status_code", 200),
+                headers=(("content-type", "application/json"),),
+                pieces=((0.0, orjson.dumps(message)),),
+            )
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    try:
+        if path.suffix == ".jsonl":
+            with path.open("rb") as file:
+                yield from (orjson.loads(line) for line in file if line.strip())
+        elif path.suffix == ".json":
+            found = orjson.loads(path.read_bytes())
+            yield from found.get("requests", ()) if isinstance(found, dict) else ()
+    except (ValueError, AttributeError) as error:
+        raise ResultsError(f"{str(path)!r} cannot be read: {error}") from error
+
+
+def _digest(value: Any) -> bytes:
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # numbers beyond 64 bits
+        text = repr(value).encode("utf-8", "surrogatepass")
+    return blake2b(text, digest_size=16).digest()

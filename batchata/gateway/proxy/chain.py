@@ -1,0 +1,97 @@
+"""The interceptors in a row: policies fail closed, observers fail open."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final, assert_never
+
+from batchata.gateway.proxy.exchange import Exchange
+from batchata.gateway.proxy.headers import with_header, without
+from batchata.gateway.proxy.interceptor import (
+    Continue,
+    Interceptor,
+    Reject,
+    Replace,
+    Respond,
+)
+from batchata.gateway.proxy.isolation import Isolation
+from batchata.gateway.proxy.parsing import parse_body
+
+LOG: Final = logging.getLogger("batchata.gateway")
+
+
+class Chain:
+    """Asks interceptors in order and tells them of the answer in reverse."""
+
+    def __init__(self, interceptors: Sequence[Interceptor]) -> None:
+        self.all = tuple(interceptors)
+        kind = Interceptor
+        self._asked = [each for each in self.all if type(each).on_request is not kind.on_request]
+        self._told = [
+            each for each in reversed(self.all) if type(each).on_response is not kind.on_response
+        ]
+        self.wants_pieces = any(each.wants_pieces for each in self.all)
+        self._isolation = Isolation()
+
+    @property
+    def failures(self) -> int:
+        """How often an interceptor raised."""
+        return self._isolation.failures
+
+    async def on_request(self, exchange: Exchange) -> tuple[str, Respond | Reject] | None:
+        """Who answers in the upstream's place, and how; None when the request goes on."""
+        for each in self._asked:
+            try:
+                outcome = await each.on_request(exchange)
+            except Exception as error:  # what an interceptor may raise is its own
+                self._isolation.failures += 1
+                LOG.exception("%s failed on exchange %s", each.name, exchange.id)
+                if each.is_policy:
+                    return each.name, _failed(each, error)
+                continue
+            match outcome:
+                case Continue():
+                    continue
+                case Replace():
+                    _replace(exchange, outcome)
+                case Respond() | Reject():
+                    return each.name, outcome
+                case _:
+                    assert_never(outcome)
+        return None
+
+    async def on_response(self, exchange: Exchange) -> None:
+        """Tell of the end; whoever fails keeps the others from nothing."""
+        for each in self._told:
+            await self._isolation.alone(each, each.on_response(exchange))
+
+    async def start(self) -> None:
+        """Start all of them; what one raises stops the gateway."""
+        for each in self.all:
+            await each.start()
+
+    async def aclose(self) -> None:
+        """Close all of them, whatever one of them raises."""
+        for each in reversed(self.all):
+            await self._isolation.alone(each, each.flush())
+            await self._isolation.alone(each, each.aclose())
+
+
+def _failed(interceptor: Interceptor, error: Exception) -> Reject:
+    return Reject(
+        message=f"the policy {interceptor.name} failed ({type(error).__name__}): "
+        "the request was not sent",
+        status=500,
+        code="policy_failed",
+    )
+
+
+def _replace(exchange: Exchange, outcome: Replace) -> None:
+    if outcome.headers is not None:
+        exchange.headers = outcome.headers
+    if outcome.body is not None:
+        headers = without(exchange.headers, "content-encoding")
+        exchange.headers = with_header(headers, "Content-Length", str(len(outcome.body)))
+        exchange.body = outcome.body
+        exchange.json, exchange.model = parse_body(outcome.body)

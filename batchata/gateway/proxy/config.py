@@ -1,0 +1,147 @@
+"""The gateway's configuration: what may be said, and what it means."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from batchata.gateway.proxy.upstreams import Upstream
+from batchata.gateway.upstream import Vendor
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class Section(BaseModel):
+    """A part of the configuration; keys that it does not know are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class ServerSection(Section):
+    """Where to listen, and for how long to wait."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(4000, ge=0, le=65535)
+    client_token: str | None = Field(None, min_length=8, repr=False)
+    allowed_hosts: tuple[str, ...] = ()
+    connect_seconds: float = Field(10, gt=0)
+    idle_seconds: float = Field(600, gt=0)
+    shutdown_seconds: float = Field(30, ge=0)
+    inspect_bytes: int = Field(32 * 1024 * 1024, ge=1024)
+
+    @property
+    def is_loopback(self) -> bool:
+        """True when nobody but this machine can connect."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @model_validator(mode="after")
+    def _guarded(self) -> ServerSection:
+        if not self.is_loopback and self.client_token is None:
+            raise ValueError(
+                f"host {self.host} can be reached by other machines and needs client_token: "
+                "write --client-token ${TOKEN}, or host 127.0.0.1"
+            )
+        return self
+
+
+class UpstreamSection(Section):
+    """One server that answers."""
+
+    base_url: str
+    type: Vendor = "openai"
+    name: str = ""
+    provider: str = ""
+    api_key: str | None = Field(None, repr=False)
+    prefix: str = ""
+    models: tuple[str, ...] = ()
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ValueError(f"{value!r} is no http or https address")
+        if parts.username or parts.password:
+            raise ValueError("a key does not belong in base_url: write it as api_key")
+        if parts.query or parts.fragment:
+            raise ValueError("base_url cannot have a query or a fragment")
+        return value.rstrip("/").removesuffix("/v1")
+
+    @field_validator("prefix")
+    @classmethod
+    def _is_prefix(cls, value: str) -> str:
+        if value and not value.startswith("/"):
+            raise ValueError(f"prefix {value!r} does not begin with /")
+        return value.rstrip("/")
+
+    def upstream(self) -> Upstream:
+        """The upstream that this describes."""
+        return Upstream(
+            name=self.name or (urlsplit(self.base_url).hostname or ""),
+            base_url=self.base_url,
+            type=self.type,
+            provider=self.provider,
+            api_key=self.api_key or None,
+            prefix=self.prefix,
+            models=self.models,
+        )
+
+
+class InterceptorSection(Section):
+    """One interceptor by its name or dotted path, with its options."""
+
+    type: str
+    enabled: bool = True
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class SessionsSection(Section):
+    """How calls are told to belong together."""
+
+    enabled: bool = True
+    max_sessions: int = Field(100_000, ge=1)
+    ttl_seconds: float = Field(3600, gt=0)
+
+
+class LoggingSection(Section):
+    """What the gateway says of itself."""
+
+    level: LogLevel = "info"
+
+
+class GatewayConfig(Section):
+    """Everything that a gateway is told."""
+
+    server: ServerSection = ServerSection()  # type: ignore[call-arg]
+    llm: UpstreamSection | None = None
+    upstreams: tuple[UpstreamSection, ...] = ()
+    interceptors: tuple[InterceptorSection, ...] = ()
+    sessions: SessionsSection = SessionsSection()  # type: ignore[call-arg]
+    logging: LoggingSection = LoggingSection()
+    prices: dict[str, dict[str, float]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_upstream(self) -> GatewayConfig:
+        places = [(each.prefix, each.models) for each in self.sections]
+        if not places:
+            raise ValueError(
+                "there is no upstream: write --base-url https://api.openai.com --type openai, "
+                "or `llm:` or `upstreams:` in the file"
+            )
+        names = [each.upstream().name for each in self.sections]
+        if len(set(names)) < len(names) and len(set(places)) < len(places):
+            raise ValueError("two upstreams have the same prefix and models: one is never asked")
+        return self
+
+    @property
+    def sections(self) -> tuple[UpstreamSection, ...]:
+        """All upstreams, `llm` first."""
+        return (*((self.llm,) if self.llm else ()), *self.upstreams)

@@ -1,0 +1,355 @@
+"""The journey of an exchange: door, interceptors, upstream, relay, settlement, events."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from hashlib import blake2b
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+
+from batchata.core.errors import UnknownPriceError
+from batchata.gateway.proxy.chain import Chain
+from batchata.gateway.proxy.exchange import MODEL_ENDPOINTS, Answered, Exchange
+from batchata.gateway.proxy.forward import (
+    Client,
+    cut,
+    head_of,
+    response_with,
+    surely_unsent,
+    upstream_error,
+    wait_seconds,
+)
+from batchata.gateway.proxy.guard import Guard
+from batchata.gateway.proxy.headers import Headers, decoded, first, to_upstream, without
+from batchata.gateway.proxy.interceptor import Reject, Respond
+from batchata.gateway.proxy.metrics import Metrics
+from batchata.gateway.proxy.parsing import Body, parse_body, take_body
+from batchata.gateway.proxy.tee import Tee
+from batchata.gateway.proxy.telling import (
+    AGENT_HEADERS,
+    SESSION_HEADERS,
+    TAG_HEADERS,
+    Teller,
+    named,
+    now_us,
+    tags_of,
+)
+from batchata.gateway.proxy.upstreams import KEY_HEADERS, Upstream, Upstreams
+from batchata.gateway.upstream import Vendor
+from batchata.gateway.vendor_errors import VendorError
+from batchata.ports import PriceBook
+
+LOG: Final = logging.getLogger("batchata.gateway")
+_JSON: Final = (("Content-Type", "application/json"),)
+
+
+class Core:
+    """What handles requests; built by `server.running`."""
+
+    def __init__(
+        self,
+        *,
+        upstreams: Upstreams,
+        guard: Guard,
+        chain: Chain,
+        client: Client,
+        teller: Teller,
+        prices: PriceBook,
+        inspect_bytes: int,
+    ) -> None:
+        self._upstreams = upstreams
+        self._guard = guard
+        self._chain = chain
+        self._client = client
+        self._teller = teller
+        self._prices = prices
+        self._most = inspect_bytes
+        self._count = 0
+        self._ending: set[asyncio.Task[None]] = set()
+        self.metrics = Metrics()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        headers = decoded(request.raw_headers)
+        vendor = self._vendor(request)
+        refused = self._guard.refusal(headers) or _unfit(request, headers)
+        if refused is not None:
+            return _refusal(refused, vendor)
+        exchange, body = await self._exchange(request, headers)
+        if exchange is None:
+            error = VendorError(
+                status=404,
+                message=f"no upstream of the gateway serves {request.raw_path}",
+                code="unknown_upstream",
+            )
+            return _refusal(error, vendor)
+        refused = self._guard.refusal_of_key(exchange.method, headers, exchange.upstream)
+        if refused is not None:
+            return _refusal(refused, exchange.vendor)
+        self.metrics.in_flight += 1
+        try:
+            return await self._journey(request, exchange, body, headers)
+        finally:
+            self.metrics.in_flight -= 1
+
+    def refused(self, request: web.BaseRequest) -> web.StreamResponse | None:
+        """The answer to a request that may not come in; None for one that may."""
+        error = self._guard.refusal(decoded(request.raw_headers))
+        return None if error is None else _refusal(error, self._vendor(request))
+
+    @property
+    def failures(self) -> int:
+        """How often an interceptor failed in the way of a request."""
+        return self._chain.failures
+
+    async def aclose(self) -> None:
+        """Wait until what clients left behind is settled."""
+        while self._ending:
+            await asyncio.gather(*self._ending)
+
+    async def _exchange(
+        self, request: web.BaseRequest, headers: Headers
+    ) -> tuple[Exchange | None, Body]:
+        target = request.raw_path
+        placed = self._upstreams.by_path(target)
+        upstream: Upstream | None = None
+        if placed is not None:
+            upstream, target = placed
+        body = await take_body(request, self._most)
+        json, model = parse_body(body.text)
+        path = target.partition("?")[0]
+        upstream = upstream or self._upstreams.choose(path, model)
+        if upstream is None:
+            return None, body
+        is_question = request.method == "POST" and path in MODEL_ENDPOINTS
+        self._count += 1
+        forwarded = upstream.with_key(self._guard.without_token(to_upstream(headers)))
+        return (
+            Exchange(
+                id=secrets.token_hex(8),
+                number=self._count,
+                began_us=now_us(),
+                method=request.method,
+                target=target,
+                path=path,
+                headers=forwarded,
+                body=body.text,
+                json=json,
+                upstream=upstream,
+                endpoint=path if is_question else None,
+                model=model,
+                agent_id=named(headers, AGENT_HEADERS),
+                tags=tags_of(named(headers, TAG_HEADERS)),
+                attempt=_attempt(headers),
+                client=_client_of(headers),
+            ),
+            body,
+        )
+
+    async def _journey(
+        self, request: web.BaseRequest, exchange: Exchange, body: Body, headers: Headers
+    ) -> web.StreamResponse:
+        began = time.monotonic()
+        if exchange.endpoint is not None:
+            self._teller.began(exchange, named(headers, SESSION_HEADERS))
+        asked = exchange.body
+        try:
+            outcome = await self._chain.on_request(exchange)
+            if outcome is not None:
+                return await self._answer_here(request, exchange, outcome, began)
+            payload = exchange.body if exchange.body is not asked else body.payload
+            return await self._forward(request, exchange, payload, began)
+        except asyncio.CancelledError:
+            self._left(exchange, began)
+            raise
+
+    async def _forward(
+        self,
+        request: web.BaseRequest,
+        exchange: Exchange,
+        payload: object,
+        began: float,
+    ) -> web.StreamResponse:
+        exchange.is_sent = True
+        try:
+            async with self._client.send(exchange, exchange.headers, payload) as upstream:  # type: ignore[arg-type]
+                return await self._relay(request, exchange, upstream, began)
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            if exchange.answer is not None:
+                raise
+            failed = upstream_error(error, exchange)
+            LOG.warning("exchange %s: %s", exchange.id, failed.message)
+            exchange.answer = Answered(
+                status=failed.status,
+                ending="unreachable" if surely_unsent(error) else "broken",
+                error=failed.message,
+                error_type=type(error).__name__,
+            )
+            await self._finish(exchange, began)
+            return _refusal(failed, exchange.vendor)
+
+    async def _relay(
+        self,
+        request: web.BaseRequest,
+        exchange: Exchange,
+        upstream: aiohttp.ClientResponse,
+        began: float,
+    ) -> web.StreamResponse:
+        answered = head_of(upstream, exchange)
+        tee = Tee(exchange, answered, most=self._most, wants_pieces=self._chain.wants_pieces)
+        content = upstream.content
+        response: web.StreamResponse | None = None
+        exchange.answer = answered
+        try:
+            if answered.is_stream:
+                response = response_with(answered.status, upstream.reason, answered.headers)
+                await response.prepare(request)
+            while piece := await content.readany():
+                tee.feed(piece, time.monotonic() - began)
+                if response is None:
+                    if content.at_eof():
+                        break
+                    response = response_with(answered.status, upstream.reason, answered.headers)
+                    await response.prepare(request)
+                await response.write(piece)
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            answered.ending = "disconnected" if request.transport is None else "broken"
+            answered.error, answered.error_type = str(error), type(error).__name__
+            tee.finish()
+            if response is None:
+                exchange.answer = None
+                raise
+            await self._finish(exchange, began)
+            cut(request)
+            raise ConnectionResetError("the answer broke off") from error
+        except asyncio.CancelledError:
+            answered.ending = "disconnected"
+            tee.finish()
+            raise
+        tee.finish()
+        await self._finish(exchange, began)
+        if response is None:
+            return response_with(answered.status, upstream.reason, answered.headers, piece)
+        await response.write_eof()
+        return response
+
+    async def _answer_here(
+        self,
+        request: web.BaseRequest,
+        exchange: Exchange,
+        outcome: tuple[str, Respond | Reject],
+        began: float,
+    ) -> web.StreamResponse:
+        name, answer = outcome
+        if isinstance(answer, Reject):
+            error = VendorError(status=answer.status, message=answer.message, code=answer.code)
+            exchange.answer = Answered(
+                status=answer.status,
+                source=name,
+                error=answer.message,
+                error_type=answer.code,
+            )
+            await self._finish(exchange, began)
+            return _refusal(error, exchange.vendor, answer.headers)
+        answered = exchange.answer = Answered(
+            status=answer.status, headers=end_headers(answer.headers), source=name
+        )
+        tee = Tee(exchange, answered, most=self._most, wants_pieces=False)
+        if not answer.pieces:
+            tee.feed(answer.body, time.monotonic() - began)
+            tee.finish()
+            await self._finish(exchange, began)
+            return response_with(answer.status, None, answered.headers, answer.body)
+        response = response_with(answer.status, None, answered.headers)
+        await response.prepare(request)
+        for seconds, piece in answer.pieces:
+            await wait_seconds(seconds)
+            tee.feed(piece, time.monotonic() - began)
+            await response.write(piece)
+        tee.finish()
+        await self._finish(exchange, began)
+        await response.write_eof()
+        return response
+
+    def _left(self, exchange: Exchange, began: float) -> None:
+        """The client went away: the upstream is free already, money and events are not yet."""
+        answered = exchange.answer or Answered(status=499)
+        if answered.seconds:
+            return  # it had ended
+        answered.ending = "disconnected"
+        answered.error = answered.error or "the client went away"
+        answered.error_type = answered.error_type or "disconnected"
+        exchange.answer = answered
+        task = asyncio.get_running_loop().create_task(self._finish(exchange, began))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    async def _finish(self, exchange: Exchange, began: float) -> None:
+        answered = exchange.answer
+        if answered is None:
+            return
+        answered.seconds = max(time.monotonic() - began, 1e-9)
+        self._price(exchange, answered)
+        await self._chain.on_response(exchange)
+        self.metrics.count(exchange, answered)
+        if exchange.endpoint is not None:
+            self._teller.ended(exchange, answered)
+
+    def _price(self, exchange: Exchange, answered: Answered) -> None:
+        if answered.usage is None or answered.source != "upstream":
+            return
+        tier = answered.service_tier or str((exchange.json or {}).get("service_tier") or "standard")
+        try:
+            card = self._prices.card(exchange.provider, exchange.model, tier)
+        except UnknownPriceError:
+            return
+        answered.cost_usd = card.cost_usd(answered.usage)
+
+    def _vendor(self, request: web.BaseRequest) -> Vendor:
+        placed = self._upstreams.by_path(request.raw_path)
+        found = placed[0] if placed else self._upstreams.choose(request.path, "")
+        return found.type if found else "openai"
+
+
+def end_headers(headers: Headers) -> Headers:
+    """Headers of an answer made here, without a length that aiohttp knows better."""
+    return without(headers, "content-length", "transfer-encoding", "connection")
+
+
+def _refusal(error: VendorError, vendor: Vendor, headers: Headers = ()) -> web.Response:
+    response = web.Response(
+        body=error.body(vendor), status=error.status, content_type="application/json"
+    )
+    response.headers.extend(headers)
+    return response
+
+
+def _unfit(request: web.BaseRequest, headers: Headers) -> VendorError | None:
+    if not request.raw_path.startswith("/"):
+        return VendorError(
+            status=400,
+            message="the gateway is no forward proxy: give it a path, and set its address as the "
+            "base URL of your client",
+        )
+    if first(headers, "upgrade") and "upgrade" in first(headers, "connection").lower():
+        return VendorError(
+            status=501,
+            message="the gateway carries no WebSockets: connect to the vendor itself for them",
+            code="websocket_not_supported",
+        )
+    return None
+
+
+def _attempt(headers: Headers) -> int:
+    count = first(headers, "x-stainless-retry-count")
+    return 1 + int(count) if count.isdigit() and len(count) < 4 else 1
+
+
+def _client_of(headers: Headers) -> str:
+    key = next((value for name, value in headers if name.lower() in KEY_HEADERS), "")
+    return blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest() if key else ""

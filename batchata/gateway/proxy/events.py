@@ -1,0 +1,113 @@
+"""What happened at the gateway, and the queue that brings it to observers off the path."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from batchata.gateway.proxy.interceptor import Interceptor
+    from batchata.gateway.proxy.isolation import Isolation
+
+EventName = Literal[
+    "session.start",
+    "session.end",
+    "llm.call.start",
+    "llm.call.finish",
+    "llm.call.error",
+    "tool.execution",
+    "tool.result",
+]
+#: events that may wait for slow observers; then requests wait too
+MOST_WAITING: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayEvent:
+    """One thing that happened: start and finish of a call have the same `exchange_id`."""
+
+    name: EventName
+    at_us: int  #: µs since the epoch
+    session_id: str
+    exchange_id: str
+    agent_id: str
+    provider: str
+    tags: Mapping[str, str]
+    attributes: Mapping[str, Any]
+
+
+class EventQueue:
+    """Brings events to observers in order; a slow observer slows requests before any is lost."""
+
+    def __init__(self, observers: Sequence[Interceptor], isolation: Isolation) -> None:
+        self._observers = list(observers)
+        self._waiting: deque[GatewayEvent] = deque()
+        self._filled = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+        self._task: asyncio.Task[None] | None = None
+        self._is_closing = False
+        self._isolation = isolation
+
+    @property
+    def failures(self) -> int:
+        """How often an observer raised."""
+        return self._isolation.failures
+
+    @property
+    def is_full(self) -> bool:
+        """True when requests have to wait for observers."""
+        return len(self._waiting) >= MOST_WAITING
+
+    @property
+    def waiting(self) -> int:
+        """Events that observers have not been told yet."""
+        return len(self._waiting)
+
+    def start(self) -> None:
+        """Begin to bring events."""
+        self._task = asyncio.get_running_loop().create_task(self._bring())
+
+    def put(self, event: GatewayEvent) -> None:
+        """Take an event; never waits."""
+        if self._observers:
+            self._waiting.append(event)
+            self._filled.set()
+            self._emptied.clear()
+
+    async def room(self) -> None:
+        """Wait until there is room for more events."""
+        while self.is_full:
+            await self._emptied.wait()
+
+    async def drain(self) -> None:
+        """Wait until every event so far has been brought."""
+        await self._emptied.wait()
+
+    async def aclose(self) -> None:
+        """Bring what is left, then stop."""
+        self._is_closing = True
+        self._filled.set()
+        if self._task is not None:
+            await self._task
+            self._task = None
+
+    async def _bring(self) -> None:
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while self._waiting:
+                event = self._waiting.popleft()
+                for observer in self._observers:
+                    await self._isolation.alone(observer, observer.on_event(event))
+            for observer in self._observers:
+                await self._isolation.alone(observer, observer.flush())
+            if self._waiting:
+                self._filled.set()
+                continue
+            self._emptied.set()
+            if self._is_closing:
+                return

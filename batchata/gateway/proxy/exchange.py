@@ -1,0 +1,103 @@
+"""One proxied request and its answer, as interceptors see them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+from batchata.core.usage import Usage
+from batchata.gateway.proxy.headers import Headers
+from batchata.gateway.proxy.upstreams import Upstream
+from batchata.gateway.upstream import Vendor
+
+CHAT: Final = "/v1/chat/completions"
+RESPONSES: Final = "/v1/responses"
+EMBEDDINGS: Final = "/v1/embeddings"
+COMPLETIONS: Final = "/v1/completions"
+MESSAGES: Final = "/v1/messages"
+#: paths that ask a model a question
+MODEL_ENDPOINTS: Final = frozenset({CHAT, RESPONSES, EMBEDDINGS, COMPLETIONS, MESSAGES})
+
+Ending = Literal["answered", "disconnected", "unreachable", "broken"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A tool that the model wants to be run."""
+
+    id: str
+    name: str
+    arguments: str  #: JSON
+
+
+@dataclass(slots=True, kw_only=True)
+class Answered:
+    """What came back for an exchange; the numbers are None where nobody told them."""
+
+    status: int
+    headers: Headers = ()
+    body: bytes | None = None  #: as it came; None when too large to be kept
+    #: pieces of the body with the seconds after the request at which they came
+    pieces: list[tuple[float, bytes]] = field(default_factory=list)
+    is_stream: bool = False
+    source: str = "upstream"  #: or the name of the interceptor that answered
+    ending: Ending = "answered"
+    usage: Usage | None = None
+    cost_usd: Decimal | None = None
+    model: str = ""
+    text: str = ""
+    finish_reason: str | None = None
+    response_id: str | None = None
+    request_id: str | None = None
+    service_tier: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    error: str | None = None
+    error_type: str | None = None
+    first_byte_seconds: float | None = None
+    seconds: float = 0.0
+
+    @property
+    def is_success(self) -> bool:
+        """True for a whole answer with a status below 400 and no error in its stream."""
+        return self.status < 400 and self.ending == "answered" and self.error is None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Exchange:
+    """One proxied request; `answer` is there once it has ended."""
+
+    id: str
+    number: int  #: counts up in the order of arrival
+    began_us: int  #: µs since the epoch
+    method: str
+    target: str  #: path and query for the upstream, as the client wrote them
+    path: str  #: of the target, without the query and the upstream's prefix
+    headers: Headers  #: for the upstream
+    body: bytes | None  #: None when it is not JSON, or too large to be looked at
+    json: Mapping[str, Any] | None = None
+    upstream: Upstream
+    endpoint: str | None = None  #: one of MODEL_ENDPOINTS
+    model: str = ""
+    session_id: str = ""
+    agent_id: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    attempt: int = 1
+    client: str = ""  #: stands for the client's key; says nothing about it
+    is_new_session: bool = False
+    is_sent: bool = False  #: the upstream may have seen it
+    answer: Answered | None = None
+
+    @property
+    def vendor(self) -> Vendor:
+        """Whose protocol this exchange speaks."""
+        return "anthropic" if self.path.startswith(MESSAGES) else self.upstream.type
+
+    @property
+    def provider(self) -> str:
+        """Whose prices hold."""
+        return self.upstream.provider or self.vendor
+
+    @property
+    def is_stream(self) -> bool:
+        """True when the client asked for server-sent events."""
+        return self.json is not None and self.json.get("stream") is True

@@ -1,0 +1,167 @@
+"""To the upstream and back, byte for byte: nothing is decoded, nothing is followed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, Final, TypeGuard
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict
+
+from batchata.gateway.proxy.exchange import Answered, Exchange
+from batchata.gateway.proxy.headers import Headers, decoded, end_to_end, first
+from batchata.gateway.vendor_errors import VendorError
+
+#: what aiohttp would say by itself and the client did not
+_UNASKED: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+_LINE: Final = 64 * 1024
+_READ: Final = 256 * 1024
+Payload = bytes | AsyncIterator[bytes] | None
+
+
+class Client:
+    """The one HTTP session to all upstreams."""
+
+    def __init__(self, *, connect_seconds: float, idle_seconds: float) -> None:
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, connect=None, sock_connect=connect_seconds, sock_read=idle_seconds
+        )
+        self._session: aiohttp.ClientSession | None = None
+
+    def open(self) -> None:
+        """Open the session on the running loop."""
+        connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, keepalive_timeout=30)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=self._timeout,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=_UNASKED,
+            max_line_size=_LINE,
+            max_field_size=_LINE,
+            read_bufsize=_READ,
+        )
+
+    def send(self, exchange: Exchange, headers: Headers, payload: Payload) -> Any:
+        """Begin the request; a context manager of the upstream's response."""
+        if self._session is None:
+            raise RuntimeError("the gateway is not running")
+        return self._session.request(
+            exchange.method,
+            exchange.upstream.url(exchange.target),
+            headers=CIMultiDict(_spelled_alike(headers)),
+            data=_in_pieces(payload) if _is_large(payload) else payload,
+            allow_redirects=False,
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+def _is_large(payload: Payload) -> TypeGuard[bytes]:
+    return isinstance(payload, bytes) and len(payload) > _READ
+
+
+async def _in_pieces(data: bytes) -> AsyncIterator[bytes]:
+    """A large body bit by bit, so that other calls have their turn."""
+    view = memoryview(data)
+    for start in range(0, len(data), _READ):
+        yield bytes(view[start : start + _READ])
+
+
+def _spelled_alike(headers: Headers) -> Headers:
+    """Repetitions of a header under its first spelling: aiohttp would take them for one."""
+    names: dict[str, str] = {}
+    return tuple((names.setdefault(name.lower(), name), value) for name, value in headers)
+
+
+def head_of(upstream: aiohttp.ClientResponse, exchange: Exchange) -> Answered:
+    """Status and headers of an upstream's response."""
+    headers = end_to_end(decoded(upstream.raw_headers))
+    request_id = upstream.headers.get("x-request-id") or upstream.headers.get("request-id")
+    return Answered(status=upstream.status, headers=headers, request_id=request_id)
+
+
+class Answer(web.StreamResponse):
+    """An answer in pieces, with the upstream's header list and nothing else."""
+
+    kept: Headers = ()
+
+
+class WholeAnswer(web.Response):
+    """An answer in one piece, with the upstream's header list and nothing else."""
+
+    kept: Headers = ()
+
+
+def response_with(
+    status: int, reason: str | None, headers: Headers, body: bytes | None = None
+) -> web.StreamResponse:
+    """A response that will have these headers only; without a body it is written in pieces."""
+    if body is not None:
+        whole = WholeAnswer(status=status, reason=reason, body=body)
+        whole.kept = headers
+        return whole
+    response = Answer(status=status, reason=reason)
+    response.kept = headers
+    length = first(headers, "content-length")
+    if length.isdigit():
+        response.content_length = int(length)
+    return response
+
+
+async def keep_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Just before a response leaves: take out what aiohttp added to the upstream's headers."""
+    if not isinstance(response, Answer | WholeAnswer):
+        return
+    kept = response.kept
+    headers = response.headers
+    framing = [
+        (name, value)
+        for name, value in headers.items()
+        if name in ("Transfer-Encoding", "Connection", "Content-Length")
+    ]
+    headers.clear()
+    names = {name.lower() for name, _ in kept}
+    headers.extend(kept)
+    for name, value in framing:
+        if name != "Content-Length" or "content-length" not in names:
+            if name == "Content-Length" and response.status in (204, 304):
+                continue
+            headers.add(name, value)
+
+
+def upstream_error(error: BaseException, exchange: Exchange) -> VendorError:
+    """Why the upstream gave no answer, as a vendor would say it."""
+    place = f"{exchange.upstream.name} ({exchange.upstream.base_url})"
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, TimeoutError):
+        return VendorError(
+            status=504, message=f"the gateway's upstream {place} did not answer in time: {said}"
+        )
+    what = "cannot be reached" if isinstance(error, aiohttp.ClientConnectorError) else "broke off"
+    return VendorError(status=502, message=f"the gateway's upstream {place} {what}: {said}")
+
+
+def surely_unsent(error: BaseException) -> bool:
+    """True when the upstream cannot have seen the request."""
+    return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+
+
+def cut(request: web.BaseRequest) -> None:
+    """End a half-sent answer so that the client sees it is not whole."""
+    if request.transport is not None:
+        with contextlib.suppress(OSError):
+            request.transport.close()
+
+
+async def wait_seconds(seconds: float) -> None:
+    """Wait, where a recorded pace asks for it."""
+    if seconds > 0:
+        await asyncio.sleep(seconds)

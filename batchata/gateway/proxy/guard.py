@@ -1,0 +1,90 @@
+"""Who may use the gateway: this machine's programs, or those with the token."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from typing import Final
+
+from batchata.gateway.proxy.headers import Headers, first, without
+from batchata.gateway.proxy.upstreams import Upstream, has_key
+from batchata.gateway.vendor_errors import VendorError
+
+TOKEN_HEADER: Final = "x-batchata-token"
+_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+#: methods that change nothing upstream
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+#: content types that a web page may send across sites without being asked
+_SIMPLE: Final = ("", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """The rules at the door."""
+
+    token: str | None
+    allowed_hosts: frozenset[str]
+    is_loopback: bool
+
+    def refusal(self, headers: Headers) -> VendorError | None:
+        """Why a request may not come in at all; None when it may."""
+        host = first(headers, "host")
+        if not self._is_known(host):
+            return VendorError(
+                status=421,
+                message=f"the gateway does not answer for host {host!r}: see allowed_hosts",
+                code="unknown_host",
+            )
+        if self.token is not None and not self._has_token(headers):
+            return VendorError(
+                status=401,
+                message="the gateway wants its client token, as a Bearer token, x-api-key or "
+                f"{TOKEN_HEADER}",
+                code="invalid_api_key",
+            )
+        return None
+
+    def refusal_of_key(
+        self, method: str, headers: Headers, upstream: Upstream
+    ) -> VendorError | None:
+        """Why our key may not be added to a request; None when it may or need not be."""
+        if upstream.api_key is None or method in SAFE or self.token is not None:
+            return None
+        if has_key(headers):
+            return None
+        kind = first(headers, "content-type").partition(";")[0].strip().lower()
+        is_custom = bool(first(headers, TOKEN_HEADER) or first(headers, "x-batchata-session-id"))
+        if kind in _SIMPLE and not is_custom:
+            return VendorError(
+                status=403,
+                message=f"a request of type {kind or 'none'!r} is not given the gateway's key: "
+                "any web page could send it; send application/json",
+                code="cross_site_request",
+            )
+        return None
+
+    def without_token(self, headers: Headers) -> Headers:
+        """The headers for the upstream: our token is no business of it."""
+        if self.token is None:
+            return without(headers, TOKEN_HEADER)
+        return tuple(
+            (name, value)
+            for name, value in headers
+            if name.lower() != TOKEN_HEADER and not self._is_token(value)
+        )
+
+    def _has_token(self, headers: Headers) -> bool:
+        names = (TOKEN_HEADER, "authorization", "x-api-key", "api-key")
+        return any(name.lower() in names and self._is_token(value) for name, value in headers)
+
+    def _is_token(self, value: str) -> bool:
+        given = value.removeprefix("Bearer ").strip().encode("utf-8", "surrogateescape")
+        return self.token is not None and hmac.compare_digest(given, self.token.encode())
+
+    def _is_known(self, host: str) -> bool:
+        name = host.lower()
+        name = name.partition("]")[0] + "]" if name.startswith("[") else name.partition(":")[0]
+        if name in self.allowed_hosts or host.lower() in self.allowed_hosts:
+            return True
+        # with a token a rebound name is of no use to anybody
+        return name in _LOCAL or (not self.is_loopback and not self.allowed_hosts)

@@ -1,0 +1,92 @@
+"""The contract of interceptors: what may look at an exchange, change it or stop it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from batchata.gateway.proxy.events import GatewayEvent
+from batchata.gateway.proxy.exchange import Exchange
+from batchata.gateway.proxy.headers import Headers
+from batchata.ports import PriceBook
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """Let the request go on as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replace:
+    """Let it go on with another body or other headers; None leaves them as they are."""
+
+    body: bytes | None = None
+    headers: Headers | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Respond:
+    """Answer it here; the upstream is not asked."""
+
+    status: int = 200
+    headers: Headers = (("Content-Type", "application/json"),)
+    body: bytes = b""
+    #: instead of `body`: pieces, each with the seconds to wait before it
+    pieces: tuple[tuple[float, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """Refuse it with an error in the vendor's own shape."""
+
+    message: str
+    status: int = 403
+    code: str | None = None
+    headers: Headers = ()
+
+
+Outcome = Continue | Replace | Respond | Reject
+CONTINUE = Continue()
+
+
+class Interceptor:
+    """Sees every exchange. Subclass it and override what you need.
+
+    A policy (`is_policy`) stands in the way: when it raises, the request is refused. An observer
+    that raises is logged and passed over. `on_event` is called off the request's path.
+    """
+
+    name: ClassVar[str] = ""
+    is_policy: ClassVar[bool] = False
+    #: names of options and what they are if not given; others are refused
+    options: ClassVar[Mapping[str, Any]] = {}
+    #: True to be given the pieces of each answer with their times
+    wants_pieces: ClassVar[bool] = False
+    book: PriceBook  #: the gateway's prices; there from `start` on
+
+    def __init__(self, **options: Any) -> None:
+        for name, value in {**self.options, **options}.items():
+            setattr(self, name, value)
+
+    async def start(self) -> None:
+        """Called once, on the gateway's loop, before the first request."""
+
+    async def on_request(self, exchange: Exchange) -> Outcome:
+        """Decide about a request, in the order of the configuration."""
+        return CONTINUE
+
+    async def on_response(self, exchange: Exchange) -> None:
+        """Called in reverse order when an exchange has ended, however it did."""
+
+    async def on_event(self, event: GatewayEvent) -> None:
+        """Told of everything that happened, in order, off the request's path."""
+
+    async def flush(self) -> None:
+        """Called after a bunch of events, and before the end."""
+
+    async def aclose(self) -> None:
+        """Called once when the gateway ends, after the last event."""
+
+
+def observes(interceptor: Interceptor) -> bool:
+    """True when it wants events."""
+    return type(interceptor).on_event is not Interceptor.on_event

@@ -1,0 +1,155 @@
+"""`budget`: a hard limit on money for any application."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from batchata.core.budget import checked_usd
+from batchata.core.errors import UnknownPriceError, ValidationError
+from batchata.core.usage import from_parts, to_parts
+from batchata.gateway.proxy.bounds import is_free, output_cap, worst_case_usd
+from batchata.gateway.proxy.exchange import Exchange
+from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Reject
+from batchata.gateway.proxy.purse import Purse, Purses
+
+SCOPES: Final = ("", "session", "agent", "key", "model", "day")
+_FINAL: Final = (("x-should-retry", "false"),)
+
+
+class Budget(Interceptor):
+    """Sets the worst case of a call aside before it leaves, and settles it by the usage told.
+
+    `limit_usd` holds for everything, or for each session, agent, key, model or day (UTC) with
+    `per`; `total_limit_usd` then holds for all of them together. A model without a price is
+    refused. `state` may be the state file of batch runs: what they spend counts too.
+    """
+
+    name = "budget"
+    is_policy = True
+    options: ClassVar = {
+        "limit_usd": None,
+        "per": "",
+        "total_limit_usd": None,
+        "state": "./gateway.db",
+        "allow_unpriced": False,
+        "free_paths": (),
+    }
+    limit_usd: float
+    per: str
+    total_limit_usd: float | None
+    state: str
+    allow_unpriced: bool
+    free_paths: tuple[str, ...]
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if self.limit_usd is None or checked_usd(self.limit_usd) <= 0:
+            raise ValidationError(
+                f"budget: limit_usd is {self.limit_usd!r}", hint="write limit_usd: 5"
+            )
+        if self.per not in SCOPES:
+            raise ValidationError(
+                f"budget: per is {self.per!r}", hint=f"use one of {', '.join(SCOPES[1:])}"
+            )
+        self._limit = to_parts(checked_usd(self.limit_usd))
+        total = self.total_limit_usd if self.per else self.limit_usd
+        self._total = None if total is None else to_parts(checked_usd(total))
+        self._held: dict[str, tuple[tuple[Purse, ...], int]] = {}
+
+    async def start(self) -> None:
+        """Open the ledger."""
+        self._purses = Purses(Path(self.state), total=self._total)
+        self._purses.start()
+
+    async def on_request(self, exchange: Exchange) -> Outcome:
+        """Set the worst case aside, or refuse the call."""
+        if exchange.endpoint is None:
+            if is_free(exchange, tuple(self.free_paths)) or self.allow_unpriced:
+                return CONTINUE
+            return _refused(exchange, _no_price(f"{exchange.method} {exchange.path}"))
+        if exchange.json is None:
+            return _refused(
+                exchange,
+                "its body cannot be read, so that its cost has no bound; see inspect_bytes",
+            )
+        try:
+            worst = worst_case_usd(exchange, self.book)
+        except UnknownPriceError:
+            if self.allow_unpriced:
+                return CONTINUE
+            return _refused(exchange, _no_price(f"{exchange.model!r} of {exchange.provider!r}"))
+        except ValidationError as error:
+            return Reject(message=error.message, status=400)
+        parts = to_parts(worst)
+        purses = self._purses_of(exchange)
+        short = await self._purses.reserve(purses, parts)
+        if short is not None:
+            return _refused(exchange, _too_dear(exchange, worst, short))
+        self._held[exchange.id] = (purses, parts)
+        return CONTINUE
+
+    async def on_response(self, exchange: Exchange) -> None:
+        """Settle what was set aside."""
+        purses, parts = self._held.pop(exchange.id, ((), 0))
+        answered = exchange.answer
+        if not purses or answered is None:
+            return
+        is_ours = answered.source != "upstream" or not exchange.is_sent
+        if is_ours or answered.ending == "unreachable":
+            self._purses.settle(purses, parts, 0)
+        elif answered.usage is not None:
+            cost = answered.cost_usd
+            self._purses.settle(purses, parts, parts if cost is None else to_parts(cost))
+        elif answered.status >= 400 and answered.ending == "answered":
+            self._purses.settle(purses, parts, 0)  # vendors ask nothing for what they refuse
+        else:
+            self._purses.keep(purses, parts)
+
+    async def aclose(self) -> None:
+        """Give back what is set aside no more, and close the ledger."""
+        await self._purses.aclose()
+
+    @property
+    def used_usd(self) -> Decimal:
+        """Spent, possibly spent and set aside, in USD."""
+        return from_parts(self._purses.total.used)
+
+    def _purses_of(self, exchange: Exchange) -> tuple[Purse, ...]:
+        if not self.per:
+            return (self._purses.total,)
+        name = {
+            "session": exchange.session_id,
+            "agent": exchange.agent_id,
+            "key": exchange.client,
+            "model": f"{exchange.provider}:{exchange.model}",
+            "day": datetime.now(UTC).strftime("%Y-%m-%d"),
+        }[self.per]
+        return (self._purses.of(self.per, name, self._limit), self._purses.total)
+
+
+def _too_dear(exchange: Exchange, worst: Decimal, purse: Purse) -> str:
+    tracker = purse.tracker
+    what = f"the {purse.scope} {purse.name!r}" if purse.name else "the gateway"
+    used = from_parts(tracker.spent + tracker.uncertain)
+    said = (
+        f"this call may cost ${worst:.6f}, and of the limit of ${tracker.limit_usd:f} for {what} "
+        f"${used:.6f} is spent and ${tracker.reserved_usd:.6f} set aside"
+    )
+    if output_cap(exchange.json or {}) is None and exchange.endpoint != "/v1/embeddings":
+        said += "; it names no max_tokens, so that the longest possible answer was assumed"
+    return said
+
+
+def _no_price(what: str) -> str:
+    return f"no price is known for {what}, so that its cost has no bound: give one as prices"
+
+
+def _refused(exchange: Exchange, why: str) -> Reject:
+    """A refusal in the vendor's shape, which no SDK tries again."""
+    message = f"the gateway's budget refuses this call: {why}"
+    if exchange.vendor == "anthropic":
+        return Reject(message=message, status=402, code="budget_exceeded", headers=_FINAL)
+    return Reject(message=message, status=429, code="insufficient_quota", headers=_FINAL)

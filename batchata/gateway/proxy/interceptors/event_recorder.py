@@ -1,0 +1,50 @@
+"""`event_recorder`: every event as a line of one JSONL file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from batchata.gateway.proxy.events import GatewayEvent
+from batchata.gateway.proxy.interceptor import Interceptor
+from batchata.gateway.proxy.lines import LineFile
+
+
+class EventRecorder(Interceptor):
+    """Appends events to `directory/filename`; several gateways may share it."""
+
+    name = "event_recorder"
+    options: ClassVar = {"directory": "./event_logs", "filename": "events.jsonl"}
+    directory: str
+    filename: str
+
+    async def start(self) -> None:
+        """Open the file."""
+        self._file = LineFile(Path(self.directory) / self.filename)
+        self._file.open()
+
+    async def on_event(self, event: GatewayEvent) -> None:
+        """Take an event."""
+        self._file.add(event_row(event))
+
+    async def flush(self) -> None:
+        """Bring events to disk."""
+        await self._file.flush()
+
+    async def aclose(self) -> None:
+        """Close the file."""
+        await self._file.aclose()
+
+
+def event_row(event: GatewayEvent) -> dict[str, Any]:
+    """An event as a row of JSON."""
+    return {
+        "timestamp_us": event.at_us,
+        "name": event.name,
+        "session_id": event.session_id,
+        "exchange_id": event.exchange_id,
+        "agent_id": event.agent_id,
+        "provider": event.provider,
+        "tags": dict(event.tags),
+        "attributes": dict(event.attributes),
+    }

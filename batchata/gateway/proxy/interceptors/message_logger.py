@@ -1,0 +1,127 @@
+"""`message_logger`: every exchange, request and answer in one line of a JSONL file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from batchata.gateway.proxy.events import GatewayEvent
+from batchata.gateway.proxy.exchange import Exchange
+from batchata.gateway.proxy.headers import Headers
+from batchata.gateway.proxy.interceptor import Interceptor
+from batchata.gateway.proxy.lines import LineFile
+from batchata.gateway.proxy.telling import answer_attributes
+
+#: a header that is not here is never written: keys have too many names to list them
+LOGGED_HEADERS: Final = frozenset(
+    {
+        "content-type",
+        "content-length",
+        "user-agent",
+        "anthropic-version",
+        "anthropic-beta",
+        "openai-beta",
+        "openai-version",
+        "openai-processing-ms",
+        "request-id",
+        "retry-after",
+        "x-request-id",
+        "x-should-retry",
+        "x-stainless-retry-count",
+    }
+)
+_MOST_WAITING: Final = 256
+
+
+class MessageLogger(Interceptor):
+    """Appends exchanges to `directory/filename`; with `include_metadata` also headers and ids."""
+
+    name = "message_logger"
+    options: ClassVar = {
+        "directory": "./message_logs",
+        "filename": "message_log.jsonl",
+        "include_metadata": True,
+        "include_system_prompts": True,
+    }
+    directory: str
+    filename: str
+    include_metadata: bool
+    include_system_prompts: bool
+
+    async def start(self) -> None:
+        """Open the file."""
+        self._file = LineFile(Path(self.directory) / self.filename)
+        self._file.open()
+        self._waiting = 0
+
+    async def on_response(self, exchange: Exchange) -> None:
+        """Take an exchange."""
+        self._file.add(self._row(exchange))
+        self._waiting += 1
+        if self._waiting >= _MOST_WAITING:
+            await self.flush()
+
+    async def on_event(self, event: GatewayEvent) -> None:
+        """Be flushed after events, off the request's path."""
+
+    async def flush(self) -> None:
+        """Bring exchanges to disk."""
+        self._waiting = 0
+        await self._file.flush()
+
+    async def aclose(self) -> None:
+        """Close the file."""
+        await self._file.aclose()
+
+    def _row(self, exchange: Exchange) -> dict[str, Any]:
+        answered = exchange.answer
+        body = dict(exchange.json) if exchange.json is not None else None
+        if body is not None and not self.include_system_prompts:
+            body = _without_system(body)
+        row: dict[str, Any] = {
+            "timestamp_us": exchange.began_us,
+            "exchange_id": exchange.id,
+            "session_id": exchange.session_id,
+            "method": exchange.method,
+            "path": exchange.path,
+            "request": body,
+        }
+        if answered is not None:
+            row["response"] = answer_attributes(answered)
+            calls = [
+                {"id": c.id, "name": c.name, "arguments": c.arguments} for c in answered.tool_calls
+            ]
+            if calls:
+                row["response"]["llm.response.tool_calls"] = calls
+        if self.include_metadata:
+            row["metadata"] = {
+                "upstream": exchange.upstream.name,
+                "agent_id": exchange.agent_id,
+                "tags": dict(exchange.tags),
+                "attempt": exchange.attempt,
+                "request_headers": logged(exchange.headers),
+                "response_headers": logged(answered.headers) if answered else {},
+            }
+        return row
+
+
+def logged(headers: Headers) -> dict[str, str]:
+    """The headers that may be written down."""
+    return {
+        name.lower(): value
+        for name, value in headers
+        if name.lower() in LOGGED_HEADERS or name.lower().startswith("x-ratelimit-")
+    }
+
+
+def _without_system(body: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in body.items() if name not in ("system", "instructions")}
+    for name in ("messages", "input"):
+        turns = kept.get(name)
+        if isinstance(turns, list):
+            kept[name] = [
+                turn
+                for turn in turns
+                if not (isinstance(turn, dict) and turn.get("role") in ("system", "developer"))
+            ]
+    return kept

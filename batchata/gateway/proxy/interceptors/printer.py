@@ -1,0 +1,57 @@
+"""`printer`: calls, sessions and tools on the terminal as they happen."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import ClassVar, Final
+
+from batchata.gateway.proxy.events import GatewayEvent
+from batchata.gateway.proxy.interceptor import Interceptor
+
+_KINDS: Final = {"session": "show_sessions", "llm": "show_llm_calls", "tool": "show_tools"}
+_SHOWN: Final = 200
+
+
+class Printer(Interceptor):
+    """Writes a line for each event to stdout."""
+
+    name = "printer"
+    options: ClassVar = {
+        "show_sessions": True,
+        "show_llm_calls": True,
+        "show_tools": True,
+        "show_content": False,
+    }
+    show_content: bool
+
+    async def on_event(self, event: GatewayEvent) -> None:
+        """Write the event's line."""
+        if getattr(self, _KINDS[event.name.partition(".")[0]]):
+            sys.stdout.write(line_of(event, show_content=self.show_content) + "\n")
+
+    async def flush(self) -> None:
+        """Bring the lines to the terminal."""
+        sys.stdout.flush()
+
+
+def line_of(event: GatewayEvent, *, show_content: bool) -> str:
+    """One event in a line."""
+    at = datetime.fromtimestamp(event.at_us / 1e6, UTC).strftime("%H:%M:%S")
+    found = event.attributes
+    parts = [at, f"{event.name:<15}", event.session_id[:16]]
+    for name in ("llm.model", "tool.name", "tool.status", "http.status_code"):
+        if found.get(name) is not None:
+            parts.append(str(found[name]))
+    if event.name == "llm.call.finish" and "llm.usage.input_tokens" in found:
+        tokens = f"{found['llm.usage.input_tokens']}+{found['llm.usage.output_tokens']} tokens"
+        parts.append(tokens)
+    if "llm.cost_usd" in found:
+        parts.append(f"${float(found['llm.cost_usd']):.6f}")
+    if "llm.response.seconds" in found:
+        parts.append(f"{found['llm.response.seconds']:.2f} s")
+    if found.get("error.message"):
+        parts.append(str(found["error.message"])[:_SHOWN])
+    if show_content and found.get("llm.response.content"):
+        parts.append(str(found["llm.response.content"])[:_SHOWN])
+    return "  ".join(" ".join(part.split()) for part in parts if part)

@@ -1,0 +1,66 @@
+"""`record`: every exchange into a cassette that can be replayed without a vendor."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import ClassVar
+
+from batchata.gateway.proxy.cassette import FILE, request_row, response_row, row_key
+from batchata.gateway.proxy.events import GatewayEvent
+from batchata.gateway.proxy.exchange import Exchange
+from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome
+from batchata.gateway.proxy.lines import LineFile
+
+_MOST_WAITING = 256
+
+
+class Record(Interceptor):
+    """Appends to `directory/cassette.jsonl`; keys and other secrets are never in it."""
+
+    name = "record"
+    wants_pieces = True
+    options: ClassVar = {"directory": "./cassettes"}
+    directory: str
+
+    async def start(self) -> None:
+        """Open the cassette; what is in it already stays."""
+        self._file = LineFile(Path(self.directory) / FILE)
+        self._file.open()
+        self._counts: Counter[bytes] = Counter()
+        self._open: dict[str, tuple[dict[str, object], int]] = {}
+        self._waiting = 0
+
+    async def on_request(self, exchange: Exchange) -> Outcome:
+        """Number the request among its equals, in the order they are asked."""
+        request = request_row(exchange)
+        key = row_key(request)
+        self._counts[key] += 1
+        self._open[exchange.id] = (request, self._counts[key])
+        return CONTINUE
+
+    async def on_response(self, exchange: Exchange) -> None:
+        """Take request and answer as one line."""
+        request, nth = self._open.pop(exchange.id, (None, 0))
+        answered = exchange.answer
+        if request is None or answered is None or answered.source != "upstream":
+            return
+        response = response_row(answered)
+        if response is None:
+            return
+        self._file.add({"nth": nth, "request": request, "response": response})
+        self._waiting += 1
+        if self._waiting >= _MOST_WAITING:
+            await self.flush()
+
+    async def on_event(self, event: GatewayEvent) -> None:
+        """Be flushed after events, off the request's path."""
+
+    async def flush(self) -> None:
+        """Bring lines to disk."""
+        self._waiting = 0
+        await self._file.flush()
+
+    async def aclose(self) -> None:
+        """Close the cassette."""
+        await self._file.aclose()

@@ -1,0 +1,75 @@
+"""`redact`: takes keys and whatever patterns name out of requests before anybody sees them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar, Final
+
+import orjson
+
+from batchata.core.errors import ValidationError
+from batchata.gateway.proxy.exchange import Exchange
+from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Replace
+
+#: shapes that nothing but a secret has; prose is never touched
+PATTERNS: Final = {
+    "openai_key": r"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{20,}",
+    "anthropic_key": r"\bsk-ant-[A-Za-z0-9_-]{20,}",
+    "google_key": r"\bAIza[0-9A-Za-z_-]{35}\b",
+    "huggingface_token": r"\bhf_[A-Za-z0-9]{30,}\b",
+    "github_token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{50,})\b",
+    "aws_key_id": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
+    "slack_token": r"\bxox[abprs]-[A-Za-z0-9-]{10,}",
+    "private_key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----",
+}
+
+
+class Redact(Interceptor):
+    """Puts `[name]` in the place of matches in all text of a JSON request.
+
+    `patterns` adds regular expressions by name, `known` says which of ours hold (all).
+    """
+
+    name = "redact"
+    is_policy = True
+    options: ClassVar = {"patterns": {}, "known": tuple(PATTERNS)}
+    patterns: dict[str, str]
+    known: tuple[str, ...]
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        unknown = [name for name in self.known if name not in PATTERNS]
+        if unknown:
+            raise ValidationError(
+                f"redact knows no pattern {unknown[0]!r}", hint=f"there are {', '.join(PATTERNS)}"
+            )
+        # Anthropic's keys look like OpenAI's: the longer shape goes first
+        chosen = {name: PATTERNS[name] for name in sorted(self.known)} | self.patterns
+        try:
+            self._found = [(name, re.compile(pattern)) for name, pattern in chosen.items()]
+        except (re.error, TypeError) as error:
+            raise ValidationError(
+                f"redact: a pattern is no regular expression: {error}",
+                hint='write patterns: {"employee_id": "E-[0-9]{6}"}',
+            ) from error
+
+    async def on_request(self, exchange: Exchange) -> Outcome:
+        """Replace the body where something in it matches."""
+        if exchange.json is None:
+            return CONTINUE
+        cleaned = self.cleaned(exchange.json)
+        if cleaned == exchange.json:
+            return CONTINUE
+        return Replace(body=orjson.dumps(cleaned))
+
+    def cleaned(self, value: Any) -> Any:
+        """The value with every match replaced, in keys as in values."""
+        if isinstance(value, str):
+            for name, pattern in self._found:
+                value = pattern.sub(f"[{name}]", value)
+            return value
+        if isinstance(value, dict):
+            return {self.cleaned(key): self.cleaned(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self.cleaned(each) for each in value]
+        return value

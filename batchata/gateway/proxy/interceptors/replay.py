@@ -1,0 +1,84 @@
+"""`replay`: answers from a cassette, so that no vendor is needed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, ClassVar
+
+from batchata.core.errors import ValidationError
+from batchata.gateway.proxy.cassette import load, request_row, row_key
+from batchata.gateway.proxy.exchange import Exchange
+from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Reject, Respond
+
+#: what a request may be asked that no recording has
+_MISSES = ("strict", "repeat", "fallthrough")
+
+
+class Replay(Interceptor):
+    """Gives the n-th answer to the n-th equal request.
+
+    `miss` says what happens to others: "strict" refuses them, "repeat" gives the last answer of an
+    equal request again, "fallthrough" sends them to the upstream. `ignore` names fields of the
+    body that need not be equal; `timing` keeps the recorded pace of streams.
+    """
+
+    name = "replay"
+    is_policy = True
+    options: ClassVar = {
+        "directory": "./cassettes",
+        "miss": "strict",
+        "timing": False,
+        "ignore": (),
+    }
+    directory: str
+    miss: str
+    timing: bool
+    ignore: tuple[str, ...]
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if self.miss not in _MISSES:
+            raise ValidationError(
+                f"replay: miss is {self.miss!r}", hint=f"use one of {', '.join(_MISSES)}"
+            )
+
+    async def start(self) -> None:
+        """Read the cassette."""
+        self._ignored = frozenset(self.ignore)
+        self._recorded = load(Path(self.directory), self._ignored)
+        self._given: Counter[bytes] = Counter()
+
+    async def on_request(self, exchange: Exchange) -> Outcome:
+        """Answer from the cassette."""
+        key = row_key(request_row(exchange), self._ignored)
+        found = self._recorded.get(key, [])
+        nth = self._given[key]
+        if nth >= len(found) and not (found and self.miss == "repeat"):
+            return CONTINUE if self.miss == "fallthrough" else _missing(exchange, nth)
+        self._given[key] += 1
+        recorded = found[min(nth, len(found) - 1)]
+        pieces = (
+            recorded.pieces if self.timing else tuple((0.0, each) for _, each in recorded.pieces)
+        )
+        if len(pieces) == 1:
+            return Respond(status=recorded.status, headers=recorded.headers, body=pieces[0][1])
+        return Respond(status=recorded.status, headers=recorded.headers, pieces=pieces)
+
+    @property
+    def unused(self) -> int:
+        """Recordings that nobody has asked for."""
+        return sum(max(0, len(each) - self._given[key]) for key, each in self._recorded.items())
+
+
+def _missing(exchange: Exchange, nth: int) -> Reject:
+    asked = f"{exchange.method} {exchange.path}" + (
+        f" of {exchange.model}" if exchange.model else ""
+    )
+    had = f"was recorded {nth} times and asked once more" if nth else "was not recorded"
+    return Reject(
+        message=f"replay: {asked} {had}; nothing was sent. Record it with --record",
+        status=404,
+        code="not_recorded",
+        headers=(("x-should-retry", "false"),),
+    )

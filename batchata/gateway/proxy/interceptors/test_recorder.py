@@ -1,0 +1,32 @@
+"""`test_recorder`: exchanges and events in memory, for tests."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import ClassVar
+
+from batchata.gateway.proxy.events import GatewayEvent
+from batchata.gateway.proxy.exchange import Exchange
+from batchata.gateway.proxy.interceptor import Interceptor
+
+
+class TestRecorder(Interceptor):
+    """Keeps the newest exchanges and events, oldest first."""
+
+    __test__ = False  # no class of tests, whatever its name says
+    name = "test_recorder"
+    options: ClassVar = {"most": 10_000}
+    most: int
+
+    async def start(self) -> None:
+        """Begin with nothing."""
+        self.exchanges: deque[Exchange] = deque(maxlen=self.most)
+        self.events: deque[GatewayEvent] = deque(maxlen=self.most)
+
+    async def on_response(self, exchange: Exchange) -> None:
+        """Keep an exchange that has ended."""
+        self.exchanges.append(exchange)
+
+    async def on_event(self, event: GatewayEvent) -> None:
+        """Keep an event."""
+        self.events.append(event)

@@ -1,0 +1,66 @@
+"""JSON lines on disk, readable by their owner only, written off the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batchata.core.errors import ResultsError
+
+
+class LineFile:
+    """Appends to one file; what is in it already stays."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._waiting: list[bytes] = []
+        self._fd: int | None = None
+
+    def open(self) -> None:
+        """Make the folder and the file; ResultsError when the disk refuses."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._fd = os.open(self.path, flags, 0o600)
+            os.fchmod(self._fd, 0o600)
+        except OSError as error:
+            raise ResultsError(
+                f"{str(self.path)!r} cannot be written: {error.strerror or error}",
+                hint="choose a folder you may write to",
+            ) from error
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Take a row; it is on disk after `flush`."""
+        self._waiting.append(as_json(row) + b"\n")
+
+    async def flush(self) -> None:
+        """Write what waits, without holding up the loop."""
+        if self._waiting and self._fd is not None:
+            waiting, self._waiting = self._waiting, []
+            await asyncio.to_thread(_write, self._fd, waiting)
+
+    async def aclose(self) -> None:
+        """Write what waits and let go of the file."""
+        await self.flush()
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def as_json(value: Any) -> bytes:
+    """JSON of anything; what JSON cannot say becomes its text."""
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # numbers beyond 64 bits, broken surrogates
+        return orjson.dumps(repr(value).encode("utf-8", "replace").decode())
+
+
+def _write(fd: int, lines: Sequence[bytes]) -> None:
+    rest = memoryview(b"".join(lines))
+    while rest:
+        rest = rest[os.write(fd, rest) :]

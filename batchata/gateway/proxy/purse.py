@@ -1,0 +1,172 @@
+"""Money for calls: set aside before they leave, settled after, and never more than the limit.
+
+The file holds an allowance, somewhat more than what is set aside. A call leaves only when the
+allowance on disk covers it; most calls find it large enough and wait for no disk. What an
+allowance covered when a process was killed counts as spent: it may have been.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from batchata.core.budget import CostTracker
+from batchata.core.errors import StateError
+from batchata.stores.spending import TOTAL, Spend, SpendFile
+
+_FLUSH_SECONDS: Final = 0.5
+#: lines that are kept in memory
+_MOST_PURSES: Final = 50_000
+_SHARE: Final = 128
+
+
+class Purse:
+    """One limit: of everything, or of one session, key, model or day."""
+
+    def __init__(self, line: Spend, limit: int | None, *, used_by_runs: int = 0) -> None:
+        self.scope, self.name = line.scope, line.name
+        self.tracker = CostTracker()
+        self.tracker.limit = limit
+        self.tracker.spent = line.spent
+        # an allowance that nobody gave back: its calls may have cost that much
+        self.tracker.uncertain = line.most - line.spent
+        if limit is not None:
+            self.tracker.limit = max(0, limit - used_by_runs)
+        self.allowed = self.used
+
+    @property
+    def used(self) -> int:
+        """Spent, possibly spent, and set aside (1e-12 USD)."""
+        tracker = self.tracker
+        return tracker.spent + tracker.uncertain + tracker.reserved
+
+    def target(self) -> int:
+        """What the allowance shall be: with some room while calls are in flight."""
+        limit, used = self.tracker.limit, self.used
+        if not self.tracker.reserved:
+            return used
+        room = used + max(8 * self.tracker.reserved, (limit or 0) // _SHARE)
+        return room if limit is None else max(used, min(limit, room))
+
+    def line(self, allowed: int) -> Spend:
+        """This purse as a line of the ledger."""
+        return Spend(self.scope, self.name, self.tracker.spent, self.tracker.uncertain, allowed)
+
+
+class Purses:
+    """All purses of a gateway over one state file."""
+
+    def __init__(self, path: Path, *, total: int | None) -> None:
+        self._file = SpendFile(path)
+        self._all: OrderedDict[tuple[str, str], Purse] = OrderedDict()
+        self._dirty: dict[tuple[str, str], Purse] = {}
+        self._writing: asyncio.Task[None] | None = None
+        self._flushing: asyncio.Task[None] | None = None
+        self.total = Purse(self._file.read(*TOTAL), total, used_by_runs=self._file.used_by_runs)
+        self._dirty[TOTAL] = self.total
+
+    def start(self) -> None:
+        """Write now and then what has changed."""
+        self._flushing = asyncio.get_running_loop().create_task(self._flush_often())
+
+    def of(self, scope: str, name: str, limit: int) -> Purse:
+        """The purse of a session, key, model or day."""
+        key = (scope, name)
+        found = self._all.get(key)
+        if found is None:
+            found = self._all[key] = Purse(self._file.read(scope, name), limit)
+            self._trim()
+        self._all.move_to_end(key)
+        return found
+
+    async def reserve(self, purses: Sequence[Purse], parts: int) -> Purse | None:
+        """Set money aside in all of these, or in none; the one that has too little, if any.
+
+        Raises StateError when the disk refuses; nothing is set aside then.
+        """
+        for each in purses:
+            if not each.tracker.fits(parts):
+                return each
+        for each in purses:
+            each.tracker.reserve(parts)
+        try:
+            while any(each.used > each.allowed for each in purses):
+                self._touch(purses)
+                await self._write()
+        except BaseException:
+            self.settle(purses, parts, 0)
+            raise
+        return None
+
+    def settle(self, purses: Sequence[Purse], parts: int, cost: int) -> None:
+        """Turn what was set aside into what the call cost."""
+        for each in purses:
+            each.tracker.settle(parts, cost)
+        self._touch(purses)
+
+    def keep(self, purses: Sequence[Purse], parts: int) -> None:
+        """Count what was set aside as possibly spent: nobody told what the call cost."""
+        for each in purses:
+            each.tracker.release(parts)
+            each.tracker.uncertain += parts
+        self._touch(purses)
+
+    async def aclose(self) -> None:
+        """Give allowances back and let go of the file."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+        try:
+            while self._dirty or self._writing is not None:
+                await self._write()
+        finally:
+            self._file.close()
+
+    def _touch(self, purses: Iterable[Purse]) -> None:
+        for each in purses:
+            self._dirty[each.scope, each.name] = each
+
+    def _trim(self) -> None:
+        if len(self._all) <= _MOST_PURSES:
+            return
+        for key, purse in list(self._all.items())[: _MOST_PURSES // 10]:
+            if not purse.tracker.reserved and key not in self._dirty:
+                del self._all[key]
+
+    async def _write(self) -> None:
+        """Wait until what is dirty now is on disk; those who wait share one commit."""
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._commit())
+        await asyncio.shield(self._writing)
+
+    async def _commit(self) -> None:
+        try:
+            purses, self._dirty = list(self._dirty.values()), {}
+            targets = [each.target() for each in purses]
+            for each, target in zip(purses, targets, strict=True):
+                # a smaller allowance holds from now on, a larger one once it is on disk
+                each.allowed = min(each.allowed, target)
+            lines = [each.line(target) for each, target in zip(purses, targets, strict=True)]
+            try:
+                await asyncio.to_thread(self._file.write, lines)
+            except StateError:
+                self._touch(purses)
+                raise
+            for each, target in zip(purses, targets, strict=True):
+                each.allowed = target
+        finally:
+            self._writing = None
+
+    async def _flush_often(self) -> None:
+        while True:
+            await asyncio.sleep(_FLUSH_SECONDS)
+            if self._dirty:
+                await self._flush()
+
+    async def _flush(self) -> None:
+        try:
+            await self._write()
+        except StateError:
+            return  # calls that need more allowance are told; the others are covered

@@ -1,0 +1,58 @@
+"""The configuration file that `generate-config` writes."""
+
+from typing import Final
+
+SAMPLE: Final = """\
+# batchata proxy run --config {file}
+# ${{NAME}} is taken from the environment and must be set; ${{NAME:-default}} need not be.
+
+server:
+  host: 127.0.0.1          # another address needs client_token
+  port: 4000
+  # client_token: ${{GATEWAY_TOKEN}}   # clients send it as their API key
+  # allowed_hosts: [gateway.internal]  # Host headers besides this machine's own names
+  connect_seconds: 10
+  idle_seconds: 600        # how long an upstream may stay silent
+  shutdown_seconds: 30     # how long calls in flight may take at the end
+  inspect_bytes: 33554432  # larger bodies pass unread
+
+llm:
+  base_url: {base_url}
+  type: {type}             # openai or anthropic
+  # api_key: ${{OPENAI_API_KEY}}       # added where clients bring no key of their own
+
+# several upstreams, by path prefix or by model:
+# upstreams:
+#   - {{name: local, base_url: http://127.0.0.1:8000, type: openai, models: ["llama-*", "qwen*"]}}
+#   - {{name: claude, base_url: https://api.anthropic.com, type: anthropic, prefix: /anthropic}}
+
+sessions:
+  enabled: true
+  max_sessions: 100000
+  ttl_seconds: 3600        # silence after which a session ends
+
+logging:
+  level: info
+
+# prices:                  # USD per million tokens, where none is known
+#   my-model: {{input: 0.10, output: 0.40}}
+
+# in this order; policies (budget, rate_limit, redact, replay) refuse what they cannot judge
+interceptors:
+  - type: printer
+  # - {{type: message_logger, config: {{directory: ./message_logs}}}}
+  # - {{type: event_recorder, config: {{directory: ./event_logs}}}}
+  # - {{type: budget, config: {{limit_usd: 5, per: day, state: ./gateway.db}}}}
+  # - {{type: rate_limit, config: {{requests_per_minute: 600, per: key}}}}
+  # - {{type: cache, config: {{file: ./gateway_cache.db}}}}
+  # - {{type: redact}}
+  # - {{type: record, config: {{directory: ./cassettes}}}}
+  # - {{type: replay, config: {{directory: ./cassettes, miss: strict}}}}
+  # - {{type: trace_export, config: {{url: "http://127.0.0.1:4318/v1/traces", preset: otlp}}}}
+  # - {{type: my_package.my_module:MyInterceptor}}
+"""
+
+
+def sample(file: str, *, base_url: str, vendor: str) -> str:
+    """The text of a configuration file that works as it is."""
+    return SAMPLE.format(file=file, base_url=base_url, type=vendor)

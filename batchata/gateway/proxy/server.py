@@ -1,0 +1,209 @@
+"""Puts the gateway together and serves it until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+from aiohttp import web
+
+from batchata.core.errors import ValidationError
+from batchata.gateway.proxy.chain import Chain
+from batchata.gateway.proxy.config import GatewayConfig
+from batchata.gateway.proxy.core import Core
+from batchata.gateway.proxy.events import EventQueue
+from batchata.gateway.proxy.forward import Client, keep_headers
+from batchata.gateway.proxy.guard import Guard
+from batchata.gateway.proxy.interceptor import Interceptor, observes
+from batchata.gateway.proxy.isolation import Isolation
+from batchata.gateway.proxy.metrics import CONTENT_TYPE
+from batchata.gateway.proxy.registry import make_interceptor
+from batchata.gateway.proxy.sessions import Sessions
+from batchata.gateway.proxy.telling import Teller
+from batchata.gateway.proxy.upstreams import Upstreams
+from batchata.prices import GenaiPriceBook
+
+LOG: Final = logging.getLogger("batchata.gateway")
+_LINE: Final = 64 * 1024
+_SWEEP_SECONDS: Final = 1.0
+_READ: Final = 256 * 1024
+
+
+@dataclass(slots=True, kw_only=True)
+class Running:
+    """A gateway that is up: where, and with which interceptors."""
+
+    url: str
+    interceptors: Sequence[Interceptor]
+    queue: EventQueue
+    core: Core
+
+
+@asynccontextmanager
+async def running(
+    config: GatewayConfig, *, interceptors: Sequence[Interceptor] = ()
+) -> AsyncIterator[Running]:
+    """Serve while the block runs; `interceptors` come before those of the configuration."""
+    chain = Chain([*interceptors, *_made(config)])
+    prices = GenaiPriceBook(config.prices)
+    for each in chain.all:
+        each.book = prices
+    queue = EventQueue([each for each in chain.all if observes(each)], Isolation())
+    sessions = _sessions(config)
+    client = Client(
+        connect_seconds=config.server.connect_seconds, idle_seconds=config.server.idle_seconds
+    )
+    core = Core(
+        upstreams=Upstreams([each.upstream() for each in config.sections]),
+        guard=_guard(config),
+        chain=chain,
+        client=client,
+        teller=Teller(queue, sessions, time.monotonic),
+        prices=prices,
+        inspect_bytes=config.server.inspect_bytes,
+    )
+    runner = _runner(config, core, queue)
+    client.open()
+    try:
+        await chain.start()
+        queue.start()
+        await runner.setup()
+        await _listen(runner, config)
+        host, port = runner.addresses[0][:2]
+        shown = f"[{host}]" if ":" in host else host
+        url = f"http://{shown}:{port}"
+        async with _sweeping(sessions):
+            yield Running(url=url, interceptors=chain.all, queue=queue, core=core)
+    finally:
+        await runner.cleanup()  # takes no more, and lets what is in flight come to its end
+        await core.aclose()
+        if sessions is not None:
+            sessions.end_all()
+        await queue.aclose()
+        await chain.aclose()
+        await client.aclose()
+
+
+async def serve(config: GatewayConfig, *, on_ready: Callable[[str], None] | None = None) -> None:
+    """Serve until cancelled, SIGINT or SIGTERM; `on_ready` is told the URL."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopping.set)
+    except (NotImplementedError, RuntimeError, ValueError):
+        LOG.debug("signals cannot be handled here; cancel the task to stop")
+    async with running(config) as gateway:
+        LOG.info("gateway on %s", gateway.url)
+        if on_ready is not None:
+            on_ready(gateway.url)
+        await stopping.wait()
+
+
+def _made(config: GatewayConfig) -> list[Interceptor]:
+    return [
+        make_interceptor(each.type, each.config) for each in config.interceptors if each.enabled
+    ]
+
+
+def _sessions(config: GatewayConfig) -> Sessions | None:
+    if not config.sessions.enabled:
+        return None
+    return Sessions(
+        max_sessions=config.sessions.max_sessions,
+        ttl_seconds=config.sessions.ttl_seconds,
+        clock=time.monotonic,
+        new_id=lambda: secrets.token_hex(8),
+    )
+
+
+def _guard(config: GatewayConfig) -> Guard:
+    server = config.server
+    return Guard(
+        token=server.client_token,
+        allowed_hosts=frozenset(each.lower() for each in server.allowed_hosts),
+        is_loopback=server.is_loopback,
+    )
+
+
+def _runner(config: GatewayConfig, core: Core, queue: EventQueue) -> web.AppRunner:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if queue.is_full:
+            await queue.room()
+        return await core.handle(request)
+
+    async def health(request: web.Request) -> web.Response:
+        return web.Response(
+            body=orjson.dumps({"status": "ok", "in_flight": core.metrics.in_flight}),
+            content_type="application/json",
+        )
+
+    async def metrics(request: web.Request) -> web.Response:
+        text = core.metrics.text(
+            interceptor_failures=core.failures + queue.failures, events_waiting=queue.waiting
+        )
+        return web.Response(text=text, headers={"Content-Type": CONTENT_TYPE})
+
+    app = web.Application(client_max_size=1 << 62)
+    app.on_response_prepare.append(keep_headers)
+    app.router.add_get("/health", _inside(core, health))
+    app.router.add_get("/metrics", _inside(core, metrics))
+    app.router.add_route("*", r"/{path:[\s\S]*}", handle)
+    return web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        handler_cancellation=True,
+        auto_decompress=False,
+        max_line_size=_LINE,
+        max_field_size=_LINE,
+        read_bufsize=_READ,
+        shutdown_timeout=config.server.shutdown_seconds,
+    )
+
+
+def _inside(
+    core: Core, handler: Callable[[web.Request], Awaitable[web.Response]]
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """The handler behind the door: the same host names, the same token."""
+
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        return core.refused(request) or await handler(request)
+
+    return guarded
+
+
+async def _listen(runner: web.AppRunner, config: GatewayConfig) -> None:
+    server = config.server
+    try:
+        await web.TCPSite(runner, server.host, server.port, backlog=1024).start()
+    except OSError as error:
+        raise ValidationError(
+            f"the gateway cannot listen on {server.host}:{server.port}: {error.strerror or error}",
+            hint="choose another --port, or stop what listens there",
+        ) from error
+
+
+@asynccontextmanager
+async def _sweeping(sessions: Sessions | None) -> AsyncIterator[None]:
+    """End silent sessions also while no requests come."""
+
+    async def sweep() -> None:
+        while sessions is not None:
+            sessions.expire()
+            await asyncio.sleep(_SWEEP_SECONDS)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(sweep())
+        try:
+            yield
+        finally:
+            task.cancel()

@@ -1,0 +1,96 @@
+"""What an answer says, read beside the relay; memory stays bounded however long it is."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Final
+
+from batchata.gateway.proxy.exchange import Answered, Exchange
+from batchata.gateway.proxy.headers import first
+from batchata.gateway.proxy.sse import EventParser, decoder_for, whole
+from batchata.gateway.proxy.streamed import StreamReader, reader_for
+from batchata.gateway.proxy.told import Told, told_whole
+
+EVENT_STREAM: Final = "text/event-stream"
+#: of answers that nothing is read from, for their errors
+_ERROR_BYTES: Final = 64 * 1024
+
+
+class Tee:
+    """Takes the pieces of one answer, and at the end knows what was said."""
+
+    def __init__(
+        self, exchange: Exchange, answered: Answered, *, most: int, wants_pieces: bool
+    ) -> None:
+        self._exchange = exchange
+        self._answered = answered
+        self._encoding = first(answered.headers, "content-encoding")
+        self._reader: StreamReader | None = None
+        self._parser = EventParser()
+        self._decode: Callable[[bytes], bytes] | None = None
+        kind = first(answered.headers, "content-type").lower()
+        answered.is_stream = kind.startswith(EVENT_STREAM)
+        if answered.is_stream:
+            self._reader = reader_for(exchange.endpoint)
+            self._decode = decoder_for(self._encoding)
+        keeps_all = wants_pieces or (exchange.endpoint is not None and not answered.is_stream)
+        self._most = most if keeps_all else _ERROR_BYTES
+        self._wants_pieces = wants_pieces
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, piece: bytes, seconds: float) -> None:
+        """Take a piece that came so long after the request."""
+        answered = self._answered
+        if answered.first_byte_seconds is None:
+            answered.first_byte_seconds = seconds
+        self._size += len(piece)
+        if self._size > self._most:
+            self._parts.clear()
+            answered.pieces.clear()
+        elif self._wants_pieces or not answered.is_stream:
+            self._parts.append(piece)
+            if self._wants_pieces:
+                answered.pieces.append((seconds, piece))
+        if self._reader is not None:
+            self._read(piece, self._reader)
+
+    def _read(self, piece: bytes, reader: StreamReader) -> None:
+        if self._decode is None:
+            return
+        try:
+            text = piece if not self._encoding else self._decode(piece)
+        except (zlib.error, ValueError):
+            self._decode = None
+            return
+        for data in self._parser.feed(text):
+            reader.take(data)
+
+    def finish(self) -> None:
+        """Write what was said into the answer."""
+        answered = self._answered
+        is_kept = self._size <= self._most
+        body = b"".join(self._parts) if is_kept else None
+        if not answered.is_stream or self._wants_pieces:
+            answered.body = body
+        if self._reader is not None and answered.status < 400:
+            for data in self._parser.finish():
+                self._reader.take(data)
+            _put(answered, self._reader.told())
+        elif body is not None and (body or answered.status >= 400):
+            text = whole(body, self._encoding, self._most) if self._encoding else body
+            if text is not None and (answered.ending == "answered" or answered.status >= 400):
+                _put(answered, told_whole(self._exchange.endpoint, answered.status, text))
+
+
+def _put(answered: Answered, told: Told) -> None:
+    answered.usage = told.usage
+    answered.model = told.model
+    answered.text = told.text
+    answered.finish_reason = told.finish_reason
+    answered.response_id = told.response_id
+    answered.service_tier = told.service_tier
+    answered.tool_calls = told.tool_calls
+    answered.error = answered.error or told.error
+    answered.error_type = answered.error_type or told.error_type

@@ -1,0 +1,121 @@
+"""What an answer says of itself: text, tools, usage, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import orjson
+
+from batchata.core.result import Answer, Failure
+from batchata.core.usage import Usage
+from batchata.gateway.proxy.exchange import COMPLETIONS, MESSAGES, MODEL_ENDPOINTS, ToolCall
+from batchata.providers.anthropic.decode import decode_message
+from batchata.providers.openai.decode import chat_usage, decode_body
+from batchata.providers.openai.wire import ChatUsage
+
+
+@dataclass(slots=True)
+class Told:
+    """The parts of an answer that sessions, prices and events need."""
+
+    usage: Usage | None = None
+    model: str = ""
+    text: str = ""
+    finish_reason: str | None = None
+    response_id: str | None = None
+    service_tier: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    error: str | None = None
+    error_type: str | None = None
+
+
+class _CompletionChoice(msgspec.Struct):
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _Completion(msgspec.Struct):
+    choices: list[_CompletionChoice] = []
+    usage: ChatUsage | None = None
+    id: str | None = None
+    model: str = ""
+
+
+_decode_completion = msgspec.json.Decoder(_Completion).decode
+
+
+def told_whole(endpoint: str | None, status: int, body: bytes) -> Told:
+    """What a whole body says; never raises for what a vendor sends."""
+    if status >= 400:
+        return _refusal(status, body)
+    if endpoint not in MODEL_ENDPOINTS:
+        return Told()
+    if endpoint == MESSAGES:
+        return told_by(decode_message(body))
+    if endpoint == COMPLETIONS:
+        return _completion(body)
+    return told_by(decode_body(endpoint, body))
+
+
+def told_by(found: Answer | Failure) -> Told:
+    """A decoded answer as what it says."""
+    if isinstance(found, Failure):
+        return Told(error=found.message, error_type=found.reason)
+    return Told(
+        usage=found.usage,
+        model=found.model,
+        text=found.text,
+        finish_reason=found.finish_reason,
+        response_id=found.request_id,
+        service_tier=found.service_tier,
+        tool_calls=tuple(map(_tool_call, (found.extra or {}).get("tool_calls") or ())),
+    )
+
+
+def error_of(body: Any) -> tuple[str, str | None]:
+    """Message and type of a vendor's error body."""
+    error = body.get("error") if isinstance(body, Mapping) else None
+    if isinstance(error, Mapping):
+        kind = error.get("type") or error.get("code")
+        return str(error.get("message") or "error"), None if kind is None else str(kind)
+    return str(error or body)[:500], None
+
+
+def _refusal(status: int, body: bytes) -> Told:
+    try:
+        message, kind = error_of(orjson.loads(body))
+    except ValueError:
+        message, kind = body[:500].decode("utf-8", "replace") or f"status {status}", None
+    return Told(error=message, error_type=kind)
+
+
+def _completion(body: bytes) -> Told:
+    try:
+        found = _decode_completion(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        return Told(error=f"the answer cannot be read: {error}", error_type="unreadable")
+    choice = found.choices[0] if found.choices else _CompletionChoice()
+    return Told(
+        usage=chat_usage(found.usage),
+        model=found.model,
+        text=choice.text or "",
+        finish_reason=choice.finish_reason,
+        response_id=found.id,
+    )
+
+
+def _tool_call(call: Mapping[str, Any]) -> ToolCall:
+    """A call of chat (`function`), of responses (`call_id`) or of messages (`input`)."""
+    function = call.get("function")
+    place = function if isinstance(function, Mapping) else call
+    arguments = place.get("arguments")
+    if arguments is None:
+        arguments = call.get("input", {})
+    return ToolCall(
+        id=str(call.get("call_id") or call.get("id") or ""),
+        name=str(place.get("name") or call.get("type") or ""),
+        arguments=arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode(),
+    )

@@ -1,0 +1,87 @@
+"""Where requests go: one or several upstreams, told apart by path prefix or by model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final
+from urllib.parse import urlsplit
+
+from yarl import URL
+
+from batchata.gateway.proxy.headers import Headers, with_header
+from batchata.gateway.upstream import Vendor
+
+#: the headers in which vendors look for a key
+KEY_HEADERS: Final = frozenset({"authorization", "x-api-key", "api-key"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """One server that answers: its address, whose protocol it speaks, its key."""
+
+    name: str
+    base_url: str  #: without a trailing slash, and without `/v1`, which clients write
+    type: Vendor
+    provider: str = ""  #: whose prices hold; empty: by the protocol
+    api_key: str | None = None
+    prefix: str = ""  #: requests whose path begins so go here; it is taken off
+    models: tuple[str, ...] = ()  #: patterns such as "claude-*"
+
+    def __repr__(self) -> str:
+        return f"Upstream(name={self.name!r}, base_url={self.base_url!r}, type={self.type!r})"
+
+    def url(self, target: str) -> URL:
+        """The address of a target, byte for byte as the client wrote it."""
+        url = URL(self.base_url + target, encoded=True)
+        asked = urlsplit(self.base_url).path + target
+        if url.raw_path_qs != asked:  # an empty query, which yarl leaves out
+            url._cache["raw_path_qs"] = asked
+        return url
+
+    def with_key(self, headers: Headers) -> Headers:
+        """The headers with our key, unless the client brought one of its own."""
+        if self.api_key is None or has_key(headers):
+            return headers
+        if self.type == "anthropic":
+            return with_header(headers, "x-api-key", self.api_key)
+        return with_header(headers, "Authorization", f"Bearer {self.api_key}")
+
+
+def has_key(headers: Headers) -> bool:
+    """True when a header carries a key."""
+    return any(name.lower() in KEY_HEADERS and value.strip() for name, value in headers)
+
+
+class Upstreams:
+    """All upstreams of a gateway, in the order of the configuration."""
+
+    def __init__(self, upstreams: Sequence[Upstream]) -> None:
+        self.all = tuple(upstreams)
+        self._prefixed = sorted(
+            (each for each in self.all if each.prefix), key=lambda each: -len(each.prefix)
+        )
+        self._plain = [each for each in self.all if not each.prefix]
+
+    @property
+    def need_model(self) -> bool:
+        """True when the model decides, so that bodies must be read first."""
+        return any(each.models for each in self._plain) and len(self._plain) > 1
+
+    def by_path(self, target: str) -> tuple[Upstream, str] | None:
+        """The upstream whose prefix a target has, and the target without it."""
+        for each in self._prefixed:
+            rest = target.removeprefix(each.prefix)
+            if rest != target and rest[:1] in ("/", "?", ""):
+                return each, rest if rest.startswith("/") else f"/{rest}"
+        return None
+
+    def choose(self, path: str, model: str) -> Upstream | None:
+        """The upstream without a prefix for a model; the first that names no models otherwise."""
+        for each in self._plain:
+            if model and any(fnmatchcase(model, pattern) for pattern in each.models):
+                return each
+        open_to_all = [each for each in self._plain if not each.models]
+        spoken = "anthropic" if path.startswith("/v1/messages") else "openai"
+        fitting = [each for each in open_to_all if each.type == spoken]
+        rest = self._plain if not model else []
+        return next(iter(fitting or open_to_all or rest), None)

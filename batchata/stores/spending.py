@@ -1,0 +1,89 @@
+"""Money that calls outside of runs have spent, in the state file beside the runs' own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from batchata.stores.files import disk_error
+from batchata.stores.spend_table import TABLE
+from batchata.stores.sqlite import SQLiteStore
+
+#: the row of everything; other scopes name a part of it
+TOTAL: Final = ("total", "")
+_SELECT: Final = "SELECT spent, uncertain, allowed FROM spend WHERE scope=? AND name=?"
+
+
+class Spend(NamedTuple):
+    """One line of the ledger, in 1e-12 USD; `allowed` bounds what calls in flight may add."""
+
+    scope: str
+    name: str
+    spent: int
+    uncertain: int
+    allowed: int
+
+    @property
+    def most(self) -> int:
+        """The most that this may come to."""
+        return max(self.spent + self.uncertain, self.allowed)
+
+
+class SpendFile:
+    """The ledger in a state file, held by one process; StateError when it cannot be used."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        _make_private(path)
+        self._store = SQLiteStore(path)
+        try:
+            cost = self._store.load().cost
+            self._db = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, timeout=10
+            )
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute(TABLE)
+        except sqlite3.Error as error:
+            self._store.close()
+            raise disk_error(path, error) from error
+        except BaseException:
+            self._store.close()
+            raise
+        ours = self.read(*TOTAL)
+        #: what runs of this file have spent, may have spent, or have set aside (1e-12 USD)
+        self.used_by_runs = cost.spent + cost.uncertain + cost.reserved - ours.most
+
+    def read(self, scope: str, name: str) -> Spend:
+        """One line; a name that was never written has spent nothing."""
+        try:
+            row = self._db.execute(_SELECT, (scope, name)).fetchone()
+        except sqlite3.Error as error:
+            raise disk_error(self.path, error) from error
+        return Spend(scope, name, *(row or (0, 0, 0)))
+
+    def write(self, lines: Iterable[Spend]) -> None:
+        """Bring lines to disk, all or none."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany("INSERT OR REPLACE INTO spend VALUES (?,?,?,?,?)", list(lines))
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise disk_error(self.path, error) from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+        self._store.close()
+
+
+def _make_private(path: Path) -> None:
+    """A new file is its owner's only; what is wrong with the path SQLiteStore tells better."""
+    if not path.exists():
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))

@@ -1,0 +1,214 @@
+"""A hard limit on money, in front of any application."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+from raw_lab import RawUpstream, Seen, call, connect, request_bytes
+
+from batchata.core.errors import StateLockedError
+from batchata.core.usage import Usage, from_parts
+from batchata.gateway import Gateway, Sandbox
+from batchata.prices import GenaiPriceBook
+from batchata.stores.spending import TOTAL, SpendFile
+from batchata.stores.sqlite import SQLiteStore
+
+GPT, CLAUDE = "gpt-6-luna", "claude-haiku-5-5"
+JSON = (b"Content-Type", b"application/json")
+ASK = (
+    b'{"model":"gpt-6-luna","max_completion_tokens":1000,'
+    b'"messages":[{"role":"user","content":"hi"}]}'
+)
+BOOK = GenaiPriceBook()
+
+
+def limited(url: str, state: Path, limit_usd: float, **options: Any) -> Gateway:
+    budget = {"limit_usd": limit_usd, "state": str(state), **options}
+    return Gateway(url, config={"interceptors": [{"type": "budget", "config": budget}]})
+
+
+def used_usd(state: Path) -> Decimal:
+    ledger = SpendFile(state)
+    try:
+        return from_parts(ledger.read(*TOTAL).most)
+    finally:
+        ledger.close()
+
+
+def chat(url: str, content: str = "hi", **params: Any) -> Any:
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="k", max_retries=0) as client:
+        messages: Any = [{"role": "user", "content": content}]
+        return client.chat.completions.create(
+            model=GPT, messages=messages, **{"max_completion_tokens": 100, **params}
+        )
+
+
+def cost_of(used: Any) -> Decimal:
+    usage = Usage(used.prompt_tokens, used.completion_tokens)
+    return BOOK.card("openai", GPT, "standard").cost_usd(usage)
+
+
+def test_what_was_spent_survives_a_restart(tmp_path: Path) -> None:
+    state = tmp_path / "state.db"
+    with Sandbox() as box:
+        with limited(box.url, state, 1) as gateway:
+            first = cost_of(chat(gateway.url).usage)
+        with limited(box.url, state, 1) as gateway:
+            second = cost_of(chat(gateway.url, "more").usage)
+
+    assert used_usd(state) == first + second
+
+
+def test_a_call_over_the_limit_is_refused_in_the_vendors_shape(tmp_path: Path) -> None:
+    with Sandbox() as box, limited(box.url, tmp_path / "s.db", 0.00001) as gateway:
+        with pytest.raises(openai.RateLimitError) as gpt:
+            chat(gateway.url)
+        with (
+            anthropic.Anthropic(base_url=gateway.url, api_key="k") as client,
+            pytest.raises(anthropic.APIStatusError) as claude,
+        ):
+            client.messages.create(
+                model=CLAUDE, max_tokens=100, messages=[{"role": "user", "content": "hi"}]
+            )
+        assert box.ledger.live == []
+
+    assert gpt.value.code == "insufficient_quota"
+    assert "of the limit of $0.00001" in gpt.value.message
+    assert claude.value.status_code == 402
+    assert "budget refuses" in claude.value.message
+
+
+def test_many_at_once_never_pass_the_limit(tmp_path: Path) -> None:
+    limit = Decimal("0.002")
+    with Sandbox() as box, limited(box.url, tmp_path / "s.db", float(limit)) as gateway:
+
+        def ask(number: int) -> int:
+            body = ASK.replace(b"hi", b"question %d" % number)
+            request = request_bytes(b"/v1/chat/completions", JSON, KEYED, method=b"POST", body=body)
+            return call(gateway.url, request).status
+
+        with ThreadPoolExecutor(64) as pool:
+            found = list(pool.map(ask, range(300)))
+        billed = sum(
+            (
+                BOOK.card("openai", GPT, "standard").cost_usd(
+                    Usage(item.input_tokens, item.output_tokens)
+                )
+                for item in box.ledger.live
+            ),
+            Decimal(0),
+        )
+
+    assert set(found) == {200, 429}
+    assert 0 < billed <= limit
+    assert used_usd(tmp_path / "s.db") == billed
+
+
+KEYED = (b"Authorization", b"Bearer k")
+
+
+def test_a_client_that_leaves_keeps_its_worst_case_booked(tmp_path: Path) -> None:
+    reached = threading.Event()
+
+    def script(connection: socket.socket, seen: Seen) -> None:
+        reached.set()
+        upstream.hold(connection)
+
+    request = request_bytes(b"/v1/chat/completions", JSON, method=b"POST", body=ASK)
+    with (
+        RawUpstream(script) as upstream,
+        limited(upstream.url, tmp_path / "s.db", 1) as gateway,
+        connect(gateway.url) as client,
+    ):
+        client.sendall(request)
+        assert reached.wait(5)
+        client.close()
+        assert upstream.freed.wait(5)
+
+    output = BOOK.card("openai", GPT, "standard").rates.output_usd
+    assert used_usd(tmp_path / "s.db") > output * 1000 / 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "said"),
+    [
+        (b"/v1/chat/completions", ASK.replace(b"gpt-6-luna", b"nobody-1"), b"no price is known"),
+        (b"/v1/images/generations", b'{"model":"x"}', b"no price is known"),
+        (b"/v1/batches", b"{}", b"no price is known"),
+        (b"/v1/chat/completions", b"[]", b"cannot be read"),
+        (b"/v1/chat/completions", ASK.replace(b"1000", b"-5"), b"max_tokens is -5"),
+    ],
+)
+def test_what_has_no_price_is_not_sent(
+    tmp_path: Path, target: bytes, body: bytes, said: bytes
+) -> None:
+    with RawUpstream() as upstream, limited(upstream.url, tmp_path / "s.db", 1) as gateway:
+        reply = call(gateway.url, request_bytes(target, JSON, method=b"POST", body=body))
+
+    assert said in reply.body
+    assert upstream.seen == []
+
+
+def test_refused_and_free_calls_cost_nothing(tmp_path: Path) -> None:
+    with RawUpstream() as upstream:
+        upstream.answer(b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n")
+        with limited(upstream.url, tmp_path / "s.db", 1) as gateway:
+            call(
+                gateway.url, request_bytes(b"/v1/chat/completions", JSON, method=b"POST", body=ASK)
+            )
+            call(gateway.url, request_bytes(b"/v1/files/f"))
+
+    assert len(upstream.seen) == 2
+    assert used_usd(tmp_path / "s.db") == 0
+
+
+def test_each_session_has_a_limit_of_its_own(tmp_path: Path) -> None:
+    def asked(name: bytes) -> int:
+        named = (b"x-batchata-session-id", name)
+        request = request_bytes(
+            b"/v1/chat/completions", JSON, KEYED, named, method=b"POST", body=ASK
+        )
+        return call(gateway.url, request).status
+
+    worst = BOOK.card("openai", GPT, "standard").worst_case_usd(200, 1000)
+    with (
+        Sandbox() as box,
+        limited(box.url, tmp_path / "s.db", float(worst), per="session") as gateway,
+    ):
+        found = [asked(name) for name in [b"one"] * 60 + [b"two"]]
+
+    assert found[0] == 200
+    assert 429 in found
+    assert found[-1] == 200
+
+
+def test_a_killed_gateway_counts_what_was_in_flight_as_spent(tmp_path: Path) -> None:
+    state = tmp_path / "s.db"
+    with Sandbox() as box, limited(box.url, state, 1) as gateway:
+        spent = cost_of(chat(gateway.url).usage)
+    ledger = SpendFile(state)
+    line = ledger.read(*TOTAL)
+    ledger.write([line._replace(allowed=line.spent + 5_000_000_000)])  # as a kill leaves it
+    ledger.close()
+
+    assert used_usd(state) == spent + Decimal("0.005")
+
+
+def test_runs_of_the_same_state_file_see_what_the_gateway_spent(tmp_path: Path) -> None:
+    state = tmp_path / "s.db"
+    with Sandbox() as box, limited(box.url, state, 1) as gateway:
+        spent = cost_of(chat(gateway.url).usage)
+        with pytest.raises(StateLockedError):
+            SQLiteStore(state)
+
+    store = SQLiteStore(state)
+    assert store.load().cost.used_usd == spent
+    store.close()

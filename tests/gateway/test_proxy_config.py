@@ -1,0 +1,150 @@
+"""What a gateway is told: flags, file, environment, and what is said of mistakes."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from batchata.cli.app import app
+from batchata.core.errors import ValidationError
+from batchata.gateway.proxy.loading import load_config
+from batchata.gateway.proxy.registry import OWN, make_interceptor
+
+URL = "http://127.0.0.1:1"
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+
+
+def load(text: str, tmp_path: Path, **more: Any) -> Any:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(text)
+    return load_config(file, **{"environment": {}, **more})
+
+
+def test_flags_go_over_the_file_over_the_environment_over_defaults(tmp_path: Path) -> None:
+    environment = {
+        "BATCHATA_PROXY_BASE_URL": "http://env",
+        "BATCHATA_PROXY_PORT": "1",
+        "BATCHATA_PROXY_HOST": "::1",
+    }
+
+    config = load(
+        "llm: {base_url: 'http://file/v1/'}\nserver: {port: 2}",
+        tmp_path,
+        flags={("server", "port"): 3, ("server", "host"): None},
+        environment=environment,
+    )
+
+    assert (config.server.port, config.server.host) == (3, "::1")
+    assert config.llm.base_url == "http://file"
+    assert config.server.idle_seconds == 600
+
+
+def test_variables_are_put_in_anywhere_and_must_be_there(tmp_path: Path) -> None:
+    text = "llm: {base_url: 'http://${HOST}:${PORT:-80}', api_key: 'a$$b'}"
+
+    config = load(text, tmp_path, environment={"HOST": "h"})
+
+    assert config.llm.base_url == "http://h:80"
+    assert config.llm.api_key == "a$b"
+    with pytest.raises(ValidationError, match=r"llm\.base_url asks for \$\{HOST\}"):
+        load(text, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("llm: {base_url: U}\nservr: {}", "unknown key 'servr' (did you mean 'server'?)"),
+        ("llm: {base_url: U, typ: openai}", "unknown key 'llm.typ' (did you mean 'type'?)"),
+        ("upstreams: [{base_url: U, modles: []}]", "unknown key 'upstreams[0].modles' (did you"),
+        ("llm: {base_url: U, type: opnai}", "llm.type: Input should be 'openai' or 'anthropic'"),
+        ("llm: {base_url: ftp://x}", "no http or https address"),
+        ("llm: {base_url: 'http://k:s@x'}", "write it as api_key"),
+        ("{}", "there is no upstream"),
+        ("llm: {base_url: U}\nserver: {host: 0.0.0.0}", "needs client_token"),
+        ("[1]", "holds a list"),
+        ("a: [", "is no YAML"),
+    ],
+)
+def test_a_mistake_is_named_with_what_was_meant(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError) as caught:
+        load(text.replace("U", URL), tmp_path)
+
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("interceptor", "said"),
+    [
+        ({"type": "budgte"}, "did you mean 'budget'?"),
+        ({"type": "budget", "config": {"limit": 5}}, "did you mean 'limit_usd'?"),
+        ({"type": "nowhere.at:All"}, "cannot be imported"),
+        ({"type": "json:dumps"}, "is no interceptor"),
+    ],
+)
+def test_a_wrong_interceptor_is_named(interceptor: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        load_config(None, {("llm", "base_url"): URL}, interceptors=[interceptor], environment={})
+
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("budget", {}),
+        ("budget", {"limit_usd": -1}),
+        ("budget", {"limit_usd": 1, "per": "week"}),
+        ("rate_limit", {"requests_per_minute": 0}),
+        ("rate_limit", {"per": "planet"}),
+        ("redact", {"patterns": {"bad": "("}}),
+        ("redact", {"known": ["sk"]}),
+        ("replay", {"miss": "maybe"}),
+        ("trace_export", {"url": "nowhere"}),
+        ("trace_export", {"url": "http://x", "preset": "xml"}),
+    ],
+)
+def test_an_option_that_cannot_be_used_says_what_to_write(
+    name: str, options: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        make_interceptor(name, options)
+
+    assert caught.value.hint
+
+
+def test_every_interceptor_of_ours_can_be_made() -> None:
+    needed = {"budget": {"limit_usd": 1}, "trace_export": {"url": "http://127.0.0.1:9"}}
+
+    made = [make_interceptor(name, needed.get(name, {})) for name in OWN]
+
+    assert [each.name for each in made] == list(OWN)
+
+
+def test_the_written_file_is_valid_private_and_never_overwritten(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+
+    written = invoke("proxy", "generate-config", str(file), "--type", "anthropic")
+    checked = invoke("proxy", "validate-config", str(file))
+    again = invoke("proxy", "generate-config", str(file))
+
+    assert (written.exit_code, checked.exit_code, again.exit_code) == (0, 0, 1)
+    assert "https://api.anthropic.com" in checked.output
+    assert "left as it is" in again.stderr
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_validating_says_what_is_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text("llm: {base_url: 'http://x'}\ninterceptors: [{type: budget}]")
+
+    found = invoke("proxy", "validate-config", str(file))
+
+    assert found.exit_code == 1
+    assert "write limit_usd: 5" in found.stderr

@@ -1,0 +1,138 @@
+"""Who may use the gateway, and what never leaves it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from raw_lab import OK, RawUpstream, call, request_bytes
+
+from batchata.gateway import Gateway
+
+KEY, TOKEN, CLIENT = (
+    "sk-planted-upstream-key-000001",
+    "planted-token-0002",
+    "sk-planted-client-0003",
+)
+JSON = (b"Content-Type", b"application/json")
+CHAT = b'{"model":"gpt-6-luna","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}'
+
+
+@pytest.fixture
+def upstream() -> Iterator[RawUpstream]:
+    with RawUpstream() as made:
+        made.answer(OK)
+        yield made
+
+
+def config(upstream: RawUpstream, *interceptors: dict[str, Any], **server: Any) -> dict[str, Any]:
+    return {
+        "llm": {"base_url": upstream.url, "api_key": KEY},
+        "server": {"port": 0, **server},
+        "interceptors": list(interceptors),
+    }
+
+
+def ask(gateway: Gateway, *headers: tuple[bytes, bytes], host: bytes = b"localhost") -> int:
+    request = request_bytes(b"/v1/chat/completions", *headers, method=b"POST", body=CHAT, host=host)
+    return call(gateway.url, request).status
+
+
+def test_our_key_is_added_where_the_client_has_none(upstream: RawUpstream) -> None:
+    with Gateway(config=config(upstream)) as gateway:
+        ask(gateway, JSON)
+        ask(gateway, JSON, (b"Authorization", b"Bearer own"))
+
+    sent = [each.all(b"authorization") for each in upstream.seen]
+    assert sent == [[b"Bearer " + KEY.encode()], [b"Bearer own"]]
+
+
+@pytest.mark.parametrize("kind", [b"text/plain", b"application/x-www-form-urlencoded", None])
+def test_a_web_page_cannot_spend_our_key(upstream: RawUpstream, kind: bytes | None) -> None:
+    with Gateway(config=config(upstream)) as gateway:
+        headers = [(b"Content-Type", kind)] if kind else []
+        status = ask(gateway, *headers, (b"Origin", b"http://evil.example"))
+
+    assert (status, upstream.seen) == (403, [])
+
+
+def test_a_rebound_name_is_refused(upstream: RawUpstream) -> None:
+    with Gateway(config=config(upstream, allowed_hosts=["gateway.internal"])) as gateway:
+        found = [
+            ask(gateway, JSON, host=host)
+            for host in (b"evil.example", b"gateway.internal:4000", b"127.0.0.1:1", b"[::1]:4000")
+        ]
+        health = call(gateway.url, request_bytes(b"/health", host=b"evil.example")).status
+
+    assert found == [421, 200, 200, 200]
+    assert health == 421
+
+
+def test_a_token_is_asked_for_and_goes_no_further(upstream: RawUpstream) -> None:
+    with Gateway(config=config(upstream, client_token=TOKEN)) as gateway:
+        without = ask(gateway, JSON)
+        wrong = ask(gateway, JSON, (b"Authorization", b"Bearer wrong-token"))
+        right = ask(gateway, JSON, (b"Authorization", b"Bearer " + TOKEN.encode()))
+
+    assert (without, wrong, right) == (401, 401, 200)
+    (seen,) = upstream.seen
+    assert seen.all(b"authorization") == [b"Bearer " + KEY.encode()]
+
+
+def test_planted_secrets_are_in_no_file_and_no_log(
+    upstream: RawUpstream, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: Any
+) -> None:
+    caplog.set_level("DEBUG")
+    files = [
+        {"type": "printer", "config": {"show_content": True}},
+        {"type": "message_logger", "config": {"directory": str(tmp_path / "log")}},
+        {"type": "event_recorder", "config": {"directory": str(tmp_path / "events")}},
+        {"type": "cache", "config": {"file": str(tmp_path / "cache.db")}},
+        {"type": "record", "config": {"directory": str(tmp_path / "tape")}},
+        {"type": "budget", "config": {"limit_usd": 1, "per": "key", "state": f"{tmp_path}/b.db"}},
+    ]
+    upstream.answer(
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nSet-Cookie: session=%s\r\n"
+        b"Content-Length: 2\r\n\r\n{}" % CLIENT.encode()
+    )
+    with Gateway(config=config(upstream, *files, client_token=TOKEN)) as gateway:
+        ask(gateway, JSON, (b"x-batchata-token", TOKEN.encode()), (b"x-api-key", CLIENT.encode()))
+        ask(gateway, JSON, (b"x-api-key", TOKEN.encode()), (b"Cookie", CLIENT.encode()))
+        target = b"/v1/models?key=" + CLIENT.encode()
+        call(gateway.url, request_bytes(target, (b"x-api-key", TOKEN.encode())))
+        assert KEY not in repr(gateway._config)
+    with Gateway("http://127.0.0.1:1", config={"llm": {"api_key": KEY}}) as gone:
+        assert KEY.encode() not in call(gone.url, request_bytes()).body
+
+    written = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert len(written) >= 5
+    said = b"".join(written.values()) + caplog.text.encode() + "".join(capfd.readouterr()).encode()
+    for secret in (KEY, TOKEN, CLIENT):
+        assert secret.encode() not in said
+    assert {path.stat().st_mode & 0o777 for path in written} == {0o600}
+
+
+def test_upstreams_are_chosen_by_prefix_and_by_model(upstream: RawUpstream) -> None:
+    with RawUpstream() as claude, RawUpstream() as llama:
+        claude.answer(OK)
+        llama.answer(OK)
+        sections = [
+            {"base_url": upstream.url, "name": "main"},
+            {"base_url": claude.url, "name": "claude", "type": "anthropic", "prefix": "/claude"},
+            {"base_url": llama.url, "name": "llama", "models": ["llama-*"]},
+        ]
+        with Gateway(config={"upstreams": sections, "server": {"port": 0}}) as gateway:
+            for target, model in (
+                (b"/claude/v1/messages?x=1", b"claude-haiku-5-5"),
+                (b"/v1/chat/completions", b"llama-4"),
+                (b"/v1/chat/completions", b"gpt-6-luna"),
+            ):
+                body = CHAT.replace(b"gpt-6-luna", model)
+                call(gateway.url, request_bytes(target, JSON, method=b"POST", body=body))
+
+        targets = [each.target for made in (claude, llama, upstream) for each in made.seen]
+    assert targets == [b"/v1/messages?x=1", b"/v1/chat/completions", b"/v1/chat/completions"]
+    assert orjson.loads(upstream.seen[0].body)["model"] == "gpt-6-luna"
