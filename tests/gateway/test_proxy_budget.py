@@ -16,7 +16,7 @@ from raw_lab import RawUpstream, Seen, call, connect, request_bytes
 
 from batchata.core.errors import StateLockedError
 from batchata.core.usage import Usage, from_parts
-from batchata.gateway import Gateway, Sandbox
+from batchata.gateway import Exchange, Gateway, Interceptor, Replace, Sandbox
 from batchata.prices import GenaiPriceBook
 from batchata.stores.spending import TOTAL, SpendFile
 from batchata.stores.sqlite import SQLiteStore
@@ -110,6 +110,48 @@ def test_many_at_once_never_pass_the_limit(tmp_path: Path) -> None:
     assert set(found) == {200, 429}
     assert 0 < billed <= limit
     assert used_usd(tmp_path / "s.db") == billed
+
+
+class Longer(Interceptor):
+    """Asks for a longer answer than its client did."""
+
+    name = "longer"
+
+    async def on_request(self, exchange: Exchange) -> Replace:
+        return Replace(body=(exchange.body or b"").replace(b"1000", b"100000"))
+
+
+def test_the_budget_looks_at_what_really_leaves(tmp_path: Path) -> None:
+    budget = {"type": "budget", "config": {"limit_usd": 0.01, "state": str(tmp_path / "s.db")}}
+    longer = {"type": f"{__name__}:Longer"}
+    request = request_bytes(b"/v1/chat/completions", JSON, KEYED, method=b"POST", body=ASK)
+    with Sandbox() as box:
+        with Gateway(box.url, config={"interceptors": [budget]}) as gateway:
+            assert call(gateway.url, request).status == 200
+        with Gateway(box.url, config={"interceptors": [budget, longer]}) as gateway:
+            assert call(gateway.url, request).status == 429
+
+
+@pytest.mark.parametrize(("status", "is_kept"), [(500, False), (429, False), (504, True)])
+def test_an_error_on_the_way_may_have_cost_something(
+    status: int, is_kept: bool, tmp_path: Path
+) -> None:
+    request = request_bytes(b"/v1/chat/completions", JSON, method=b"POST", body=ASK)
+    with RawUpstream() as upstream, limited(upstream.url, tmp_path / "s.db", 1) as gateway:
+        upstream.answer(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % status)
+        assert call(gateway.url, request).status == status
+
+    assert (used_usd(tmp_path / "s.db") > 0) is is_kept
+
+
+def test_a_stream_tells_its_usage_where_that_is_asked_for(tmp_path: Path) -> None:
+    with Sandbox() as box:
+        for ask_usage in (False, True):
+            state = tmp_path / f"{ask_usage}.db"
+            with limited(box.url, state, 1, ask_usage=ask_usage) as gateway:
+                for _ in chat(gateway.url, stream=True):
+                    pass
+    assert used_usd(tmp_path / "True.db") < used_usd(tmp_path / "False.db") / 2
 
 
 KEYED = (b"Authorization", b"Bearer k")

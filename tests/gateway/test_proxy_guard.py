@@ -12,6 +12,8 @@ from raw_lab import OK, RawUpstream, call, request_bytes
 
 from batchata.gateway import Gateway
 
+#: a secret that only its name gives away
+NAMED = "correct-horse-battery"
 KEY, TOKEN, CLIENT = (
     "sk-planted-upstream-key-000001",
     "planted-token-0002",
@@ -59,6 +61,29 @@ def test_a_web_page_cannot_spend_our_key(upstream: RawUpstream, kind: bytes | No
     assert (status, upstream.seen) == (403, [])
 
 
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (b"https://evil.example", 403),
+        (b"null", 403),
+        (b"http://localhost:3000", 200),
+        (b"http://127.0.0.1", 200),
+        (b"https://app.internal", 200),
+    ],
+)
+def test_only_pages_of_this_machine_are_given_our_key(
+    upstream: RawUpstream, origin: bytes, status: int
+) -> None:
+    with Gateway(config=config(upstream, allowed_hosts=["app.internal"])) as gateway:
+        asked = ask(gateway, JSON, (b"Origin", origin))
+        # a vendor that welcomes all origins must not be asked in a page's name
+        preflight = request_bytes(b"/v1/chat/completions", (b"Origin", origin), method=b"OPTIONS")
+        allowed = call(gateway.url, preflight).status
+        own = ask(gateway, JSON, (b"Origin", origin), (b"Authorization", b"Bearer own"))
+
+    assert (asked, allowed, own) == (status, status, 200)
+
+
 def test_a_rebound_name_is_refused(upstream: RawUpstream) -> None:
     with Gateway(config=config(upstream, allowed_hosts=["gateway.internal"])) as gateway:
         found = [
@@ -92,7 +117,7 @@ def test_planted_secrets_are_in_no_file_and_no_log(
         {"type": "event_recorder", "config": {"directory": str(tmp_path / "events")}},
         {"type": "cache", "config": {"file": str(tmp_path / "cache.db")}},
         {"type": "record", "config": {"directory": str(tmp_path / "tape")}},
-        {"type": "budget", "config": {"limit_usd": 1, "per": "key", "state": f"{tmp_path}/b.db"}},
+        {"type": "budget", "config": {"limit_usd": 9, "per": "key", "state": f"{tmp_path}/b.db"}},
     ]
     upstream.answer(
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nSet-Cookie: session=%s\r\n"
@@ -101,6 +126,17 @@ def test_planted_secrets_are_in_no_file_and_no_log(
     with Gateway(config=config(upstream, *files, client_token=TOKEN)) as gateway:
         ask(gateway, JSON, (b"x-batchata-token", TOKEN.encode()), (b"x-api-key", CLIENT.encode()))
         ask(gateway, JSON, (b"x-api-key", TOKEN.encode()), (b"Cookie", CLIENT.encode()))
+        body = orjson.dumps(
+            {
+                "model": "gpt-6-luna",
+                "input": f"my key is {CLIENT}",
+                "max_output_tokens": 5,
+                "tools": [{"type": "mcp", "authorization": NAMED, "server_url": "https://x.y"}],
+            }
+        )
+        token = (b"x-batchata-token", TOKEN.encode())
+        request = request_bytes(b"/v1/responses", JSON, token, method=b"POST", body=body)
+        assert call(gateway.url, request).status == 200
         target = b"/v1/models?key=" + CLIENT.encode()
         call(gateway.url, request_bytes(target, (b"x-api-key", TOKEN.encode())))
         assert KEY not in repr(gateway._config)
@@ -110,7 +146,7 @@ def test_planted_secrets_are_in_no_file_and_no_log(
     written = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert len(written) >= 5
     said = b"".join(written.values()) + caplog.text.encode() + "".join(capfd.readouterr()).encode()
-    for secret in (KEY, TOKEN, CLIENT):
+    for secret in (KEY, TOKEN, CLIENT, NAMED):
         assert secret.encode() not in said
     assert {path.stat().st_mode & 0o777 for path in written} == {0o600}
 

@@ -8,12 +8,28 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from batchata.core.bounds import input_bound, output_bound, web_search_bound
-from batchata.gateway.proxy.exchange import EMBEDDINGS, Exchange
+from batchata.core.errors import ValidationError
+from batchata.gateway.proxy.exchange import (
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    MESSAGES,
+    RESPONSES,
+    Exchange,
+)
 from batchata.gateway.proxy.guard import SAFE
 from batchata.ports import PriceBook
 from batchata.providers.openai.codec import MODEL_MOST
 
-_CAPS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+#: what caps an answer; a cap of another endpoint is not heeded by the vendor
+_CAPS: Final = {
+    CHAT: ("max_completion_tokens", "max_tokens"),
+    COMPLETIONS: ("max_tokens",),
+    RESPONSES: ("max_output_tokens",),
+    MESSAGES: ("max_tokens",),
+}
+#: what Anthropic asks for keeping a call within a country
+_GEO_FACTOR: Final = Decimal("1.1")
 #: POST requests for which no vendor asks money
 FREE_PATHS: Final = (
     "/v1/files*",
@@ -34,13 +50,31 @@ def is_free(exchange: Exchange, more: tuple[str, ...] = ()) -> bool:
     """True for a request that costs nothing whatever it says."""
     if exchange.method in SAFE or exchange.method == "DELETE":
         return True
+    if _is_ambiguous(exchange.path):
+        return False
     return any(fnmatchcase(exchange.path, pattern) for pattern in (*FREE_PATHS, *more))
 
 
-def output_cap(body: Mapping[str, Any]) -> int | None:
+def output_cap(exchange: Exchange) -> int | None:
     """The most tokens of an answer that the request itself allows."""
-    caps = [body[name] for name in _CAPS if type(body.get(name)) is int]
+    body = exchange.json or {}
+    names = _CAPS.get(exchange.endpoint or "", ())
+    caps = [body[name] for name in names if type(body.get(name)) is int]
     return max(caps) if caps else None
+
+
+def tier_of(exchange: Exchange, answered: str | None = None) -> str:
+    """The tier whose prices hold, by what was asked and what the answer says of it."""
+    body = exchange.json or {}
+    if exchange.provider == "anthropic" and body.get("speed") not in (None, "standard"):
+        return str(body["speed"])
+    return answered or str(body.get("service_tier") or "standard")
+
+
+def price_factor(exchange: Exchange) -> Decimal:
+    """What prices are multiplied by for where a call is answered."""
+    geo = (exchange.json or {}).get("inference_geo")
+    return Decimal(1) if geo in (None, "", "global") else _GEO_FACTOR
 
 
 def worst_case_usd(exchange: Exchange, prices: PriceBook) -> Decimal:
@@ -50,17 +84,32 @@ def worst_case_usd(exchange: Exchange, prices: PriceBook) -> Decimal:
     be.
     """
     body = exchange.json or {}
-    tier = body.get("service_tier")
-    card = prices.card(exchange.provider, exchange.model, tier if isinstance(tier, str) else "")
+    card = prices.card(exchange.provider, exchange.model, tier_of(exchange))
     most = 0
     if exchange.endpoint != EMBEDDINGS:
-        cap = output_cap(body)
-        count = body.get("n") if type(body.get("n")) is int else 1
-        best_of = body.get("best_of") if type(body.get("best_of")) is int else 1
-        most = output_bound(MODEL_MOST if cap is None else cap, max(count or 1, best_of or 1))
+        cap = output_cap(exchange)
+        most = output_bound(MODEL_MOST if cap is None else cap, _answers(body))
     text = exchange.body or b""
-    return card.worst_case_usd(
+    worst = card.worst_case_usd(
         input_bound(text, body, provider=exchange.provider),
         most,
         web_searches=web_search_bound(body),
     )
+    return worst * price_factor(exchange)
+
+
+def _answers(body: Mapping[str, Any]) -> int:
+    """How many answers a request asks for."""
+    counts = [body.get(name) for name in ("n", "best_of")]
+    for count in counts:
+        if count is not None and type(count) is not int:
+            raise ValidationError(f"n or best_of is {count!r}", hint="write n: 1")
+    prompts = body.get("prompt")
+    # a list of texts or of token lists asks for each of them; a list of tokens is one
+    several = isinstance(prompts, list) and bool(prompts) and not isinstance(prompts[0], int)
+    return max(1, *(count or 1 for count in counts)) * (len(prompts or ()) if several else 1)
+
+
+def _is_ambiguous(path: str) -> bool:
+    """True for a path that a server may take for another one."""
+    return "%" in path or "//" in path or "/." in path or "\\" in path or ";" in path

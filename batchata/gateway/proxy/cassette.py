@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 import orjson
 
 from batchata.core.errors import ResultsError
+from batchata.core.redact import Redactor
 from batchata.gateway.proxy.exchange import Answered, Exchange
 from batchata.gateway.proxy.headers import first
 from batchata.gateway.proxy.interceptors.message_logger import logged
@@ -24,6 +25,7 @@ _MOST: Final = 256 * 1024 * 1024
 #: parameters of a query that carry keys
 _SECRET: Final = frozenset({"key", "api_key", "api-key", "apikey", "token", "access_token", "sig"})
 _CLEANER: Final = Redact()
+_NAMED: Final = Redactor().named
 Row = dict[str, Any]
 
 
@@ -50,7 +52,7 @@ def target_of(target: str) -> str:
 
 def request_row(exchange: Exchange) -> Row:
     """The request as it is written down; keys in its text are replaced."""
-    body: Any = _CLEANER.cleaned(exchange.json) if exchange.json is not None else None
+    body: Any = _CLEANER.cleaned(_NAMED(exchange.json)) if exchange.json is not None else None
     return {"method": exchange.method, "target": target_of(exchange.target), "body": body}
 
 
@@ -105,7 +107,7 @@ def _body_row(body: bytes, kind: str) -> Row:
         try:
             found = orjson.loads(body)
             if orjson.dumps(found) == body:  # else its spelling would be lost
-                return {"json": _CLEANER.cleaned(found)}
+                return {"json": _CLEANER.cleaned(_NAMED(found))}
         except ValueError:
             pass
     try:

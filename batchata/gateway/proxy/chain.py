@@ -22,10 +22,10 @@ LOG: Final = logging.getLogger("batchata.gateway")
 
 
 class Chain:
-    """Asks interceptors in order and tells them of the answer in reverse."""
+    """Asks interceptors in order, those that are `is_last` at the end; tells them in reverse."""
 
     def __init__(self, interceptors: Sequence[Interceptor]) -> None:
-        self.all = tuple(interceptors)
+        self.all = tuple(sorted(interceptors, key=lambda each: each.is_last))
         kind = Interceptor
         self._asked = [each for each in self.all if type(each).on_request is not kind.on_request]
         self._told = [

@@ -139,6 +139,10 @@ class GatewayConfig(Section):
         names = [each.upstream().name for each in self.sections]
         if len(set(names)) < len(names) and len(set(places)) < len(places):
             raise ValueError("two upstreams have the same prefix and models: one is never asked")
+        if not self.sessions.enabled and any(
+            each.enabled and each.config.get("per") == "session" for each in self.interceptors
+        ):
+            raise ValueError("a limit per session needs sessions: write sessions: {enabled: true}")
         return self
 
     @property

@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from batchata.core.errors import UnknownPriceError
+from batchata.gateway.proxy.bounds import price_factor, tier_of
 from batchata.gateway.proxy.chain import Chain
 from batchata.gateway.proxy.exchange import MODEL_ENDPOINTS, Answered, Exchange
 from batchata.gateway.proxy.forward import (
@@ -164,9 +165,9 @@ class Core:
                 return await self._answer_here(request, exchange, outcome, began)
             payload = exchange.body if exchange.body is not asked else body.payload
             return await self._forward(request, exchange, payload, began)
-        except asyncio.CancelledError:
-            self._left(exchange, began)
-            raise
+        finally:
+            if not exchange.is_ended:
+                self._left(exchange, began)
 
     async def _forward(
         self,
@@ -279,17 +280,21 @@ class Core:
     def _left(self, exchange: Exchange, began: float) -> None:
         """The client went away: the upstream is free already, money and events are not yet."""
         answered = exchange.answer or Answered(status=499)
-        if answered.seconds:
-            return  # it had ended
         answered.ending = "disconnected"
         answered.error = answered.error or "the client went away"
         answered.error_type = answered.error_type or "disconnected"
         exchange.answer = answered
-        task = asyncio.get_running_loop().create_task(self._finish(exchange, began))
+        self._finish(exchange, began)
+
+    def _finish(self, exchange: Exchange, began: float) -> asyncio.Future[None]:
+        """Settle an exchange, also when its client goes away meanwhile."""
+        exchange.is_ended = True
+        task = asyncio.get_running_loop().create_task(self._settle(exchange, began))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
+        return asyncio.shield(task)
 
-    async def _finish(self, exchange: Exchange, began: float) -> None:
+    async def _settle(self, exchange: Exchange, began: float) -> None:
         answered = exchange.answer
         if answered is None:
             return
@@ -303,12 +308,12 @@ class Core:
     def _price(self, exchange: Exchange, answered: Answered) -> None:
         if answered.usage is None or answered.source != "upstream":
             return
-        tier = answered.service_tier or str((exchange.json or {}).get("service_tier") or "standard")
+        tier = tier_of(exchange, answered.service_tier)
         try:
             card = self._prices.card(exchange.provider, exchange.model, tier)
         except UnknownPriceError:
             return
-        answered.cost_usd = card.cost_usd(answered.usage)
+        answered.cost_usd = card.cost_usd(answered.usage) * price_factor(exchange)
 
     def _vendor(self, request: web.BaseRequest) -> Vendor:
         placed = self._upstreams.by_path(request.raw_path)

@@ -85,6 +85,7 @@ class Exchange:
     client: str = ""  #: stands for the client's key; says nothing about it
     is_new_session: bool = False
     is_sent: bool = False  #: the upstream may have seen it
+    is_ended: bool = False
     answer: Answered | None = None
 
     @property

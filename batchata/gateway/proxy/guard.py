@@ -6,7 +6,7 @@ import hmac
 from dataclasses import dataclass
 from typing import Final
 
-from batchata.gateway.proxy.headers import Headers, first, without
+from batchata.gateway.proxy.headers import Headers, end_to_end, first, without
 from batchata.gateway.proxy.upstreams import Upstream, has_key
 from batchata.gateway.vendor_errors import VendorError
 
@@ -48,9 +48,16 @@ class Guard:
         self, method: str, headers: Headers, upstream: Upstream
     ) -> VendorError | None:
         """Why our key may not be added to a request; None when it may or need not be."""
-        if upstream.api_key is None or method in SAFE or self.token is not None:
+        if upstream.api_key is None or self.token is not None or has_key(end_to_end(headers)):
             return None
-        if has_key(headers):
+        origin = first(headers, "origin")
+        if origin and not self._is_known(origin.partition("://")[2]):
+            return VendorError(
+                status=403,
+                message=f"pages of {origin} are not given the gateway's key: see allowed_hosts",
+                code="cross_site_request",
+            )
+        if method in SAFE:
             return None
         kind = first(headers, "content-type").partition(";")[0].strip().lower()
         is_custom = bool(first(headers, TOKEN_HEADER) or first(headers, "x-batchata-session-id"))

@@ -57,6 +57,8 @@ class Interceptor:
 
     name: ClassVar[str] = ""
     is_policy: ClassVar[bool] = False
+    #: True to be asked after all others, about what really leaves
+    is_last: ClassVar[bool] = False
     #: names of options and what they are if not given; others are refused
     options: ClassVar[Mapping[str, Any]] = {}
     #: True to be given the pieces of each answer with their times

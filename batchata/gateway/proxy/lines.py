@@ -8,16 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from batchata.core.errors import ResultsError
+from batchata.core.logged import to_json
+from batchata.core.redact import Redactor
 
 
 class LineFile:
-    """Appends to one file; what is in it already stays."""
+    """Appends to one file; what is in it already stays. A redactor takes out secrets."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, redactor: Redactor | None = None) -> None:
         self.path = path
+        self._redactor = redactor
         self._waiting: list[bytes] = []
         self._fd: int | None = None
 
@@ -36,7 +37,7 @@ class LineFile:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take a row; it is on disk after `flush`."""
-        self._waiting.append(as_json(row) + b"\n")
+        self._waiting.append(as_json(row, self._redactor) + b"\n")
 
     async def flush(self) -> None:
         """Write what waits, without holding up the loop."""
@@ -52,12 +53,11 @@ class LineFile:
             self._fd = None
 
 
-def as_json(value: Any) -> bytes:
-    """JSON of anything; what JSON cannot say becomes its text."""
-    try:
-        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS)
-    except TypeError:  # numbers beyond 64 bits, broken surrogates
-        return orjson.dumps(repr(value).encode("utf-8", "replace").decode())
+def as_json(value: Any, redactor: Redactor | None = None) -> bytes:
+    """JSON of anything; what JSON cannot say becomes its text. A redactor takes out secrets."""
+    if redactor is not None:
+        return redactor.json(to_json(redactor.named(value), redactor.named))
+    return to_json(value)
 
 
 def _write(fd: int, lines: Sequence[bytes]) -> None:

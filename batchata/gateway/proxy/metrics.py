@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from decimal import Decimal
+from typing import Final
 
 from batchata.gateway.proxy.exchange import Answered, Exchange
 
+_MOST_MODELS: Final = 1000
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -18,6 +20,7 @@ class Metrics:
         self._requests: Counter[tuple[str, int, str]] = Counter()
         self._tokens: Counter[tuple[str, str, str]] = Counter()
         self._cost: dict[tuple[str, str], Decimal] = {}
+        self._models: set[str] = set()
         self._seconds = 0.0
         self._ended = 0
 
@@ -27,7 +30,7 @@ class Metrics:
         self._requests[upstream, answered.status, answered.ending] += 1
         self._seconds += answered.seconds
         self._ended += 1
-        model = exchange.model or "none"
+        model = self._known(exchange.model or "none")
         if answered.usage is not None:
             self._tokens[upstream, model, "input"] += answered.usage.input_tokens
             self._tokens[upstream, model, "output"] += answered.usage.output_tokens
@@ -35,6 +38,12 @@ class Metrics:
         if answered.cost_usd is not None:
             key = (upstream, model)
             self._cost[key] = self._cost.get(key, Decimal(0)) + answered.cost_usd
+
+    def _known(self, model: str) -> str:
+        """The name, or "other" when clients have made up too many."""
+        if len(self._models) < _MOST_MODELS:
+            self._models.add(model)
+        return model if model in self._models else "other"
 
     def text(self, **gauges: float) -> str:
         """Everything, with gauges that others know."""

@@ -129,8 +129,8 @@ class Purses:
             self._dirty[each.scope, each.name] = each
 
     def _trim(self) -> None:
-        if len(self._all) <= _MOST_PURSES:
-            return
+        if len(self._all) <= _MOST_PURSES or self._writing is not None:
+            return  # what is being written now could be read as it was before
         for key, purse in list(self._all.items())[: _MOST_PURSES // 10]:
             if not purse.tracker.reserved and key not in self._dirty:
                 del self._all[key]

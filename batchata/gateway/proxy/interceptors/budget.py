@@ -7,16 +7,20 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+import orjson
+
 from batchata.core.budget import checked_usd
 from batchata.core.errors import UnknownPriceError, ValidationError
 from batchata.core.usage import from_parts, to_parts
 from batchata.gateway.proxy.bounds import is_free, output_cap, worst_case_usd
-from batchata.gateway.proxy.exchange import Exchange
-from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Reject
+from batchata.gateway.proxy.exchange import CHAT, COMPLETIONS, EMBEDDINGS, Answered, Exchange
+from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Reject, Replace
 from batchata.gateway.proxy.purse import Purse, Purses
 
 SCOPES: Final = ("", "session", "agent", "key", "model", "day")
 _FINAL: Final = (("x-should-retry", "false"),)
+#: said by what stands before a vendor, which may be at work on the answer all the same
+_ON_THE_WAY: Final = frozenset({408, 499, 502, 504, *range(520, 528)})
 
 
 class Budget(Interceptor):
@@ -24,11 +28,13 @@ class Budget(Interceptor):
 
     `limit_usd` holds for everything, or for each session, agent, key, model or day (UTC) with
     `per`; `total_limit_usd` then holds for all of them together. A model without a price is
-    refused. `state` may be the state file of batch runs: what they spend counts too.
+    refused. `state` may be the state file of batch runs: what they spend counts too. A chat stream
+    that does not tell its usage counts as its worst case; `ask_usage` has the vendor tell it.
     """
 
     name = "budget"
     is_policy = True
+    is_last = True
     options: ClassVar = {
         "limit_usd": None,
         "per": "",
@@ -36,6 +42,7 @@ class Budget(Interceptor):
         "state": "./gateway.db",
         "allow_unpriced": False,
         "free_paths": (),
+        "ask_usage": False,
     }
     limit_usd: float
     per: str
@@ -43,6 +50,7 @@ class Budget(Interceptor):
     state: str
     allow_unpriced: bool
     free_paths: tuple[str, ...]
+    ask_usage: bool
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -89,7 +97,7 @@ class Budget(Interceptor):
         if short is not None:
             return _refused(exchange, _too_dear(exchange, worst, short))
         self._held[exchange.id] = (purses, parts)
-        return CONTINUE
+        return _asking_usage(exchange) if self.ask_usage else CONTINUE
 
     async def on_response(self, exchange: Exchange) -> None:
         """Settle what was set aside."""
@@ -103,7 +111,7 @@ class Budget(Interceptor):
         elif answered.usage is not None:
             cost = answered.cost_usd
             self._purses.settle(purses, parts, parts if cost is None else to_parts(cost))
-        elif answered.status >= 400 and answered.ending == "answered":
+        elif _is_refusal(answered):
             self._purses.settle(purses, parts, 0)  # vendors ask nothing for what they refuse
         else:
             self._purses.keep(purses, parts)
@@ -130,6 +138,21 @@ class Budget(Interceptor):
         return (self._purses.of(self.per, name, self._limit), self._purses.total)
 
 
+def _asking_usage(exchange: Exchange) -> Outcome:
+    """A stream of chat with the usage at its end, where its client did not ask for that."""
+    body = exchange.json or {}
+    options = body.get("stream_options")
+    if not exchange.is_stream or exchange.endpoint not in (CHAT, COMPLETIONS) or options:
+        return CONTINUE
+    return Replace(body=orjson.dumps({**body, "stream_options": {"include_usage": True}}))
+
+
+def _is_refusal(answered: Answered) -> bool:
+    """True when the vendor itself said no, rather than something on the way to it."""
+    is_vendors = answered.status >= 400 and answered.status not in _ON_THE_WAY
+    return is_vendors and answered.ending == "answered"
+
+
 def _too_dear(exchange: Exchange, worst: Decimal, purse: Purse) -> str:
     tracker = purse.tracker
     what = f"the {purse.scope} {purse.name!r}" if purse.name else "the gateway"
@@ -138,7 +161,7 @@ def _too_dear(exchange: Exchange, worst: Decimal, purse: Purse) -> str:
         f"this call may cost ${worst:.6f}, and of the limit of ${tracker.limit_usd:f} for {what} "
         f"${used:.6f} is spent and ${tracker.reserved_usd:.6f} set aside"
     )
-    if output_cap(exchange.json or {}) is None and exchange.endpoint != "/v1/embeddings":
+    if output_cap(exchange) is None and exchange.endpoint != EMBEDDINGS:
         said += "; it names no max_tokens, so that the longest possible answer was assumed"
     return said
 

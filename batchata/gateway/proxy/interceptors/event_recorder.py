@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+from batchata.core.redact import Redactor
 from batchata.gateway.proxy.events import GatewayEvent
 from batchata.gateway.proxy.interceptor import Interceptor
 from batchata.gateway.proxy.lines import LineFile
@@ -20,7 +21,7 @@ class EventRecorder(Interceptor):
 
     async def start(self) -> None:
         """Open the file."""
-        self._file = LineFile(Path(self.directory) / self.filename)
+        self._file = LineFile(Path(self.directory) / self.filename, Redactor())
         self._file.open()
 
     async def on_event(self, event: GatewayEvent) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from batchata.core.redact import Redactor
 from batchata.gateway.proxy.events import GatewayEvent
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.headers import Headers
@@ -50,7 +51,7 @@ class MessageLogger(Interceptor):
 
     async def start(self) -> None:
         """Open the file."""
-        self._file = LineFile(Path(self.directory) / self.filename)
+        self._file = LineFile(Path(self.directory) / self.filename, Redactor())
         self._file.open()
         self._waiting = 0
 

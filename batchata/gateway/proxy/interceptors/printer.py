@@ -6,11 +6,13 @@ import sys
 from datetime import UTC, datetime
 from typing import ClassVar, Final
 
+from batchata.core.redact import Redactor
 from batchata.gateway.proxy.events import GatewayEvent
 from batchata.gateway.proxy.interceptor import Interceptor
 
 _KINDS: Final = {"session": "show_sessions", "llm": "show_llm_calls", "tool": "show_tools"}
 _SHOWN: Final = 200
+_REDACTOR: Final = Redactor()
 
 
 class Printer(Interceptor):
@@ -28,7 +30,8 @@ class Printer(Interceptor):
     async def on_event(self, event: GatewayEvent) -> None:
         """Write the event's line."""
         if getattr(self, _KINDS[event.name.partition(".")[0]]):
-            sys.stdout.write(line_of(event, show_content=self.show_content) + "\n")
+            line = line_of(event, show_content=self.show_content).encode("utf-8", "replace")
+            sys.stdout.write(_REDACTOR.json(line).decode() + "\n")
 
     async def flush(self) -> None:
         """Bring the lines to the terminal."""

@@ -13,8 +13,8 @@ from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, R
 
 #: shapes that nothing but a secret has; prose is never touched
 PATTERNS: Final = {
-    "openai_key": r"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{20,}",
-    "anthropic_key": r"\bsk-ant-[A-Za-z0-9_-]{20,}",
+    "openai_key": r"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{16,}",
+    "anthropic_key": r"\bsk-ant-[A-Za-z0-9_-]{12,}",
     "google_key": r"\bAIza[0-9A-Za-z_-]{35}\b",
     "huggingface_token": r"\bhf_[A-Za-z0-9]{30,}\b",
     "github_token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{50,})\b",

@@ -12,12 +12,14 @@ from typing import Any, ClassVar, Final
 import aiohttp
 
 from batchata.core.errors import ValidationError
+from batchata.core.redact import Redactor
 from batchata.gateway.proxy.events import GatewayEvent
 from batchata.gateway.proxy.interceptor import Interceptor
 from batchata.gateway.proxy.interceptors.event_recorder import event_row
 from batchata.gateway.proxy.lines import as_json
 
 LOG: Final = logging.getLogger("batchata.gateway")
+_REDACTOR: Final = Redactor()
 _TRIES: Final = 4
 _FIRST_WAIT: Final = 0.5
 
@@ -117,7 +119,7 @@ class TraceExport(Interceptor):
 
 def as_list(events: Sequence[GatewayEvent]) -> list[bytes]:
     """Our own shape: a list of events."""
-    return [as_json([event_row(each) for each in events])]
+    return [as_json([event_row(each) for each in events], _REDACTOR)]
 
 
 def as_spans(events: Sequence[GatewayEvent]) -> list[bytes]:
@@ -127,7 +129,7 @@ def as_spans(events: Sequence[GatewayEvent]) -> list[bytes]:
         return []
     resource = {"attributes": [_attribute("service.name", "batchata-gateway")]}
     scope = {"scope": {"name": "batchata.gateway"}, "spans": spans}
-    return [as_json({"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]})]
+    return [as_json({"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]}, _REDACTOR)]
 
 
 def as_telemetry(events: Sequence[GatewayEvent]) -> list[bytes]:
@@ -144,7 +146,8 @@ def as_telemetry(events: Sequence[GatewayEvent]) -> list[bytes]:
                 "agent_id": each.agent_id,
                 "session_id": each.session_id,
                 "attributes": dict(each.attributes),
-            }
+            },
+            _REDACTOR,
         )
         for each in events
     ]
@@ -182,7 +185,7 @@ def _attribute(name: str, value: Any) -> dict[str, Any]:
     elif isinstance(value, float):
         found = {"doubleValue": value}
     else:
-        text = value if isinstance(value, str) else as_json(value).decode()
+        text = value if isinstance(value, str) else as_json(value, _REDACTOR).decode()
         found = {"stringValue": text}
     return {"key": name, "value": found}
 
