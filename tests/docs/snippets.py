@@ -12,7 +12,9 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 _FENCE: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 #: commands that go on until Ctrl-C, or that have tests of their own
-NOT_RUN: Final = re.compile(r"batchata (demo\b|sandbox --(?!list-faults)|.* --follow\b)")
+NOT_RUN: Final = re.compile(
+    r"batchata (demo\b|sandbox --(?!list-faults)|proxy (run|replay)\b|.* --follow\b)"
+)
 
 
 @dataclass(frozen=True)
