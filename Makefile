@@ -23,7 +23,7 @@ fast: .venv/.dev ## unit and architecture tests, in seconds
 # hundreds of interpreters are started: none compiles what another has compiled
 test fast: export PYTHONDONTWRITEBYTECODE =
 test: .venv/.dev ## every test, on all cores
-	@$(BIN)/python -m pytest -n auto -m 'not slow' $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow' $(ARGS)
 
 check: lint types test ## what a change must pass
 

@@ -130,6 +130,11 @@ def tree_of(file: str) -> ast.Module:
     return ast.parse((ROOT / file).read_text(encoding="utf-8"), file)
 
 
+@cache
+def nodes_of(file: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree_of(file)))
+
+
 def part_of(name: str) -> str:
     """The part of the package that a file or a dotted module name belongs to."""
     parts = name.removesuffix(".py").replace("/", ".").removesuffix(".__init__").split(".")
@@ -148,7 +153,7 @@ def imports(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, int]]:
 def house_imports(file: str) -> set[tuple[str, int]]:
     """Parts of the package that a file imports, function-level imports included."""
     found = set()
-    for module, line in imports(ast.walk(tree_of(file))):
+    for module, line in imports(nodes_of(file)):
         # a name imported from the package itself counts as the part it may be
         if is_one_of(module, ["batchata"]):
             part = part_of(module)
@@ -172,7 +177,7 @@ def is_one_of(module: str, names: Iterable[str]) -> bool:
 
 
 def calls(file: str) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(tree_of(file)) if isinstance(node, ast.Call))
+    return (node for node in nodes_of(file) if isinstance(node, ast.Call))
 
 
 def may_import(importer: str, imported: str) -> bool:

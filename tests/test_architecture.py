@@ -33,6 +33,7 @@ from house_plan import (
     imports,
     is_one_of,
     may_import,
+    nodes_of,
     part_of,
     run_at_import,
     tree_of,
@@ -88,7 +89,7 @@ def test_only_wiring_names_adapters_and_engine_together() -> None:
 
 def test_imports_are_absolute() -> None:
     def rule(file: str) -> list[int]:
-        nodes = ast.walk(tree_of(file))
+        nodes = nodes_of(file)
         return [node.lineno for node in nodes if isinstance(node, ast.ImportFrom) and node.level]
 
     assert complaints(ALL_FILES, rule) == []
@@ -104,7 +105,7 @@ def test_files_are_short() -> None:
 
 def test_functions_are_short() -> None:
     def rule(file: str) -> list[str]:
-        functions = [node for node in ast.walk(tree_of(file)) if isinstance(node, Function)]
+        functions = [node for node in nodes_of(file) if isinstance(node, Function)]
         sizes = ((node.name, body_lines(node)) for node in functions)
         return [f"{name}: {lines} lines" for name, lines in sizes if lines > MOST_BODY_LINES]
 
@@ -119,7 +120,7 @@ def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def test_classes_have_few_public_methods() -> None:
     def rule(file: str) -> list[str]:
-        classes = [node for node in ast.walk(tree_of(file)) if isinstance(node, ast.ClassDef)]
+        classes = [node for node in nodes_of(file) if isinstance(node, ast.ClassDef)]
         counts = ((node.name, len(public_methods(node))) for node in classes)
         return [f"{name}: {count}" for name, count in counts if count > MOST_PUBLIC_METHODS]
 
@@ -169,7 +170,7 @@ def test_nothing_of_ours_uses_the_names_of_earlier_releases() -> None:
 
 def test_core_imports_nothing_that_touches_the_world() -> None:
     def rule(file: str) -> list[str]:
-        found = imports(ast.walk(tree_of(file)))
+        found = imports(nodes_of(file))
         return [f"line {line}: {name}" for name, line in found if is_one_of(name, IO_MODULES)]
 
     assert complaints(CORE_FILES, rule) == []
@@ -193,7 +194,7 @@ def test_core_is_not_async() -> None:
     kinds = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
 
     def rule(file: str) -> list[int]:
-        return [node.lineno for node in ast.walk(tree_of(file)) if isinstance(node, kinds)]
+        return [node.lineno for node in nodes_of(file) if isinstance(node, kinds)]
 
     assert complaints(CORE_FILES, rule) == []
 
@@ -202,7 +203,7 @@ def test_the_http_library_is_imported_in_one_file_and_the_gateway() -> None:
     def rule(file: str) -> list[int]:
         if file == "batchata/providers/transport.py" or part_of(file) == "gateway":
             return []
-        found = imports(ast.walk(tree_of(file)))
+        found = imports(nodes_of(file))
         return [line for name, line in found if is_one_of(name, ["aiohttp"])]
 
     assert complaints(PACKAGE_FILES, rule) == []
@@ -234,7 +235,7 @@ def test_errors_are_caught_by_name() -> None:
 
 
 def broad_excepts(file: str) -> list[int]:
-    handlers = (node for node in ast.walk(tree_of(file)) if isinstance(node, ast.ExceptHandler))
+    handlers = (node for node in nodes_of(file) if isinstance(node, ast.ExceptHandler))
     return [node.lineno for node in handlers if swallows_everything(node)]
 
 
@@ -251,7 +252,7 @@ def swallows_everything(handler: ast.ExceptHandler) -> bool:
 
 def test_the_environment_is_read_by_the_sdk_and_above() -> None:
     def rule(file: str) -> set[str]:
-        nodes = list(ast.walk(tree_of(file)))
+        nodes = list(nodes_of(file))
         used = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
         named = {name for name, _ in imports(nodes)}
         return (used | named) & {"os.environ", "os.getenv", "os.environb"}
