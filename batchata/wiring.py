@@ -333,7 +333,11 @@ class Session:
             if upload.status.is_open:
                 self.parts.provider(upload.provider)
         runner = self._runner = Runner(self.context, sends=sends)
-        self.viewer.watch(lambda: runner.waiting, lambda: not self.parts.inexact)
+        self.viewer.watch(
+            lambda: runner.waiting - runner.live.waiting,
+            lambda: not self.parts.inexact,
+            lambda: runner.live.view,
+        )
         try:
             await runner.run()
         finally:

@@ -106,12 +106,16 @@ class Pace:
         """Seconds until a request of this many tokens may leave; None until one comes back."""
         if self.in_flight >= int(self.window):
             return None
-        wait = max(0.0, self._paused_until - now)
+        wait = self.paused_seconds(now)
         if self._requests is not None:
             wait = max(wait, self._requests.wait_seconds(1, now))
         if self._tokens is not None:
             wait = max(wait, self._tokens.wait_seconds(tokens, now))
         return wait
+
+    def paused_seconds(self, now: float) -> float:
+        """For how long the vendor still wants to hear nothing."""
+        return max(0.0, self._paused_until - now)
 
     def sent(self, tokens: int, now: float) -> None:
         """A request left."""

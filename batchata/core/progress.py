@@ -77,6 +77,17 @@ class SubmissionView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LiveView:
+    """The live calls of a run at one moment."""
+
+    in_flight: int  #: calls without an answer
+    throttled: int = 0  #: how often vendors asked to slow down
+    paused_seconds: float = 0.0  #: for how long a vendor still wants to hear nothing
+    jobs_per_second: float = 0.0  #: over the last ten seconds
+    tokens_per_minute: float = 0.0  #: in and out, over the last ten seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
     """A whole run at one moment; the first six numbers are counts of jobs."""
 
@@ -102,6 +113,7 @@ class RunView:
     submissions_waiting: int = 0  #: chunks ready but held back
     items_per_batch: int | None = None
     active: tuple[SubmissionView, ...] = ()  #: all unfinished ones and the last few finished
+    live: LiveView | None = None  #: while jobs are asked live
     note: str | None = None  #: what the run waits for, as "waiting for the network"
     results_dir: str | None = None
     state_file: str | None = None
@@ -145,6 +157,7 @@ class RunView:
 
     def stats(self) -> dict[str, Any]:
         """The numbers of `BatchRun.status()`; `pending` counts every job that has not ended."""
+        live = self.live
         in_flight = [each for each in self.active if not each.is_finished]
         return {
             "total": self.total,
@@ -169,6 +182,10 @@ class RunView:
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "eta_seconds": self.eta_seconds,
+            "jobs_per_second": live.jobs_per_second if live else self.jobs_per_second,
+            "tokens_per_minute": live.tokens_per_minute if live else 0.0,
+            "calls_in_flight": live.in_flight if live else 0,
+            "throttled_seconds": live.paused_seconds if live else 0.0,
         }
 
     def batch_data(self) -> dict[str, dict[str, Any]]:

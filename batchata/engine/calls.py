@@ -46,6 +46,7 @@ class Calls:
         self._uploads = uploads
         self._settler = Settler(context, "standard")
         self._quoting = Quoting(context)
+        self.in_flight = 0  #: calls without an answer
 
     async def make(self, lane: Lane, ask: Ask) -> Outcome | None:
         """Call once; None when the same call may be made again at once."""
@@ -55,7 +56,7 @@ class Calls:
             return body
         try:
             await self._quoting.read_ahead(ask.seq)
-            reply = await lane.api.send(ask.shape, body)
+            reply = await self._send(lane, ask, body)
         except OutcomeUnknownError as error:  # it may have been answered and billed
             lane.pace.troubled(clock.monotonic())
             return self._failed(ask, Failure(Reason.OUTCOME_UNKNOWN, error.message))
@@ -65,6 +66,13 @@ class Calls:
             ask.slowed += 1
             return await self._again(ask, Failure(Reason.SERVER_ERROR, error.message), None)
         return await self._replied(lane, ask, reply)
+
+    async def _send(self, lane: Lane, ask: Ask, body: bytes) -> LiveReply:
+        self.in_flight += 1
+        try:
+            return await lane.api.send(ask.shape, body)
+        finally:
+            self.in_flight -= 1
 
     async def _body(self, lane: Lane, ask: Ask) -> bytes | Outcome | None:
         """What is sent, its files brought to the vendor before; None when nothing is sent now."""
@@ -95,7 +103,7 @@ class Calls:
         if reply.is_congested:
             wait = lane.pace.congested(reply.quota, ask.sent_at, now)
             if wait > _LONG_PAUSE_SECONDS:
-                self._note(lane, f"{failure.message}; going on in {wait:.0f} s")
+                self._note(lane, failure.message, f"; going on in {wait:.0f} s")
             ask.slowed += 1
             return await self._again(ask, failure, wait)
         if failure.reason is Reason.SERVER_ERROR:
@@ -147,10 +155,10 @@ class Calls:
         await context.pause(wait * context.config.poll_factor)
         return None
 
-    def _note(self, lane: Lane, why: str) -> None:
+    def _note(self, lane: Lane, why: str, until: str = "") -> None:
         """Say what is being waited for, once for as long as it lasts."""
         if lane.note not in self._context.notes:
-            log.warning("%s: %s", lane.note, why)
+            log.warning("%s: %s%s", lane.note, why, until)
         self._context.notes[lane.note] = f"waiting for {lane.provider}: {why}"
 
     def _failed(self, ask: Ask, failure: Failure) -> Outcome:

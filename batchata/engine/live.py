@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from batchata.core.errors import ProviderNotFoundError
 from batchata.core.events import OutcomesRecorded, SubmissionIntended
 from batchata.core.pacing import PaceCaps
+from batchata.core.progress import LiveView
 from batchata.core.status import JobStatus, SubmissionStatus
 from batchata.core.submission import Outcome, Shape, Submission
 from batchata.engine.calls import Calls
@@ -49,14 +50,17 @@ class LiveRoute:
         return len(self._waiting) + sum(len(lane.ready) + len(lane.asks) for lane in lanes)
 
     @property
-    def in_flight(self) -> int:
-        """Calls without an answer."""
-        return sum(lane.pace.in_flight for lane in self._lanes.values())
-
-    @property
-    def throttled(self) -> int:
-        """How often vendors asked us to slow down."""
-        return sum(lane.pace.throttled for lane in self._lanes.values())
+    def view(self) -> LiveView | None:
+        """Its calls now; None when it has none and expects none."""
+        if not self.waiting and not self._tasks:
+            return None
+        now = self._context.clock.monotonic()
+        lanes = self._lanes.values()
+        return LiveView(
+            in_flight=self._calls.in_flight,
+            throttled=sum(lane.pace.throttled for lane in lanes),
+            paused_seconds=max((lane.pace.paused_seconds(now) for lane in lanes), default=0.0),
+        )
 
     def add(self, seqs: Sequence[int]) -> None:
         """Queue pending jobs, in order."""

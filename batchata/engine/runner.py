@@ -50,18 +50,18 @@ class Runner:
         self._poller = Poller(context)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._queue_refusals = 0
-        self._live = LiveRoute(context, context.config.pace, self._uploads)
+        self.live = LiveRoute(context, context.config.pace, self._uploads)
         self._live_task: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
         """Jobs that have not left yet."""
-        return self._planner.waiting + self._live.waiting
+        return self._planner.waiting + self.live.waiting
 
     async def run(self) -> None:
         """Work until done or stopped; errors of the state file end the run and come out."""
         context = self._context
-        self._live.recover()
+        self.live.recover()
         self._uploads.plan.make()
         try:
             async with asyncio.TaskGroup() as group:
@@ -101,18 +101,18 @@ class Runner:
             context.complete = twins.share
             pending = twins.hold_back(pending)
         if context.config.pilot is not None and pending:
-            pending = await fly(context, self._live, context.config.pilot, context.decide, pending)
+            pending = await fly(context, self.live, context.config.pilot, context.decide, pending)
         self._queue(pending)
         self._warn_of_many(self._planner.waiting)
 
     def _queue(self, seqs: list[int], *, first: bool = False) -> None:
         context = self._context
         if context.config.route == "live" or context.is_late:
-            self._live.add(seqs)
+            self.live.add(seqs)
             return
         if context.config.route == "auto":
             batchless = [seq for seq in seqs if self._is_batchless(seq)]
-            self._live.add(batchless)
+            self.live.add(batchless)
             seqs = [seq for seq in seqs if not self._is_batchless(seq)] if batchless else seqs
         self._planner.add(seqs, first=first)
 
@@ -122,12 +122,12 @@ class Runner:
         return found is not None and found.batch is None
 
     def _start_live(self, group: asyncio.TaskGroup) -> None:
-        if not self._live.waiting or self._is_live:
+        if not self.live.waiting or self._is_live:
             return
-        self._live_task = group.create_task(self._live.run())
+        self._live_task = group.create_task(self.live.run())
 
         def done(_: asyncio.Task[None]) -> None:
-            if not self._live.waiting:  # else it waits for money that a batch must give back
+            if not self.live.waiting:  # else it waits for money that a batch must give back
                 self._context.changed.set()
 
         self._live_task.add_done_callback(done)
@@ -142,7 +142,7 @@ class Runner:
         if limit is None or not await context.pause(limit):
             return
         context.is_late = True
-        self._live.add(self._planner.drain())
+        self.live.add(self._planner.drain())
         log.warning("not all batches are back in time: cancelling them and going on live")
         context.notes["late"] = "going on live: the time for batches is over"
         await self._cancel_all()

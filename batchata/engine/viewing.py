@@ -14,7 +14,8 @@ from batchata.core.events import (
     SubmissionIntended,
     SubmissionMoved,
 )
-from batchata.core.progress import RunView, SubmissionView
+from batchata.core.progress import LiveView, RunView, SubmissionView
+from batchata.core.speed import Speed
 from batchata.core.status import JobStatus, SubmissionStatus
 from batchata.core.submission import Submission
 from batchata.core.usage import Usage, from_parts
@@ -30,10 +31,11 @@ class Viewer:
         self._context = context
         self._began = context.clock.monotonic()
         self._done_before = self._done()
-        self._usage_before = context.state.usage
         self._recent: deque[SubmissionView] = deque(maxlen=_RECENT)
         self._waiting: Callable[[], int] = lambda: 0
         self._is_exact: Callable[[], bool] = lambda: True
+        self._live: Callable[[], LiveView | None] = lambda: None
+        self._speed = Speed(self._began, self._done_before, _tokens(context.state.usage))
 
     def emit(self, event: Event) -> None:
         """Note what ended."""
@@ -50,9 +52,14 @@ class Viewer:
             ended = replace(view, finished_at=self._context.clock.now())
             self._recent.append(ended)
 
-    def watch(self, waiting: Callable[[], int], is_exact: Callable[[], bool]) -> None:
-        """Ask these for how many jobs wait to be sent, and whether all prices are exact."""
-        self._waiting, self._is_exact = waiting, is_exact
+    def watch(
+        self,
+        waiting: Callable[[], int],
+        is_exact: Callable[[], bool],
+        live: Callable[[], LiveView | None],
+    ) -> None:
+        """Ask these for jobs that wait for a batch, whether all prices are exact, live calls."""
+        self._waiting, self._is_exact, self._live = waiting, is_exact, live
 
     def view(self, *, has_ended: bool = False) -> RunView:
         """The run now."""
@@ -84,6 +91,7 @@ class Viewer:
             submissions_waiting=-(-waiting // items) if items and waiting else 0,
             items_per_batch=items,
             active=(*(self._submission(each) for each in opened), *self._recent),
+            live=None if has_ended else self._live_now(),
             note=self._note(),
             results_dir=str(config.results_dir) if config.results_dir else None,
             state_file=str(config.state_file) if config.state_file else None,
@@ -94,6 +102,15 @@ class Viewer:
     def usage(self) -> Usage:
         """Tokens of all runs of the state file."""
         return self._context.state.usage
+
+    def _live_now(self) -> LiveView | None:
+        jobs_per_second, tokens_per_minute = self._speed.read(
+            self._context.clock.monotonic(), self._done(), _tokens(self._context.state.usage)
+        )
+        live = self._live()
+        if live is None:
+            return None
+        return replace(live, jobs_per_second=jobs_per_second, tokens_per_minute=tokens_per_minute)
 
     def _note(self) -> str | None:
         context = self._context
@@ -132,3 +149,7 @@ class Viewer:
             reserved_usd=from_parts(state.held.get(each.token, 0)),
             note=each.note if each.status is not SubmissionStatus.ACCEPTED else None,
         )
+
+
+def _tokens(usage: Usage) -> int:
+    return usage.input_tokens + usage.output_tokens

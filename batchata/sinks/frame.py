@@ -12,12 +12,21 @@ from rich.text import Text
 from batchata.core.progress import RunView, SubmissionView
 from batchata.sinks.bar import bar
 from batchata.sinks.rows import SubmissionRows
-from batchata.sinks.wording import about, clock_time, compact, plural, usd, usd_limit, usd_most
+from batchata.sinks.wording import (
+    about,
+    clock_time,
+    compact,
+    pace,
+    plural,
+    usd,
+    usd_limit,
+    usd_most,
+)
 
 WIDEST: Final = 132
 MOST_ROWS: Final = 12
-#: lines around the rows of submissions, a note and the cursor's line included
-OTHER_LINES: Final = 12
+#: lines around the rows of submissions, live calls, a note and the cursor's line included
+OTHER_LINES: Final = 13
 INDENT: Final = "  "
 SEPARATOR: Final = " · "
 
@@ -71,6 +80,8 @@ def _header(view: RunView, moment: Moment) -> list[Text]:
         *_sides(_jobs(view), _batches(view), columns),
         *_sides(_money(view), _tokens(view), columns),
     ]
+    if view.live is not None:
+        lines.append(Text(f"{INDENT}{SEPARATOR.join(pace(view.live))}"))
     if view.note:
         lines.append(Text(f"{INDENT}{view.note}", "yellow"))
     return lines

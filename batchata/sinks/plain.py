@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from batchata.core.progress import RunView, SubmissionView
-from batchata.sinks.wording import about, clock_time, compact, plural, usd, usd_limit
+from batchata.sinks.wording import about, clock_time, compact, pace, plural, usd, usd_limit
 
 #: more endings than this between two views are told in one line
 _MOST_ENDINGS: Final = 5
@@ -89,6 +89,8 @@ def _line(view: RunView) -> str:
     parts.append(clock_time(view.elapsed_seconds))
     if view.eta_seconds is not None:
         parts.append(f"{about(view.eta_seconds)} left")
+    if view.live is not None:
+        parts += pace(view.live)
     if view.note:
         parts.append(view.note)
     return _SEPARATOR.join(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -189,3 +190,24 @@ def test_nothing_new_leaves_after_a_stop_and_all_is_there_afterwards(lab: Lab, m
     assert first.status()["completed"] == sent
     assert second.status()["completed"] == 20
     assert len(lab.ledger.live) == 20
+
+
+def test_a_live_run_says_how_many_calls_are_out_and_for_how_long_it_is_throttled(lab: Lab) -> None:
+    slow = HttpFault(action="slow", times=None, seconds=0.3, skip=1)
+    told = HttpFault(action="status", status=429, retry_after_seconds=400)
+    lab.play(scenario=Scenario(http=(told, slow)))
+    run = live(lab, 8).start()
+    seen: list[dict[str, Any]] = []
+
+    def is_over() -> bool:
+        with suppress(RunError):
+            seen.append(run.status())
+        return run.wait(0)
+
+    wait_until(is_over)
+
+    assert 0 < max(each["throttled_seconds"] for each in seen) <= 0.4
+    assert 0 < max(each["calls_in_flight"] for each in seen) <= 4
+    assert max(each["tokens_per_minute"] for each in seen) > 0
+    assert seen[-1]["calls_in_flight"] == 0
+    assert seen[-1]["jobs_per_second"] > 0

@@ -36,6 +36,10 @@ ADDED_STATS = {
     "input_tokens",
     "output_tokens",
     "eta_seconds",
+    "jobs_per_second",
+    "tokens_per_minute",
+    "calls_in_flight",
+    "throttled_seconds",
 }
 
 

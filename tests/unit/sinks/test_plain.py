@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from batchata.core.progress import RunView, SubmissionView
+from batchata.core.progress import LiveView, RunView, SubmissionView
 from batchata.sinks.terminal import RichBatchProgressDisplay
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
@@ -122,3 +122,20 @@ def test_a_long_plain_line_stays_one_line(clock: FakeClock) -> None:
     display.start_progress(run_view(results_dir="/a" * 100))
 
     assert len(file.getvalue().splitlines()) == 1
+
+
+def test_a_live_run_tells_how_fast_it_goes(clock: FakeClock) -> None:
+    display, file = display_to_a_pipe(clock)
+    display.start_progress(run_view())
+    clock.seconds += 11
+
+    display.update_progress(
+        run_view(
+            live=LiveView(
+                in_flight=64, jobs_per_second=811.7, tokens_per_minute=1.2e6, paused_seconds=11.6
+            )
+        )
+    )
+
+    line = file.getvalue().splitlines()[-1]
+    assert "64 calls in flight, 812 jobs/s, 1.2M tokens/min, throttled for 12 s" in line

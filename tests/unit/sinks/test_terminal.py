@@ -15,7 +15,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from batchata.core.progress import RunView, SubmissionView
+from batchata.core.progress import LiveView, RunView, SubmissionView
 from batchata.sinks.terminal import RichBatchProgressDisplay
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
@@ -348,3 +348,13 @@ def fake_notebook() -> list[ModuleType]:
     display.display = lambda *_: None  # type: ignore[attr-defined]
     widgets.Output = Output  # type: ignore[attr-defined]
     return [ipython, display, widgets]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_live_calls_have_a_line_that_fits(width: int) -> None:
+    view = run_view(active=(), live=LiveView(in_flight=1, jobs_per_second=3.25))
+
+    lines = last_frame(view, width=width)
+
+    assert "  1 call in flight · 3.2 jobs/s · 0 tokens/min"[: width - 1] in "\n".join(lines)
+    assert max(map(len, lines)) <= width
