@@ -28,6 +28,10 @@ _CLOCK: Final = re.compile(
     r"(a\.?m\b|p\.?m\b|uhr\b|h\b|o'clock|heures\b|分|時)?"
 )
 _AROUND: Final = 34
+_NAMES_OF: Final = {
+    number: tuple(name for name, each in MONTHS.items() if each == number)
+    for number in range(1, 13)
+}
 
 
 def runs_of(value: date) -> set[str]:
@@ -57,6 +61,11 @@ def _matches(value: date, text: str) -> Iterator[tuple[float, int, int]]:
                 yield 1.0 if pattern is _YEAR_FIRST else 0.9, *found.span()
     for found in _NUMERIC.finditer(text):
         yield _numeric_fit(value, *found.groups()), *found.span()
+    if any(name in text for name in _NAMES_OF[value.month]):
+        yield from _named(value, text)
+
+
+def _named(value: date, text: str) -> Iterator[tuple[float, int, int]]:
     for found in _DAY_NAME.finditer(text):
         day, name, year = found.groups()
         yield _named_fit(value, day, name, year), *found.span()

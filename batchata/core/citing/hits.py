@@ -35,6 +35,8 @@ _ISO_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}(?:T[\d:.]+(?:Z|[+-][\d:]+)?)?"
 _SHINGLE: Final = 5
 _LONG: Final = 6
 _LOOKED_AT: Final = 1_200
+#: numbers written as words are searched so far into a text: further it would take too long
+_MOST_SPELLED: Final = 400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ def _digit_hits(text: str, wanted: Wanted) -> Iterator[Hit]:
     plans: dict[str, tuple[_Step, ...]] = {}
     counts: dict[int, int] = defaultdict(int)
     for token in TOKEN.finditer(text):
-        body = token.group()
+        body = token[0]
         plan = plans.get(body)
         if plan is None:
             # the same digits come again and again: what they may say is looked up once
@@ -203,9 +205,10 @@ def _plan(body: str, wanted: Wanted) -> Iterator[_Step]:
 
 
 def _word_hits(stream: Stream, wanted: Wanted) -> Iterator[Hit]:
+    text = stream.flat[:_MOST_SPELLED]
     for index, words in wanted.words:
         for word in words:
-            for place in places(stream.flat, word, wanted.most):
+            for place in places(text, word, wanted.most):
                 yield Hit(index, *place, 0.7)
 
 
