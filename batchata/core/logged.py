@@ -36,6 +36,7 @@ class LoggedEvent:
 
     def payload(self, timestamp_us: int, redactor: Redactor) -> bytes:
         """The envelope as JSON, without secrets."""
+        named = redactor.named
         envelope = {
             "event_type": self.event_type,
             "timestamp": datetime.fromtimestamp(timestamp_us / 1e6, UTC),
@@ -44,12 +45,12 @@ class LoggedEvent:
                 "parent_run_id": self.parent_run_id,
                 "custom_id": self.custom_id,
                 "tags": self.tags,
-                "metadata": self.metadata,
+                "metadata": named(self.metadata),
             },
-            "data": self.data,
-            "raw": self.raw,
+            "data": named(self.data),
+            "raw": named(self.raw),
         }
-        return redactor.json(to_json(redactor.named(envelope), redactor.named))
+        return redactor.json(to_json(envelope, named))
 
 
 def to_json(value: Any, clean: Callable[[Any], Any] = lambda value: value) -> bytes:

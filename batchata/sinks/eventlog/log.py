@@ -150,7 +150,7 @@ class EventLog:
             event.payload(timestamp_us, self._redactor),
         )
         line = line_of(row)
-        with self._changed:
+        with self._lock:
             if self._is_closed:
                 raise EventLogError(
                     f"the event log {self.url} is closed", hint="open another EventLog"

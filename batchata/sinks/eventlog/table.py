@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any, Final, Literal, NamedTuple
 
 from batchata.core.errors import EventLogError
@@ -17,6 +19,8 @@ COLUMNS: Final = (
     "logger_metadata",
     "payload",
 )
+#: columns that say few different things
+_REPEATING: Final = frozenset({"event_type", "provider", "logger_metadata"})
 PartitionOn = Literal["date"] | None
 
 
@@ -61,18 +65,31 @@ def parquet_bytes(rows: Sequence[Row]) -> Any:
     """Rows as one Parquet file in memory, zstd."""
     pyarrow = import_pyarrow()
     made = schema()
+    times, *texts = zip(*rows, strict=True)
+    stamps = pyarrow.py_buffer(array("q", times))
     columns = [
-        pyarrow.array(values, type=each.type)
-        for values, each in zip(zip(*rows, strict=True), made, strict=True)
+        pyarrow.Array.from_buffers(made[0].type, len(rows), [None, stamps]),
+        *(_text_column(column) for column in texts),
     ]
     return table_bytes(pyarrow.Table.from_arrays(columns, schema=made))
+
+
+def _text_column(values: Sequence[str | bytes]) -> Any:
+    """Texts as Arrow has them; pyarrow's own way brings in all of pandas where it is installed."""
+    pyarrow = import_pyarrow()
+    data = [each if isinstance(each, bytes) else each.encode("utf-8", "replace") for each in values]
+    offsets = array("i", accumulate(map(len, data), initial=0))
+    return pyarrow.StringArray.from_buffers(
+        len(data), pyarrow.py_buffer(offsets), pyarrow.py_buffer(b"".join(data))
+    )
 
 
 def table_bytes(table: Any) -> Any:
     """A table as one Parquet file in memory, zstd."""
     pyarrow = import_pyarrow()
     out = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(table, out, compression="zstd")
+    repeating = [name for name in table.column_names if name in _REPEATING]
+    pyarrow.parquet.write_table(table, out, compression="zstd", use_dictionary=repeating)
     return out.getvalue()
 
 
