@@ -7,12 +7,18 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from batchata.core.errors import BatchataError
-from batchata.core.job import Job
+from batchata.core.errors import (
+    BatchataError,
+    DuplicateJobError,
+    NoRouteError,
+    UnknownPriceError,
+)
+from batchata.core.job import Job, digest
 from batchata.core.plan import chunk_limits, plan
-from batchata.core.usage import Usage, from_parts
+from batchata.core.submission import Shape
+from batchata.core.usage import RateCard, Usage, from_parts
 from batchata.engine.ingest import Ready
-from batchata.results import answered_ids
+from batchata.results import settled_ids
 from batchata.wiring import Parts
 
 #: plain text is about this many bytes a token; answers fill about half of their cap
@@ -43,9 +49,10 @@ class Estimate:
     """
 
     models: tuple[ModelEstimate, ...]
-    done: int  #: jobs that the state file has an answer for already
+    done: int  #: jobs that are not asked again: the state file has an answer, or a vendor has them
     bad: tuple[str, ...]  #: why some jobs cannot be sent
     limit_usd: Decimal | None
+    shared: int = 0  #: jobs that are given the answer of another, which asks the same
 
     @property
     def jobs(self) -> int:
@@ -82,6 +89,7 @@ class Estimate:
             "worst_case_usd": float(self.worst_case_usd),
             "limit_usd": None if self.limit_usd is None else float(self.limit_usd),
             "already_done": self.done,
+            "shared": self.shared,
             "bad_jobs": list(self.bad),
             "models": [
                 {
@@ -108,23 +116,35 @@ class _Sum:
 
 
 def make_estimate(parts: Parts, jobs: Iterable[Job]) -> Estimate:
-    """Estimate these jobs, less those the state file has ended already."""
+    """Estimate these jobs, less those the state file has ended already.
+
+    Raises what a run would raise before it sends anything: UnknownPriceError, DuplicateJobError
+    and NoRouteError.
+    """
     preparer = parts.preparer()
     done_ids = _done_ids(parts)
     sums: dict[tuple[str, str], _Sum] = {}
+    asked: set[tuple[Shape, bytes]] = set()
     bad: list[str] = []
-    done = 0
+    done = shared = 0
     for job in jobs:
         try:
             ready = preparer.ready(job)
+        except (DuplicateJobError, UnknownPriceError, NoRouteError):
+            raise
         except BatchataError as error:
             bad.append(str(error))
             continue
-        if ready.id in done_ids:
-            done += 1
-            continue
         shape = ready.encoded.shape
-        _add(parts, sums.setdefault((shape.provider, shape.model), _Sum()), ready)
+        is_done = ready.id in done_ids
+        done += is_done
+        if parts.config.dedupe:
+            question = (shape, digest(ready.encoded.body))
+            shared += question in asked and not is_done
+            is_done = is_done or question in asked
+            asked.add(question)
+        if not is_done:
+            _add(parts, sums.setdefault((shape.provider, shape.model), _Sum()), ready)
     return Estimate(
         models=tuple(
             _model(parts, provider, model, each) for (provider, model), each in sums.items()
@@ -132,6 +152,7 @@ def make_estimate(parts: Parts, jobs: Iterable[Job]) -> Estimate:
         done=done,
         bad=tuple(bad),
         limit_usd=parts.config.cost_limit_usd,
+        shared=shared,
     )
 
 
@@ -143,17 +164,27 @@ def _add(parts: Parts, total: _Sum, ready: Ready) -> None:
     if encoded.cost_bound_usd is not None:
         total.expected += encoded.cost_bound_usd
         return
-    card = parts.card(shape.provider, shape.model, "batch")
+    card = _likely_card(parts, shape.provider, shape.model)
     likely = Usage(-(-len(encoded.body) // _BYTES_PER_TOKEN), -(-encoded.output_bound // _FILLED))
     total.expected += card.cost_usd(likely)
     total.exact = total.exact and card.is_exact
+
+
+def _likely_card(parts: Parts, provider: str, model: str) -> RateCard:
+    """The prices that most jobs will pay: those of batches, unless none is made."""
+    if parts.config.route == "live":
+        return parts.card(provider, model, "standard")
+    try:
+        return parts.card(provider, model, "batch")
+    except UnknownPriceError:
+        return parts.card(provider, model, parts.bound_tier)
 
 
 def _model(parts: Parts, provider: str, model: str, total: _Sum) -> ModelEstimate:
     config = parts.config
     batch = parts.provider(provider).batch
     chunks = 0
-    if batch is not None:
+    if batch is not None and config.route != "live":
         limits = chunk_limits(batch.limits, config.items_per_batch, config.queue_tokens.get(model))
         chunks = sum(1 for _ in plan(total.items, limits))
     return ModelEstimate(
@@ -175,4 +206,4 @@ def _done_ids(parts: Parts) -> set[str]:
         path = config.results_dir / "state.db"
     if path is None or not config.reuse_state:
         return set()
-    return answered_ids(path)
+    return settled_ids(path)

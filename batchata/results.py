@@ -9,6 +9,7 @@ from typing import Any
 from batchata.core.assemble import Bind
 from batchata.core.errors import ResultsError
 from batchata.core.result import JobResult
+from batchata.core.retry import may_reopen
 from batchata.core.status import JobStatus
 from batchata.stores.reader import ResultReader, bind_nothing
 
@@ -112,14 +113,19 @@ class Tail:
         self._reader.close()
 
 
-def answered_ids(path: Path) -> set[str]:
-    """Ids of the jobs of a state file that are answered, or at a vendor."""
+def settled_ids(path: Path) -> set[str]:
+    """Ids of the jobs of a state file that a run does not ask again, or that are at a vendor."""
     if not path.exists() or not path.stat().st_size:
         return set()
     reader = ResultReader(path)
     try:
-        answered = set(reader.seqs(JobStatus.SUCCEEDED, JobStatus.SUBMITTED))
-        return {job_id for job_id, seq in reader.ids().items() if seq in answered}
+        state = reader.state
+        settled = {
+            seq
+            for seq in reader.seqs(*set(JobStatus) - {JobStatus.PENDING})
+            if not may_reopen(state.status_of(seq), state.reason_of(seq))
+        }
+        return {job_id for job_id, seq in reader.ids().items() if seq in settled}
     finally:
         reader.close()
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from batchata.core.result import TRANSIENT, Reason
+from batchata.core.result import PAID_FAILURES, TRANSIENT, Reason
+from batchata.core.status import JobStatus
+
+#: a later run does not ask again by itself what was paid for, or what a vendor refuses as it is
+_SETTLED = PAID_FAILURES | {Reason.INVALID_REQUEST}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,12 @@ def goes_again(
 ) -> bool:
     """True when a job that failed so at its `attempt`-th try is sent once more."""
     return attempt < max_attempts and (reason in TRANSIENT or reason in retry_on)
+
+
+def may_reopen(status: JobStatus, reason: Reason | None) -> bool:
+    """True for a job that has ended and that a later run asks again by itself."""
+    is_ended = status.is_final and status is not JobStatus.SUCCEEDED
+    return is_ended and reason is not None and reason not in _SETTLED
 
 
 def poll_wait_seconds(

@@ -22,7 +22,8 @@ from batchata.core.errors import (
 )
 from batchata.core.events import Durable, JobsAdded, OutcomesRecorded, ShapeAdded
 from batchata.core.job import Job, UnaskableJob, derived_id, digest
-from batchata.core.result import PAID_FAILURES, Reason
+from batchata.core.result import Reason
+from batchata.core.retry import may_reopen
 from batchata.core.state import RunState
 from batchata.core.status import JobStatus
 from batchata.core.submission import Bounds, JobRow, Outcome, Shape, reopened
@@ -31,8 +32,6 @@ from batchata.engine.reasking import added_cost
 from batchata.ports import Encoded, Provider, Store
 
 _GROUP = 1000
-#: a later run asks again what ended so: nothing was paid for it
-_REOPENED = frozenset(Reason) - PAID_FAILURES - {Reason.INVALID_REQUEST, Reason.INVALID_ANSWER}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,10 +267,7 @@ class Ingest:
         return status is JobStatus.FAILED and not self._may_reopen(seq)
 
     def _may_reopen(self, seq: int) -> bool:
-        return (
-            self.state.status_of(seq) is not JobStatus.SUCCEEDED
-            and self.state.reason_of(seq) in _REOPENED
-        )
+        return may_reopen(self.state.status_of(seq), self.state.reason_of(seq))
 
     def _fail(self, job: Job, error: BatchataError) -> None:
         job_id = self.preparer.name_of_bad(job)

@@ -50,6 +50,8 @@ class EstimateLike(Protocol):
     @property
     def done(self) -> int: ...
     @property
+    def shared(self) -> int: ...
+    @property
     def bad(self) -> Sequence[str]: ...
     @property
     def limit_usd(self) -> Decimal | None: ...
@@ -97,6 +99,8 @@ def _remarks(estimate: EstimateLike) -> Iterable[str]:
         yield "Nothing would be sent."
     if estimate.done:
         yield f"{plural(estimate.done, 'job')} answered or in flight already: not sent again."
+    if estimate.shared:
+        yield f"{plural(estimate.shared, 'job')} asking what another asks: given its answer."
     limit = estimate.limit_usd
     if limit is not None and estimate.worst_case_usd > limit:
         yield f"The limit of {usd_limit(limit)} may be reached before all jobs are sent."

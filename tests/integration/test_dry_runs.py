@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from run_lab import CLAUDE, GPT, Lab
 
-from batchata.core.errors import UnknownPriceError
+from batchata import Batch
+from batchata.core.errors import DuplicateJobError, UnknownPriceError
+from batchata.gateway import ItemFault, Scenario
 
 
 def test_a_dry_run_writes_nothing_sends_nothing_and_prints_a_table(
@@ -87,16 +90,60 @@ def test_a_batch_runs_after_its_estimate(lab: Lab) -> None:
     assert run.status()["completed"] == 5
 
 
-def test_a_model_without_a_price_is_an_error_that_names_the_fix(lab: Lab) -> None:
-    batch = lab.batch().add_job(prompt="q", model="openai:gpt-99-nova")
+@pytest.mark.parametrize("route", ["batch", "live", "auto"])
+def test_a_model_without_a_price_is_an_error_that_names_the_fix(lab: Lab, route: Any) -> None:
+    batch = lab.chat(2).add_job(prompt="q", model="openai:gpt-99-nova").set_route(route)
 
-    estimate = batch.estimate()
-    with pytest.raises(UnknownPriceError, match="gpt-99-nova") as caught:
-        batch.run()
+    for look in (batch.estimate, batch.run):
+        with pytest.raises(UnknownPriceError, match="gpt-99-nova") as caught:
+            look()
+        assert "set_prices" in str(caught.value.hint)
 
-    assert "set_prices" in str(caught.value.hint)
-    assert "set_prices" in estimate.bad[0]
     assert lab.ledger.batches == []
+
+
+def test_what_ends_a_run_before_it_sends_ends_its_estimate_too(lab: Lab) -> None:
+    def twice() -> Batch:
+        jobs = ({"prompt": f"q{number}", "id": "a", "model": GPT} for number in range(2))
+        return lab.batch().add_jobs(jobs)
+
+    for look in (twice().estimate, twice().run):
+        with pytest.raises(DuplicateJobError):
+            look()
+
+
+def test_an_estimate_leaves_out_failures_that_a_run_would_not_ask_again(lab: Lab) -> None:
+    lab.box.set_scenario(Scenario(items=(ItemFault(outcome="truncated", share=1.0),)))
+    lab.chat(4).run()
+    lab.box.reset()
+
+    estimate = lab.chat(4).estimate()
+    lab.chat(4).run()
+
+    assert (estimate.jobs, estimate.done) == (0, 4)
+    assert lab.ledger.batches == []
+
+
+def test_jobs_that_ask_the_same_are_estimated_once_where_they_are_asked_once(lab: Lab) -> None:
+    def twins(*, dedupe: bool) -> Batch:
+        batch = lab.batch(dedupe=dedupe).set_default_params(model=GPT, max_tokens=50)
+        return batch.add_jobs(["who?", "what?", "who?"])
+
+    once, thrice = twins(dedupe=True).estimate(), twins(dedupe=False).estimate()
+    run = twins(dedupe=True).run()
+
+    assert (once.jobs, once.shared) == (2, 1)
+    assert (thrice.jobs, thrice.shared) == (3, 0)
+    assert run.status()["completed"] == 3
+    assert len(lab.ledger.items) == once.jobs
+
+
+def test_a_live_estimate_is_at_live_prices_and_counts_no_batches(lab: Lab) -> None:
+    batched = lab.chat(5).estimate()
+    live = lab.chat(5).set_route("live").estimate()
+
+    assert (batched.chunks, live.chunks) == (1, 0)
+    assert live.expected_usd == 2 * batched.expected_usd
 
 
 def test_a_users_own_price_counts_in_estimate_and_bill(lab: Lab) -> None:
