@@ -50,6 +50,7 @@ def describe(state: RunState) -> dict[str, Any]:
         "jobs": {each.value: counts[code] for code, each in enumerate(STATUSES)},
         "spent_usd": state.cost.used_usd,
         "reserved_usd": state.cost.reserved_usd,
+        "possibly_billed": state.cost.uncertain_calls,
         "possibly_billed_usd": state.cost.uncertain_usd,
         "input_tokens": state.usage.input_tokens,
         "output_tokens": state.usage.output_tokens,
@@ -72,7 +73,7 @@ def describe(state: RunState) -> dict[str, Any]:
 
 def _print(report: dict[str, Any], console: Console) -> None:
     from batchata.sinks.tables import batches_table, plain_table
-    from batchata.sinks.wording import compact, usd, usd_limit
+    from batchata.sinks.wording import compact, possibly_billed, usd, usd_limit
 
     jobs = ", ".join(f"{count:,} {name}" for name, count in report["jobs"].items() if count)
     limit = report["limit_usd"]
@@ -80,7 +81,8 @@ def _print(report: dict[str, Any], console: Console) -> None:
     if report["reserved_usd"]:
         cost += f", ≤ {usd(report['reserved_usd'])} reserved"
     if report["possibly_billed_usd"]:
-        cost += f", ≤ {usd(report['possibly_billed_usd'])} possibly billed for lost answers"
+        lost = possibly_billed(report["possibly_billed"], report["possibly_billed_usd"])
+        cost += f", {lost}"
     if limit is not None:
         cost += f", limit {usd_limit(limit)}"
     batches = f"{report['batches']:,}, {len(report['in_flight']):,} in flight"

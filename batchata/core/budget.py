@@ -20,6 +20,7 @@ class CostTracker:
         self.spent = 0
         self.reserved = 0
         self.uncertain = 0  #: what calls and batches without an answer may have cost
+        self.uncertain_calls = 0  #: how many answers that were
         self.set_limit(limit_usd)
 
     def set_limit(self, limit_usd: Decimal | float | None) -> None:
@@ -52,6 +53,11 @@ class CostTracker:
     def release(self, reserved: int) -> None:
         """Give back a reservation that cost nothing (1e-12 USD)."""
         self.settle(reserved, 0)
+
+    def doubt(self, parts: int) -> None:
+        """Count a call whose answer was lost, and that may have cost so much (1e-12 USD)."""
+        self.uncertain += parts
+        self.uncertain_calls += 1
 
     @property
     def used_usd(self) -> Decimal:
@@ -99,13 +105,14 @@ class CostTracker:
 
     def reset(self) -> None:
         """Forget what was spent and set aside; the limit stays."""
-        self.spent = self.reserved = self.uncertain = 0
+        self.spent = self.reserved = self.uncertain = self.uncertain_calls = 0
 
     def get_stats(self) -> dict[str, Any]:
         """Spent, reserved, limit and remaining, in USD."""
         return {
             "total_cost_usd": self.used_usd,
             "reserved_usd": self.reserved_usd,
+            "possibly_billed": self.uncertain_calls,
             "possibly_billed_usd": self.uncertain_usd,
             "limit_usd": self.limit_usd,
             "remaining_usd": self.remaining(),

@@ -102,7 +102,8 @@ class RunView:
     done_before: int = 0  #: jobs that were final when this process began
     spent_usd: Decimal = Decimal(0)
     reserved_usd: Decimal = Decimal(0)
-    uncertain_usd: Decimal = Decimal(0)  #: what lost answers may have cost, counted to the limit
+    uncertain_calls: int = 0  #: answers that were lost and may have been billed
+    uncertain_usd: Decimal = Decimal(0)  #: the most they can have cost, counted to the limit
     limit_usd: Decimal | None = None
     is_cost_exact: bool = True
     input_tokens: int = 0
@@ -169,6 +170,7 @@ class RunView:
             "skipped": self.skipped,
             "cost_usd": self.spent_usd,
             "reserved_usd": self.reserved_usd,
+            "possibly_billed": self.uncertain_calls,
             "possibly_billed_usd": self.uncertain_usd,
             "cost_limit_usd": self.limit_usd,
             "is_complete": self.is_complete,

@@ -228,7 +228,8 @@ class RunState:
             self.cost.spent += outcome.cost
         if outcome.cost and outcome.status is not JobStatus.SUCCEEDED:
             self.paid[seq] = self.paid.get(seq, 0) + outcome.cost
-        self.cost.uncertain += outcome.uncertain
+        if outcome.uncertain:
+            self.cost.doubt(outcome.uncertain)
         self.usage += outcome.usage
         self.count_reasks(seq, outcome.status, outcome.attempt, outcome.reason)
         if outcome.again is not None:

@@ -80,6 +80,7 @@ class Viewer:
             done_before=self._done_before,
             spent_usd=state.cost.used_usd,
             reserved_usd=state.cost.reserved_usd,
+            uncertain_calls=state.cost.uncertain_calls,
             uncertain_usd=state.cost.uncertain_usd,
             limit_usd=state.cost.limit_usd,
             is_cost_exact=self._is_exact(),

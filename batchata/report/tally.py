@@ -77,6 +77,8 @@ class Tally:
             "spent_usd": float(cost.used_usd),
             "limit_usd": None if limit_usd is None else float(limit_usd),
             "reserved_usd": float(cost.reserved_usd),
+            "possibly_billed": cost.uncertain_calls,
+            "possibly_billed_usd": float(cost.uncertain_usd),
             "failed_usd": float(self.failed_usd),
             "elsewhere_usd": float(max(Decimal(0), cost.used_usd - known)),
             "input_tokens": state.usage.input_tokens,

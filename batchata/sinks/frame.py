@@ -18,6 +18,7 @@ from batchata.sinks.wording import (
     compact,
     pace,
     plural,
+    possibly_billed,
     usd,
     usd_limit,
     usd_most,
@@ -25,8 +26,8 @@ from batchata.sinks.wording import (
 
 WIDEST: Final = 132
 MOST_ROWS: Final = 12
-#: lines around the rows of submissions, live calls, a note and the cursor's line included
-OTHER_LINES: Final = 13
+#: lines around the rows of submissions: live calls, lost answers, a note, the cursor and more
+OTHER_LINES: Final = 14
 INDENT: Final = "  "
 SEPARATOR: Final = " · "
 
@@ -80,6 +81,9 @@ def _header(view: RunView, moment: Moment) -> list[Text]:
         *_sides(_jobs(view), _batches(view), columns),
         *_sides(_money(view), _tokens(view), columns),
     ]
+    if view.uncertain_calls:
+        doubt = possibly_billed(view.uncertain_calls, view.uncertain_usd)
+        lines.append(Text(f"{INDENT}{doubt}", "yellow"))
     if view.live is not None:
         lines.append(Text(f"{INDENT}{SEPARATOR.join(pace(view.live))}"))
     if view.note:

@@ -6,7 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from batchata.core.progress import RunView, SubmissionView
-from batchata.sinks.wording import about, clock_time, compact, pace, plural, usd, usd_limit
+from batchata.sinks.wording import (
+    about,
+    clock_time,
+    compact,
+    pace,
+    plural,
+    possibly_billed,
+    usd,
+    usd_limit,
+)
 
 #: more endings than this between two views are told in one line
 _MOST_ENDINGS: Final = 5
@@ -110,7 +119,11 @@ def _money(view: RunView) -> str:
     text = f"{'' if view.is_cost_exact else 'about '}{usd(view.spent_usd)} spent"
     if view.reserved_usd:
         text += f" (at most {usd(view.reserved_usd)} more reserved)"
-    return text if view.limit_usd is None else f"{text} of {usd_limit(view.limit_usd)}"
+    if view.limit_usd is not None:
+        text += f" of {usd_limit(view.limit_usd)}"
+    if view.uncertain_calls:
+        text += f"{_SEPARATOR}{possibly_billed(view.uncertain_calls, view.uncertain_usd)}"
+    return text
 
 
 def _places(view: RunView) -> list[str]:

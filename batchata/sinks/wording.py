@@ -33,6 +33,11 @@ def usd_limit(amount: Decimal) -> str:
     return f"${cents:,.2f}" if cents == amount else usd(amount)
 
 
+def possibly_billed(answers: int, amount: Decimal) -> str:
+    """What answers that were lost can have cost: ≤ $0.0312 possibly billed for 2 lost answers."""
+    return f"{usd_most(amount)} possibly billed for {plural(answers, 'lost answer')}"
+
+
 def compact(number: int) -> str:
     """A count in at most five characters: 940, 12.3k, 1.2M."""
     for size, letter in _STEPS:

@@ -74,13 +74,15 @@ class Loader:
             "SELECT coalesce(sum(cost),0), coalesce(sum(input),0), coalesce(sum(output),0), "
             "coalesce(sum(cache_read),0), coalesce(sum(cache_write),0), "
             "coalesce(sum(reasoning),0), coalesce(sum(cache_write_1h),0), "
-            "coalesce(sum(web_searches),0), coalesce(sum(uncertain),0) FROM outcomes"
+            "coalesce(sum(web_searches),0), coalesce(sum(uncertain),0), "
+            "coalesce(sum(uncertain>0),0) FROM outcomes"
         ).fetchone()
         self._state.cost.spent = sums[0]
-        self._state.usage = Usage(*sums[1:-1])
+        self._state.usage = Usage(*sums[1:-2])
         spent, uncertain = spent_outside(self._db)
         self._state.cost.spent += spent
-        self._state.cost.uncertain = sums[-1] + uncertain
+        self._state.cost.uncertain = sums[-2] + uncertain
+        self._state.cost.uncertain_calls = sums[-1]
 
     def _submission(self, row: tuple[Any, ...]) -> None:
         state, number = self._state, row[0]

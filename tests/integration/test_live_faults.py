@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
+from decimal import Decimal
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from run_lab import CLAUDE, GPT, MODELS, Lab, all_of, wait_until
 from batchata import Batch, BatchRun
 from batchata.core.errors import AccountStoppedError, RunError
 from batchata.gateway import HttpFault, Sandbox, Scenario
+from batchata.report.writing import write_report
 
 ROUTES = {"openai": "openai.chat", "anthropic": "anthropic.messages"}
 VENDORS = pytest.mark.parametrize("vendor", MODELS)
@@ -138,14 +141,39 @@ def test_a_stopped_account_stops_the_run_which_can_go_on_later(
 
 
 @VENDORS
-def test_an_answer_that_is_lost_is_counted_as_possibly_billed(lab: Lab, vendor: str) -> None:
-    lab.play(scenario=fault(vendor, "cut_after"))
+@pytest.mark.parametrize("action", ["cut_after", "hang_after"])
+def test_an_answer_that_is_lost_keeps_its_reservation(
+    lab: Lab, vendor: str, action: str, tmp_path: Path
+) -> None:
+    lab.play(scenario=fault(vendor, action))
+    batch = live(lab, 5, MODELS[vendor])
+    lab.connect(batch, timeout_seconds=0.3)
+    bound = batch.estimate().worst_case_usd / 5
 
-    run = live(lab, 5, MODELS[vendor]).run()
+    run = batch.run()
+    again = live(lab, 5, MODELS[vendor]).run()
 
-    assert run.status()["completed"] == 5
-    assert run.status()["possibly_billed_usd"] > 0
     assert len(lab.ledger.live) == 6
+    for each in (run, again):
+        assert each.status()["completed"] == 5
+        assert each.status()["possibly_billed"] == 1
+        assert each.status()["possibly_billed_usd"] == bound
+    report = tmp_path / "report.html"
+    write_report(lab.state_file, report)
+    assert '"possibly_billed":1' in report.read_text()
+
+
+def test_a_lost_answer_leaves_its_money_to_nobody_else(lab: Lab) -> None:
+    lab.play(scenario=fault("openai", "cut_after"))
+    batch = live(lab, 1)
+    bound = batch.estimate().worst_case_usd
+
+    run = batch.add_cost_limit(bound * Decimal("1.5")).run()
+
+    (skipped,) = run.results().skipped
+    assert skipped.reason == "cost_limit"
+    assert run.status()["possibly_billed_usd"] == bound
+    assert len(lab.ledger.live) == 1
 
 
 def test_a_server_that_fails_for_good_fails_the_job_and_not_the_run(lab: Lab) -> None:

@@ -31,6 +31,7 @@ KNOWN_STATS = {
 ADDED_STATS = {
     "skipped",
     "reserved_usd",
+    "possibly_billed",
     "possibly_billed_usd",
     "batches_unresolved",
     "input_tokens",
