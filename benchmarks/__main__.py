@@ -16,6 +16,7 @@ RUNS = (
     ("batch_cpu", "--jobs", "100000", "--vendor", "openai"),
     ("live_cpu", "--jobs", "10000"),
     ("table_cpu", "--rows", "10000"),
+    ("event_log", "--events", "1000000"),
 )
 
 

@@ -91,13 +91,19 @@ def _answer(data: Mapping[str, Any]) -> str | None:
     while isinstance(generations, list) and generations:
         generations = generations[0]
     if isinstance(generations, dict):
-        said = generations.get("text")
-        return said or text_of(_mapping(generations.get("message")).get("content"))
+        message = _mapping(generations.get("message"))
+        said = generations.get("text") or text_of(message.get("content"))
+        return said or _called(message.get("tool_calls"))
     background = _mapping(data.get("openai_response"))
     if background:
         items = [each for each in background.get("output") or () if isinstance(each, dict)]
         return "".join(text_of(each.get("content")) or "" for each in items) or None
     return data["output"] if isinstance(data.get("output"), str) else None
+
+
+def _called(calls: Any) -> str | None:
+    """An answer that is no text but calls of tools."""
+    return orjson.dumps(calls).decode() if isinstance(calls, list) and calls else None
 
 
 def _tokens(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Doors for frameworks; each needs an extra of its own."""

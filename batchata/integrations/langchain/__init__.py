@@ -1,0 +1,39 @@
+"""LangChain: a callback that logs everything, many rows at once, and half-price batches."""
+
+from __future__ import annotations
+
+from batchata.core.errors import ValidationError
+
+try:
+    import langchain_core as _langchain_core  # noqa: F401
+except ImportError as error:
+    raise ValidationError(
+        "batchata.integrations.langchain needs langchain-core, which is not installed",
+        hint="pip install 'batchata[langchain]'",
+    ) from error
+
+from batchata.integrations.langchain.configs import ColumnConfig as ColumnConfig
+from batchata.integrations.langchain.configs import JobConfig as JobConfig
+from batchata.integrations.langchain.configs import LLMConfig as LLMConfig
+from batchata.integrations.langchain.configs import ProcessingConfig as ProcessingConfig
+from batchata.integrations.langchain.configs import S3Config as S3Config
+from batchata.integrations.langchain.configs import StorageConfig as StorageConfig
+from batchata.integrations.langchain.event_types import EventType as EventType
+from batchata.integrations.langchain.logger import ParquetLogger as ParquetLogger
+from batchata.integrations.langchain.tagging import CUSTOM_ID_PREFIX as CUSTOM_ID_PREFIX
+from batchata.integrations.langchain.tagging import extract_custom_id as extract_custom_id
+from batchata.integrations.langchain.tagging import with_tags as with_tags
+
+__all__ = [
+    "CUSTOM_ID_PREFIX",
+    "ColumnConfig",
+    "EventType",
+    "JobConfig",
+    "LLMConfig",
+    "ParquetLogger",
+    "ProcessingConfig",
+    "S3Config",
+    "StorageConfig",
+    "extract_custom_id",
+    "with_tags",
+]

@@ -1,0 +1,191 @@
+"""A callback handler that writes what LangChain does to an event log: attach it and forget it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+from uuid import UUID
+
+from batchata.core.job import check_number
+from batchata.core.logged import LoggedEvent
+from batchata.integrations.langchain.configs import S3Config
+from batchata.integrations.langchain.event_types import EventType, checked_types
+from batchata.integrations.langchain.handlers import EventHandler
+from batchata.integrations.langchain.tagging import extract_custom_id
+from batchata.run_log import known_secrets
+from batchata.sinks.eventlog import EventLog
+
+#: starts without an end are forgotten beyond this: their runs were dropped
+_MOST_OPEN = 100_000
+
+
+@dataclass(slots=True)
+class _Begun:
+    """What an event's end does not say any more."""
+
+    at: float
+    run_id: str
+    custom_id: str
+    provider: str
+    model: str | None
+
+
+class ParquetLogger(EventHandler):
+    """Logs what LangChain does as Parquet, from any number of threads and tasks at once.
+
+    `event_types` are questions, answers and errors of models unless named; `provider` is written
+    where LangChain does not know it; `raw=True` keeps every argument of the callbacks as well.
+    `s3_config` writes the log to a bucket too; with its `on_failure="error"` a call, a flush, or
+    the end of the context raises EventLogError after a file could not be written there. Works as a
+    context manager; without one everything is written at exit. Keys and passwords are taken out.
+    """
+
+    def __init__(
+        self,
+        log_dir: str | os.PathLike[str] = "./logs",
+        buffer_size: int = 100,
+        provider: str = "openai",
+        logger_metadata: Mapping[str, Any] | None = None,
+        partition_on: Literal["date"] | None = "date",
+        event_types: Iterable[EventType | str] | None = None,
+        s3_config: S3Config | Mapping[str, Any] | None = None,
+        *,
+        raw: bool = False,
+        flush_seconds: float = 5.0,
+        secrets: Iterable[str] = (),
+    ) -> None:
+        super().__init__()
+        check_number("buffer_size", buffer_size, least=1, whole=True)
+        self.event_types = checked_types(event_types)
+        bucket = s3_config if isinstance(s3_config, S3Config | None) else S3Config(**s3_config)
+        must_write = bucket is not None and bucket.on_failure == "error"
+        self.raise_error = must_write  # else LangChain swallows what a handler raises
+        self._groups = {each.partition("_")[0] for each in self.event_types}
+        self._provider = provider
+        self._raw = raw
+        self._begun: OrderedDict[UUID, _Begun] = OrderedDict()
+        self.log = EventLog(
+            log_dir,
+            buffer_size=buffer_size,
+            flush_seconds=flush_seconds,
+            partition_on=partition_on,
+            provider=provider,
+            logger_metadata=logger_metadata,
+            secrets=known_secrets() | set(secrets),
+            also=[] if bucket is None else [bucket.url()],
+            on_failure="error" if must_write else "continue",
+        )
+
+    @property
+    def ignore_chain(self) -> bool:
+        """True when no event of chains is logged."""
+        return "chain" not in self._groups
+
+    @property
+    def ignore_agent(self) -> bool:
+        """True when no event of agents or tools is logged."""
+        return self._groups.isdisjoint(("agent", "tool"))
+
+    @property
+    def ignore_retriever(self) -> bool:
+        """True when no event of retrievers is logged."""
+        return "retriever" not in self._groups
+
+    def flush(self) -> bool:
+        """Write everything so far; True when all of it is in its place."""
+        return self.log.flush()
+
+    def close(self) -> bool:
+        """Flush and end."""
+        return self.log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
+
+    def _begin(
+        self,
+        kind: EventType,
+        run_id: UUID,
+        given: Mapping[str, Any],
+        data: dict[str, Any],
+        arguments: tuple[Any, ...],
+    ) -> None:
+        metadata = given.get("metadata") or {}
+        begun = _Begun(
+            time.monotonic(),
+            str(run_id),
+            _custom_id(given),
+            str(metadata.get("ls_provider") or self._provider),
+            data.get("model"),
+        )
+        if len(self._begun) >= _MOST_OPEN:
+            self._begun.popitem(last=False)
+        self._begun[run_id] = begun
+        self._write(kind, given, data, arguments, begun)
+
+    def _end(
+        self,
+        kind: EventType,
+        run_id: UUID,
+        given: Mapping[str, Any],
+        data: dict[str, Any],
+        arguments: tuple[Any, ...],
+    ) -> None:
+        begun = self._begun.pop(run_id, None)
+        if begun is None:
+            self._note(kind, run_id, given, data, arguments)
+            return
+        data["latency_seconds"] = round(time.monotonic() - begun.at, 6)
+        if kind.startswith("llm_"):
+            data["model"] = data.get("model") or begun.model
+        self._write(kind, given, data, arguments, begun)
+
+    def _note(
+        self,
+        kind: EventType,
+        run_id: UUID,
+        given: Mapping[str, Any],
+        data: dict[str, Any],
+        arguments: tuple[Any, ...],
+    ) -> None:
+        about = _Begun(0.0, str(run_id), _custom_id(given), self._provider, None)
+        self._write(kind, given, data, arguments, about)
+
+    def _write(
+        self,
+        kind: EventType,
+        given: Mapping[str, Any],
+        data: dict[str, Any],
+        arguments: tuple[Any, ...],
+        about: _Begun,
+    ) -> None:
+        if kind not in self.event_types:
+            return
+        parent = given.get("parent_run_id")
+        self.log.write(
+            LoggedEvent(
+                event_type=kind.value,
+                run_id=about.run_id,
+                parent_run_id=None if parent is None else str(parent),
+                custom_id=about.custom_id,
+                provider=about.provider,
+                tags=given.get("tags") or (),
+                metadata=given.get("metadata") or {},
+                data=data,
+                raw={"arguments": list(arguments), **given} if self._raw else None,
+            )
+        )
+
+
+def _custom_id(given: Mapping[str, Any]) -> str:
+    found = extract_custom_id(given.get("tags"))
+    if found is None:
+        found = (given.get("metadata") or {}).get("custom_id")
+    return "" if found is None else str(found)
