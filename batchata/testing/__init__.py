@@ -5,7 +5,15 @@
 
 from batchata.testing.clock import FakeClock
 from batchata.testing.fake_codec import FakeCodec
+from batchata.testing.fake_files import FakeFilesAPI
 from batchata.testing.fake_vendor import FakeBatchAPI, FakeProvider
 from batchata.testing.memory_store import MemoryStore
 
-__all__ = ["FakeBatchAPI", "FakeClock", "FakeCodec", "FakeProvider", "MemoryStore"]
+__all__ = [
+    "FakeBatchAPI",
+    "FakeClock",
+    "FakeCodec",
+    "FakeFilesAPI",
+    "FakeProvider",
+    "MemoryStore",
+]

@@ -13,10 +13,9 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 import pytest
@@ -27,11 +26,18 @@ from batchata.core.result import Answer, Failure
 from batchata.core.status import RemoteState, SubmissionStatus
 from batchata.core.submission import Shape, Submission
 from batchata.ports import BatchAPI, BatchLook, CannotTell, Codec, Found, Provider
+from batchata.testing.files_contract import FilesAPIContract
 from batchata.testing.store_contract import StoreContract
+from batchata.testing.vendor_contract import VendorContract
 
-__all__ = ["BatchAPIContract", "CodecContract", "ProviderContract", "StoreContract"]
+__all__ = [
+    "BatchAPIContract",
+    "CodecContract",
+    "FilesAPIContract",
+    "ProviderContract",
+    "StoreContract",
+]
 
-T = TypeVar("T")
 TOKEN = "b0123456789abcde"
 _ENOUGH_LOOKS = 200
 
@@ -156,31 +162,8 @@ class ProviderContract:
         asyncio.run(main())
 
 
-class BatchAPIContract:
-    """For `BatchAPI`: a batch goes out and comes back whole, is found again, and can be stopped.
-
-    `open_provider(tmp_path)` must lead to a vendor, or a stand-in, that answers every request.
-    """
-
-    #: a model that the vendor has
-    model: str = "fake-model"
-
-    def open_provider(self, folder: Path) -> AbstractContextManager[Callable[[], Provider]]:
-        """A context in which the vendor is there; it gives what makes a provider for it."""
-        raise NotImplementedError
-
-    def ask(self, folder: Path, work: Callable[[Provider], Coroutine[Any, Any, T]]) -> T:
-        """Do something with a provider, and close it."""
-
-        async def main(make: Callable[[], Provider]) -> T:
-            provider = make()
-            try:
-                return await work(provider)
-            finally:
-                await provider.aclose()
-
-        with self.open_provider(folder) as make:
-            return asyncio.run(main(make))
+class BatchAPIContract(VendorContract):
+    """For `BatchAPI`: a batch goes out and comes back whole, is found again, and can be stopped."""
 
     def test_a_batch_comes_back_whole(self, tmp_path: Path) -> None:
         async def work(provider: Provider) -> tuple[BatchLook, dict[str, Any]]:

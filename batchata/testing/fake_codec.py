@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from batchata.core.document import Accepts, Document
+from batchata.core.document import Accepts, Document, attachment_of
 from batchata.core.errors import ValidationError
 from batchata.core.job import DEFAULT_MAX_TOKENS, Job
 from batchata.core.result import Answer, Failure, Reason
@@ -33,7 +33,7 @@ class FakeCodec:
         body: dict[str, Any] = {"model": model, "max_tokens": most, "prompt": _said(job)}
         body.update(job.params)
         if documents:
-            body["documents"] = [document.sha256 for document in documents]
+            body["documents"] = [document.marker for document in documents]
         try:
             data = orjson.dumps(body)
         except (TypeError, ValueError) as error:
@@ -45,6 +45,7 @@ class FakeCodec:
             body=data,
             input_bound=len(data),
             output_bound=most,
+            attachments=tuple(found for found in map(attachment_of, documents) if found),
         )
 
     def decode(self, shape: Shape, body: bytes | msgspec.Raw) -> Answer | Failure:

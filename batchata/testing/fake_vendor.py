@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import orjson
@@ -29,11 +28,12 @@ from batchata.ports import (
     NotThere,
 )
 from batchata.testing.fake_codec import FakeCodec, answer_body
+from batchata.testing.fake_files import FakeFilesAPI
+from batchata.testing.scripted import ScriptedCalls
 
 #: (custom_id, request) → the answer's body, why there is none, or None for no line at all
 Answers = Callable[[str, dict[str, Any]], bytes | Failure | None]
 LIMITS = BatchLimits(requests=100, size_bytes=100_000, one_model=True)
-T = TypeVar("T")
 
 
 class Line(msgspec.Struct):
@@ -57,13 +57,9 @@ class FakeBatch:
     lines: list[Line] | None = None  #: its results, once it has ended
 
 
-@dataclass(slots=True)
-class FakeBatchAPI:
-    """A batch endpoint in memory.
-
-    `break_next("create", error)` makes the next such call fail; with `after=True` the work is done
-    before, as when an answer is lost. `billed` holds the custom_id of every answer that was paid.
-    """
+@dataclass(slots=True, kw_only=True)
+class FakeBatchAPI(ScriptedCalls):
+    """A batch endpoint in memory; `billed` holds the custom_id of every answer that was paid."""
 
     limits: BatchLimits = LIMITS
     looks_needed: int = 1  #: how often a batch is looked at before it has ended
@@ -77,17 +73,7 @@ class FakeBatchAPI:
     batches: dict[str, FakeBatch] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
     billed: list[str] = field(default_factory=list)
-    calls: list[str] = field(default_factory=list)  #: names of all calls, in order
-    _breaks: dict[str, deque[tuple[BaseException, bool]]] = field(
-        default_factory=lambda: defaultdict(deque)
-    )
     _endings: deque[BatchLook | None] = field(default_factory=deque)
-
-    def break_next(
-        self, method: str, error: BaseException, *, after: bool = False, times: int = 1
-    ) -> None:
-        """The next `times` calls of `method` raise `error`, before or after their work."""
-        self._breaks[method].extend([(error, after)] * times)
 
     def end_next(self, *looks: BatchLook | None) -> None:
         """The next batches end like this, one after the other; None: as usual."""
@@ -149,18 +135,6 @@ class FakeBatchAPI:
     async def forget(self, submission: Submission) -> None:
         """Remove the uploaded file."""
         await self._do("forget", lambda: self.uploads.pop(submission.input_ref or "", None))
-
-    async def _do(self, name: str, work: Callable[[], T]) -> T:
-        self.calls.append(name)
-        await asyncio.sleep(0)  # a call gives others a turn, as any real one
-        breaks = self._breaks[name]
-        error, after = breaks.popleft() if breaks else (None, False)
-        if error is not None and not after:
-            raise error
-        result = work()
-        if error is not None:
-            raise error
-        return result
 
     def _keep(self, submission: Submission, path: Path) -> str:
         reference = f"file-{submission.token}"
@@ -237,12 +211,17 @@ class FakeBatchAPI:
 class FakeProvider:
     """A provider whose vendor is in memory."""
 
-    def __init__(self, name: str = "fake", batch: FakeBatchAPI | None = None) -> None:
+    def __init__(
+        self,
+        name: str = "fake",
+        batch: FakeBatchAPI | None = None,
+        files: FakeFilesAPI | None = None,
+    ) -> None:
         self.name = name
         self.codec: Codec = FakeCodec(name)
         self.batch = batch or FakeBatchAPI()
         self.live: LiveAPI | None = None
-        self.files: FilesAPI | None = None
+        self.files: FilesAPI | None = files
         self.is_closed = False
 
     async def aclose(self) -> None:

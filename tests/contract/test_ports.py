@@ -16,14 +16,16 @@ from batchata.providers.control import ProviderSettings
 from batchata.providers.openai.codec import OpenAICodec
 from batchata.providers.registry import create_provider
 from batchata.stores.sqlite import SQLiteStore
-from batchata.testing import FakeCodec, FakeProvider, MemoryStore
+from batchata.testing import FakeCodec, FakeFilesAPI, FakeProvider, MemoryStore
 from batchata.testing.contracts import (
     BatchAPIContract,
     CodecContract,
+    FilesAPIContract,
     ProviderContract,
     StoreContract,
 )
 from batchata.testing.fake_codec import answer_body
+from batchata.testing.vendor_contract import VendorContract
 
 
 class TestSQLiteStore(StoreContract):
@@ -89,7 +91,13 @@ class TestFakeBatchAPI(BatchAPIContract):
         yield FakeProvider
 
 
-class OverTheSandbox(BatchAPIContract):
+class TestFakeFilesAPI(FilesAPIContract):
+    @contextmanager
+    def open_provider(self, folder: Path) -> Iterator[Callable[[], Provider]]:
+        yield lambda: FakeProvider(files=FakeFilesAPI())
+
+
+class OverTheSandbox(VendorContract):
     """A real SDK and the sandbox behind it."""
 
     provider: str
@@ -109,9 +117,17 @@ class OverTheSandbox(BatchAPIContract):
         yield lambda: create_provider(self.provider, settings)
 
 
-class TestOpenAIBatch(OverTheSandbox):
+class TestOpenAIBatch(OverTheSandbox, BatchAPIContract):
     provider, model = "openai", "gpt-6-luna"
 
 
-class TestAnthropicBatch(OverTheSandbox):
+class TestAnthropicBatch(OverTheSandbox, BatchAPIContract):
+    provider, model = "anthropic", "claude-haiku-5-5"
+
+
+class TestOpenAIFiles(OverTheSandbox, FilesAPIContract):
+    provider, model = "openai", "gpt-6-luna"
+
+
+class TestAnthropicFiles(OverTheSandbox, FilesAPIContract):
     provider, model = "anthropic", "claude-haiku-5-5"

@@ -33,7 +33,9 @@ class Plan:
     route: str = "batch"
     is_twice: bool = False  #: each question is asked by two jobs, and sent once
     misfits: int = 0  #: jobs that are asked again, because their first answers do not fit
-    files: int = 0  #: so many files, which jobs in turn ask about and which are uploaded
+    files: int = 0  #: so many files, which jobs in turn ask about
+    file_bytes: int = 0  #: of the first file; each one after it is half as large
+    uploads: str = "always"
     #: the number of batches is the same wherever the run is killed
     has_fixed_batches: bool = True
     #: each job ends the same way wherever the run is killed
@@ -125,6 +127,8 @@ PLANS: dict[str, Plan] = {
                 )
             ),
         ),
+        # the first file is large enough for two jobs together, the others go inside the requests
+        Plan(name="auto uploads", jobs=10, files=3, file_bytes=550_000, uploads="auto"),
         Plan(name="live uploads", route="live", jobs=6, files=2, has_fixed_batches=False),
         Plan(
             name="auto",
@@ -158,4 +162,5 @@ SAMPLE: dict[str, int] = {
     "uploads": 12,
     "lost uploads": 8,
     "live uploads": 8,
+    "auto uploads": 8,
 }

@@ -39,7 +39,7 @@ def make_batch(order: dict[str, Any]) -> Batch:
     batch.set_state(folder / "state.db").set_polling(0.001)
     retry_on = ["invalid_answer"] if plan["misfits"] else []
     batch.set_retries(settle_seconds=plan["settle_seconds"], retry_on=retry_on)
-    batch.set_stop(plan["on_stop"]).set_uploads("always")
+    batch.set_stop(plan["on_stop"]).set_uploads(plan["uploads"])
     options = {"api_key": "k", "timeout_seconds": plan["timeout_seconds"]}
     batch.set_provider("openai", base_url=f"{order['url']}/v1", **options)
     batch.set_provider("anthropic", base_url=order["url"], **options)
@@ -59,7 +59,8 @@ def make_batch(order: dict[str, Any]) -> Batch:
         if question % 4 == 3:
             named["response_model"] = Person
         if plan["files"]:
-            named["file"] = make_file(folder, number % plan["files"])
+            file = number % plan["files"]
+            named["file"] = make_file(folder, file, plan["file_bytes"] >> file)
         batch.add_job(
             prompt=f"question {question}: who are you?",
             model=MODELS[vendor],
@@ -71,12 +72,14 @@ def make_batch(order: dict[str, Any]) -> Batch:
     return batch
 
 
-def make_file(folder: Path, number: int) -> Path:
-    """A small PDF that is there in every process of a case."""
+def make_file(folder: Path, number: int, size_bytes: int) -> Path:
+    """A PDF of at least this size that is there in every process of a case."""
     path = folder / f"{number}.pdf"
     if not path.exists():
+        made = create_pdf([f"page {number}"])
+        start = made.rindex(b"startxref")
         with open(path, "wb") as file:  # noqa: PTH123 - Path is watched
-            file.write(create_pdf([f"page {number}"]))
+            file.write(made[:start] + b"%" + b"x" * size_bytes + b"\n" + made[start:])
     return path
 
 
