@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from batchata.core.config import ResultFormat, RunConfig
 from batchata.core.document import FileSource
 from batchata.core.errors import DuplicateJobError, ValidationError
-from batchata.core.job import DEFAULT_MAX_TOKENS, Job, Message
+from batchata.core.job import DEFAULT_MAX_TOKENS, Job, Message, is_unicode
 from batchata.rows.source import RowJobs, RowSource
 from batchata.run import BatchRun, Estimate
 from batchata.settings import JOB_FIELDS, Settings, check_params
@@ -237,6 +237,8 @@ class Batch(Settings):
         check_params(values)
         if job_id is not None and (not isinstance(job_id, str) or not job_id):
             raise ValidationError(f"id is {job_id!r}, not text", hint='write id="invoice-17"')
+        if job_id is not None and not is_unicode(job_id):
+            raise ValidationError(f"id is {job_id!r}, which is no valid Unicode")
         self._check_model(model)
         fields = {name: values.pop(name) for name in tuple(values) if name in JOB_FIELDS}
         fields.setdefault("max_tokens", DEFAULT_MAX_TOKENS)

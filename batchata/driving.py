@@ -127,7 +127,7 @@ class Driver:
         reason = self._session.context.stop.reason
         view = self._session.viewer.view(has_ended=True)
         if reason is not None and view.succeeded + view.failed < view.total:
-            log.warning("stopped (%s); %s", reason, self.how_to_go_on())
+            log.warning("stopped (%s); %s", reason.removeprefix("stop: "), self.how_to_go_on())
 
     def _end(self, future: concurrent.futures.Future[None]) -> None:
         if future.done():
@@ -141,13 +141,12 @@ class Driver:
 
     def how_to_go_on(self) -> str:
         """What a stopped run leaves behind, and the command that goes on."""
-        state_file = self._session.config.state_file
+        config = self._session.config
         count = len(self._session.state.open_submissions())
-        left = f"{count} batches go on at the vendor; " if count else ""
-        return (
-            f"{left}run the same script again, or `batchata resume {state_file}`, to go on: "
-            "nothing is paid twice"
-        )
+        goes = "1 batch goes" if count == 1 else f"{count} batches go"
+        left = f"{goes} on at the vendor; " if count else ""
+        again = f"run the same script again, or `batchata resume {config.state_file}`,"
+        return f"{left}{config.go_on or again} to go on: nothing is paid twice"
 
     def _call_back(self) -> None:
         if self._callback is None:

@@ -17,6 +17,11 @@ def make_display() -> RichBatchProgressDisplay:
     return RichBatchProgressDisplay()
 
 
+def print_line(line: str) -> None:
+    """Print a line where runs are shown."""
+    make_display().console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def print_view(view: RunView) -> None:
     """Show a run once, as a still picture."""
     make_display().print_progress(view)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from batchata.frames.packs import RowAnswer
 
 _TABLE: Final = "Table"
+_LIMITS: Final = "Limits"
 
 
 def extract(
@@ -64,16 +65,29 @@ def extract(
     ] = True,
     chunk_size: Annotated[int, typer.Option(min=1, help="Rows that share a request.")] = 5,
     max_workers: Annotated[int, typer.Option(min=1, help="Live calls at a time.")] = 20,
-    max_tokens: options.MaxTokens = None,
-    limit_usd: options.LimitUsd = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Cap of each answer, which is about --chunk-size rows; the model's own "
+            "if not given.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = None,
+    limit_usd: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Never spend more in this call of the command.", rich_help_panel=_LIMITS
+        ),
+    ] = None,
     base_url: options.BaseUrl = None,
     poll_factor: options.PollFactor = 1.0,
     as_json: options.Json = False,
 ) -> None:
     """Ask about the text of each row of INPUT, and write the rows with their answers to OUTPUT.
 
-    Every row is there, in order, with 'status' and 'error'. The same command again asks only what
-    was not answered.
+    Every row is there, in order, with 'status' and 'error'. Ctrl-C loses nothing that was paid
+    for: the same command again asks only what was not answered.
 
     Example: [bold]batchata extract reviews.csv moods.csv -m gpt-6-luna -p "Name the mood."[/bold]
     """
@@ -98,6 +112,7 @@ def extract(
         concurrency=max_workers,
         limit_usd=limit_usd,
         poll_factor=poll_factor,
+        go_on="run the same command again",
     )
     table = read_table(source)
     id_name = table.id_column(id_col)

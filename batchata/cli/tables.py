@@ -7,14 +7,20 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from batchata.core.errors import ValidationError
-from batchata.frames.output import columns_of
+from batchata.core.job import is_unicode
+from batchata.frames.output import Columns, columns_of
 from batchata.frames.packs import RowAnswer
 from batchata.frames.schema import AnswerSchema
 from batchata.rows.columns import fitting, free_name
 from batchata.rows.files import Row, plain, read_rows
+
+#: half a surrogate pair, which JSON can name and UTF-8 cannot hold, is written as JSON names it
+_BROKEN: Final = "backslashreplace"
+#: Parquet's names for what a column without any value would hold
+_VOID: Final = {str: "string", int: "int64", float: "float64", bool: "bool"}
 
 
 @dataclass(slots=True)
@@ -61,25 +67,34 @@ def write_table(
     table: FileTable, ended: Sequence[RowAnswer], schema: AnswerSchema | None, target: Path
 ) -> None:
     """Write the rows with their answers; a file that is there is replaced in one step."""
-    answers: dict[str, list[Any]] = {}
-    for name, values in columns_of(ended, schema).items():
-        answers[free_name(name, {*table.columns, *answers}, "answer_")] = values
+    answers, made = Columns({}, {}), columns_of(ended, schema)
+    for name, values in made.values.items():
+        free = free_name(name, {*table.columns, *answers.values}, "answer_")
+        answers.values[free] = values
+        if name in made.kinds:
+            answers.kinds[free] = made.kinds[name]
     passing = target.with_name(f".{target.name}.part")
     suffix = target.suffix.lower()
     try:
         if suffix == ".parquet":
             _write_parquet(table, answers, passing)
         elif suffix == ".csv":
-            _write_csv(table, answers, passing)
+            _write_csv(table, answers.values, passing)
         else:
-            _write_jsonl(table, answers, passing)
+            _write_jsonl(table, answers.values, passing)
         passing.replace(target)
     finally:
         passing.unlink(missing_ok=True)
 
 
+def _whole(value: Any) -> Any:
+    if isinstance(value, str) and not is_unicode(value):
+        return value.encode(errors=_BROKEN).decode()
+    return value
+
+
 def _write_csv(table: FileTable, answers: dict[str, list[Any]], path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with path.open("w", encoding="utf-8", errors=_BROKEN, newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*table.columns, *answers])
         for number, row in enumerate(table.rows):
@@ -94,14 +109,14 @@ def _cell(value: Any) -> Any:
 
 
 def _write_jsonl(table: FileTable, answers: dict[str, list[Any]], path: Path) -> None:
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("w", encoding="utf-8", errors=_BROKEN) as file:
         for number, row in enumerate(table.rows):
             made = {name: plain(value) for name, value in row.items()}
             made.update({name: values[number] for name, values in answers.items()})
             file.write(json.dumps(made, ensure_ascii=False, default=str) + "\n")
 
 
-def _write_parquet(table: FileTable, answers: dict[str, list[Any]], path: Path) -> None:
+def _write_parquet(table: FileTable, answers: Columns, path: Path) -> None:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -113,8 +128,10 @@ def _write_parquet(table: FileTable, answers: dict[str, list[Any]], path: Path) 
     if table.path.suffix.lower() == ".parquet":
         made = pyarrow.parquet.read_table(table.path)
     else:
-        columns = {name: [row.get(name) for row in table.rows] for name in table.columns}
+        columns = {name: [_whole(row.get(name)) for row in table.rows] for name in table.columns}
         made = pyarrow.table({name: fitting(values) for name, values in columns.items()})
-    for name, values in answers.items():
-        made = made.append_column(name, pyarrow.array(fitting(values)))
+    for name, values in answers.values.items():
+        is_void = all(value is None for value in values)
+        void = _VOID[answers.kinds.get(name, str)] if is_void else None
+        made = made.append_column(name, pyarrow.array(fitting(values), void))
     pyarrow.parquet.write_table(made, path)

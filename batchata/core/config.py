@@ -30,6 +30,8 @@ class RunConfig:
     """Everything a run was told, as plain values; checked by the builder's own calls."""
 
     state_file: Path | None = None
+    #: what to do after a stop, where the state file is no business of the user's: not shown then
+    go_on: str | None = None
     results_dir: Path | None = None
     max_parallel_batches: int = 10
     items_per_batch: int | None = 10

@@ -202,6 +202,17 @@ def check_number(
         raise ValidationError(f"{name} is {value!r}", hint=f"{name} is {bounds}")
 
 
+def is_unicode(text: str) -> bool:
+    """False for text with half a surrogate pair, which neither JSON nor a database can hold."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 SAFE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 

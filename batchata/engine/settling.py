@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from batchata.core.errors import UnknownPriceError
 from batchata.core.fits import Checker, checker_of
@@ -191,8 +192,9 @@ def ended(
 def skipped(context: RunContext, seqs: Sequence[int]) -> list[Outcome]:
     """Outcomes of jobs that do not fit into what is left of the budget."""
     cost = context.state.cost
+    left, limit = ((each or Decimal()).normalize() for each in (cost.remaining(), cost.limit_usd))
     said = (
-        f"Cost limit exceeded: ${cost.remaining() or 0:f} of ${cost.limit_usd or 0:f} is left, "
-        "less than the job can cost; raise add_cost_limit() and run again"
+        f"Cost limit exceeded: ${left:f} of ${limit:f} is left, less than the job can cost; "
+        "raise the cost limit, or bound answers by max_tokens, and run again"
     )
     return ended(context, seqs, JobStatus.SKIPPED, Failure(Reason.COST_LIMIT, said))

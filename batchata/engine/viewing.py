@@ -95,7 +95,7 @@ class Viewer:
             live=None if has_ended else self._live_now(),
             note=self._note(),
             results_dir=str(config.results_dir) if config.results_dir else None,
-            state_file=str(config.state_file) if config.state_file else None,
+            state_file=str(config.state_file) if config.state_file and not config.go_on else None,
             is_complete=has_ended and self._done() == sum(state.counts),
         )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
 from batchata.batch import Batch
+from batchata.core.config import RunConfig
 from batchata.core.errors import RunError, ValidationError
 from batchata.core.job import Job, safe_name
 from batchata.core.progress import RunView
@@ -120,16 +121,26 @@ class BatchFolder:
             raise FileNotFoundError(f"{self.input} holds no requests: create them first")
         if not plans[-1].requests:
             return self.attach(batch, sends=False)
-        batch.set_state(self.state)
-        return BatchRun(batch.config, self._jobs(plans[-1]), providers=batch.providers)
+        config = self._told(batch.set_state(self.state).config)
+        return BatchRun(config, self._jobs(plans[-1]), providers=batch.providers)
 
     def attach(self, batch: Batch, *, sends: bool) -> BatchRun:
         """A run that only goes on with what was sent."""
         if not self.state.exists():
             raise FileNotFoundError(f"{self.state} is not there: submit {self.job_id!r} first")
         return BatchRun.attach(
-            self.state, config=batch.config, providers=batch.providers, send_pending=sends
+            self.state,
+            config=self._told(batch.config),
+            providers=batch.providers,
+            send_pending=sends,
         )
+
+    def _told(self, config: RunConfig) -> RunConfig:
+        return replace(config, go_on=self._go_on)
+
+    @property
+    def _go_on(self) -> str:
+        return f"call check_batch_status({self.job_id!r}, continuous=True)"
 
     def _jobs(self, plan: Plan) -> Iterator[Job]:
         codec = create_provider(plan.asking.provider).codec
@@ -150,21 +161,24 @@ class BatchFolder:
         if not self.state.exists():
             return found
         plan_of = {name: plan for plan in plans for name in plan.requests}
+        unfinished = f"it is not finished: {self._go_on}"
         for result in Results(self.state).iter_all():
             found.known.add(result.job_id)
             plan = plan_of.get(result.job_id)
             if plan is None:
                 continue
             rows = plan.request_rows(result.job_id)
+            error = result.error or "there is no answer"
             if not result.status.is_final:
                 found.busy.update(row.key.hex() for row in rows)
+                error = unfinished
             if result.is_success or result.reason in PAID_FAILURES:
                 unpacked = unpack_result(rows, result, plan.asking.problem)
                 bad = [(row, with_raw(why, result)) for row, why in unpacked.bad]
                 for row, fields in unpacked.good:
                     found.answers[row.key.hex()] = RowAnswer("succeeded", fields)
             else:
-                bad = [(row, result.error or "there is no answer") for row in rows]
+                bad = [(row, error) for row in rows]
             status = "failed" if result.is_success else str(result.status)
             _add_bad(found, bad, status)
         return found
@@ -181,8 +195,7 @@ class BatchFolder:
             for _, key, error in plan.rows
         ]
         ids = {ID: [row_id for row_id, _, _ in plan.rows]}
-        columns = columns_of(rows, plan.asking.schema)
-        return table_of(ids).with_columns(columns, text=tuple(columns)[-2:])
+        return table_of(ids).with_columns(*columns_of(rows, plan.asking.schema))
 
 
 def _add_bad(found: Ended, bad: Sequence[tuple[Row, str]], status: str) -> None:
@@ -214,19 +227,19 @@ def _rows_asked(plan: Plan, custom_id: str, body: dict[str, Any]) -> list[Row]:
 
 def wait_until_sent(run: BatchRun) -> None:
     """Wait until every request is at the vendor, then let go of the run."""
-    _leave(run, _is_sent)
+    _leave(run, _is_sent, "stop: all is sent")
 
 
 def wait_for_a_look(run: BatchRun) -> None:
     """Wait until the vendor was asked once about every batch, and what is done was fetched."""
-    _leave(run, _is_seen)
+    _leave(run, _is_seen, "stop: looked once")
 
 
-def _leave(run: BatchRun, is_time: Callable[[RunView], bool]) -> None:
+def _leave(run: BatchRun, is_time: Callable[[RunView], bool], reason: str) -> None:
     while not run.wait(_LOOK_SECONDS):
         with contextlib.suppress(RunError):  # it is still reading its jobs
             if is_time(run.view):
-                run.stop("stop: the batches go on at the vendor")
+                run.stop(reason)
                 run.shutdown()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from batchata.frames.output import columns_of, unasked
 from batchata.frames.packs import RowAnswer
 from batchata.frames.schema import ID
 from batchata.rows.table import Table
-from batchata.showing import make_display
+from batchata.showing import print_line
 
 log = logging.getLogger("batchata")
 
@@ -64,6 +64,7 @@ def extract_df(
         route=route,
         concurrency=max_workers,
         limit_usd=limit_usd,
+        go_on=f"call extract_df again with cache_path={str(cache_path)!r}",
     )
     table.check([id_col, text_col])
     ended = extract(
@@ -76,8 +77,7 @@ def extract_df(
         reuse=reuse_of(fresh, ignore_prompt_hash),
         print_status=print_status,
     )
-    columns = columns_of(ended, asking.schema)
-    return table.renamed({id_col: ID}).with_columns(columns, text=tuple(columns)[-2:])
+    return table.renamed({id_col: ID}).with_columns(*columns_of(ended, asking.schema))
 
 
 def extract(
@@ -135,6 +135,7 @@ class Reach:
     concurrency: int = 20
     limit_usd: float | None = None
     poll_factor: float = 1.0
+    go_on: str | None = None  #: what to do after a stop
 
     def __post_init__(self) -> None:
         if self.client is not None and (self.api_key or self.base_url):
@@ -147,6 +148,7 @@ class Reach:
     def batch(self, run_file: Path) -> Batch:
         """A batch without jobs that keeps its state in this file."""
         batch = Batch(items_per_batch=None, raw_files=False).set_state(run_file)
+        batch.config = replace(batch.config, go_on=self.go_on)
         batch.set_polling(self.poll_factor)
         if self.route == "live":
             batch.set_route("live", concurrency=self.concurrency)
@@ -167,5 +169,4 @@ def _tell(extraction: Extraction, known: int, total: int, *, is_shown: bool) -> 
             extraction.old_matches,
         )
     if known and is_shown:
-        display = make_display()
-        display.console.print(f"SqliteCache: skipping {known} / {total} rows", highlight=False)
+        print_line(f"SqliteCache: skipping {known} / {total} rows")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,9 +22,9 @@ from batchata.frames.leftover import remove, settle
 from batchata.frames.packs import Row, RowAnswer, pack, unpack_result, with_raw
 from batchata.providers.encoding import json_text
 from batchata.run import BatchRun
+from batchata.showing import print_line
+from batchata.sinks.wording import plural
 from batchata.stores.lock import RunLock
-
-log = logging.getLogger("batchata")
 
 Reuse = Literal["strict", "ignore_prompt", "fresh"]
 _KEPT_AT_ONCE: Final = 500
@@ -91,20 +90,35 @@ class Extraction:
     def ask(self, rows: Sequence[Row]) -> None:
         """Ask about these rows; StateLockedError when another process asks for this cache."""
         with self._locked():
-            if settle(self._run_file, self._connect, self._cache, self._asking):
-                rows = self.recall(rows)  # an earlier process had paid for some of them
+            if self._run_file.exists():
+                self._say("taking over what an interrupted call had asked")
+                batch = self._connect(self._run_file)
+                settle(
+                    self._run_file,
+                    batch,
+                    self._cache,
+                    self._asking,
+                    print_status=self._print_status,
+                )
+                rows = self.recall(rows)
             if not rows:
                 return
+            if len(rows) > self._rows_per_request > 1:
+                self._say(f"asking about {len(rows):,} rows, {self._rows_per_request} to a job")
             first = self._round(pack(rows, self._rows_per_request), "p")
             if first.again:
                 alone = [[row] for row in sorted(first.again)]
-                log.info("asking again about %d rows, each alone", len(alone))
+                self._say(f"asking again about {plural(len(alone), 'row')}, each alone")
                 self._round(alone, "a")
             remove(self._run_file)
 
     def answer(self, number: int) -> RowAnswer:
         """How a row ended."""
         return self._found.get(number, RowAnswer(JobStatus.PENDING.value, None, "it was not asked"))
+
+    def _say(self, line: str) -> None:
+        if self._print_status:
+            print_line(line)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

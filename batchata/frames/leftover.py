@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 from batchata.batch import Batch
@@ -20,18 +19,16 @@ log = logging.getLogger("batchata")
 
 
 def settle(
-    run_file: Path, connect: Callable[[Path], Batch], cache: SqliteCache, asking: Asking
-) -> bool:
+    run_file: Path, batch: Batch, cache: SqliteCache, asking: Asking, *, print_status: bool
+) -> None:
     """Take over what an earlier process was answered, and collect what it left at a vendor.
 
-    True when there was something. The process may have asked something else than `asking`.
+    The process may have asked something else than `asking`; `batch` reaches its vendor.
     """
-    if not run_file.exists():
-        return False
     SQLiteStore(run_file).close()  # makes a file whole that was killed as it was made
     if is_waited_for(run_file):
-        batch = connect(run_file)
-        BatchRun.attach(run_file, config=batch.config, providers=batch.providers).execute()
+        run = BatchRun.attach(run_file, config=batch.config, providers=batch.providers)
+        run.execute(print_status=print_status)
     reader = ResultReader(run_file)
     entries: list[Entry] = []
     try:
@@ -43,7 +40,6 @@ def settle(
     cache.put_many(entries)
     log.info("%d answers of an interrupted run were put into the cache", len(entries))
     remove(run_file)
-    return True
 
 
 def is_waited_for(run_file: Path) -> bool:

@@ -94,8 +94,8 @@ class OpenAIBatchExtractor:
     ) -> None:
         """Ask once and fetch what is done; with `continuous` stay until all has ended.
 
-        Failed batches and expired requests end too. The vendor is asked at its own pace,
-        `interval` is the longest time between two looks that are shown.
+        Failed batches and expired requests end too. The vendor is asked at its own pace;
+        `interval` is kept for old scripts.
         """
         folder = BatchFolder(self.batch_root_dir, job_id)
         check_number("interval", interval, least=0)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
+from batchata.core.job import is_unicode
 from batchata.core.template import is_missing
 from batchata.frames.packs import RowAnswer
 from batchata.frames.schema import ID, AnswerSchema
@@ -12,7 +13,14 @@ from batchata.rows.columns import free_name
 from batchata.rows.joining import Answers
 
 
-def columns_of(ended: Iterable[RowAnswer], schema: AnswerSchema | None) -> dict[str, list[Any]]:
+class Columns(NamedTuple):
+    """Columns by name, and what they hold, which is known also where there is no value."""
+
+    values: dict[str, list[Any]]
+    kinds: dict[str, type]
+
+
+def columns_of(ended: Iterable[RowAnswer], schema: AnswerSchema | None) -> Columns:
     """The fields of the answers, then `status` and `error`, which make room for such fields."""
     answers = Answers()
     for name in schema.fields if schema is not None else ():
@@ -20,20 +28,21 @@ def columns_of(ended: Iterable[RowAnswer], schema: AnswerSchema | None) -> dict[
     for each in ended:
         fields = {name: value for name, value in (each.fields or {}).items() if name != ID}
         answers.add(fields, None, each.status, each.error)
-    made = dict(answers.field_columns())
+    made = Columns(dict(answers.field_columns()), dict(schema.kinds) if schema is not None else {})
     for name, values in (("status", answers.statuses), ("error", answers.errors)):
-        made[free_name(name, answers.fields, "row_")] = values
+        name = free_name(name, answers.fields, "row_")
+        made.values[name], made.kinds[name] = values, str
     return made
 
 
 def unasked(row: tuple[Any, Any], names: tuple[str, str]) -> RowAnswer | None:
     """How a row of (id, text) ends that cannot be asked about; None when it can."""
-    (row_id, text), column = row, None
-    if is_missing(row_id) or not str(row_id).strip():
-        column = names[0]
-    elif is_missing(text):
-        column = names[1]
-    if column is None:
-        return None
-    error = f"the row has no value in column {column!r}: it was not asked"
-    return RowAnswer("failed", None, error)
+    for value, column in zip(row, names, strict=True):
+        why = None
+        if is_missing(value) or (column == names[0] and not str(value).strip()):
+            why = f"the row has no value in column {column!r}"
+        elif not is_unicode(str(value)):
+            why = f"the value in column {column!r} is no valid Unicode"
+        if why is not None:
+            return RowAnswer("failed", None, f"{why}: it was not asked")
+    return None

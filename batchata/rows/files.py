@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +38,16 @@ def reader_of(path: Path) -> Callable[[Path], Iterator[tuple[str, Row]]]:
     return reader
 
 
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    """Raise ValidationError when two columns have the same name: one would hide the other."""
+    twice = [repr(name) for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise ValidationError(
+            f"{path} has several columns named {', '.join(twice)}",
+            hint="give each column a name of its own",
+        )
+
+
 def plain(value: Any) -> Any:
     """Dates, decimals and the like as text: JSON has no words for them."""
     if value is None or isinstance(value, (str, int, float, list, dict)):
@@ -67,6 +78,7 @@ def _csv(path: Path) -> Iterator[tuple[str, Row]]:
     csv.field_size_limit(2**31 - 1)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
+        _check_names(path, reader.fieldnames or ())
         for row in reader:
             where = f"{path.name} line {reader.line_num}"
             if None in row or None in row.values():
@@ -91,6 +103,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
     except pyarrow.ArrowInvalid as error:
         raise ValidationError(f"{path} is no Parquet file: {error}") from error
     with file:
+        _check_names(path, file.schema_arrow.names)
         for part in file.iter_batches(batch_size=_PARQUET_ROWS):
             for row in part.to_pylist():
                 number += 1

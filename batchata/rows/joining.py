@@ -28,15 +28,15 @@ def join(table: Table, results: Iterable[JobResult]) -> Any:
         answers.add(None, None, "pending", UNREAD)
         costs.append(0.0)
     columns: dict[str, list[Any]] = {}
-    texts: list[str] = []
+    kinds: dict[str, type] = {}
     for name, values in answers.field_columns().items():
         columns[free_name(name, {*table.columns, *columns}, "answer_")] = values
     for name, values in answers.own_columns():
         name = free_name(name, {*table.columns, *columns}, "answer_")
         columns[name] = values
-        texts.append(name)
+        kinds[name] = str
     columns[free_name("cost_usd", {*table.columns, *columns}, "answer_")] = costs
-    return table.with_columns(columns, text=texts)
+    return table.with_columns(columns, kinds)
 
 
 class Answers:

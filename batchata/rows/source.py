@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from batchata.core.errors import ValidationError
-from batchata.core.job import Job, UnaskableJob
+from batchata.core.job import Job, UnaskableJob, is_unicode
 from batchata.core.template import Template, is_missing
 from batchata.rows.files import Row, plain, read_rows, reader_of
 from batchata.rows.table import Table, is_table, table_of
@@ -92,6 +92,8 @@ class RowSource:
                 f"{where} has no id in column {column!r}",
                 hint="give each row an id of its own, or leave id out",
             )
+        if not is_unicode(str(value)):
+            raise ValidationError(f"{where} has the id {value!r}, which is no valid Unicode")
         return str(value)
 
     def table(self) -> Table | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from batchata.core.errors import ValidationError
 from batchata.rows.columns import fitting, pandas_dtype
@@ -12,6 +12,21 @@ from batchata.rows.columns import fitting, pandas_dtype
 _READ_AT_ONCE: Final = 1_000
 #: what a table is made of when there was none, first one installed wins
 _KINDS: Final = ("pandas", "polars", "pyarrow")
+
+
+class _Void(NamedTuple):
+    """The type of a column without values, by the library that holds it."""
+
+    pandas: str
+    narwhals: str
+
+
+_VOID: Final = {
+    str: _Void("object", "String"),
+    int: _Void("Int64", "Int64"),
+    float: _Void("float64", "Float64"),
+    bool: _Void("boolean", "Boolean"),
+}
 
 
 class Table:
@@ -24,8 +39,13 @@ class Table:
         except TypeError as error:
             raise ValidationError(
                 f"{type(native).__name__} is no table",
-                hint="give a pandas, polars or arrow table (a lazy one: .collect() it first), "
-                "a path, or dicts",
+                hint="give a pandas, polars or arrow table (a lazy one: .collect() it first)",
+            ) from error
+        except nw.exceptions.DuplicateError as error:
+            counted = ", ".join(line.lstrip("- ") for line in str(error).splitlines()[1:])
+            raise ValidationError(
+                f"the table has columns of the same name: {counted}",
+                hint="rename them: nobody can tell which one is meant",
             ) from error
 
     @property
@@ -50,11 +70,11 @@ class Table:
     def check(self, names: Sequence[str]) -> None:
         """Raise ValidationError for a name that is no column."""
         for name in names:
-            if name not in self._frame.columns:
-                raise ValidationError(
-                    f"the table has no column {name!r}",
-                    hint=f"its columns are: {', '.join(self.columns) or 'none'}",
-                )
+            if name not in self._frame.columns or not isinstance(name, str):
+                hint = f"its columns are: {', '.join(self.columns) or 'none'}"
+                if str(name) in self.columns:
+                    hint = "its names are no text: df.columns = df.columns.astype(str)"
+                raise ValidationError(f"the table has no column {name!r}", hint=hint)
 
     def rows(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
         """The rows with these columns, a few in memory at a time."""
@@ -65,23 +85,25 @@ class Table:
         """Only these columns, under their new names."""
         return Table(self._frame.select(list(names)).rename(dict(names)).to_native())
 
-    def with_columns(self, columns: Mapping[str, Sequence[Any]], text: Sequence[str] = ()) -> Any:
-        """The table of its own kind with more columns; those named in `text` hold only text."""
-        made = [self._series(name, values, name in text) for name, values in columns.items()]
+    def with_columns(
+        self, columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, type] | None = None
+    ) -> Any:
+        """The table of its own kind with more columns; one without any value is of its `kind`."""
+        known = kinds or {}
+        made = [self._series(name, values, known.get(name)) for name, values in columns.items()]
         return self._frame.with_columns(*made).to_native()
 
-    def _series(self, name: str, values: Sequence[Any], is_text: bool) -> Any:
-        nw = _narwhals()
-        kind = self._frame.implementation
-        if kind.is_pandas_like():
-            dtype = pandas_dtype(values)
+    def _series(self, name: str, values: Sequence[Any], kind: type | None) -> Any:
+        nw, library = _narwhals(), self._frame.implementation
+        void = _VOID.get(kind) if kind and all(value is None for value in values) else None
+        if library.is_pandas_like():
+            dtype = void.pandas if void else pandas_dtype(values)
             native = self._frame.to_native()
-            library = self._frame.implementation.to_native_namespace()
-            made = library.Series(values, name=name, index=native.index, dtype=dtype)
+            series = library.to_native_namespace().Series
+            made = series(values, name=name, index=native.index, dtype=dtype)
             return nw.from_native(made, series_only=True)
-        if is_text:
-            return nw.new_series(name, values, nw.String, backend=kind)
-        return nw.new_series(name, fitting(values), backend=kind)
+        dtype = getattr(nw, void.narwhals) if void else None
+        return nw.new_series(name, fitting(values), dtype, backend=library)
 
 
 def is_table(value: object) -> bool:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import pandas as pd
 import pytest
-from extraction_lab import CLAUDE, GPT, SCHEMA, FrameLab, good, well
+from anthropic import Anthropic
+from extraction_lab import CLAUDE, GPT, SCHEMA, FrameLab, Rows, good, well
 
 from batchata.core.errors import ValidationError
 from batchata.frames import AnthropicBatchExtractor, OpenAIBatchExtractor
@@ -85,6 +86,8 @@ def test_four_steps_bring_every_row_an_answer(steps: Steps) -> None:
     check_answers(out)
     assert set(out.status) == {"succeeded"}
     assert sorted(map(len, steps.tables.model.packs)) == [2, 5, 5]
+    files = [path for path in steps.root.rglob("*") if path.is_file()]
+    assert all(b"sk-test" not in path.read_bytes() for path in files)
 
 
 def test_what_will_be_sent_can_be_read_before(steps: Steps) -> None:
@@ -154,7 +157,13 @@ def test_building_anew_leaves_out_what_is_in_flight(steps: Steps) -> None:
     assert max(Counter(steps.tables.model.asked).values()) == 1
 
 
+def ids_last(rows: Rows) -> Any:
+    """The right answer, with the ids where nobody expects them."""
+    return {"all_results": [dict(reversed(good(row).items())) for row in rows]}
+
+
 def test_more_rows_and_changed_texts_are_all_that_is_asked_the_next_time(steps: Steps) -> None:
+    steps.tables.model.reply = ids_last
     steps.create(FRAME.head(5))
     steps.submit()
     steps.check(continuous=True)
@@ -232,9 +241,43 @@ def test_one_look_tells_and_fetches_what_is_done(steps: Steps) -> None:
     late = steps.check()
 
     assert before.status.tolist() == ["submitted"] * COUNT
+    assert (
+        before.error[0] == "it is not finished: call check_batch_status('moods', continuous=True)"
+    )
     assert steps.retrieve().status.tolist() == ["succeeded"] * COUNT
     expected = (None, None) if steps.vendor == "openai" else ("in_progress", "ended")
     assert (early, late) == expected
+
+
+def test_a_batch_that_is_being_cancelled_has_not_ended(tables: FrameLab) -> None:
+    steps = Steps(tables, "anthropic")
+    tables.box.set_scenario(Scenario(latency_seconds=60, cancel_seconds=60))
+    steps.create()
+    batch_id = steps.submit()
+    with Anthropic(api_key="sk-test", base_url=tables.box.anthropic_base_url) as client:
+        client.messages.batches.cancel(batch_id)
+
+    early = steps.check()
+    tables.model.ahead = 60
+    late = steps.check()
+
+    assert (early, late) == ("in_progress", "ended")
+    check_answers(steps.retrieve())
+
+
+def test_what_is_left_at_the_vendor_is_told_with_the_call_that_fetches_it(
+    steps: Steps, caplog: pytest.LogCaptureFixture
+) -> None:
+    steps.tables.box.set_scenario(Scenario(latency_seconds=60))
+    steps.create()
+
+    steps.submit()
+
+    (said,) = [record.message for record in caplog.records if "stopped" in record.message]
+    assert said == (
+        "stopped (all is sent); 1 batch goes on at the vendor; "
+        "call check_batch_status('moods', continuous=True) to go on: nothing is paid twice"
+    )
 
 
 def test_waiting_longer_than_allowed_is_an_error_and_loses_nothing(tables: FrameLab) -> None:

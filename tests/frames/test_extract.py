@@ -1,4 +1,4 @@
-"""What goes in comes out: kinds of tables, order, ids, and answers that are asked for once."""
+"""Questions about rows: how they are said, what they may cost, and that each is asked once."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+import anthropic
+import openai
 import pandas as pd
-import polars as pl
-import pyarrow as pa
 import pytest
 from extraction_lab import SCHEMA, FrameLab, well
 from pydantic import BaseModel, field_validator
@@ -23,32 +23,33 @@ def frame() -> pd.DataFrame:
     return pd.DataFrame({"id": KEYS, "text": TEXTS, "more": "x"}, index=list("abcdefg"))
 
 
-def test_pandas_gives_pandas_with_its_index_ids_and_order(tables: FrameLab) -> None:
-    out = tables.extract(frame())
+@pytest.mark.parametrize("backend", ["openai", "anthropic"])
+def test_a_client_of_ones_own_is_used_and_stays_open(tables: FrameLab, backend: str) -> None:
+    client: Any
+    if backend == "openai":
+        client = openai.OpenAI(api_key="sk-own", base_url=tables.box.openai_base_url)
+    else:
+        client = anthropic.Anthropic(api_key="sk-own", base_url=tables.box.anthropic_base_url)
 
-    assert list(out.columns) == ["input_id", "mood", "length", "status", "error"]
-    assert out.input_id.tolist() == KEYS
-    assert out.input_id.dtype == "int64"
-    assert out.index.tolist() == list("abcdefg")
-    assert out.length.dtype == "int64"
-    assert out.mood.tolist() == [f"mood of {text}" for text in TEXTS]
+    with client:
+        out = tables.extract(frame(), backend=backend, client=client, api_key=None, base_url=None)
+        assert not client.is_closed()
 
-
-def test_the_answers_merge_with_the_table_by_whole_number_ids(tables: FrameLab) -> None:
-    df = frame()
-
-    merged = df.merge(tables.extract(df), left_on="id", right_on="input_id")
-
-    assert merged.length.tolist() == [len(text) for text in TEXTS]
+    assert set(out.status) == {"succeeded"}
+    assert len(tables.model.asked) == len(KEYS)
 
 
-@pytest.mark.parametrize("kind", [pl.DataFrame, pa.table], ids=["polars", "arrow"])
-def test_polars_and_arrow_give_the_same_kind(tables: FrameLab, kind: Any) -> None:
-    out = tables.extract(kind({"id": KEYS, "text": TEXTS}))
+def test_the_key_is_in_no_file(tables: FrameLab) -> None:
+    from batchata.frames import extraction
 
-    assert type(out) is type(kind({"id": [1]}))
-    assert out["input_id"].to_pylist() if kind is pa.table else out["input_id"].to_list() == KEYS
-    assert pl.DataFrame(out)["mood"].to_list() == [f"mood of {text}" for text in TEXTS]
+    kept = tables.folder / "kept"
+    with pytest.MonkeyPatch.context() as patch:  # the run's own file, too, before it is removed
+        patch.setattr(extraction, "remove", lambda path: path.rename(kept))
+        tables.extract(frame(), api_key="sk-very-secret")
+
+    files = [path for path in tables.folder.iterdir() if path.is_file()]
+    assert kept in files
+    assert all(b"very-secret" not in path.read_bytes() for path in files)
 
 
 def test_rows_without_an_id_or_a_text_are_not_asked_and_say_so(tables: FrameLab) -> None:
@@ -134,6 +135,19 @@ def test_what_is_skipped_is_said(tables: FrameLab, capsys: pytest.CaptureFixture
     tables.extract(frame(), print_status=True)
 
     assert "SqliteCache: skipping 7 / 7 rows" in capsys.readouterr().err
+
+
+def test_how_many_rows_are_asked_about_is_said(
+    tables: FrameLab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables.model.reply = lambda rows: {"all_results": well(rows)["all_results"][:3]}
+
+    tables.extract(frame(), print_status=True)
+
+    said = capsys.readouterr().err
+    assert "asking about 7 rows, 5 to a job" in said
+    assert "asking again about 2 rows, each alone" in said
+    assert ".run" not in said  # a file that is gone when the call ends
 
 
 class Mood(BaseModel):
@@ -236,17 +250,6 @@ def test_models_with_a_temperature_of_their_own_are_given_none(
     assert tables.model.bodies[0].get("temperature") == temperature
 
 
-def test_fields_named_like_our_columns_keep_their_names(tables: FrameLab) -> None:
-    tables.model.reply = lambda rows: {
-        "all_results": [{"input_id": row["input_id"], "status": "new"} for row in rows]
-    }
-
-    out = tables.extract(frame(), schema=None)
-
-    assert set(out.status) == {"new"}
-    assert set(out.row_status) == {"succeeded"}
-
-
 def test_a_cost_limit_skips_what_does_not_fit_and_says_so(tables: FrameLab) -> None:
     out = tables.extract(frame(), limit_usd=0.0000001, max_tokens=200)
 
@@ -277,15 +280,3 @@ def test_what_cannot_be_done_is_said_before_anything_is_sent(
         tables.extract(frame(), **change)
 
     assert tables.box.requests == []
-
-
-def test_a_lazy_table_is_refused_with_what_to_write(tables: FrameLab) -> None:
-    with pytest.raises(ValidationError, match="collect"):
-        tables.extract(pl.LazyFrame({"id": [1], "text": ["a"]}))
-
-
-def test_an_empty_table_gives_an_empty_table(tables: FrameLab) -> None:
-    out = tables.extract(frame().head(0))
-
-    assert list(out.columns) == ["input_id", "mood", "length", "status", "error"]
-    assert len(out) == 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pandas as pd
@@ -12,7 +14,7 @@ import pytest
 from extraction_lab import FrameLab, Rows, good, well
 from pydantic import BaseModel, field_validator
 
-from batchata.core.errors import AccountStoppedError
+from batchata.core.errors import AccountStoppedError, StateError
 from batchata.frames import SqliteCache
 from batchata.gateway import HttpFault, ItemFault, Scenario, with_faults
 
@@ -73,12 +75,15 @@ def test_rows_that_a_pack_mixes_up_are_asked_again_alone(
     tables.model.reply = only_in_packs(fault)
 
     out = tables.extract(FRAME)
+    asked = len(tables.model.asked)
+    again = tables.extract(FRAME)
 
     check_whole(out, tables)
     assert set(out.status) == {"succeeded"}
+    assert again.equals(out)
     alone = [pack[0] for pack in tables.model.packs if len(pack) == 1]
     assert max(Counter(alone).values()) == 1
-    assert len(tables.model.asked) == COUNT + len(alone)
+    assert len(tables.model.asked) == asked == COUNT + len(alone)
 
 
 @pytest.mark.parametrize("fault", [drops_last, alters_ids])
@@ -140,10 +145,16 @@ def test_rows_come_under_any_of_the_known_names(tables: FrameLab, name: str | No
     assert set(out.status) == {"succeeded"}
 
 
-def test_words_and_fences_around_the_rows_do_no_harm(tables: FrameLab) -> None:
-    tables.model.reply = lambda rows: f"Here:\n```json\n{json.dumps(well(rows))}\n```\nThat is all."
+@pytest.mark.parametrize("backend", ["openai", "anthropic"])
+@pytest.mark.parametrize(
+    "text", ["Here:\n```json\n%s\n```\nThat is all.", "<think>Hm.</think>\n%s", "\ufeff%s\n"]
+)
+def test_words_fences_and_thoughts_around_the_rows_do_no_harm(
+    tables: FrameLab, text: str, backend: str
+) -> None:
+    tables.model.reply = lambda rows: text % json.dumps(well(rows))
 
-    out = tables.extract(FRAME, schema=None)
+    out = tables.extract(FRAME, schema=None, backend=backend)
 
     check_whole(out, tables)
     assert set(out.status) == {"succeeded"}
@@ -178,8 +189,10 @@ def test_refused_packs_are_asked_again_row_by_row(tables: FrameLab, backend: str
     assert "refused" in out.error[7]
 
 
+@pytest.mark.parametrize("rest", ["", " " * 4000], ids=["broken", "readable"])
 @pytest.mark.parametrize("backend", ["openai", "anthropic"])
-def test_cut_answers_are_never_kept(tables: FrameLab, backend: str) -> None:
+def test_cut_answers_are_never_kept(tables: FrameLab, backend: str, rest: str) -> None:
+    tables.model.reply = lambda rows: json.dumps(well(rows)) + rest
     tables.box.set_scenario(Scenario(items=(ItemFault(outcome="length", prompt="text 7"),)))
 
     out = tables.extract(FRAME, backend=backend)
@@ -199,13 +212,17 @@ def test_vendors_that_stumble_are_asked_again(tables: FrameLab, faults: str) -> 
     assert set(out.status) == {"succeeded"}
 
 
-def test_a_bad_key_ends_the_run_at_once_and_keeps_what_was_answered(tables: FrameLab) -> None:
+def test_a_bad_key_ends_the_run_at_once_and_keeps_what_was_answered(
+    tables: FrameLab, caplog: pytest.LogCaptureFixture
+) -> None:
     fault = HttpFault(action="status", status=401, times=None, skip=2, code="invalid_api_key")
     tables.box.set_scenario(Scenario(http=(fault,)))
 
     with pytest.raises(AccountStoppedError):
         tables.extract(FRAME, max_workers=1)
 
+    assert f"call extract_df again with cache_path={str(tables.cache)!r} to go on" in caplog.text
+    assert "batchata resume" not in caplog.text
     tables.box.set_scenario(Scenario())
     asked = len(tables.model.asked)
     out = tables.extract(FRAME)
@@ -265,3 +282,21 @@ def test_no_digit_of_a_long_number_is_lost(tables: FrameLab) -> None:
 
     assert out.length.tolist() == again.length.tolist() == [number, number]
     assert len(tables.model.asked) == 2
+
+
+def test_answers_that_the_cache_cannot_take_are_taken_by_the_next_call(tables: FrameLab) -> None:
+    SqliteCache(tables.cache).close()
+    with closing(sqlite3.connect(tables.cache)) as db, db:
+        db.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON answers BEGIN SELECT RAISE(FAIL,'full'); END"
+        )
+
+    with pytest.raises(StateError, match="full"):
+        tables.extract(FRAME)
+
+    with closing(sqlite3.connect(tables.cache)) as db, db:
+        db.execute("DROP TRIGGER full")
+    out = tables.extract(FRAME)
+    check_whole(out, tables)
+    assert set(out.status) == {"succeeded"}
+    assert len(tables.model.asked) == COUNT

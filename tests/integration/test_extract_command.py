@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from cli_lab import FAST, GPT, Cli, cli_in
 
-from batchata.gateway import ItemFault, Scenario
+from batchata.gateway import HttpFault, ItemFault, Scenario
 
 SCHEMA = {
     "type": "object",
@@ -69,6 +69,37 @@ def test_parquet_keeps_its_types(cli: Cli) -> None:
     first, second = (pq.read_table(cli.folder / f"{name}.parquet") for name in ("first", "second"))
     assert second.schema.field("stars").type == first.schema.field("stars").type
     assert second.column_names == [*first.column_names, "answer", "answer_status", "answer_error"]
+
+
+def test_parquet_has_types_also_where_no_row_has_an_answer(cli: Cli) -> None:
+    cli.box.set_scenario(Scenario(items=(ItemFault(outcome="refusal"),)))
+
+    extract(cli, "out.parquet", code=3)
+
+    schema = pq.read_schema(cli.folder / "out.parquet")
+    assert [str(schema.field(name).type) for name in ("mood", "stars")] == ["string", "int64"]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_what_cannot_be_asked_is_in_the_output_all_the_same(cli: Cli, suffix: str) -> None:
+    rows = cli.file("rows.jsonl", '{"text": "\\ud83d"}\n{"text": "fine"}\n')
+
+    cli("extract", rows, f"out{suffix}", "-m", GPT, "-p", "Name it.", *FAST, code=3)
+
+    out = (cli.folder / f"out{suffix}").read_bytes()
+    assert b"\\ud83d" in out
+    assert b"no valid Unicode" in out
+
+
+def test_a_stop_says_that_the_same_command_goes_on(
+    cli: Cli, caplog: pytest.LogCaptureFixture
+) -> None:
+    fault = HttpFault(action="status", status=401, times=None, code="invalid_api_key")
+    cli.box.set_scenario(Scenario(http=(fault,)))
+
+    extract(cli, "out.csv", code=1)
+
+    assert "run the same command again to go on: nothing is paid twice" in caplog.text
 
 
 def test_rows_that_fail_are_written_and_change_the_exit_code(cli: Cli) -> None:

@@ -160,6 +160,11 @@ BAD: dict[str, tuple[Callable[[], Any], type[ValidationError], str]] = {
     "message without role": (lambda: batch().add_job([{"c": 1}]), ValidationError, "role"),
     "prompt as number": (lambda: batch().add_job(prompt=5), ValidationError, "not text"),
     "id as number": (lambda: batch().add_job(prompt="q", id=5), ValidationError, "not text"),
+    "id with half a surrogate pair": (
+        lambda: batch().add_job(prompt="q", id="\ud83d"),
+        ValidationError,
+        "Unicode",
+    ),
     "empty id": (lambda: batch().add_job(prompt="q", id=""), ValidationError, "not text"),
     "temperature": (lambda: batch().add_job(prompt="q", temperature=3), ValidationError, "between"),
     "temperature as text": (
