@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -15,15 +16,20 @@ from batchata.core.errors import (
 )
 from batchata.core.job import Job, digest
 from batchata.core.plan import chunk_limits, plan
-from batchata.core.submission import Shape
+from batchata.core.submission import Shape, attached_size
+from batchata.core.upload import UploadKey, inline_bytes
 from batchata.core.usage import RateCard, Usage, from_parts
 from batchata.engine.ingest import Ready
+from batchata.engine.upload_choice import UploadChoice
+from batchata.ports import Encoded
 from batchata.results import settled_ids
 from batchata.wiring import Parts
 
 #: plain text is about this many bytes a token; answers fill about half of their cap
 _BYTES_PER_TOKEN = 4
 _FILLED = 2
+#: what a batch's file says around a request
+_LINE_BYTES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +40,7 @@ class ModelEstimate:
     model: str
     jobs: int
     chunks: int
-    size_bytes: int
+    size_bytes: int  #: of all requests, with the files that travel inside them
     expected_usd: Decimal
     worst_case_usd: Decimal
     is_exact: bool  #: False where a price or a discount is not known for sure
@@ -45,7 +51,7 @@ class Estimate:
     """What a run would be, by model and in all; costs in USD.
 
     The worst case is a bound: the bill is never higher. The expected cost takes four bytes for a
-    token and half of `max_tokens` for an answer.
+    token, a quarter of what a document can be at most, and half of `max_tokens` for an answer.
     """
 
     models: tuple[ModelEstimate, ...]
@@ -53,6 +59,8 @@ class Estimate:
     bad: tuple[str, ...]  #: why some jobs cannot be sent
     limit_usd: Decimal | None
     shared: int = 0  #: jobs that are given the answer of another, which asks the same
+    uploads: int = 0  #: files that are uploaded once, and named by id in the requests
+    upload_bytes: int = 0  #: of these files
 
     @property
     def jobs(self) -> int:
@@ -66,7 +74,7 @@ class Estimate:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that would be uploaded."""
+        """Bytes of all requests, with the files that travel inside them."""
         return sum(each.size_bytes for each in self.models)
 
     @property
@@ -85,6 +93,8 @@ class Estimate:
             "jobs": self.jobs,
             "chunks": self.chunks,
             "bytes": self.size_bytes,
+            "uploads": self.uploads,
+            "upload_bytes": self.upload_bytes,
             "expected_usd": float(self.expected_usd),
             "worst_case_usd": float(self.worst_case_usd),
             "limit_usd": None if self.limit_usd is None else float(self.limit_usd),
@@ -108,7 +118,24 @@ class Estimate:
 
 
 @dataclass(slots=True)
+class _Files:
+    """The files of jobs at one provider, and which of them are uploaded once for all."""
+
+    uses: Counter[str] = field(default_factory=Counter)  #: by digest
+    uploads: dict[UploadKey, int] = field(default_factory=dict)  #: with sizes
+
+    def spared(self, choice: UploadChoice, encoded: Encoded, size: int) -> int:
+        """Bytes that a request does not carry, because it names its files by id."""
+        chosen = choice.chosen(
+            encoded.shape, encoded.attachments, size, lambda each: self.uses[each.sha256]
+        )
+        self.uploads.update({key: each.size_bytes for each, key in chosen})
+        return sum(inline_bytes(each) for each, _ in chosen)
+
+
+@dataclass(slots=True)
 class _Sum:
+    attached: list[tuple[int, Encoded]] = field(default_factory=list)  #: by place among `items`
     items: list[tuple[int, int, int]] = field(default_factory=list)
     worst: int = 0
     expected: Decimal = Decimal(0)
@@ -145,6 +172,7 @@ def make_estimate(parts: Parts, jobs: Iterable[Job]) -> Estimate:
             asked.add(question)
         if not is_done:
             _add(parts, sums.setdefault((shape.provider, shape.model), _Sum()), ready)
+    uploads = _spare(parts, sums)
     return Estimate(
         models=tuple(
             _model(parts, provider, model, each) for (provider, model), each in sums.items()
@@ -153,19 +181,41 @@ def make_estimate(parts: Parts, jobs: Iterable[Job]) -> Estimate:
         bad=tuple(bad),
         limit_usd=parts.config.cost_limit_usd,
         shared=shared,
+        uploads=len(uploads),
+        upload_bytes=sum(uploads.values()),
     )
+
+
+def _spare(parts: Parts, sums: Mapping[tuple[str, str], _Sum]) -> dict[UploadKey, int]:
+    """Take files that would be uploaded out of the requests; what they are, with their sizes."""
+    files: defaultdict[str, _Files] = defaultdict(_Files)
+    for (provider, _), total in sums.items():
+        for _, encoded in total.attached:
+            files[provider].uses.update(each.sha256 for each in encoded.attachments)
+    for (provider, _), total in sums.items():
+        choice = UploadChoice(parts.provider(provider), parts.config)
+        for place, encoded in total.attached:
+            number, size, tokens = total.items[place]
+            size -= files[provider].spared(choice, encoded, size)
+            total.items[place] = (number, size, tokens)
+    return {key: size for each in files.values() for key, size in each.uploads.items()}
 
 
 def _add(parts: Parts, total: _Sum, ready: Ready) -> None:
     encoded = ready.encoded
     shape = encoded.shape
-    total.items.append((0, len(encoded.body) + 200, encoded.input_bound))
+    if encoded.attachments:
+        total.attached.append((len(total.items), encoded))
+    size = len(encoded.body) + attached_size(encoded.attachments)
+    total.items.append((0, size + _LINE_BYTES, encoded.input_bound))
     total.worst += ready.cost_bound
     if encoded.cost_bound_usd is not None:
         total.expected += encoded.cost_bound_usd
         return
     card = _likely_card(parts, shape.provider, shape.model)
-    likely = Usage(-(-len(encoded.body) // _BYTES_PER_TOKEN), -(-encoded.output_bound // _FILLED))
+    # a document counts in the bound by its pages and pictures, of which the body knows nothing
+    read = max(len(encoded.body), encoded.input_bound)
+    likely = Usage(-(-read // _BYTES_PER_TOKEN), -(-encoded.output_bound // _FILLED))
     total.expected += card.cost_usd(likely)
     total.exact = total.exact and card.is_exact
 

@@ -8,8 +8,9 @@ from typing import Final
 
 from batchata.core.document import Attachment
 from batchata.core.status import CODES, JobStatus
-from batchata.core.upload import LARGE_BYTES, UploadKey, inline_bytes, worth_uploading
+from batchata.core.upload import LARGE_BYTES, UploadKey, inline_bytes
 from batchata.engine.context import RunContext
+from batchata.engine.upload_choice import UploadChoice
 
 _UNSETTLED: Final = (CODES[JobStatus.PENDING], CODES[JobStatus.SUBMITTED])
 _GROUP: Final = 500
@@ -52,24 +53,15 @@ class UploadPlan:
         context = self._context
         shape = context.shape(seq)
         provider = context.providers.get(shape.provider)
-        files = provider.files if provider is not None else None
-        if files is None or shape.provider in self._refusing:
+        if provider is None or shape.provider in self._refusing:
             return []
-        keys: dict[str, UploadKey] = {}
-        for each in attachments:
-            destination = files.destination(shape, each)
-            if destination is not None:
-                key = UploadKey(shape.provider, *destination, each.sha256)
-                if key not in self._refused:
-                    keys[each.sha256] = key
-        takes = [each for each in attachments if each.sha256 in keys]
-        picked = worth_uploading(
-            takes,
-            context.config.uploads,
-            uses=[self._uses[shape.provider, each.sha256] or 1 for each in takes],
-            is_too_large=context.state.size_bytes[seq] > self._most_bytes(shape.provider),
+        return UploadChoice(provider, context.config).chosen(
+            shape,
+            attachments,
+            context.state.size_bytes[seq],
+            lambda each: self._uses[shape.provider, each.sha256] or 1,
+            self._refused,
         )
-        return [(each, keys[each.sha256]) for each in picked]
 
     def refuse(self, key: UploadKey, *, all_files: bool) -> None:
         """The vendor does not take this file by id, or none: it goes inside the requests."""
@@ -77,16 +69,6 @@ class UploadPlan:
         if all_files:
             self._refusing.add(key.provider)
         self.make()
-
-    def _most_bytes(self, name: str) -> float:
-        """What a request may hold on each of the routes that it may go."""
-        config, provider = self._context.config, self._context.providers[name]
-        limits = [float("inf")]
-        if provider.batch is not None and config.route != "live":
-            limits.append(provider.batch.limits.size_bytes)
-        if provider.live is not None and (config.route != "batch" or config.pilot is not None):
-            limits.append(provider.live.request_bytes or float("inf"))
-        return min(limits)
 
     def _attached(self) -> Iterator[tuple[int, tuple[Attachment, ...]]]:
         """Unsettled jobs that have files."""

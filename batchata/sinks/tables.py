@@ -52,6 +52,10 @@ class EstimateLike(Protocol):
     @property
     def shared(self) -> int: ...
     @property
+    def uploads(self) -> int: ...
+    @property
+    def upload_bytes(self) -> int: ...
+    @property
     def bad(self) -> Sequence[str]: ...
     @property
     def limit_usd(self) -> Decimal | None: ...
@@ -101,6 +105,9 @@ def _remarks(estimate: EstimateLike) -> Iterable[str]:
         yield f"{plural(estimate.done, 'job')} answered or in flight already: not sent again."
     if estimate.shared:
         yield f"{plural(estimate.shared, 'job')} asking what another asks: given its answer."
+    if estimate.uploads:
+        files, volume = plural(estimate.uploads, "file"), size(estimate.upload_bytes)
+        yield f"{files} uploaded beside the requests, {volume} in all."
     limit = estimate.limit_usd
     if limit is not None and estimate.worst_case_usd > limit:
         yield f"The limit of {usd_limit(limit)} may be reached before all jobs are sent."

@@ -304,3 +304,26 @@ def test_the_state_says_which_files_vendors_have(lab: Lab, files: dict[str, Path
     assert {each["status"] for each in state.uploads} == {"gone"}
     assert {each["purpose"] for each in state.uploads} == {"user_data", "vision"}
     assert json.loads(json.dumps(kept.load().uploads)) == state.uploads
+
+
+@pytest.mark.parametrize("model", [GPT, CLAUDE])
+def test_an_estimate_tells_what_is_uploaded_and_what_goes_inside_the_requests(
+    lab: Lab, tmp_path: Path, model: str
+) -> None:
+    for name, size in (("small.pdf", 3_000), ("shared.pdf", 300_000), ("large.pdf", 1_200_000)):
+        (tmp_path / name).write_bytes(pdf(size, size))
+    batch = lab.batch(items_per_batch=None).set_default_params(model=model, max_tokens=60)
+    for number, name in enumerate(("small.pdf", "large.pdf", *["shared.pdf"] * 4)):
+        batch.add_job(file=tmp_path / name, prompt="What is it?", id=f"q{number}")
+
+    expected = batch.estimate()
+    inline = batch.set_uploads("never").estimate()
+    batch.set_uploads("auto").run()
+
+    (request,) = requests_of(lab)
+    assert (expected.uploads, expected.upload_bytes) == (2, 1_500_000)
+    assert expected.size_bytes == pytest.approx(len(request), abs=2_000)
+    assert (inline.uploads, inline.upload_bytes) == (0, 0)
+    assert inline.size_bytes > 4 * (300_000 * 4 + 1_200_000) // 3
+    assert inline.worst_case_usd == expected.worst_case_usd
+    assert 0 < 2 * expected.expected_usd < expected.worst_case_usd

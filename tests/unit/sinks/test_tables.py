@@ -68,6 +68,24 @@ def test_an_estimate_says_what_is_not_certain_and_what_cannot_be_sent() -> None:
     assert "and 2 more" in said
 
 
+def test_an_estimate_tells_of_files_beside_the_requests() -> None:
+    console, text = page()
+
+    print_estimate(
+        Estimate(
+            models=(model("a"),),
+            done=0,
+            bad=(),
+            limit_usd=None,
+            uploads=3,
+            upload_bytes=12_000_000,
+        ),
+        console,
+    )
+
+    assert "3 files uploaded beside the requests, 12.0 MB in all." in text.getvalue()
+
+
 def test_an_empty_estimate_says_so() -> None:
     console, text = page()
 
