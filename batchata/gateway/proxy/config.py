@@ -107,7 +107,7 @@ class SessionsSection(Section):
     """How calls are told to belong together."""
 
     enabled: bool = True
-    max_sessions: int = Field(100_000, ge=1)
+    max_sessions: int = Field(50_000, ge=1)
     ttl_seconds: float = Field(3600, gt=0)
 
 

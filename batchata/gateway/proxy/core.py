@@ -71,6 +71,7 @@ class Core:
         self._prices = prices
         self._most = inspect_bytes
         self._count = 0
+        self._prefix = secrets.token_hex(6)
         self._ending: set[asyncio.Task[None]] = set()
         self.metrics = Metrics()
 
@@ -132,7 +133,7 @@ class Core:
         forwarded = upstream.with_key(self._guard.without_token(to_upstream(headers)))
         return (
             Exchange(
-                id=secrets.token_hex(8),
+                id=f"{self._prefix}{self._count:x}",
                 number=self._count,
                 began_us=now_us(),
                 method=request.method,

@@ -23,11 +23,16 @@ EventName = Literal[
 ]
 #: events that may wait for slow observers; then requests wait too
 MOST_WAITING: Final = 20_000
+#: for so long events are gathered before observers are told
+_GATHER_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayEvent:
-    """One thing that happened: start and finish of a call have the same `exchange_id`."""
+    """One thing that happened: start and finish of a call have the same `exchange_id`.
+
+    What lies under telling names, as `authorization` or `api_key`, is taken out of attributes.
+    """
 
     name: EventName
     at_us: int  #: µs since the epoch
@@ -50,12 +55,18 @@ class EventQueue:
         self._emptied.set()
         self._task: asyncio.Task[None] | None = None
         self._is_closing = False
+        self._soon: asyncio.TimerHandle | None = None
         self._isolation = isolation
 
     @property
     def failures(self) -> int:
         """How often an observer raised."""
         return self._isolation.failures
+
+    @property
+    def has_observers(self) -> bool:
+        """True when anybody wants events."""
+        return bool(self._observers)
 
     @property
     def is_full(self) -> bool:
@@ -75,7 +86,8 @@ class EventQueue:
         """Take an event; never waits."""
         if self._observers:
             self._waiting.append(event)
-            self._filled.set()
+            if self._soon is None:
+                self._soon = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._wake)
             self._emptied.clear()
 
     async def room(self) -> None:
@@ -85,15 +97,23 @@ class EventQueue:
 
     async def drain(self) -> None:
         """Wait until every event so far has been brought."""
+        if self._waiting:
+            self._wake()
         await self._emptied.wait()
 
     async def aclose(self) -> None:
         """Bring what is left, then stop."""
         self._is_closing = True
-        self._filled.set()
+        self._wake()
         if self._task is not None:
             await self._task
             self._task = None
+
+    def _wake(self) -> None:
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        self._filled.set()
 
     async def _bring(self) -> None:
         while True:

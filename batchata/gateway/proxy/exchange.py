@@ -86,17 +86,14 @@ class Exchange:
     is_new_session: bool = False
     is_sent: bool = False  #: the upstream may have seen it
     is_ended: bool = False
+    history_seed: bytes = b""  #: what its history is hashed upon
     answer: Answered | None = None
+    vendor: Vendor = field(init=False)  #: whose protocol this exchange speaks
+    provider: str = field(init=False)  #: whose prices hold
 
-    @property
-    def vendor(self) -> Vendor:
-        """Whose protocol this exchange speaks."""
-        return "anthropic" if self.path.startswith(MESSAGES) else self.upstream.type
-
-    @property
-    def provider(self) -> str:
-        """Whose prices hold."""
-        return self.upstream.provider or self.vendor
+    def __post_init__(self) -> None:
+        self.vendor = "anthropic" if self.path.startswith(MESSAGES) else self.upstream.type
+        self.provider = self.upstream.provider or self.vendor
 
     @property
     def is_stream(self) -> bool:

@@ -116,10 +116,36 @@ def response_with(
     return response
 
 
-async def keep_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Just before a response leaves: take out what aiohttp added to the upstream's headers."""
-    if not isinstance(response, Answer | WholeAnswer):
-        return
+class Request(web.BaseRequest):
+    """A request whose answer has the upstream's headers only."""
+
+    def __init__(
+        self,
+        message: Any,
+        payload: Any,
+        protocol: Any,
+        writer: Any,
+        task: asyncio.Task[None],
+    ) -> None:
+        super().__init__(
+            message, payload, protocol, writer, task, asyncio.get_running_loop(), client_max_size=0
+        )
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        """Just before a response leaves: take out what aiohttp added to the headers."""
+        if isinstance(response, Answer | WholeAnswer):
+            keep_headers(response)
+
+
+async def go_on(request: web.BaseRequest) -> None:
+    """Tell a client that waits for it to send its body."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
+
+
+def keep_headers(response: Answer | WholeAnswer) -> None:
+    """Leave the upstream's header list and the framing of this connection."""
     kept = response.kept
     headers = response.headers
     framing = [

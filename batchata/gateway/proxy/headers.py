@@ -22,37 +22,45 @@ HOP_BY_HOP: Final = frozenset(
 #: headers that speak to the gateway; the upstream never sees them
 OURS: Final = ("x-batchata-", "x-cylestio-")
 #: made anew for the upstream's connection, or answered here
+_CONNECTION: Final = len("connection")
 _REMADE: Final = frozenset({"host", "expect"})
 
 
 def decoded(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
     """A header list as text, in order, with its repetitions and its spelling."""
     return tuple(
-        (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
-        for name, value in raw
+        [
+            (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
+            for name, value in raw
+        ]
     )
 
 
 def first(headers: Headers, name: str, default: str = "") -> str:
     """The first value under a lower-case name."""
-    return next((value for each, value in headers if each.lower() == name), default)
+    for each, value in headers:
+        if len(each) == len(name) and each.lower() == name:
+            return value
+    return default
 
 
 def end_to_end(headers: Headers) -> Headers:
     """The headers without those of the connection and those it names."""
     dropped = HOP_BY_HOP
     for name, value in headers:
-        if name.lower() == "connection":
+        if len(name) == _CONNECTION and name.lower() == "connection":
             dropped = dropped | {each.strip().lower() for each in value.split(",")}
-    return tuple(each for each in headers if each[0].lower() not in dropped)
+    return tuple([each for each in headers if each[0].lower() not in dropped])
 
 
 def to_upstream(headers: Headers) -> Headers:
     """What the upstream is told of a client's headers."""
     return tuple(
-        (name, value)
-        for name, value in end_to_end(headers)
-        if (lower := name.lower()) not in _REMADE and not lower.startswith(OURS)
+        [
+            (name, value)
+            for name, value in end_to_end(headers)
+            if (lower := name.lower()) not in _REMADE and not lower.startswith(OURS)
+        ]
     )
 
 

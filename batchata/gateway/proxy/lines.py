@@ -54,10 +54,9 @@ class LineFile:
 
 
 def as_json(value: Any, redactor: Redactor | None = None) -> bytes:
-    """JSON of anything; what JSON cannot say becomes its text. A redactor takes out secrets."""
-    if redactor is not None:
-        return redactor.json(to_json(redactor.named(value), redactor.named))
-    return to_json(value)
+    """JSON of anything; what JSON cannot say becomes its text. A redactor takes out keys."""
+    text = to_json(value)
+    return text if redactor is None else redactor.json(text)
 
 
 def _write(fd: int, lines: Sequence[bytes]) -> None:

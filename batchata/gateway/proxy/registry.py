@@ -21,6 +21,7 @@ OWN: Final = {
     "event_recorder": f"{_HOME}.event_recorder:EventRecorder",
     "test_recorder": f"{_HOME}.test_recorder:TestRecorder",
     "trace_export": f"{_HOME}.trace_export:TraceExport",
+    "parquet": f"{_HOME}.parquet:Parquet",
     "budget": f"{_HOME}.budget:Budget",
     "cache": f"{_HOME}.cache:Cache",
     "rate_limit": f"{_HOME}.rate_limit:RateLimit",

@@ -28,7 +28,7 @@ llm:
 
 sessions:
   enabled: true
-  max_sessions: 100000
+  max_sessions: 50000
   ttl_seconds: 3600        # silence after which a session ends
 
 logging:
@@ -42,6 +42,7 @@ interceptors:
   - type: printer
   # - {{type: message_logger, config: {{directory: ./message_logs}}}}
   # - {{type: event_recorder, config: {{directory: ./event_logs}}}}
+  # - {{type: parquet, config: {{directory: ./events}}}}      # batchata events ./events
   # - {{type: budget, config: {{limit_usd: 5, per: day, state: ./gateway.db}}}}
   # - {{type: rate_limit, config: {{requests_per_minute: 600, per: key}}}}
   # - {{type: cache, config: {{file: ./gateway_cache.db}}}}

@@ -7,7 +7,7 @@ import logging
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -20,7 +20,7 @@ from batchata.gateway.proxy.chain import Chain
 from batchata.gateway.proxy.config import GatewayConfig
 from batchata.gateway.proxy.core import Core
 from batchata.gateway.proxy.events import EventQueue
-from batchata.gateway.proxy.forward import Client, keep_headers
+from batchata.gateway.proxy.forward import Client, Request, go_on
 from batchata.gateway.proxy.guard import Guard
 from batchata.gateway.proxy.interceptor import Interceptor, observes
 from batchata.gateway.proxy.isolation import Isolation
@@ -134,54 +134,47 @@ def _guard(config: GatewayConfig) -> Guard:
     )
 
 
-def _runner(config: GatewayConfig, core: Core, queue: EventQueue) -> web.AppRunner:
-    async def handle(request: web.Request) -> web.StreamResponse:
+def _runner(config: GatewayConfig, core: Core, queue: EventQueue) -> web.ServerRunner:
+    """Without an application and its router: every path but two goes to the upstream."""
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        inside = pages.get(request.raw_path.partition("?")[0])
+        if inside is not None and request.method in ("GET", "HEAD"):
+            return core.refused(request) or inside()
         if queue.is_full:
             await queue.room()
+        await go_on(request)
         return await core.handle(request)
 
-    async def health(request: web.Request) -> web.Response:
+    def health() -> web.Response:
         return web.Response(
             body=orjson.dumps({"status": "ok", "in_flight": core.metrics.in_flight}),
             content_type="application/json",
         )
 
-    async def metrics(request: web.Request) -> web.Response:
+    def metrics() -> web.Response:
         text = core.metrics.text(
             interceptor_failures=core.failures + queue.failures, events_waiting=queue.waiting
         )
         return web.Response(text=text, headers={"Content-Type": CONTENT_TYPE})
 
-    app = web.Application(client_max_size=1 << 62)
-    app.on_response_prepare.append(keep_headers)
-    app.router.add_get("/health", _inside(core, health))
-    app.router.add_get("/metrics", _inside(core, metrics))
-    app.router.add_route("*", r"/{path:[\s\S]*}", handle)
-    return web.AppRunner(
-        app,
-        access_log=None,
-        handle_signals=False,
+    pages: dict[str, Callable[[], web.Response]] = {"/health": health, "/metrics": metrics}
+    server = web.Server(
+        handle,
+        request_factory=Request,
         handler_cancellation=True,
+        access_log=None,
         auto_decompress=False,
         max_line_size=_LINE,
         max_field_size=_LINE,
         read_bufsize=_READ,
-        shutdown_timeout=config.server.shutdown_seconds,
+    )
+    return web.ServerRunner(
+        server, handle_signals=False, shutdown_timeout=config.server.shutdown_seconds
     )
 
 
-def _inside(
-    core: Core, handler: Callable[[web.Request], Awaitable[web.Response]]
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """The handler behind the door: the same host names, the same token."""
-
-    async def guarded(request: web.Request) -> web.StreamResponse:
-        return core.refused(request) or await handler(request)
-
-    return guarded
-
-
-async def _listen(runner: web.AppRunner, config: GatewayConfig) -> None:
+async def _listen(runner: web.ServerRunner, config: GatewayConfig) -> None:
     server = config.server
     try:
         await web.TCPSite(runner, server.host, server.port, backlog=1024).start()

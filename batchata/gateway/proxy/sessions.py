@@ -10,7 +10,13 @@ from typing import Any, Final
 
 import orjson
 
-from batchata.gateway.proxy.exchange import Answered, Exchange, ToolCall
+from batchata.gateway.proxy.exchange import (
+    EMBEDDINGS,
+    RESPONSES,
+    Answered,
+    Exchange,
+    ToolCall,
+)
 
 _SIZE: Final = 16
 #: sessions that one and the same history may belong to
@@ -30,7 +36,7 @@ class Session:
     provider: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     #: names of the tools that the model asked for and when, by call id
-    waiting: OrderedDict[str, tuple[str, float]] = field(default_factory=OrderedDict)
+    waiting: dict[str, tuple[str, float]] = field(default_factory=dict)
     keys: list[bytes] = field(default_factory=list)  #: histories that lead here
 
 
@@ -80,7 +86,7 @@ class Sessions:
         for call in answered.tool_calls:
             session.waiting[call.id] = (call.name, now)
             while len(session.waiting) > _MOST_CALLS:
-                session.waiting.popitem(last=False)
+                del session.waiting[next(iter(session.waiting))]
         if session.is_named:
             return
         for key in _ends(exchange, answered):
@@ -160,13 +166,13 @@ class Sessions:
             value = body.get(name)
             value = value.get("id") if isinstance(value, Mapping) else value
             if isinstance(value, str):
-                yield _hash(seed, name.encode(), value.encode())
+                yield _hash(seed + _canonical([name, value]))
         items = history(body)
         spoken = [number for number, each in enumerate(items) if _is_models(each)]
         if spoken:
             yield rolled(seed, items[: spoken[-1] + 1])
         if exchange.attempt > 1:
-            yield _hash(rolled(seed, items), b"failed")
+            yield _hash(rolled(seed, items) + b"failed")
 
 
 def history(body: Mapping[str, Any]) -> Sequence[Any]:
@@ -196,9 +202,9 @@ def rolled(seed: bytes, items: Sequence[Any]) -> bytes:
             said.append(each)
             continue
         if said:
-            rolling, said = _hash(rolling, _said(said)), []
-        rolling = _hash(rolling, _canonical(each))
-    return _hash(rolling, _said(said)) if said else rolling
+            rolling, said = _hash(rolling + _said(said)), []
+        rolling = _hash(rolling + _canonical(each))
+    return _hash(rolling + _said(said)) if said else rolling
 
 
 def _ends(exchange: Exchange, answered: Answered) -> Iterator[bytes]:
@@ -207,15 +213,17 @@ def _ends(exchange: Exchange, answered: Answered) -> Iterator[bytes]:
         return
     seed = _seed(exchange)
     if not answered.is_success:
-        yield _hash(rolled(seed, history(body)), b"failed")
+        yield _hash(rolled(seed, history(body)) + b"failed")
         return
-    if answered.response_id:
-        yield _hash(seed, b"previous_response_id", answered.response_id.encode())
+    if exchange.endpoint == EMBEDDINGS:
+        return
+    if answered.response_id and exchange.endpoint == RESPONSES:
+        yield _hash(seed + _canonical(["previous_response_id", answered.response_id]))
     conversation = body.get("conversation")
     if isinstance(conversation, Mapping):
         conversation = conversation.get("id")
     if isinstance(conversation, str):
-        yield _hash(seed, b"conversation", conversation.encode())
+        yield _hash(seed + _canonical(["conversation", conversation]))
     turn = _Turn(answered.text, answered.tool_calls)
     yield rolled(seed, [*history(body), turn])
 
@@ -230,15 +238,17 @@ class _Turn:
 
 def _seed(exchange: Exchange) -> bytes:
     """Conversations of other clients, endpoints or instructions are others."""
-    body = exchange.json or {}
-    system = [body.get("system"), body.get("instructions")]
-    return _hash(exchange.client.encode(), (exchange.endpoint or "").encode(), _canonical(system))
+    if not exchange.history_seed:
+        body = exchange.json or {}
+        system = (body.get("system"), body.get("instructions"))
+        exchange.history_seed = _hash(_canonical([exchange.client, exchange.endpoint, *system]))
+    return exchange.history_seed
 
 
 def _is_models(item: Any) -> bool:
     if isinstance(item, _Turn):
         return True
-    if not isinstance(item, Mapping):
+    if not isinstance(item, dict):
         return False
     if item.get("role") in ("assistant", "model"):
         return True
@@ -295,9 +305,5 @@ def _canonical(value: Any) -> bytes:
         return repr(value).encode("utf-8", "surrogatepass")
 
 
-def _hash(*parts: bytes) -> bytes:
-    made = blake2b(digest_size=_SIZE)
-    for part in parts:
-        made.update(len(part).to_bytes(8, "big"))
-        made.update(part)
-    return made.digest()
+def _hash(data: bytes) -> bytes:
+    return blake2b(data, digest_size=_SIZE).digest()

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import orjson
 
+from batchata.core.redact import Redactor
 from batchata.gateway.proxy.events import EventName, EventQueue, GatewayEvent
 from batchata.gateway.proxy.exchange import Answered, Exchange
-from batchata.gateway.proxy.headers import Headers
+from batchata.gateway.proxy.headers import Headers, first
 from batchata.gateway.proxy.sessions import Session, Sessions, history, since_the_model
 
 #: request headers that carry a session, an agent and tags; the first there is holds
@@ -25,6 +26,8 @@ _MOST_TAGS: Final = 50
 _MOST_KEY: Final = 64
 _MOST_VALUE: Final = 512
 _MOST_ID: Final = 256
+_TOLD_ELSEWHERE: Final = ("messages", "input", "model")
+_REDACTOR: Final = Redactor()
 
 
 def now_us() -> int:
@@ -34,8 +37,11 @@ def now_us() -> int:
 
 def named(headers: Headers, names: tuple[str, ...]) -> str:
     """The value of the first of these headers that is there."""
-    values = {name.lower(): value for name, value in headers if name.lower() in names}
-    return next((values[name].strip()[:_MOST_ID] for name in names if values.get(name)), "")
+    for name in names:
+        value = first(headers, name)
+        if value:
+            return value.strip()[:_MOST_ID]
+    return ""
 
 
 def tags_of(text: str) -> Mapping[str, str]:
@@ -67,6 +73,8 @@ class Teller:
         if session is not None:
             for name, attributes in self._results(session, body):
                 self._tell(name, exchange, attributes)
+        if not self._queue.has_observers:
+            return
         turns = history(body)
         self._tell(
             "llm.call.start",
@@ -77,7 +85,7 @@ class Teller:
                 "llm.endpoint": exchange.endpoint,
                 "llm.request.stream": exchange.is_stream,
                 "llm.request.messages": len(turns),
-                "llm.request.new_messages": list(since_the_model(body)),
+                "llm.request.new_messages": list(_REDACTOR.named(since_the_model(body))),
                 "llm.request.params": _params(body),
                 "attempt": exchange.attempt,
             },
@@ -85,6 +93,12 @@ class Teller:
 
     def ended(self, exchange: Exchange, answered: Answered) -> None:
         """An answer came, or will not come."""
+        if self._queue.has_observers:
+            self._tell_end(exchange, answered)
+        if self._sessions is not None:
+            self._sessions.learn(exchange, answered)
+
+    def _tell_end(self, exchange: Exchange, answered: Answered) -> None:
         attributes = {"llm.vendor": exchange.provider, **answer_attributes(answered)}
         attributes["llm.model"] = answered.model or exchange.model
         attributes["attempt"] = exchange.attempt
@@ -96,8 +110,6 @@ class Teller:
                 exchange,
                 {"tool.id": call.id, "tool.name": call.name, "tool.params": _params_of(call)},
             )
-        if self._sessions is not None:
-            self._sessions.learn(exchange, answered)
 
     def _session(self, exchange: Exchange, named_session: str) -> Session | None:
         if self._sessions is None:
@@ -137,7 +149,7 @@ class Teller:
                         "tool.name": name,
                         "tool.status": "error" if is_error else "success",
                         "tool.seconds": round(self._monotonic() - asked, 6),
-                        "tool.result": content,
+                        "tool.result": _REDACTOR.named(content),
                     },
                 )
 
@@ -222,13 +234,15 @@ def tool_results(body: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
 
 
 def _params(body: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: value for name, value in body.items() if name not in ("messages", "input", "model")
-    }
+    return dict(
+        _REDACTOR.named(
+            {name: value for name, value in body.items() if name not in _TOLD_ELSEWHERE}
+        )
+    )
 
 
 def _params_of(call: Any) -> Any:
     try:
-        return orjson.loads(call.arguments)
+        return _REDACTOR.named(orjson.loads(call.arguments))
     except ValueError:
         return call.arguments

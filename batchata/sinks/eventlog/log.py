@@ -10,7 +10,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -137,10 +137,27 @@ class EventLog:
 
     def write(self, event: LoggedEvent) -> None:
         """Keep one event; it is on this machine's disk when this returns."""
+        self.write_many((event,))
+
+    def write_many(self, events: Iterable[LoggedEvent]) -> None:
+        """Keep several events; they are on this machine's disk when this returns."""
         self._own()
+        rows = [self._row(event) for event in events]
+        lines = b"".join(map(line_of, rows))
+        with self._lock:
+            if self._is_closed:
+                raise EventLogError(
+                    f"the event log {self.url} is closed", hint="open another EventLog"
+                )
+            if rows:
+                self._keep(rows, lines)
+        if self._raises and self.error is not None:
+            raise self.error
+
+    def _row(self, event: LoggedEvent) -> Row:
         timestamp_us = event.timestamp_us or time.time_ns() // 1000
         text = self._redactor.text
-        row = Row(
+        return Row(
             timestamp_us,
             text(event.run_id),
             text(event.custom_id),
@@ -149,15 +166,6 @@ class EventLog:
             self._metadata,
             event.payload(timestamp_us, self._redactor),
         )
-        line = line_of(row)
-        with self._lock:
-            if self._is_closed:
-                raise EventLogError(
-                    f"the event log {self.url} is closed", hint="open another EventLog"
-                )
-            self._keep(row, line)
-        if self._raises and self.error is not None:
-            raise self.error
 
     def flush(self) -> bool:
         """Write everything so far; True when all of it is in its place.
@@ -204,30 +212,30 @@ class EventLog:
                     journal.let_go()
             self._begin()
 
-    def _keep(self, row: Row, line: bytes) -> None:
-        self._journalise(line)
-        if not self._rows:
+    def _keep(self, rows: Sequence[Row], lines: bytes) -> None:
+        self._journalise(lines, len(rows))
+        is_first = not self._rows
+        if is_first:
             self._since = time.monotonic()
-        self._rows.append(row)
-        self._bytes += len(line)
-        if len(self._rows) == 1:
+        self._rows.extend(rows)
+        self._bytes += len(lines)
+        if is_first:
             _UNWRITTEN.add(self)
             self._start()
-            self._changed.notify_all()
-        if len(self._rows) == self._size:
+        if is_first or len(self._rows) - len(rows) < self._size <= len(self._rows):
             self._changed.notify_all()
         if len(self._rows) >= _MOST_ROWS or self._bytes >= _MOST_BYTES:
             self._spill()
 
-    def _journalise(self, line: bytes) -> None:
+    def _journalise(self, lines: bytes, count: int) -> None:
         try:
             if self._journal is not None:
-                self._journal.append(line)
+                self._journal.append(lines)
             elif not self._rows:  # else events that no journal has are held in memory
                 self._journal = create(self.journal_dir, self._metadata)
-                self._journal.append(line)
+                self._journal.append(lines)
             elif len(self._rows) >= _MOST_HOMELESS:
-                self.lost += 1
+                self.lost += count
                 raise EventLogError(
                     f"{self.lost} events are lost: neither {self.url} nor {self.journal_dir} can "
                     f"be written, and memory holds {len(self._rows)} others"

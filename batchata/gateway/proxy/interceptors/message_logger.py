@@ -32,6 +32,7 @@ LOGGED_HEADERS: Final = frozenset(
     }
 )
 _MOST_WAITING: Final = 256
+_REDACTOR: Final = Redactor()
 
 
 class MessageLogger(Interceptor):
@@ -51,7 +52,7 @@ class MessageLogger(Interceptor):
 
     async def start(self) -> None:
         """Open the file."""
-        self._file = LineFile(Path(self.directory) / self.filename, Redactor())
+        self._file = LineFile(Path(self.directory) / self.filename, _REDACTOR)
         self._file.open()
         self._waiting = 0
 
@@ -76,7 +77,7 @@ class MessageLogger(Interceptor):
 
     def _row(self, exchange: Exchange) -> dict[str, Any]:
         answered = exchange.answer
-        body = dict(exchange.json) if exchange.json is not None else None
+        body = dict(_REDACTOR.named(exchange.json)) if exchange.json is not None else None
         if body is not None and not self.include_system_prompts:
             body = _without_system(body)
         row: dict[str, Any] = {

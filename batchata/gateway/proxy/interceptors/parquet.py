@@ -1,0 +1,129 @@
+"""`parquet`: every event into the event log that runs and other doors write too."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final
+
+from batchata.core.logged import LoggedEvent
+from batchata.gateway.proxy.events import EventName, GatewayEvent
+from batchata.gateway.proxy.interceptor import Interceptor
+from batchata.sinks.eventlog import EventLog
+
+LOG: Final = logging.getLogger("batchata.gateway")
+
+
+class Parquet(Interceptor):
+    """Writes to an event log in `directory`, which may be an address such as s3://bucket/logs.
+
+    `read_events` and `batchata events` read it; a call's `run_id` is its exchange, the parent its
+    session. Events are in a journal on this machine before they are Parquet.
+    """
+
+    name = "parquet"
+    options: ClassVar = {
+        "directory": "./events",
+        "buffer_size": 5_000,
+        "flush_seconds": 5.0,
+        "metadata": {},
+    }
+    directory: str
+    buffer_size: int
+    flush_seconds: float
+    metadata: dict[str, Any]
+
+    async def start(self) -> None:
+        """Open the log."""
+        self._log = EventLog(
+            self.directory,
+            buffer_size=self.buffer_size,
+            flush_seconds=self.flush_seconds,
+            provider="gateway",
+            logger_metadata=self.metadata,
+        )
+        self._waiting: list[LoggedEvent] = []
+
+    async def on_event(self, event: GatewayEvent) -> None:
+        """Take an event."""
+        self._waiting.append(logged_event(event))
+
+    async def flush(self) -> None:
+        """Bring events to the journal."""
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            await asyncio.to_thread(self._log.write_many, waiting)
+
+    async def aclose(self) -> None:
+        """Write what is left; what cannot be written stays in the journal."""
+        await self.flush()
+        if not await asyncio.to_thread(self._log.close):
+            LOG.warning("the event log could not be written; its events are in a journal")
+
+
+def logged_event(event: GatewayEvent) -> LoggedEvent:
+    """An event as the event log has it."""
+    kind, data_of = _KINDS[event.name]
+    call = event.exchange_id
+    return LoggedEvent(
+        event_type=kind,
+        run_id=call or event.session_id,
+        parent_run_id=event.session_id if call else None,
+        custom_id=event.agent_id,
+        provider=event.provider,
+        timestamp_us=event.at_us,
+        tags=[f"{name}:{value}" if value else name for name, value in event.tags.items()],
+        data=data_of(event.attributes),
+    )
+
+
+def _asked(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {
+        "model": found["llm.model"],
+        "messages": found["llm.request.new_messages"],
+        "invocation_params": found["llm.request.params"],
+        "endpoint": found["llm.endpoint"],
+        "route": "gateway",
+        "attempt": found["attempt"],
+    }
+
+
+def _told(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    message = found.get("error.message")
+    return {
+        "answer": found.get("llm.response.content"),
+        "model": found["llm.model"],
+        "finish_reason": found.get("llm.response.finish_reason"),
+        "usage": {
+            name: found[f"llm.usage.{name}"] for name in _COUNTS if f"llm.usage.{name}" in found
+        },
+        "cost_usd": found.get("llm.cost_usd"),
+        "latency_seconds": found.get("llm.response.seconds"),
+        "first_byte_seconds": found.get("llm.response.first_byte_seconds"),
+        "error": message and {"type": found.get("error.type"), "message": message},
+        "status_code": found["http.status_code"],
+        "source": found["source"],
+        "ending": found.get("ending", "answered"),
+        "attempt": found["attempt"],
+        "request_id": found.get("llm.request_id"),
+        "response_id": found.get("llm.response.id"),
+    }
+
+
+_COUNTS: Final = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+)
+_KINDS: Final[dict[EventName, tuple[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]]] = {
+    "session.start": ("session_start", dict),
+    "session.end": ("session_end", dict),
+    "llm.call.start": ("llm_start", _asked),
+    "llm.call.finish": ("llm_end", _told),
+    "llm.call.error": ("llm_error", _told),
+    "tool.execution": ("tool_execution", dict),
+    "tool.result": ("tool_result", dict),
+}

@@ -1,0 +1,270 @@
+"""CPU per call of the gateway with event log and budget on, beside nginx's proxy_pass.
+
+    python -m benchmarks.gateway_cpu --calls 20000
+
+Client and upstream are processes of their own, whose CPU is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+
+from benchmarks.instant import instant
+
+_ASK = orjson.dumps(
+    {
+        "model": "gpt-6-luna",
+        "max_completion_tokens": 50,
+        "messages": [{"role": "user", "content": "Name a river. " * 10}],
+    }
+)
+_EVENT = (
+    b'data: {"id":"c","model":"gpt-6-luna","choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
+)
+_LAST = b'data: {"id":"c","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":9}}\n\n'
+_NGINX = """
+daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{ worker_connections 2048; }}
+http {{
+  access_log off; client_body_temp_path {folder}; proxy_temp_path {folder};
+  fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};
+  upstream up {{ server {upstream}; keepalive 256; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ proxy_pass http://up; proxy_http_version 1.1;
+      proxy_set_header Connection ""; proxy_buffering off; }}
+  }}
+}}
+"""
+INTERCEPTORS = ("event_recorder", "parquet")
+
+
+class Client(asyncio.Protocol):
+    """One connection that asks again as soon as it is answered."""
+
+    def __init__(self, request: bytes, left: list[int], done: asyncio.Future[None]) -> None:
+        self._request, self._left, self._done = request, left, done
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+        self._ask()
+
+    def _ask(self) -> None:
+        if self._left[0] <= 0:
+            self._transport.close()
+            if not self._done.done():
+                self._done.set_result(None)
+            return
+        self._left[0] -= 1
+        self._transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, mark, body = self._buffer.partition(b"\r\n\r\n")
+        if not mark:
+            return
+        assert head.startswith(b"HTTP/1.1 200"), self._buffer[:500]
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        if len(body) >= length:
+            self._buffer = b""
+            self._ask()
+
+
+async def load(url: str, calls: int, connections: int) -> float:
+    """Ask so often over so many connections; seconds it took."""
+    place = urlsplit(url)
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{place.port}\r\n"
+        "Authorization: Bearer k\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(_ASK)}\r\n\r\n"
+    )
+    loop = asyncio.get_running_loop()
+    left, began = [calls], time.perf_counter()
+    ended: list[asyncio.Future[None]] = [loop.create_future() for _ in range(connections)]
+    for each in ended:
+        await loop.create_connection(
+            lambda each=each: Client(head.encode() + _ASK, left, each),  # type: ignore[misc]
+            "127.0.0.1",
+            place.port,
+        )
+    await asyncio.gather(*ended)
+    return time.perf_counter() - began
+
+
+def cpu_of(pid: int) -> float:
+    """User and system seconds of a process and of the children it has now."""
+    ticks = 0
+    for each in (pid, *_children(pid)):
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _children(pid: int) -> list[int]:
+    return [
+        int(each)
+        for path in Path(f"/proc/{pid}/task").glob("*/children")
+        for each in path.read_text().split()
+    ]
+
+
+def rss_mb(pid: int) -> float:
+    """Memory that a process holds now."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@contextmanager
+def gateway(upstream: str, folder: Path, log: str) -> Iterator[tuple[str, int]]:
+    """A gateway with event log and budget in a process of its own; its address and pid."""
+    config = {
+        "llm": {"base_url": upstream},
+        "server": {"port": 0},
+        "interceptors": [
+            {"type": log, "config": {"directory": str(folder / log)}},
+            {"type": "budget", "config": {"limit_usd": 1e6, "state": str(folder / f"{log}.db")}},
+        ],
+    }
+    file = folder / "gateway.yaml"
+    file.write_bytes(orjson.dumps(config))  # JSON is YAML
+    code = "from batchata.cli import main; main()"
+    command = [sys.executable, "-c", code, "proxy", "run", "--json", "--config", str(file)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert process.stdout is not None
+        said = b""
+        while not said.endswith(b"}\n"):
+            said += process.stdout.readline()
+        yield orjson.loads(said)["anthropic_base_url"], process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def nginx(upstream: str, folder: Path) -> Iterator[tuple[str, int]]:
+    """nginx before the same upstream; its address and pid."""
+    port = 4900 + os.getpid() % 1000
+    file = folder / "nginx.conf"
+    file.write_text(_NGINX.format(folder=folder, upstream=urlsplit(upstream).netloc, port=port))
+    process = subprocess.Popen(["nginx", "-c", str(file)], stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}", process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def per_call(url: str, pid: int, calls: int, connections: int, rounds: int = 3) -> float:
+    """The least CPU of a few rounds, in µs a call."""
+    asyncio.run(load(url, calls // 10, connections))
+    found = []
+    for _ in range(rounds):
+        before = cpu_of(pid)
+        asyncio.run(load(url, calls // rounds, connections))
+        found.append((cpu_of(pid) - before) / (calls // rounds) * 1e6)
+    return min(found)
+
+
+async def _streaming(events: int, gap: float) -> tuple[asyncio.Server, str]:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(len(_ASK))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
+        writer.write(b"Connection: close\r\n\r\n")
+        for number in range(events):
+            writer.write(_EVENT)
+            if gap:
+                await asyncio.sleep(gap)
+            elif number % 64 == 63:
+                await writer.drain()
+        writer.write(_LAST + b"data: [DONE]\n\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def first_event(url: str, streams: int) -> float:
+    """Median milliseconds until the first event, over so many streams at once."""
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer k"}
+
+    async def one(session: aiohttp.ClientSession) -> float:
+        began = time.perf_counter()
+        target = f"{url}/v1/chat/completions"
+        async with session.post(target, data=_ASK, headers=headers) as response:
+            await response.content.readany()
+            seconds = time.perf_counter() - began
+            await response.read()
+            return seconds
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        await one(session)
+        found = sorted(await asyncio.gather(*(one(session) for _ in range(streams))))
+    return found[len(found) // 2] * 1e3
+
+
+async def streams(folder: Path) -> None:
+    """Print what a stream costs through the gateway."""
+    server, upstream = await _streaming(33, 0.02)
+    with gateway(upstream, folder, INTERCEPTORS[0]) as (url, _):
+        for count in (1, 32):
+            direct = await first_event(upstream, count)
+            through = await first_event(url, count)
+            print(f"first event, {count} streams: direct {direct:.1f} ms, gateway {through:.1f} ms")
+    server.close()
+    events = 20_000
+    server, upstream = await _streaming(events, 0)
+    with gateway(upstream, folder, INTERCEPTORS[0]) as (url, pid):
+        await first_event(url, 1)
+        before = cpu_of(pid)
+        await first_event(url, 2)  # and one to warm up
+        relayed = (cpu_of(pid) - before) / (3 * events) * 1e6
+        print(f"relayed event: {relayed:.1f} us CPU")
+    server.close()
+
+
+def main() -> None:
+    """Print the figures and those of nginx in the same run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--calls", type=int, default=12_000)
+    parser.add_argument("--only", choices=INTERCEPTORS)
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="batchata-bench-"))
+    try:
+        with instant() as upstream:
+            for connections in (16, 128):
+                for log in INTERCEPTORS if options.only is None else (options.only,):
+                    with gateway(upstream, folder, log) as (url, pid):
+                        cpu = per_call(url, pid, options.calls, connections)
+                        print(f"gateway, {log} and budget, {connections} connections: ", end="")
+                        print(f"{cpu:.0f} us CPU a call, {rss_mb(pid):.0f} MiB", flush=True)
+                if shutil.which("nginx"):
+                    with nginx(upstream, folder) as (url, pid):
+                        cpu = per_call(url, pid, options.calls, connections)
+                        print(f"nginx proxy_pass, {connections} connections: {cpu:.0f} us CPU")
+        asyncio.run(streams(folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
