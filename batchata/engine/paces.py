@@ -13,6 +13,7 @@ class Paces:
     def __init__(self) -> None:
         self._paces: dict[tuple[str, str], Pace] = {}
         self._waiting: list[asyncio.Event] = []
+        self._rates: tuple[int | None, int | None] | None = None
 
     def of(
         self, provider: str, model: str, caps: PaceCaps, now: float, *, hurry: float = 1.0
@@ -21,6 +22,8 @@ class Paces:
         found = self._paces.get((provider, model))
         if found is None:
             found = self._paces[provider, model] = Pace(caps, now, hurry=hurry)
+            if self._rates is not None:
+                found.cap_rates(*self._rates, now)
         return found
 
     @property
@@ -35,6 +38,7 @@ class Paces:
 
     def cap_rates(self, requests: int | None, tokens: int | None, now: float) -> None:
         """Hold every model to so many requests and tokens a minute from now on."""
+        self._rates = requests, tokens
         for pace in self._paces.values():
             pace.cap_rates(requests, tokens, now)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from batchata.core.errors import OutcomeUnknownError, ProviderError, ProviderUna
 from batchata.core.latencies import Latencies
 from batchata.core.result import Reason
 from batchata.core.submission import Shape
-from batchata.ports import Codec, LiveAPI, LiveReply
+from batchata.ports import BatchAPI, Codec, FilesAPI, LiveAPI, LiveReply
 
 log = logging.getLogger("batchata.servers")
 
@@ -103,6 +104,7 @@ class ServerPool:
         self._turn = 0
         self._is_any_up = asyncio.Event()
         self._is_any_up.set()
+        self._is_closed = False
         self.down_since: float | None = None  #: when the last server went down, by the clock
 
     async def send(self, shape: Shape, body: bytes) -> LiveReply:
@@ -195,13 +197,22 @@ class ServerPool:
             self._is_any_up.clear()
 
     async def _wait_for_any(self) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._is_any_up.wait(), self._patience)
-        except TimeoutError:
+        if self._is_closed or not any(each.is_up for each in self.servers):
             urls = ", ".join(each.url for each in self.servers)
-            raise ProviderUnavailableError(
-                f"no server can be reached for {self._patience:g} s: {urls}"
-            ) from None
+            raise ProviderUnavailableError(f"no server can be reached: {urls}")
+
+    def exclude(self, url: str, why: str) -> None:
+        """Leave a server alone until `watch()` finds it healthy."""
+        for server in self.servers:
+            if server.url == url:
+                self._down(server, why)
+
+    def give_up(self) -> None:
+        """Calls that wait for a server to come back end at once."""
+        self._is_closed = True
+        self._is_any_up.set()
 
     async def watch(self) -> None:
         """Look again and again at servers that are down or silent, until cancelled."""
@@ -230,13 +241,12 @@ class ServerPool:
 class PooledProvider:
     """A provider of live calls only, over a pool; who made it closes it."""
 
-    batch = None
-    files = None
-
     def __init__(self, name: str, codec: Codec, pool: ServerPool) -> None:
         self.name = name
         self.codec = codec
-        self.live = pool
+        self.batch: BatchAPI | None = None
+        self.live: LiveAPI | None = pool
+        self.files: FilesAPI | None = None
 
     async def aclose(self) -> None:
         """Connections stay open: several runs share them."""

@@ -162,7 +162,7 @@ def test_a_server_that_is_back_is_used_again(monkeypatch: pytest.MonkeyPatch) ->
 def test_without_any_server_calls_wait_and_then_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     farm = Farm(a=ProviderUnavailableError("refused"), b=ProviderUnavailableError("refused"))
 
-    with pytest.raises(ProviderUnavailableError, match=r"no server can be reached .*: a, b"):
+    with pytest.raises(ProviderUnavailableError, match=r"no server can be reached: a, b"):
         run(farm.pool.send(SHAPE, b"{}"))
 
     assert farm.pool.down_since is not None
