@@ -18,6 +18,9 @@ from batchata.cli import (
     estimate,
     events,
     extract,
+    generate,
+    list_models,
+    merge_splits,
     models,
     proxy,
     report,
@@ -27,6 +30,7 @@ from batchata.cli import (
     run,
     sandbox,
     status,
+    validate,
 )
 from batchata.cli.output import ERROR, INTERRUPTED, complain, say
 from batchata.core.errors import BatchataError, JobChangedError, UnknownPriceError
@@ -105,6 +109,10 @@ app.command("demo")(demo.demo)
 app.command("run")(run.run)
 app.command("estimate")(estimate.estimate)
 app.command("extract")(extract.extract)
+app.command("generate")(generate.generate)
+app.command("validate")(validate.validate)
+app.command("list-models")(list_models.list_models)
+app.command("merge-splits")(merge_splits.merge_splits)
 app.command("status")(status.status)
 app.command("results")(results.results)
 app.command("events")(events.events)

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from batchata.cli import options
 from batchata.cli.build import Inputs
+from batchata.cli.generate_options import Config
 from batchata.cli.run import show_estimate
 
 
 def estimate(
-    file: options.Rows,
-    model: options.Model,
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE", help="Rows: .jsonl, .csv or .parquet.", exists=True, dir_okay=False
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help='As "gpt-6-luna" or "openai:gpt-6-luna".'),
+    ] = None,
     prompt: options.Prompt = None,
     system: options.System = None,
     max_tokens: options.MaxTokens = None,
@@ -23,14 +37,23 @@ def estimate(
     allow_unpriced: options.AllowUnpriced = False,
     state: options.StateFile = None,
     results: options.ResultsDir = None,
+    config: Config = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show what `run` with the same options would send and cost.
+    """Show what `run`, or `generate` with a config, would send and cost.
 
     Sends nothing, writes nothing and needs no key.
 
     Example: [bold]batchata estimate reviews.csv -m claude-haiku-5-5 -p "Sum up: {text}"[/bold]
     """
+    if config is not None:
+        from batchata.cli.generate import show_preview
+        from batchata.generate import load_config
+
+        show_preview(load_config(config), as_json=as_json, counts_all=True)
+        return
+    if file is None or model is None:
+        raise typer.BadParameter("give FILE and --model, or --config")
     inputs = Inputs(
         rows=file,
         model=model,

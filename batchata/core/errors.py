@@ -5,6 +5,7 @@ BatchataError
 │   ├── UnknownModelError          no provider can be told from the model's name
 │   ├── DuplicateJobError          two jobs of one run have the same id
 │   ├── JobChangedError            a known id comes back with another question
+│   ├── ConfigChangedError         a generation goes on with another config, or another input
 │   ├── UnknownPriceError          a cost was asked for a model without a price
 │   └── NoRouteError               the provider does not offer the route that was asked for
 ├── ProviderError              a vendor, or the way to it
@@ -66,6 +67,10 @@ class DuplicateJobError(ValidationError):
 
 class JobChangedError(ValidationError):
     """A job id known to the state file came back with another question."""
+
+
+class ConfigChangedError(ValidationError):
+    """A generation was begun with another config, or another input."""
 
 
 class UnknownPriceError(ValidationError):

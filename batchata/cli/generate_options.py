@@ -1,0 +1,195 @@
+"""Options of `batchata generate`: one for each key of its config that is often changed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_DATA = "Data"
+_MODEL = "Model"
+_GENERATION = "Generation"
+_WORK = "Work"
+_SAYING = "Progress and logs"
+
+
+class Endpoint(StrEnum):
+    """Endpoints that a server may have."""
+
+    chat = "chat"
+    responses = "responses"
+
+
+class Level(StrEnum):
+    """How much is logged."""
+
+    debug = "DEBUG"
+    info = "INFO"
+    warning = "WARNING"
+    error = "ERROR"
+
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", help="YAML file; flags win over it.", exists=True, dir_okay=False
+    ),
+]
+Input = Annotated[
+    Path | None,
+    typer.Option("--input", "-i", help="Rows: .parquet, .csv or .jsonl.", rich_help_panel=_DATA),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="The same rows with answers.", rich_help_panel=_DATA),
+]
+InputColumn = Annotated[
+    str | None, typer.Option(help="Column of prompts; 'question'.", rich_help_panel=_DATA)
+]
+OutputColumn = Annotated[
+    str | None, typer.Option(help="Column of answers; 'response'.", rich_help_panel=_DATA)
+]
+PromptTemplate = Annotated[
+    str | None,
+    typer.Option(help="Prompt with {column} for values, over any columns.", rich_help_panel=_DATA),
+]
+CopyColumns = Annotated[
+    list[str] | None,
+    typer.Option(help="Input column to keep; all if not given. Repeatable.", rich_help_panel=_DATA),
+]
+FilterCondition = Annotated[
+    str | None,
+    typer.Option(help="""Rows to ask, as 'score > 3 and lang == "en"'.""", rich_help_panel=_DATA),
+]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="Ask so many rows at most.", rich_help_panel=_DATA)
+]
+Shuffle = Annotated[
+    bool | None,
+    typer.Option("--shuffle/--no-shuffle", help="In another order.", rich_help_panel=_DATA),
+]
+ShuffleSeed = Annotated[
+    int | None, typer.Option(min=0, help="Which order; 0.", rich_help_panel=_DATA)
+]
+ModelUrl = Annotated[
+    list[str] | None,
+    typer.Option("--model-url", "-m", help="Server. Repeatable.", rich_help_panel=_MODEL),
+]
+Port = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--port", "-p", help="Server on this machine. Repeatable.", rich_help_panel=_MODEL
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="Its model; the first that it lists.", rich_help_panel=_MODEL),
+]
+Provider = Annotated[
+    str | None,
+    typer.Option(help="Whose dialect it speaks; 'vllm'.", rich_help_panel=_MODEL),
+]
+WhichEndpoint = Annotated[
+    Endpoint | None, typer.Option("--endpoint", help="Its endpoint.", rich_help_panel=_MODEL)
+]
+Concurrency = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Calls in flight; found by itself if not given.", rich_help_panel=_MODEL
+    ),
+]
+Samples = Annotated[
+    int | None,
+    typer.Option("--num-samples", "-n", help="Answers for a row.", rich_help_panel=_GENERATION),
+]
+OneRequest = Annotated[
+    bool | None,
+    typer.Option(
+        "--one-request/--no-one-request",
+        help="All samples of a row in one call.",
+        rich_help_panel=_GENERATION,
+    ),
+]
+Temperature = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--temperature", "-t", help="Once, or once for each sample.", rich_help_panel=_GENERATION
+    ),
+]
+TopP = Annotated[float | None, typer.Option(rich_help_panel=_GENERATION)]
+TopK = Annotated[int | None, typer.Option(rich_help_panel=_GENERATION)]
+MaxTokens = Annotated[
+    int | None, typer.Option(help="Cap of each answer; 512.", rich_help_panel=_GENERATION)
+]
+StopSequences = Annotated[
+    list[str] | None,
+    typer.Option(help="One or several: --stop-sequences A B.", rich_help_panel=_GENERATION),
+]
+MoreStops = Annotated[list[str] | None, typer.Argument(hidden=True)]
+Seed = Annotated[int | None, typer.Option(help="Of the first sample.", rich_help_panel=_GENERATION)]
+Penalty = Annotated[float | None, typer.Option(rich_help_panel=_GENERATION)]
+Thinking = Annotated[
+    bool | None,
+    typer.Option(
+        "--enable-thinking/--no-enable-thinking",
+        help="The model's own way if not given.",
+        rich_help_panel=_GENERATION,
+    ),
+]
+SystemPrompt = Annotated[str | None, typer.Option(rich_help_panel=_GENERATION)]
+ResponseSchema = Annotated[
+    Path | None,
+    typer.Option(help="JSON Schema that answers must fit.", rich_help_panel=_GENERATION),
+]
+ExtraBody = Annotated[
+    str | None,
+    typer.Option(help="JSON object of other parameters.", rich_help_panel=_GENERATION),
+]
+SplitId = Annotated[int | None, typer.Option(help="Do this split, from 1,", rich_help_panel=_WORK)]
+NumSplits = Annotated[int | None, typer.Option(help="of so many.", rich_help_panel=_WORK)]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes on this machine; 1.", rich_help_panel=_WORK)
+]
+RowsPerPart = Annotated[
+    int | None, typer.Option(help="Rows of a part; 10,000.", rich_help_panel=_WORK)
+]
+LimitUsd = Annotated[float | None, typer.Option(help="Never spend more.", rich_help_panel=_WORK)]
+Timeout = Annotated[
+    float | None, typer.Option(help="Seconds for an answer; 300.", rich_help_panel=_WORK)
+]
+MaxRetries = Annotated[int | None, typer.Option(help="Of a failed call; 3.", rich_help_panel=_WORK)]
+RetryDelay = Annotated[
+    float | None, typer.Option(help="Seconds before the first; 1.", rich_help_panel=_WORK)
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Any other key of the config; VALUE is YAML. Repeatable.",
+        rich_help_panel=_WORK,
+    ),
+]
+Fresh = Annotated[
+    bool,
+    typer.Option(
+        "--fresh", help="Begin anew; what there is is kept as NAME.1.", rich_help_panel=_WORK
+    ),
+]
+SaveConfig = Annotated[
+    Path | None,
+    typer.Option(help="Write the config that all this makes, without keys."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be sent; send and write nothing.")
+]
+Bar = Annotated[
+    bool,
+    typer.Option("--progress-bar/--no-progress-bar", rich_help_panel=_SAYING),
+]
+LogLevel = Annotated[
+    Level | None, typer.Option("--log-level", case_sensitive=False, rich_help_panel=_SAYING)
+]
+LogFile = Annotated[Path | None, typer.Option("--log-file", rich_help_panel=_SAYING)]

@@ -1,0 +1,158 @@
+"""The jobs of rows: what is sent for each, and each of its samples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow
+
+from batchata.core.errors import ValidationError
+from batchata.core.job import Job, UnaskableJob
+from batchata.core.template import Template, is_missing
+from batchata.generate.config import Config, GenerationConfig
+
+#: what the body says in ways of its own
+_OWN_FIELDS: Final = {
+    "model": "model.name",
+    "messages": "data.prompt_template and generation.system_prompt",
+    "input": "data.prompt_template",
+    "n": "generation.num_samples",
+    "stream": "nothing: bulk work is not streamed",
+}
+
+
+class Asker:
+    """Makes the jobs of rows; ValidationError for a config that cannot be asked."""
+
+    def __init__(self, config: Config, model: str) -> None:
+        self._template = Template(config.data.template)
+        self.columns = self._template.columns
+        self._is_csv = config.data.input_path.suffix.lower() == ".csv"
+        settings = config.generation
+        self.asks = 1 if settings.one_request else settings.num_samples  #: per row
+        params = _params(config)
+        schema = _schema(settings)
+        self._patterns = [
+            Job(
+                "-",
+                f"{config.model.dialect}:{model}",
+                prompt="-",
+                temperature=_temperature(settings, sample),
+                max_tokens=settings.max_tokens,
+                response_schema=schema,
+                endpoint=config.model.endpoint,
+                params={**params, **_seed(settings, sample)},
+            )
+            for sample in range(self.asks)
+        ]
+
+    def check(self, columns: Mapping[str, Any]) -> None:
+        """Raise ValidationError when a column of the prompt is missing."""
+        self._template.check(columns, "the input")
+
+    def jobs(self, table: pyarrow.Table, start: int) -> Iterator[Job]:
+        """A job for each sample of each row; the first row is at position `start`.
+
+        A row without a value for its prompt becomes a job that fails alone.
+        """
+        rows = table.select(list(self.columns)).to_pylist() if self.columns else None
+        for number in range(table.num_rows):
+            row = rows[number] if rows is not None else {}
+            empty = self._empty(row)
+            prompt = "" if empty is not None else self._template.fill(row)
+            for sample, pattern in enumerate(self._patterns):
+                name = f"{start + number}-{sample}" if self.asks > 1 else str(start + number)
+                if empty is None:
+                    yield Job(
+                        name,
+                        pattern.model,
+                        prompt=prompt,
+                        temperature=pattern.temperature,
+                        max_tokens=pattern.max_tokens,
+                        response_schema=pattern.response_schema,
+                        endpoint=pattern.endpoint,
+                        params=pattern.params,
+                    )
+                else:
+                    why = f"row {start + number} has no value in column {empty!r}"
+                    yield UnaskableJob(name, pattern.model, prompt=name, why=why)
+
+    def _empty(self, row: Mapping[str, Any]) -> str | None:
+        """The first column of the prompt that has no value in a row."""
+        for name in self.columns:
+            value = row[name]
+            if is_missing(value) or (self._is_csv and value == ""):
+                return name
+        return None
+
+
+def _params(config: Config) -> dict[str, Any]:
+    settings, provider = config.generation, config.model.dialect
+    is_anthropic = provider == "anthropic"
+    params: dict[str, Any] = {}
+    if not is_anthropic or settings.top_p < 1:  # Claude takes one of top_p and temperature
+        params["top_p"] = settings.top_p
+    if settings.top_k > 0:
+        params["top_k"] = settings.top_k
+    if settings.stop_sequences:
+        params["stop_sequences" if is_anthropic else "stop"] = list(settings.stop_sequences)
+    for name in ("presence_penalty", "frequency_penalty"):
+        if getattr(settings, name):
+            params[name] = getattr(settings, name)
+    if settings.system_prompt is not None:
+        params["system"] = settings.system_prompt
+    if settings.one_request and settings.num_samples > 1:
+        params["n"] = settings.num_samples
+    params.update(_extra(settings))
+    if settings.enable_thinking is not None:
+        params.update(_thinking(settings, params, provider))
+    return params
+
+
+def _extra(settings: GenerationConfig) -> dict[str, Any]:
+    for name, instead in _OWN_FIELDS.items():
+        if name in settings.extra_body:
+            raise ValidationError(
+                f"generation.extra_body cannot say {name!r}", hint=f"it is said by {instead}"
+            )
+    return dict(settings.extra_body)
+
+
+def _thinking(
+    settings: GenerationConfig, params: Mapping[str, Any], provider: str
+) -> dict[str, Any]:
+    if provider == "anthropic":
+        raise ValidationError(
+            f"generation.enable_thinking means nothing to {provider}",
+            hint="write what it takes into generation.extra_body: thinking: {...}",
+        )
+    kwargs = {**params.get("chat_template_kwargs", {}), "enable_thinking": settings.enable_thinking}
+    return {"chat_template_kwargs": kwargs}
+
+
+def _temperature(settings: GenerationConfig, sample: int) -> float:
+    given = settings.temperature
+    return given[sample] if isinstance(given, list) else given
+
+
+def _seed(settings: GenerationConfig, sample: int) -> dict[str, Any]:
+    return {} if settings.seed is None else {"seed": settings.seed + sample}
+
+
+def _schema(settings: GenerationConfig) -> Mapping[str, Any] | None:
+    given = settings.response_schema
+    if not isinstance(given, Path):
+        return given
+    try:
+        schema = json.loads(given.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ValidationError(
+            f"generation.response_schema cannot be read from {str(given)!r}: {error}",
+            hint="name a file that holds a JSON Schema, or write the schema itself",
+        ) from error
+    if not isinstance(schema, dict):
+        raise ValidationError(f"{given} holds a {type(schema).__name__}, not a JSON Schema")
+    return schema

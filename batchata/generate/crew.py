@@ -1,0 +1,244 @@
+"""Who does the work: this process, or several that it starts and looks after."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from batchata.core.errors import RunError
+from batchata.driving import Terminated, terminated
+from batchata.engine.portal import Portal
+from batchata.generate.config import Config, ModelConfig
+from batchata.generate.ledger import Ledger, worker_name
+from batchata.generate.line import Line
+from batchata.generate.metrics import Progress, servers_of
+from batchata.generate.servers import Servers
+from batchata.generate.workshop import Plan, Workshop
+
+log = logging.getLogger("batchata.generate")
+
+TICK_SECONDS: Final = 0.125
+#: a worker that dies is started again so often
+_RESTARTS: Final = 3
+#: exit code of a worker whose error is in the ledger
+FAILED: Final = 4
+T = TypeVar("T")
+Watch = Callable[[Progress], None]
+
+
+def run_here(
+    config: ModelConfig, use: Callable[[Servers], Awaitable[T]], timeout_seconds: float = 300.0
+) -> T:
+    """Ask the servers of a config something, from sync code."""
+    servers = Servers(config, timeout_seconds)
+
+    async def ask() -> T:
+        try:
+            return await use(servers)
+        finally:
+            await servers.aclose()
+
+    portal = Portal("batchata-generate")
+    try:
+        return portal.start(ask()).result()
+    finally:
+        portal.close()
+
+
+class Crew:
+    """Brings all open shards of a ledger to their parts, or stops in good order."""
+
+    def __init__(self, config: Config, plan: Plan, folder: Path, ledger: Ledger) -> None:
+        self._config = config
+        self._plan = plan
+        self._folder = folder
+        self._ledger = ledger
+        self._began = time.monotonic()
+        span = ledger.meta("span")
+        self._rows = span[1] - span[0]
+        self._before = ledger.tally().answers
+
+    def run(self, watch: Watch | None) -> None:
+        """Work until done; a Ctrl-C or SIGTERM sends nothing new, and a second one leaves now."""
+        if self._config.processing.workers == 1:
+            self._alone(watch)
+        else:
+            self._together(watch)
+
+    def _alone(self, watch: Watch | None) -> None:
+        name = worker_name()
+        servers = Servers(self._config.model, self._config.retry.timeout)
+        line = Line(Workshop(self._config, self._plan, self._folder), self._ledger, servers, name)
+        portal = Portal("batchata-generate")
+        future = portal.start(worked(line, servers))
+
+        def look() -> bool:
+            if watch is not None:
+                watch(self.progress({name: line.report()}))
+            with suppress(concurrent.futures.TimeoutError):
+                future.exception(timeout=TICK_SECONDS)
+            return not future.done()
+
+        try:
+            self._drive(look, lambda reason: portal.soon(line.stop, reason))
+            future.result()
+        finally:
+            portal.close(1.0)
+        self._ledger.renew(name, line.report())
+        if watch is not None:
+            watch(self.progress({name: line.report()}))
+
+    def _drive(self, look: Callable[[], bool], stop: Callable[[str], None]) -> None:
+        """Look again and again until there is nothing more to see."""
+        is_interrupted = False
+        with terminated(lambda: stop("stop: SIGTERM"), is_on=True):
+            while True:
+                try:
+                    if not look():
+                        break
+                except KeyboardInterrupt:
+                    if is_interrupted:
+                        raise
+                    is_interrupted = True
+                    log.warning("stopping: calls in flight are waited for; Ctrl-C leaves them")
+                    stop("stop: interrupted")
+        if is_interrupted:
+            raise KeyboardInterrupt
+
+    def _together(self, watch: Watch | None) -> None:
+        workers = self._config.processing.workers
+        hands = [_Hand(self._config, self._folder) for _ in range(workers)]
+
+        def look() -> bool:
+            if watch is not None:
+                watch(self.progress(self._ledger.reports()))
+            time.sleep(TICK_SECONDS)
+            working = [each.is_working(self._ledger) for each in hands]  # looks after all of them
+            return any(working)
+
+        def stop(reason: str) -> None:
+            for each in hands:
+                each.stop()
+
+        try:
+            for each in hands:
+                each.start()
+            self._drive(look, stop)
+        finally:
+            for each in hands:
+                each.kill()
+        error = self._ledger.meta("error")
+        if error is not None and self._ledger.open_shards():
+            self._ledger.set_meta(error=None)
+            raise RunError(error[0], hint=error[1])
+        if watch is not None:
+            watch(self.progress(self._ledger.reports()))
+
+    def progress(self, reports: Mapping[str, Mapping[str, Any]]) -> Progress:
+        """How far the work is, by what the workers told last."""
+        said = list(reports.values())
+
+        def total(name: str) -> int:
+            return sum(int(each.get(name, 0)) for each in said)
+
+        now = total("answered") + total("failed")
+        wanted = self._rows * self._config.generation.num_samples
+        per_job = self._config.generation.num_samples if self._config.generation.one_request else 1
+        return Progress(
+            rows=self._rows,
+            answers_wanted=wanted,
+            answers=min(wanted, self._before + (now + total("known")) * per_job),
+            failed=total("failed") * per_job,
+            in_flight=total("in_flight"),
+            input_tokens=total("input_tokens"),
+            output_tokens=total("output_tokens"),
+            seconds=time.monotonic() - self._began,
+            answers_now=now * per_job,
+            workers=len(said),
+            servers=servers_of(said),
+        )
+
+
+class _Hand:
+    """One worker process; started again when it dies."""
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        self._config = config.model_dump_json()
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._name = ""
+        self._starts = 0
+        self._is_stopping = False
+
+    def start(self) -> None:
+        """Start it; the config, which may hold a key, goes through a pipe."""
+        self._starts += 1
+        self._name = worker_name(self._starts)
+        command = [sys.executable, "-m", "batchata.generate.worker", str(self._folder), self._name]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        pipe = self._process.stdin
+        if pipe is not None:
+            with suppress(BrokenPipeError), pipe:
+                pipe.write(self._config.encode())
+
+    def is_working(self, ledger: Ledger) -> bool:
+        """True while there is something to wait for."""
+        process = self._process
+        if process is None:
+            return False
+        code = process.poll()
+        if code is None:
+            return True
+        self._process = None
+        ledger.give_back(self._name)
+        if code == 0 or code == FAILED or self._is_stopping:
+            return False
+        log.warning("worker %s ended with %d; its rows are taken up again", self._name, code)
+        if self._starts > _RESTARTS or not ledger.open_shards():
+            return False
+        self.start()
+        return True
+
+    def stop(self) -> None:
+        """Have it send nothing new."""
+        self._is_stopping = True
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it now; what it has answered is in its state files."""
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None and self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
+
+
+async def worked(line: Line, servers: Servers) -> None:
+    """Run a line and close its connections; the first error of a group alone."""
+    try:
+        await line.run()
+    except BaseExceptionGroup as errors:
+        raise _first(errors) from None
+    finally:
+        await servers.aclose()
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+__all__ = ["FAILED", "Crew", "Progress", "Terminated", "Watch", "run_here", "worked"]

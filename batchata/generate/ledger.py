@@ -1,0 +1,282 @@
+"""The shard ledger: which rows are done, who works on which, and the one part that counts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+from batchata.core.errors import StateError, StateVersionError
+from batchata.generate.selection import Span
+
+VERSION: Final = 1
+#: a worker that says nothing for so long has lost its shard
+LEASE_SECONDS: Final = 30.0
+_TABLES: Final = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE shards (
+  n INTEGER PRIMARY KEY, start INTEGER, stop INTEGER,
+  worker TEXT, lease_until REAL, attempt INTEGER DEFAULT 0, leased INTEGER DEFAULT 0,
+  again INTEGER DEFAULT 0,
+  part TEXT, answers INTEGER DEFAULT 0, failed INTEGER DEFAULT 0, cut INTEGER DEFAULT 0,
+  input_tokens INTEGER DEFAULT 0, output_tokens INTEGER DEFAULT 0, cost INTEGER DEFAULT 0,
+  error TEXT
+);
+CREATE TABLE workers (name TEXT PRIMARY KEY, seen_at REAL, report TEXT) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """Rows that one worker answers at a time."""
+
+    number: int
+    span: Span
+    attempt: int  #: how often it was begun, from 1
+    again: bool = False  #: it was whole, and what failed is asked again
+
+    @property
+    def part(self) -> str:
+        """Name of the part that this attempt writes."""
+        return f"part-{self.number:06d}-{self.attempt}.parquet"
+
+    @property
+    def state(self) -> str:
+        """Name of the state file, which all attempts share: none pays for what another has."""
+        return f"shard-{self.number:06d}.db"
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """What a part holds."""
+
+    answers: int = 0
+    failed: int = 0
+    cut: int = 0  #: answers that hit max_tokens
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0  #: 1e-12 USD
+    error: str | None = None  #: the first one
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.answers + other.answers,
+            self.failed + other.failed,
+            self.cut + other.cut,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cost + other.cost,
+            self.error or other.error,
+        )
+
+
+class Ledger:
+    """The ledger's file; several processes of one machine, or one in front of many, use it."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self._clock = clock
+        self._turn = threading.RLock()  #: threads of this process use one connection
+        try:
+            self._db = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, timeout=30
+            )
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            with self._transaction():
+                self._prepare()
+        except sqlite3.Error as error:
+            raise self._trouble(error) from error
+
+    def _prepare(self) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise StateVersionError(
+                f"{str(self.path)!r} was written by a newer batchata",
+                hint="update batchata, or begin anew with --fresh",
+            )
+        if not version:
+            for statement in _TABLES.split(";"):
+                if statement.strip():
+                    self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version={VERSION}")
+
+    def _trouble(self, error: sqlite3.Error) -> StateError:
+        return StateError(
+            f"the ledger {str(self.path)!r} cannot be used: {error}",
+            hint="is the disk full, or the file of something else?",
+        )
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._turn:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                except BaseException:
+                    self._db.execute("ROLLBACK")
+                    raise
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise self._trouble(error) from error
+
+    def _read(self, question: str, *values: Any) -> list[Any]:
+        with self._turn:
+            try:
+                return self._db.execute(question, values).fetchall()
+            except sqlite3.Error as error:
+                raise self._trouble(error) from error
+
+    def plan(self, meta: Mapping[str, Any], spans: list[Span]) -> None:
+        """Write down the shards, once; all or none."""
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT INTO shards (n, start, stop) VALUES (?, ?, ?)",
+                [(number, each.start, each.stop) for number, each in enumerate(spans)],
+            )
+            self._set(db, meta)
+
+    def meta(self, key: str) -> Any:
+        """A value kept with the plan; None where it was never set."""
+        found = self._read("SELECT value FROM meta WHERE key=?", key)
+        return orjson.loads(found[0][0]) if found else None
+
+    def set_meta(self, **values: Any) -> None:
+        """Keep values with the plan."""
+        with self._transaction() as db:
+            self._set(db, values)
+
+    def _set(self, db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
+        rows = [(key, orjson.dumps(value).decode()) for key, value in values.items()]
+        db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+
+    def take(self, worker: str) -> Shard | None:
+        """The next shard that nobody works on, for this worker alone until its lease ends."""
+        now = self._clock()
+        with self._transaction() as db:
+            row = db.execute(
+                "SELECT n, start, stop, attempt, again FROM shards WHERE part IS NULL "
+                "AND (worker IS NULL OR lease_until < ?) ORDER BY n LIMIT 1",
+                (now,),
+            ).fetchone()
+            if row is None:
+                return None
+            number, start, stop, attempt, again = row
+            db.execute(
+                "UPDATE shards SET worker=?, lease_until=?, attempt=? WHERE n=?",
+                (worker, now + LEASE_SECONDS, attempt + 1, number),
+            )
+        span = Span(start, stop)
+        return Shard(number=number, span=span, attempt=attempt + 1, again=bool(again))
+
+    def renew(self, worker: str, report: Mapping[str, Any]) -> int:
+        """Keep what this worker holds, and what it has to tell; how many workers are alive."""
+        now = self._clock()
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE shards SET lease_until=? WHERE worker=? AND part IS NULL",
+                (now + LEASE_SECONDS, worker),
+            )
+            said = orjson.dumps(dict(report)).decode()
+            db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?)", (worker, now, said))
+            alive = db.execute(
+                "SELECT count(*) FROM workers WHERE seen_at > ?", (now - LEASE_SECONDS,)
+            ).fetchone()
+        return max(1, int(alive[0]))
+
+    def free_all(self) -> None:
+        """Free every shard: the processes that held them are gone, or soon will be."""
+        with self._transaction() as db:
+            db.execute("UPDATE shards SET worker=NULL, lease_until=NULL")
+            db.execute("DELETE FROM workers")
+
+    def give_back(self, worker: str, *, is_gone: bool = True) -> None:
+        """Free what this worker holds; its money stays set aside until the shard is taken up."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE shards SET worker=NULL, lease_until=NULL WHERE worker=? AND part IS NULL",
+                (worker,),
+            )
+            if is_gone:
+                db.execute("UPDATE workers SET seen_at=0 WHERE name=?", (worker,))
+
+    def set_aside(self, shard: Shard, bound: int, limit: int) -> int | None:
+        """Money for a shard: its bound, or else what is left; None while others may give some back.
+
+        All in 1e-12 USD. What the shard had set aside before counts as its own.
+        """
+        with self._transaction() as db:
+            spent, held, others = db.execute(
+                "SELECT coalesce(sum(cost), 0), "
+                "coalesce(sum(CASE WHEN part IS NULL THEN leased ELSE 0 END), 0), "
+                "coalesce(sum(part IS NULL AND worker IS NOT NULL AND leased > 0), 0) "
+                "FROM shards WHERE n != ?1",
+                (shard.number,),
+            ).fetchone()
+            given = int(max(0, min(bound, limit - spent - held)))
+            if given < bound and others:
+                return None
+            db.execute("UPDATE shards SET leased=? WHERE n=?", (given, shard.number))
+        return given
+
+    def commit(self, shard: Shard, worker: str, tally: Tally) -> bool:
+        """Make an attempt's part the one that counts; False when another was first."""
+        with self._transaction() as db:
+            changed = db.execute(
+                "UPDATE shards SET part=?, worker=NULL, lease_until=NULL, leased=0, again=0, "
+                "answers=?, failed=?, cut=?, input_tokens=?, output_tokens=?, cost=?, error=? "
+                "WHERE n=? AND part IS NULL AND worker=? AND attempt=?",
+                (shard.part, *msgspec.structs.astuple(tally), shard.number, worker, shard.attempt),
+            ).rowcount
+        return bool(changed)
+
+    def reopen_failed(self) -> int:
+        """Shards with failures are open again, for their failed rows alone; how many."""
+        with self._transaction() as db:
+            changed = db.execute(
+                "UPDATE shards SET part=NULL, again=1, leased=cost, cost=0, answers=0, failed=0, "
+                "cut=0, input_tokens=0, output_tokens=0, error=NULL "
+                "WHERE failed > 0 AND part IS NOT NULL"
+            ).rowcount
+        return int(changed)
+
+    def parts(self) -> list[str | None]:
+        """The part of each shard, in order; None where there is none yet."""
+        return [part for (part,) in self._read("SELECT part FROM shards ORDER BY n")]
+
+    def open_shards(self) -> int:
+        """Shards without a part."""
+        return int(self._read("SELECT count(*) FROM shards WHERE part IS NULL")[0][0])
+
+    def tally(self) -> Tally:
+        """What all parts hold together."""
+        sums = self._read(
+            "SELECT sum(answers), sum(failed), sum(cut), sum(input_tokens), sum(output_tokens), "
+            "sum(cost) FROM shards"
+        )[0]
+        error = self._read("SELECT error FROM shards WHERE error IS NOT NULL ORDER BY n LIMIT 1")
+        answers, failed, cut, used, written, cost = (int(each or 0) for each in sums)
+        return Tally(answers, failed, cut, used, written, cost, error[0][0] if error else None)
+
+    def reports(self) -> dict[str, dict[str, Any]]:
+        """What each worker told last."""
+        rows = self._read("SELECT name, report FROM workers ORDER BY name")
+        return {name: orjson.loads(report) for name, report in rows}
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+
+def worker_name(number: int = 0) -> str:
+    """A name for a worker that no other one has."""
+    return f"{os.uname().nodename}-{os.getpid()}-{number}-{os.urandom(3).hex()}"

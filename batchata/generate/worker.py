@@ -1,0 +1,48 @@
+"""A worker process: `python -m batchata.generate.worker FOLDER NAME`, its config on stdin."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+
+from batchata.core.errors import BatchataError
+from batchata.engine.portal import Portal
+from batchata.generate.config import Config
+from batchata.generate.crew import FAILED, worked
+from batchata.generate.ledger import Ledger
+from batchata.generate.line import Line
+from batchata.generate.servers import Servers
+from batchata.generate.workshop import Plan, Workshop
+
+
+def work(folder: Path, name: str, config: Config) -> int:
+    """Take shards until none is left; the exit code."""
+    ledger = Ledger(folder / "ledger.db")
+    parent = os.getppid()
+    servers = Servers(config.model, config.retry.timeout)
+    plan = msgspec.convert(ledger.meta("plan"), Plan)
+    line = Line(Workshop(config, plan, folder), ledger, servers, name)
+    line.is_left = lambda: os.getppid() != parent
+    portal = Portal("batchata-worker")
+    signal.signal(signal.SIGTERM, lambda *_: portal.soon(line.stop, "stop: SIGTERM"))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what a Ctrl-C means
+    future = portal.start(worked(line, servers))
+    try:
+        future.result()
+    except BatchataError as error:
+        ledger.set_meta(error=[error.message, error.hint])
+        return FAILED
+    finally:
+        ledger.renew(name, line.report())
+        portal.close()
+        ledger.close()
+    return 0
+
+
+if __name__ == "__main__":
+    given = Config.model_validate_json(sys.stdin.buffer.read())
+    sys.exit(work(Path(sys.argv[1]), sys.argv[2], given))

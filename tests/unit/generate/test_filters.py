@@ -1,0 +1,91 @@
+"""Filter conditions: what they mean, and what they refuse."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from batchata.core.errors import ValidationError
+from batchata.generate.filters import Filter
+
+TABLE = pa.table(
+    {
+        "a": [1, 2, 3, None],
+        "s": ["x", "yy", None, "z"],
+        "b c": [1.5, 2.0, 3.0, 4.0],
+        "f": [True, False, True, None],
+    }
+)
+TEXTS = pa.table({"a": ["1", "2", "3", None], "s": ["x", "yy", None, "z"]})
+
+
+def fits(text: str, table: pa.Table = TABLE, *, is_text: bool = False) -> str:
+    """Which rows fit, as 1 and 0."""
+    mask = Filter(text, table.column_names).mask(table, is_text=is_text)
+    return "".join(str(int(each)) for each in mask.to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("a > 1", "0110"),
+        ("1 < a <= 3", "0110"),
+        ("a > 1 and s == 'yy'", "0100"),
+        ("a > 1 or s == 'x'", "1110"),
+        ("(a > 1) & (s == 'yy') | (a == 1)", "1100"),
+        ("not a > 1", "1001"),
+        ("`b c` * 2 > 4", "0011"),
+        ("a % 2 == 1", "1010"),
+        ("a / 2 >= 1", "0110"),
+        ("-a < -1", "0110"),
+        ("a + `b c` > 4", "0010"),
+        ("a != 2", "1011"),
+        ("s in ('x', 'z')", "1001"),
+        ("s not in ['x']", "0111"),
+        ("'y' in s", "0100"),
+        ("a.isin([1, 2])", "1100"),
+        ("s.isna()", "0010"),
+        ("s.notna() and s.str.len() < 2", "1001"),
+        ("s.str.contains('^y')", "0100"),
+        ("s.str.startswith('x') or s.str.endswith('z')", "1001"),
+        ("s.str.upper() == 'YY'", "0100"),
+        ("s == None", "0010"),
+        ("s is not None", "1101"),
+        ("f", "1010"),
+        ("f == False", "0100"),
+    ],
+)
+def test_a_condition_chooses_rows(text: str, rows: str) -> None:
+    assert fits(text) == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [("a > 1", "0110"), ("a in (1, 3)", "1010"), ("a == '1'", "1000"), ("a + 1 > 2", "0110")],
+)
+def test_texts_of_csv_are_numbers_where_they_are_compared_with_some(text: str, rows: str) -> None:
+    assert fits(text, TEXTS, is_text=True) == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("__import__('os').system('true')", "names the column '__import__'"),
+        ("s.__class__", "cannot be used"),
+        ("lambda: 1", "cannot be used"),
+        ("[a for a in (1,)]", "cannot be used"),
+        ("a[0]", "cannot be used"),
+        ("a ** 99999 > 1", "cannot be used"),
+        ("(a", "cannot be read"),
+        ("a", "is no condition"),
+        ("a > 'x'", "does not fit the rows"),
+        ("missing > 1", "names the column 'missing'"),
+        ("(" * 300 + "a" + ")" * 300, "cannot be read"),
+    ],
+)
+def test_anything_else_is_refused_with_what_may_be_written(text: str, said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        fits(text)
+
+    assert said in caught.value.message
+    assert "column" in (caught.value.hint or "")
