@@ -54,7 +54,7 @@ SPECIAL: Final[dict[str, Case]] = {
     "spend-limit/anthropic": _STOPPED,
     "bad-key": _STOPPED,
     # these strike only where something else goes wrong, or where batches are large
-    "listing-delay": Case(also=_ORPHAN, settle_seconds=0.3),
+    "listing-delay": Case(also=_ORPHAN, settle_seconds=10),
     "foreign-batches": Case(also=_ORPHAN),
     "clock-skew": Case(also=_ORPHAN),
     "clock-behind": Case(also=_ORPHAN),
