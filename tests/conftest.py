@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import ssl
+import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -18,7 +20,18 @@ if TYPE_CHECKING:
     from batchata.gateway import Sandbox
 
 _HERE = ("127.", "::1", "localhost", "0.0.0.0")
+_MEMORY = Path("/dev/shm")
+#: with so much room temporary folders lie in memory: every commit of every test is synced
+_ROOM_BYTES = 2 << 30
 _HIDDEN = ("OPENAI", "ANTHROPIC", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+def pytest_configure() -> None:
+    """Temporary folders lie in memory where there is room, unless TMPDIR says otherwise."""
+    if "TMPDIR" in os.environ or not os.access(_MEMORY, os.W_OK):
+        return
+    if shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
 
 
 @pytest.hookimpl(optionalhook=True)
