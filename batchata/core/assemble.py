@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from batchata.core.parse import value_of
+from batchata.core.parse import bound_to, value_of
 from batchata.core.result import Citation, JobResult
 from batchata.core.status import JobStatus
 from batchata.core.submission import Outcome, Shape, Submission
@@ -94,4 +94,5 @@ def _citations(kept: list[dict[str, Any]]) -> list[Citation]:
 
 
 def _parsed(data: bytes, model: type[BaseModel] | None) -> Any:
-    return value_of(data) if model is None else model.model_validate_json(data)
+    bound = None if model is None else bound_to(model, data)
+    return value_of(data) if bound is None else bound  # it was paid for, and is not hidden

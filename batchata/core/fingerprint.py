@@ -9,7 +9,15 @@ import orjson
 from batchata.core.job import digest
 from batchata.core.submission import Shape
 
-_QUESTION = ("messages", "input", "system", "instructions")
+_QUESTION = (
+    "messages",
+    "input",
+    "system",
+    "instructions",
+    "prompt",  # one that the vendor keeps
+    "previous_response_id",
+    "conversation",
+)
 #: the parts of a body that say what shape the answer has
 _FORMAT = ("response_format", "text", "tools", "tool_choice")
 

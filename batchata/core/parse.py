@@ -82,6 +82,14 @@ def parse_answer(
     return parsed
 
 
+def bound_to(model: type[BaseModel], compact: bytes) -> BaseModel | None:
+    """Kept JSON as the model's own object; None when its validators refuse it by now."""
+    try:
+        return model.model_validate_json(compact)
+    except VALIDATOR_ERRORS:
+        return None
+
+
 def value_of(compact: bytes) -> Any:
     """The value of kept JSON, as `Parsed` has it; no digit of it changed."""
     return json.loads(compact) if _has_long_number(compact) else orjson.loads(compact)

@@ -22,6 +22,7 @@ from batchata.core.errors import (
 )
 from batchata.core.events import Durable, JobsAdded, OutcomesRecorded, ShapeAdded
 from batchata.core.job import Job, UnaskableJob, derived_id, digest
+from batchata.core.parse import bound_to
 from batchata.core.result import Reason
 from batchata.core.retry import may_reopen
 from batchata.core.state import RunState
@@ -201,7 +202,10 @@ class Ingest:
             return
         encoded = ready.encoded
         found = self.recall(encoded.shape, encoded.body, seq, self.now_us())
-        if found is not None:
+        if found is None:
+            return
+        model = ready.response_model
+        if model is None or not found.parsed or bound_to(model, found.parsed) is not None:
             self._ended.append(found)
 
     def _shape(self, ready: Ready) -> int:
@@ -239,6 +243,8 @@ class Ingest:
             self._recall(seq, ready)
         elif goes_again:
             self._ended.append(reopened(seq, self.now_us()))
+        elif not state.attempts[seq]:
+            self._recall(seq, ready)
 
     def _meet_again(self, seq: int, ready: Ready) -> None:
         """A job that will be asked with its refused answer: bounded by the prices of today."""

@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from batchata.core.errors import StateError
+from batchata.core.errors import StateError, StateVersionError
 from batchata.core.events import Event, OutcomesRecorded
-from batchata.core.fingerprint import Fingerprints, fingerprints
+from batchata.core.fingerprint import Fingerprints, fingerprints, strict_fingerprint
 from batchata.core.status import JobStatus
 from batchata.core.submission import Outcome, Shape
 
 APPLICATION_ID: Final = 0x62746363  #: "btcc"
+VERSION: Final = 1
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS answers (
     n INTEGER PRIMARY KEY, strict BLOB NOT NULL UNIQUE, but_params BLOB NOT NULL,
@@ -31,8 +32,8 @@ _ADD: Final = (
     "request_id=excluded.request_id, extra=excluded.extra"
 )
 _COLUMN: Final = {"strict": "strict", "ignore_params": "but_params", "ignore_prompt": "but_prompt"}
-#: answers that are worth keeping: not cut, not refused, not filtered
-_WHOLE: Final = frozenset({"stop"})
+#: how answers end that are worth keeping: not cut, not refused, not filtered
+_WHOLE: Final = frozenset({"stop", "tool_calls"})
 
 
 class AnswerCache:
@@ -48,25 +49,39 @@ class AnswerCache:
             self._db = sqlite3.connect(
                 path, isolation_level=None, check_same_thread=False, timeout=30
             )
-            application = self._db.execute("PRAGMA application_id").fetchone()[0]
-            tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if tables and application != APPLICATION_ID:
-                raise StateError(
-                    f"{str(path)!r} is not an answer cache; it was left as it is",
-                    hint="name another file, as .set_cache('./answers.db')",
-                )
+            self._check()
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")  # a lost entry is asked again, no more
             self._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            self._db.execute(f"PRAGMA user_version={VERSION}")
             self._db.executescript(_TABLES)
         except sqlite3.Error as error:
             raise self._error(error) from error
+
+    def _check(self) -> None:
+        application = self._db.execute("PRAGMA application_id").fetchone()[0]
+        tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if (tables or application) and application != APPLICATION_ID:
+            raise StateError(
+                f"{str(self._path)!r} is not an answer cache; it was left as it is",
+                hint="name another file, as .set_cache('./answers.db')",
+            )
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise StateVersionError(
+                f"the answer cache {str(self._path)!r} has version {version}, "
+                f"this batchata reads {VERSION}",
+                hint="update batchata: pip install -U batchata",
+            )
 
     def find(self, shape: Shape, body: bytes, seq: int, now_us: int) -> Outcome | None:
         """The outcome of a job whose question was answered before; it costs nothing."""
         if self._reuse == "fresh":
             return None
-        key = fingerprints(shape, body)[tuple(_COLUMN).index(self._reuse)]
+        if self._reuse == "strict":
+            key = strict_fingerprint(shape, body)
+        else:
+            key = fingerprints(shape, body)[tuple(_COLUMN).index(self._reuse)]
         try:
             row = self._db.execute(
                 "SELECT finish_reason, model, request_id, text, parsed, extra FROM answers "

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 from batchata.core.events import (
     JobsAdded,
@@ -165,6 +165,28 @@ def test_a_parsed_answer_is_bound_to_the_model_that_is_known(
 
     assert plain == {"name": "Ada"}
     assert bound == Person(name="Ada")
+
+
+class Stricter(BaseModel):
+    """A model whose validators were changed after the answer came."""
+
+    name: str
+
+    @field_validator("name")
+    @classmethod
+    def is_short(cls, name: str) -> str:
+        raise ValueError("too long")
+
+
+def test_an_answer_that_its_model_no_longer_takes_is_shown_as_it_was(
+    store: SQLiteStore, path: Path
+) -> None:
+    end(store, 0, "succeeded", parsed=b'{"name":"Ada"}')
+
+    bound = Results(path, bind=lambda number: Stricter)["j0"]
+
+    assert bound.is_success
+    assert bound.parsed_response == {"name": "Ada"}
 
 
 def test_many_results_are_read_a_few_at_a_time(store: SQLiteStore, path: Path) -> None:
