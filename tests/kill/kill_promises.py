@@ -60,7 +60,11 @@ def _bill(
         if count > 1:
             names = [item.custom_id for item in ledger.items if item.content == content]
             yield f"{vendor} billed {names} {count} times"
-    asked = {*billed, *((call.vendor, call.content) for call in ledger.live)}
+    calls = Counter((call.vendor, call.content) for call in ledger.live)
+    again = sum(calls.values()) - len(calls)
+    if again > int(outcome.report["status"]["possibly_billed"]):
+        yield f"{again} live answers were billed again, of which status() does not tell"
+    asked = {*billed, *calls}
     # a job that was given another's answer has no attempt of its own
     succeeded = sum(row[1] == "succeeded" and row[6] > 0 for row in outcome.results.values())
     if succeeded + baseline.plan.misfits != len(asked):

@@ -23,6 +23,14 @@ SLOW = Plan(
 )
 SLOW_CREATE = HttpFault(action="slow", route="*.batches.create", times=None, seconds=2.2)
 HANGING_CREATE = HttpFault(action="hang_after", route="*.batches.create", skip=1, seconds=20)
+#: three live calls of each vendor at a time
+SLOW_LIVE = replace(
+    SLOW,
+    name="slow live",
+    route="live",
+    has_fixed_batches=False,
+    scenario=Scenario(http=(HttpFault(action="slow", times=None, seconds=0.3),)),
+)
 #: a call that had left when the signal came may reach the vendor a moment later
 IN_FLIGHT_SECONDS = 0.15
 EXIT_SECONDS = 2.0
@@ -41,6 +49,12 @@ def late_creates(arena: Arena, folder: Path) -> list[str]:
         for each in arena.requests()
         if each["route"].endswith("batches.create") and each["at"] > limit
     ]
+
+
+def late_calls(arena: Arena, folder: Path) -> int:
+    """Live calls that reached the sandbox after the signal."""
+    limit = signalled_at(folder) + IN_FLIGHT_SECONDS
+    return sum(each["at"] > limit for each in arena.requests())
 
 
 def says_how_to_go_on(arena: Arena, folder: Path) -> bool:
@@ -147,3 +161,57 @@ def test_an_interrupt_cancels_at_the_vendors_when_the_user_wants_that(
     assert outcome.answer["ended_at"] - signalled_at(folder) < EXIT_SECONDS
     assert {batch.status for batch in killing.ledger().batches} == {"cancelled"}
     finish(killing, calm, folder)
+
+
+@pytest.fixture(scope="session")
+def calm_live(killing: Arena) -> Baseline:
+    """The same of live calls."""
+    return killing.baseline(replace(SLOW_LIVE, scenario=Scenario()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_after_a_signal_no_live_call_leaves_and_those_in_flight_are_waited_for(
+    killing: Arena, calm_live: Baseline, number: signal.Signals
+) -> None:
+    folder, outcome = stop(killing, SLOW_LIVE, signals=[(0.4, number)])
+
+    answered = len(killing.ledger().live)
+    assert not late_calls(killing, folder)
+    assert 1 <= answered < SLOW_LIVE.jobs
+    assert outcome.answer["ended_at"] - signalled_at(folder) < EXIT_SECONDS
+    if number == signal.SIGTERM:
+        assert outcome.answer["signal"] == signal.SIGTERM
+    finish(killing, calm_live, folder)
+    assert len(killing.ledger().live) == SLOW_LIVE.jobs
+
+
+def test_a_second_interrupt_leaves_live_calls_which_are_counted_as_possibly_billed(
+    killing: Arena, calm_live: Baseline
+) -> None:
+    slow = HttpFault(action="slow", times=None, seconds=3)
+    plan = replace(SLOW_LIVE, scenario=Scenario(http=(slow,)))
+
+    folder, outcome = stop(killing, plan, signals=[(0.3, signal.SIGINT), (0.2, signal.SIGINT)])
+
+    assert outcome.report["error"].startswith("KeyboardInterrupt")
+    assert outcome.answer["ended_at"] - signalled_at(folder) < 0.2 + 1.0
+    killing.play(calm_live.plan)
+    last = killing.run(calm_live.plan, folder)
+    killing.check(calm_live, folder, last)
+    assert 1 <= int(last.report["status"]["possibly_billed"]) <= SLOW_LIVE.jobs
+
+
+def test_the_time_limit_stops_live_calls_and_a_later_run_does_the_rest(
+    killing: Arena, calm_live: Baseline
+) -> None:
+    plan = replace(SLOW_LIVE, time_limit_seconds=0.4)
+
+    folder, outcome = stop(killing, plan)
+
+    ends = [row[1] for row in outcome.report["results"]]
+    sent = [each["at"] for each in killing.requests()]
+    assert max(sent) < sent[0] + 0.4 + IN_FLIGHT_SECONDS
+    assert ends.count("succeeded") == len(killing.ledger().live) < SLOW_LIVE.jobs
+    assert set(ends) == {"succeeded", "cancelled"}
+    finish(killing, calm_live, folder)
+    assert len(killing.ledger().live) == SLOW_LIVE.jobs
