@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from batchata.core.config import LEVELS
 from batchata.core.progress import RunView
+from batchata.core.status import JobStatus
 from batchata.engine.portal import Portal
 from batchata.wiring import Session
 
@@ -145,7 +146,8 @@ class Driver:
         count = len(self._session.state.open_submissions())
         goes = "1 batch goes" if count == 1 else f"{count} batches go"
         left = f"{goes} on at the vendor; " if count else ""
-        again = f"run the same script again, or `batchata resume {config.state_file}`,"
+        rest = " --pending" if self._session.state.count(JobStatus.PENDING) else ""
+        again = f"run the same script again, or `batchata resume {config.state_file}{rest}`,"
         return f"{left}{config.go_on or again} to go on: nothing is paid twice"
 
     def _call_back(self) -> None:

@@ -44,6 +44,8 @@ class ModelEstimate:
     expected_usd: Decimal
     worst_case_usd: Decimal
     is_exact: bool  #: False where a price or a discount is not known for sure
+    #: what is expected if all of it goes live in the end; None but for the auto route
+    expected_live_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,13 @@ class Estimate:
         return sum((each.expected_usd for each in self.models), Decimal(0))
 
     @property
+    def expected_live_usd(self) -> Decimal | None:
+        """What an auto run will probably cost if no batch comes back in time; else None."""
+        found = [each.expected_live_usd for each in self.models]
+        known = [each for each in found if each is not None]
+        return sum(known, Decimal(0)) if known else None
+
+    @property
     def worst_case_usd(self) -> Decimal:
         """What the run can cost at the most."""
         return sum((each.worst_case_usd for each in self.models), Decimal(0))
@@ -96,8 +105,9 @@ class Estimate:
             "uploads": self.uploads,
             "upload_bytes": self.upload_bytes,
             "expected_usd": float(self.expected_usd),
+            "expected_live_usd": _plain(self.expected_live_usd),
             "worst_case_usd": float(self.worst_case_usd),
-            "limit_usd": None if self.limit_usd is None else float(self.limit_usd),
+            "limit_usd": _plain(self.limit_usd),
             "already_done": self.done,
             "shared": self.shared,
             "bad_jobs": list(self.bad),
@@ -109,6 +119,7 @@ class Estimate:
                     "chunks": each.chunks,
                     "bytes": each.size_bytes,
                     "expected_usd": float(each.expected_usd),
+                    "expected_live_usd": _plain(each.expected_live_usd),
                     "worst_case_usd": float(each.worst_case_usd),
                     "is_exact": each.is_exact,
                 }
@@ -139,6 +150,7 @@ class _Sum:
     items: list[tuple[int, int, int]] = field(default_factory=list)
     worst: int = 0
     expected: Decimal = Decimal(0)
+    expected_live: Decimal = Decimal(0)
     exact: bool = True
 
 
@@ -211,6 +223,7 @@ def _add(parts: Parts, total: _Sum, ready: Ready) -> None:
     total.worst += ready.cost_bound
     if encoded.cost_bound_usd is not None:
         total.expected += encoded.cost_bound_usd
+        total.expected_live += encoded.cost_bound_usd
         return
     card = _likely_card(parts, shape.provider, shape.model)
     # a document counts in the bound by its pages and pictures, of which the body knows nothing
@@ -218,6 +231,9 @@ def _add(parts: Parts, total: _Sum, ready: Ready) -> None:
     likely = Usage(-(-read // _BYTES_PER_TOKEN), -(-encoded.output_bound // _FILLED))
     total.expected += card.cost_usd(likely)
     total.exact = total.exact and card.is_exact
+    if parts.config.route == "auto":
+        live = parts.card(shape.provider, shape.model, "standard")
+        total.expected_live += live.cost_usd(likely)
 
 
 def _likely_card(parts: Parts, provider: str, model: str) -> RateCard:
@@ -246,7 +262,12 @@ def _model(parts: Parts, provider: str, model: str, total: _Sum) -> ModelEstimat
         expected_usd=total.expected,
         worst_case_usd=from_parts(total.worst),
         is_exact=total.exact,
+        expected_live_usd=total.expected_live if config.route == "auto" else None,
     )
+
+
+def _plain(usd: Decimal | None) -> float | None:
+    return None if usd is None else float(usd)
 
 
 def _done_ids(parts: Parts) -> set[str]:

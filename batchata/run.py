@@ -8,14 +8,15 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from batchata.core.budget import CostTracker
 from batchata.core.config import RunConfig
 from batchata.core.errors import RunError
 from batchata.core.job import Job, check_number
-from batchata.core.pilot import Decide
+from batchata.core.pilot import Decide, PilotReport
 from batchata.core.progress import RunView
 from batchata.core.result import JobResult
 from batchata.driving import TICK_SECONDS, Driver, ProgressCallback, Terminated, log_level
@@ -25,8 +26,11 @@ from batchata.providers.control import ProviderSettings
 from batchata.results import Results, Tail, to_frame
 from batchata.rows.joining import join
 from batchata.rows.source import RowSource
-from batchata.showing import make_display, print_view, show_estimate
+from batchata.showing import make_display, print_view, show_estimate, show_pilot
 from batchata.wiring import Parts, Session
+
+if TYPE_CHECKING:
+    from batchata.sinks.terminal import RichBatchProgressDisplay
 
 log = logging.getLogger("batchata")
 
@@ -47,6 +51,7 @@ class BatchRun(KnownRun):
     ) -> None:
         self.config = config
         self.estimate: Estimate | None = None
+        self.pilot: PilotReport | None = None  #: what `add_pilot()` showed, once it is known
         self._jobs = jobs
         self._rows = rows  #: what all of the jobs were made of, if they were made of one thing
         self._parts = Parts(config, dict(providers or {}), decide=decide)
@@ -269,9 +274,11 @@ class BatchRun(KnownRun):
                     session.take(self._jobs)
                 else:
                     session.want(self._attached)
+                display = make_display() if print_status else None
+                session.context.decide = partial(self._decide, display)
                 self._driver = Driver(
                     session,
-                    display=make_display() if print_status else None,
+                    display=display,
                     callback=self._on_progress,
                     interval_seconds=self._interval,
                 )
@@ -283,6 +290,17 @@ class BatchRun(KnownRun):
                 error = session.close()
         if error is not None:
             raise error
+
+    def _decide(self, display: RichBatchProgressDisplay | None, report: PilotReport) -> bool:
+        """Keep what a pilot showed, and ask whoever was named whether to go on."""
+        self.pilot, decide = report, self._parts.decide
+        if display is None:
+            return decide is None or decide(report)
+        with display.aside() as console:
+            if decide is not None:
+                return decide(report)
+            show_pilot(report, console)
+        return True
 
     def _ask_stop(self, reason: str, *, cancels: bool, stays: bool = False) -> None:
         if self._done.is_set() or not self._is_started:

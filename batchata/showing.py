@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from batchata.core.pilot import PilotReport
     from batchata.core.progress import RunView
     from batchata.estimate import Estimate
     from batchata.sinks.terminal import RichBatchProgressDisplay
@@ -25,6 +28,13 @@ def print_line(line: str) -> None:
 def print_view(view: RunView) -> None:
     """Show a run once, as a still picture."""
     make_display().print_progress(view)
+
+
+def show_pilot(report: PilotReport, console: Console) -> None:
+    """Show what a sample came to."""
+    from batchata.sinks.tables import print_pilot
+
+    print_pilot(report, console)
 
 
 def show_estimate(estimate: Estimate) -> None:

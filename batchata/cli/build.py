@@ -32,7 +32,14 @@ class Inputs:
     limit_usd: float | None = None
     items_per_batch: int | None = None
     max_parallel: int = 10
-    route: Literal["batch", "live"] = "batch"
+    route: Literal["batch", "live", "auto"] = "batch"
+    finish_within_hours: float | None = None
+    concurrency: int | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+    pilot: str | None = None
+    dedupe: bool = False
+    cache: Path | None = None
     prices: Path | None = None
     allow_unpriced: bool = False
     state: Path | None = None
@@ -56,9 +63,11 @@ def make_batch(inputs: Inputs) -> Batch:
         inputs.max_parallel,
         inputs.items_per_batch,
         result_format=inputs.result_format,
+        dedupe=inputs.dedupe,
     )
     # without --state the run keeps its state in the results folder
-    batch.set_state(inputs.state).set_route(inputs.route).set_polling(inputs.poll_factor)
+    batch.set_state(inputs.state).set_polling(inputs.poll_factor)
+    _set_way(batch, inputs)
     batch.set_default_params(model=inputs.model, **_params(inputs))
     prices = {} if inputs.prices is None else read_object(inputs.prices)
     batch.set_prices(prices, allow_unpriced=inputs.allow_unpriced)
@@ -69,6 +78,33 @@ def make_batch(inputs: Inputs) -> Batch:
     prompt = None if inputs.prompt is None else Template(text_of(inputs.prompt))
     # a generator: a million rows are never held in memory
     return batch.add_jobs(read_jobs(inputs.rows, prompt, inputs.id_column))
+
+
+def _set_way(batch: Batch, inputs: Inputs) -> None:
+    batch.set_route(inputs.route, concurrency=inputs.concurrency, rpm=inputs.rpm, tpm=inputs.tpm)
+    if inputs.finish_within_hours is not None:
+        if inputs.route == "live":
+            raise ValidationError(
+                "--finish-within has no meaning for --live",
+                hint="leave one of them out: it says when batches are late",
+            )
+        batch.finish_within(hours=inputs.finish_within_hours)
+    if inputs.pilot is not None:
+        batch.add_pilot(**_pilot(inputs.pilot))
+    if inputs.cache is not None:
+        batch.set_cache(inputs.cache)
+
+
+def _pilot(text: str) -> dict[str, Any]:
+    try:
+        if text.endswith("%"):
+            return {"share": float(text[:-1]) / 100}
+        return {"jobs": int(text)}
+    except ValueError:
+        raise ValidationError(
+            f"--pilot {text!r} is neither a number of jobs nor a percentage",
+            hint="write --pilot 20 or --pilot 1%",
+        ) from None
 
 
 def _params(inputs: Inputs) -> dict[str, Any]:

@@ -26,7 +26,8 @@ def report(run: BatchRun, *, as_json: bool) -> None:
     status = run.status()
     summary = summarize(run.results().iter_all())
     if as_json:
-        print_json({"status": status, **summary.to_dict(), **places(run)})
+        pilot = {} if run.pilot is None else {"pilot": run.pilot.to_dict()}
+        print_json({"status": status, **summary.to_dict(), **pilot, **places(run)})
     else:
         print_summary(summary, stdout())
     all_done = status["completed"] == status["total"]

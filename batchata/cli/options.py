@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+from batchata.core.errors import ValidationError
 
 _JOBS = "Jobs"
 _LIMITS = "Limits"
@@ -19,6 +21,7 @@ class Travel(StrEnum):
 
     batch = "batch"
     live = "live"
+    auto = "auto"
 
 
 class Unresolved(StrEnum):
@@ -112,7 +115,58 @@ ItemsPerBatch = Annotated[
 Route = Annotated[
     Travel,
     typer.Option(
-        help="batch: half the price, within a day; live: at once.", rich_help_panel=_LIMITS
+        help="batch: half the price, within a day; live: at once; auto: live where no batch can "
+        "be made, or where it is late.",
+        rich_help_panel=_LIMITS,
+    ),
+]
+Live = Annotated[
+    bool, typer.Option("--live", help="The same as --route live.", rich_help_panel=_LIMITS)
+]
+FinishWithin = Annotated[
+    float | None,
+    typer.Option(
+        metavar="HOURS",
+        min=0,
+        help="Batches first; what is not back within so many hours goes live.",
+        rich_help_panel=_LIMITS,
+    ),
+]
+Concurrency = Annotated[
+    int | None,
+    typer.Option(min=1, help="Most live calls in flight, for each model.", rich_help_panel=_LIMITS),
+]
+Rpm = Annotated[
+    int | None,
+    typer.Option(
+        "--rpm", min=1, help="Most live calls a minute, for each model.", rich_help_panel=_LIMITS
+    ),
+]
+Tpm = Annotated[
+    int | None,
+    typer.Option(
+        "--tpm", min=1, help="Most tokens a minute, for each model.", rich_help_panel=_LIMITS
+    ),
+]
+Pilot = Annotated[
+    str | None,
+    typer.Option(
+        metavar="JOBS|PERCENT%",
+        help="Ask so many live first, as 20 or 1%; show answers, failures and the bill to come, "
+        "and ask whether to go on.",
+        rich_help_panel=_LIMITS,
+    ),
+]
+Dedupe = Annotated[
+    bool,
+    typer.Option("--dedupe", help="Ask rows that are the same once.", rich_help_panel=_LIMITS),
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        help="File that keeps answers beyond this run; what is in it is not asked again.",
+        dir_okay=False,
+        rich_help_panel=_FILES,
     ),
 ]
 MaxParallel = Annotated[
@@ -167,3 +221,10 @@ PollFactor = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Report as JSON on stdout, for programs.")]
+
+
+def way(route: Travel, *, live: bool) -> Literal["batch", "live", "auto"]:
+    """The route that --route and --live name together; ValidationError where they disagree."""
+    if live and route is Travel.auto:
+        raise ValidationError("--live and --route auto disagree", hint="give one of them")
+    return "live" if live else route.value

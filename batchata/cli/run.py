@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from batchata.cli import options
 from batchata.cli.build import Inputs, make_batch
 from batchata.cli.ending import finish
 from batchata.cli.output import print_json, stderr, stdout
+
+if TYPE_CHECKING:
+    from batchata.core.pilot import PilotReport
 
 
 class Format(StrEnum):
@@ -36,6 +39,14 @@ def run(
     items_per_batch: options.ItemsPerBatch = None,
     max_parallel: options.MaxParallel = 10,
     route: options.Route = options.Travel.batch,
+    live: options.Live = False,
+    finish_within: options.FinishWithin = None,
+    concurrency: options.Concurrency = None,
+    rpm: options.Rpm = None,
+    tpm: options.Tpm = None,
+    pilot: options.Pilot = None,
+    dedupe: options.Dedupe = False,
+    cache: options.Cache = None,
     prices: options.Prices = None,
     allow_unpriced: options.AllowUnpriced = False,
     state: options.StateFile = None,
@@ -71,7 +82,14 @@ def run(
         limit_usd=limit_usd,
         items_per_batch=items_per_batch,
         max_parallel=max_parallel,
-        route=route.value,
+        route=options.way(route, live=live),
+        finish_within_hours=finish_within,
+        concurrency=concurrency,
+        rpm=rpm,
+        tpm=tpm,
+        pilot=pilot,
+        dedupe=dedupe,
+        cache=cache,
         prices=prices,
         allow_unpriced=allow_unpriced,
         state=state,
@@ -83,9 +101,21 @@ def run(
     if dry_run:
         show_estimate(inputs, as_json=as_json)
         return
-    if not yes and not as_json and is_person_there():
+    asks = not yes and not as_json and is_person_there()
+    if asks:
         _confirm(inputs)
-    finish(make_batch(inputs), as_json=as_json)
+    batch = make_batch(inputs)
+    if asks:
+        batch.decide = _goes_on
+    finish(batch, as_json=as_json)
+
+
+def _goes_on(pilot: PilotReport) -> bool:
+    """Show what a sample came to, and ask whether to go on."""
+    from batchata.sinks.tables import print_pilot
+
+    print_pilot(pilot, stderr())
+    return typer.confirm("Go on?", err=True)
 
 
 def show_estimate(inputs: Inputs, *, as_json: bool) -> None:

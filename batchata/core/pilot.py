@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from batchata.core.usage import from_parts
 
@@ -54,34 +55,48 @@ class PilotReport:
         spread = math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n * n))
         return _Z * spread / (1 + _Z**2 / n)
 
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON-ready values."""
+        return {
+            "jobs": self.jobs,
+            "failed": self.failed,
+            "failure_rate": self.failure_rate,
+            "failure_rate_plus_minus": self.failure_rate_plus_minus,
+            "reasons": self.reasons,
+            "cost_usd": float(self.cost_usd),
+            "left": self.left,
+            "expected_usd": float(self.expected_usd),
+            "expected_plus_minus_usd": float(self.expected_plus_minus_usd),
+            "answers": list(self.answers),
+        }
+
 
 Decide = Callable[[PilotReport], bool]
 
 
 def report(
     *,
+    cost: int,
     costs: Sequence[int],
-    left_price: float,
     left: int,
     failed: int,
     reasons: dict[str, int],
     answers: Sequence[str],
 ) -> PilotReport:
-    """A report from what each sampled job cost (1e-12 USD).
+    """A report from what the sample cost in all (1e-12 USD).
 
-    `left_price` is what the same job costs on the way the others will go, as a share of its cost
-    here: 0.5 where the sample went live and the others go by batch.
+    `costs` are what each of its jobs would have cost on the way the others go.
     """
     n = len(costs)
     mean = sum(costs) / n if n else 0.0
     variance = sum((cost - mean) ** 2 for cost in costs) / (n - 1) if n > 1 else mean**2
-    expected = mean * left * left_price
-    error = _Z * math.sqrt(variance / n) * left * left_price if n else 0.0
+    expected = mean * left
+    error = _Z * math.sqrt(variance / n) * left if n else 0.0
     return PilotReport(
         jobs=n,
         failed=failed,
         reasons=reasons,
-        cost_usd=from_parts(sum(costs)),
+        cost_usd=from_parts(cost),
         expected_usd=from_parts(round(expected)),
         expected_plus_minus_usd=from_parts(round(error)),
         left=left,

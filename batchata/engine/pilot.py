@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
+import threading
 from collections import Counter
+from typing import Any
 
+from batchata.core.errors import UnknownPriceError
 from batchata.core.events import Event, OutcomesRecorded
 from batchata.core.pilot import Decide, PilotReport, PilotSize, report
 from batchata.core.status import JobStatus
 from batchata.core.submission import Outcome
+from batchata.core.usage import RateCard, Usage, to_parts
 from batchata.engine.context import RunContext
 from batchata.engine.live import LiveRoute
 
@@ -50,30 +55,67 @@ async def fly(
         told.expected_usd,
         told.expected_plus_minus_usd,
     )
-    if context.stop.is_asked or not left:
+    if context.stop.is_asked or not left or decide is None:
         return left
-    if decide is not None and not await asyncio.to_thread(decide, told):
+    if not await _asked(context, decide, told):
         context.stop.ask("pilot: the answer to going on was no")
     return left
+
+
+async def _asked(context: RunContext, decide: Decide, told: PilotReport) -> bool:
+    """What the user says; a stop does not wait for that.
+
+    The thread is nobody's: a question that is never answered must not keep the process.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[bool] = loop.create_future()
+
+    def settle(said: bool, error: BaseException | None) -> None:
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(said)
+        else:
+            answer.set_exception(error)
+
+    def ask() -> None:
+        said, trouble = False, None
+        try:
+            said = bool(decide(told))
+        except BaseException as error:  # noqa: BLE001 - it comes out of the run
+            trouble = error
+        with contextlib.suppress(RuntimeError):  # the run is over, and its loop closed
+            loop.call_soon_threadsafe(settle, said, trouble)
+
+    threading.Thread(target=ask, name="batchata-pilot", daemon=True).start()
+    stopping = asyncio.ensure_future(context.stop.event.wait())
+    either: set[asyncio.Future[Any]] = {answer, stopping}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+    return answer.result() if answer.done() else False
 
 
 def _report(
     context: RunContext, sample: set[int], seen: list[Outcome], left: list[int]
 ) -> PilotReport:
-    costs = dict.fromkeys(sample, 0)
+    costs, rest = dict.fromkeys(sample, 0), dict.fromkeys(sample, 0)
     reasons: Counter[str] = Counter()
     answers: list[str] = []
+    prices = _Prices(context)
     for outcome in seen:
         if outcome.seq not in costs:
             continue
         costs[outcome.seq] += outcome.cost
+        rest[outcome.seq] += prices.on_the_others_way(outcome)
         if outcome.status is JobStatus.FAILED and outcome.reason is not None:
             reasons[outcome.reason] += 1
         elif outcome.status is JobStatus.SUCCEEDED and len(answers) < _SHOWN:
             answers.append(outcome.text or "")
     return report(
-        costs=list(costs.values()),
-        left_price=_left_price(context, sample),
+        cost=sum(costs.values()),
+        costs=list(rest.values()),
         left=len(left),
         failed=sum(reasons.values()),
         reasons=dict(reasons),
@@ -81,11 +123,31 @@ def _report(
     )
 
 
-def _left_price(context: RunContext, sample: set[int]) -> float:
-    """What a job costs on the way the others go, as a share of its live price."""
-    if context.config.route == "live":
-        return 1.0
-    shape = context.shape(min(sample))
-    live = context.card(shape.provider, shape.model, "standard").rates.output_usd
-    batch = context.card(shape.provider, shape.model, "batch").rates.output_usd
-    return float(batch / live) if live else 1.0
+class _Prices:
+    """What an answer of the sample would have cost on the way the other jobs go."""
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._cards: dict[tuple[str, str], RateCard | None] = {}
+
+    def on_the_others_way(self, outcome: Outcome) -> int:
+        """1e-12 USD; the live cost where the others go live too, or no price is known."""
+        context = self._context
+        if context.config.route == "live" or outcome.usage == Usage():
+            return outcome.cost
+        shape = context.shape(outcome.seq)
+        key = (shape.provider, shape.model)
+        if key not in self._cards:
+            self._cards[key] = self._card(*key)
+        card = self._cards[key]
+        return outcome.cost if card is None else to_parts(card.cost_usd(outcome.usage))
+
+    def _card(self, provider: str, model: str) -> RateCard | None:
+        found = self._context.providers.get(provider)
+        if found is None or found.batch is None:
+            return None
+        try:
+            card: RateCard = self._context.card(provider, model, "batch")
+        except UnknownPriceError:
+            return None
+        return card

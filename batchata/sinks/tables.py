@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from batchata.core.pilot import PilotReport
 from batchata.core.result import JobResult
 from batchata.sinks.summary import ModelSum, ReasonSum, Summary
 from batchata.sinks.wording import compact, plural, usd, usd_limit
 
 _BAD_SHOWN: Final = 5
 _ID_SHOWN: Final = 20
+_ANSWER_SHOWN: Final = 200
 _STYLES: Final = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "skipped": "yellow"}
 
 
@@ -36,6 +38,8 @@ class ModelEstimateLike(Protocol):
     def size_bytes(self) -> int: ...
     @property
     def expected_usd(self) -> Decimal: ...
+    @property
+    def expected_live_usd(self) -> Decimal | None: ...
     @property
     def worst_case_usd(self) -> Decimal: ...
     @property
@@ -68,13 +72,18 @@ class EstimateLike(Protocol):
     @property
     def expected_usd(self) -> Decimal: ...
     @property
+    def expected_live_usd(self) -> Decimal | None: ...
+    @property
     def worst_case_usd(self) -> Decimal: ...
 
 
 def print_estimate(estimate: EstimateLike, console: Console | None = None) -> None:
     """Print what a run would send and cost, by model and in all."""
     console = console or Console(highlight=False)
-    table = _table("provider", "model", ">jobs", ">batches", ">upload", ">expected", ">at most")
+    live = (">if all live",) if estimate.expected_live_usd is not None else ()
+    table = _table(
+        "provider", "model", ">jobs", ">batches", ">upload", ">expected", *live, ">at most"
+    )
     for each in estimate.models:
         table.add_row(each.provider, each.model, *_numbers(each, is_exact=each.is_exact))
     if len(estimate.models) > 1:
@@ -94,6 +103,7 @@ def _numbers(each: EstimateLike | ModelEstimateLike, *, is_exact: bool) -> tuple
         f"{each.chunks:,}",
         size(each.size_bytes),
         about + usd(each.expected_usd),
+        *(() if each.expected_live_usd is None else (about + usd(each.expected_live_usd),)),
         about + usd(each.worst_case_usd),
     )
 
@@ -119,6 +129,27 @@ def _remarks(estimate: EstimateLike) -> Iterable[str]:
             yield f"  {line}"
         if len(estimate.bad) > _BAD_SHOWN:
             yield f"  and {len(estimate.bad) - _BAD_SHOWN:,} more"
+
+
+def print_pilot(report: PilotReport, console: Console) -> None:
+    """Print what a sample showed: failures, a few answers, and the bill to come."""
+    margin = 100 * report.failure_rate_plus_minus
+    why = ", ".join(f"{reason}: {jobs:,}" for reason, jobs in report.reasons.items())
+    facts = {
+        "pilot": f"{plural(report.jobs, 'job')} for {usd(report.cost_usd)}",
+        "failed": f"{report.failed:,}, {100 * report.failure_rate:.0f} % ± {margin:.0f}"
+        + (f" ({why})" if why else ""),
+        "to come": f"{plural(report.left, 'job')} for about {usd(report.expected_usd)}"
+        f" ± {usd(report.expected_plus_minus_usd)}",
+    }
+    for number, answer in enumerate(report.answers, 1):
+        facts[f"answer {number}"] = _shortened(answer)
+    console.print(plain_table(facts))
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _ANSWER_SHOWN else f"{line[: _ANSWER_SHOWN - 1]}…"
 
 
 def print_summary(summary: Summary, console: Console, *, has_samples: bool = False) -> None:

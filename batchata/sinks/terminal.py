@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -58,16 +59,7 @@ class RichBatchProgressDisplay:
         if not self.is_live:
             self._plain.start_progress(view)
             return
-        self._stop()
-        self._live = Live(
-            console=self.console,
-            get_renderable=self._draw,
-            refresh_per_second=FRAMES_PER_SECOND,
-            # what the caller prints goes above the picture, but never from a pipe into it
-            redirect_stdout=sys.stdout.isatty() or self.console.is_jupyter,
-            redirect_stderr=sys.stderr.isatty() or self.console.is_jupyter,
-        )
-        self._live.start(refresh=True)
+        self._begin()
 
     def update_progress(self, view: RunView) -> None:
         """Show this view from the next frame on."""
@@ -90,6 +82,17 @@ class RichBatchProgressDisplay:
             self._plain.finish_progress(view)
         self._stop()
 
+    @contextmanager
+    def aside(self) -> Iterator[Console]:
+        """Take the moving picture off the screen, so that something else can be shown or asked."""
+        was_shown = self._live is not None
+        self._stop()
+        try:
+            yield self.console
+        finally:
+            if was_shown and not self._is_final:
+                self._begin()
+
     def print_progress(self, view: RunView) -> None:
         """Print one picture of a run as it is now, and show nothing more."""
         self._is_final = False
@@ -109,6 +112,18 @@ class RichBatchProgressDisplay:
 
     def _keep(self, view: RunView) -> None:
         self._seen = (view, self._clock())
+
+    def _begin(self) -> None:
+        self._stop()
+        self._live = Live(
+            console=self.console,
+            get_renderable=self._draw,
+            refresh_per_second=FRAMES_PER_SECOND,
+            # what the caller prints goes above the picture, but never from a pipe into it
+            redirect_stdout=sys.stdout.isatty() or self.console.is_jupyter,
+            redirect_stderr=sys.stderr.isatty() or self.console.is_jupyter,
+        )
+        self._live.start(refresh=True)
 
     def _stop(self) -> None:
         live, self._live = self._live, None
