@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
-import threading
 from collections import Counter
 from typing import Any
 
@@ -18,6 +16,7 @@ from batchata.core.submission import Outcome
 from batchata.core.usage import RateCard, Usage, to_parts
 from batchata.engine.context import RunContext
 from batchata.engine.live import LiveRoute
+from batchata.engine.portal import Portal
 
 log = logging.getLogger("batchata.engine")
 
@@ -65,36 +64,23 @@ async def fly(
 async def _asked(context: RunContext, decide: Decide, told: PilotReport) -> bool:
     """What the user says; a stop does not wait for that.
 
-    The thread is nobody's: a question that is never answered must not keep the process.
+    The question is asked in a thread that does not keep the process when nobody answers.
     """
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[bool] = loop.create_future()
 
-    def settle(said: bool, error: BaseException | None) -> None:
-        if answer.done():
-            return
-        if error is None:
-            answer.set_result(said)
-        else:
-            answer.set_exception(error)
+    async def ask() -> bool:
+        return bool(decide(told))
 
-    def ask() -> None:
-        said, trouble = False, None
-        try:
-            said = bool(decide(told))
-        except BaseException as error:  # noqa: BLE001 - it comes out of the run
-            trouble = error
-        with contextlib.suppress(RuntimeError):  # the run is over, and its loop closed
-            loop.call_soon_threadsafe(settle, said, trouble)
-
-    threading.Thread(target=ask, name="batchata-pilot", daemon=True).start()
+    portal = Portal("batchata-pilot")
+    answer = asyncio.wrap_future(portal.start(ask()))
     stopping = asyncio.ensure_future(context.stop.event.wait())
     either: set[asyncio.Future[Any]] = {answer, stopping}
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        return answer.result() if answer.done() else False
     finally:
         stopping.cancel()
-    return answer.result() if answer.done() else False
+        answer.cancel()
+        portal.close(0)
 
 
 def _report(
