@@ -10,7 +10,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help setup fast test check format lint types docs demo soak bench clean
+.PHONY: help setup fast test check format lint types docs demo soak bench langchain clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
@@ -49,6 +49,12 @@ soak: .venv/.dev ## random runs, killed and disturbed: ARGS="--cycles 1000 --see
 
 bench: .venv/.dev ## measure; prints figures, passes no judgement
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+# its plug-ins would take over our own tests
+langchain: .venv/.dev ## LangChain's own standard tests, in an environment of their own
+	@$(BIN)/python -m venv .venv/langchain
+	@.venv/langchain/bin/pip install -qq --disable-pip-version-check --editable '.[dev]' langchain-tests
+	@.venv/langchain/bin/python -m pytest -W default -p no:xdist tests/langchain/test_batch_model_standard.py $(ARGS)
 
 clean: ## remove what tools left behind; .venv stays
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis site dist build

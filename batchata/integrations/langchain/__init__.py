@@ -12,6 +12,8 @@ except ImportError as error:
         hint="pip install 'batchata[langchain]'",
     ) from error
 
+from batchata.integrations.langchain.batch_model import BatchataChatModel as BatchataChatModel
+from batchata.integrations.langchain.batch_model import batch_model as batch_model
 from batchata.integrations.langchain.configs import ColumnConfig as ColumnConfig
 from batchata.integrations.langchain.configs import JobConfig as JobConfig
 from batchata.integrations.langchain.configs import LLMConfig as LLMConfig
@@ -26,6 +28,7 @@ from batchata.integrations.langchain.tagging import with_tags as with_tags
 
 __all__ = [
     "CUSTOM_ID_PREFIX",
+    "BatchataChatModel",
     "ColumnConfig",
     "EventType",
     "JobConfig",
@@ -34,6 +37,7 @@ __all__ = [
     "ProcessingConfig",
     "S3Config",
     "StorageConfig",
+    "batch_model",
     "extract_custom_id",
     "with_tags",
 ]
