@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from batchata.core.asked import Source
 from batchata.core.result import Citation, JobResult
@@ -18,6 +18,11 @@ _MOST_CITED: Final = 4_000
 #: pages looked through for a passage whose page is not known
 _PAGES_TRIED: Final = 30
 Numbered = tuple[int, Citation]
+#: "missing" is a quote that no document has, "unchecked" one that nobody could look up
+Standing = Literal["found", "missing", "unchecked"]
+FOUND: Final = "found"
+MISSING: Final = "missing"
+UNCHECKED: Final = "unchecked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,8 @@ def cited_of(result: JobResult) -> Cited:
 
     def number(citation: Citation) -> int | None:
         nonlocal left_out
-        place = repr((citation.text, citation.source, citation.page, citation.start, citation.end))
+        span = (citation.page, citation.start, citation.end, standing_of(citation))
+        place = repr((citation.text, citation.source, *span))
         if place not in known:
             if len(citations) >= MOST_CITATIONS:
                 left_out += 1
@@ -76,14 +82,22 @@ def field_rows(result: JobResult, cited: Cited) -> tuple[list[list[Any]], int]:
     return rows, left_out
 
 
+def standing_of(citation: Citation) -> Standing:
+    """Whether a citation stands somewhere; a vendor's own is taken at its word."""
+    if "found" not in (citation.metadata or {}) or citation.is_found:
+        return FOUND
+    return UNCHECKED if citation.is_found is None else MISSING
+
+
 def citation_row(citation: Citation) -> list[Any]:
-    """A citation as [words, source, page, confidence, reason]."""
+    """A citation as [words, source, page, confidence, reason, standing]."""
     return [
         clip(citation.text, _MOST_CITED),
         citation.source,
         citation.page,
         citation.confidence,
         citation.match_reason,
+        standing_of(citation),
     ]
 
 
@@ -98,8 +112,13 @@ class Viewer:
     ) -> list[dict[str, Any]]:
         """Pages and texts with their passages marked; citations of lost documents by themselves."""
         by_source: dict[Source | None, list[Numbered]] = {}
+        nowhere: dict[Standing, list[Numbered]] = {}
         for number, citation in enumerate(citations):
-            by_source.setdefault(_source_of(citation, sources), []).append((number, citation))
+            standing = standing_of(citation)
+            if standing == FOUND:
+                by_source.setdefault(_source_of(citation, sources), []).append((number, citation))
+            else:
+                nowhere.setdefault(standing, []).append((number, citation))
         views: list[dict[str, Any]] = []
         for source, found in by_source.items():
             if source is not None and source.text is not None:
@@ -108,7 +127,8 @@ class Viewer:
                 views.extend(self._page_views(source, found))
             else:
                 views.extend(_quotes(found))
-        return views[:MOST_VIEWS]
+        shown = [view for each, found in nowhere.items() for view in _quotes(found, each)]
+        return views[: MOST_VIEWS - len(shown)] + shown
 
     def _page_views(self, source: Source, found: Sequence[Numbered]) -> Iterator[dict[str, Any]]:
         numbers = {page for _, citation in found for page in _pages_of(citation)}
@@ -184,7 +204,9 @@ def _on_page(texts: Mapping[int, str], number: int, citation: Citation) -> tuple
     return 0, []
 
 
-def _quotes(found: Sequence[Numbered]) -> Iterator[dict[str, Any]]:
+def _quotes(
+    found: Sequence[Numbered], standing: Standing | None = None
+) -> Iterator[dict[str, Any]]:
     """Citations in their own words: the document is not at hand, or does not have them."""
     by_place: dict[tuple[str, int | None], list[Numbered]] = {}
     for number, citation in found:
@@ -195,4 +217,8 @@ def _quotes(found: Sequence[Numbered]) -> Iterator[dict[str, Any]]:
             if pieces:
                 pieces.append(["\n\n"])
             pieces.append([clip(citation.text, _MOST_CITED), [number]])
-        yield {"name": name, "page": page, "text": pieces, "is_quote": True}
+        view = {"name": name, "page": page, "text": pieces, "is_quote": True}
+        if standing is not None:
+            reason = (inside[0][1].metadata or {}).get("why")
+            view |= {"standing": standing} | ({"why": reason} if reason else {})
+        yield view

@@ -10,7 +10,14 @@ from batchata.core.asked import Asked
 from batchata.core.result import JobResult
 from batchata.core.status import CODES
 from batchata.report.fields import clip, flatten
-from batchata.report.passages import Viewer, citation_row, cited_of, field_rows
+from batchata.report.passages import (
+    FOUND,
+    MISSING,
+    Viewer,
+    citation_row,
+    cited_of,
+    field_rows,
+)
 
 SNIPPET: Final = 160
 MOST_ANSWER: Final = 100_000
@@ -78,9 +85,15 @@ def row_of(result: JobResult, detail: dict[str, Any], models: Names, reasons: Na
         None if seconds is None else round(seconds, 3),
         _snippet(result, values),
         len(values),
-        sum(1 for field in values if field[3]),
-        len(detail.get("citations", ())),
+        sum(1 for field in values if FOUND in _standings(field, detail)),
+        sum(each[-1] == FOUND for each in detail.get("citations", ())),
+        sum(1 for field in values if MISSING in _standings(field, detail)),
     ]
+
+
+def _standings(field: list[Any], detail: dict[str, Any]) -> set[str]:
+    """Whether the citations of a field stand in the documents."""
+    return {detail["citations"][number][-1] for number in field[3]}
 
 
 def _snippet(result: JobResult, values: list[list[Any]]) -> str:

@@ -259,6 +259,28 @@ def test_a_page_is_drawn_with_a_box_over_the_passage(browser: Browser, report: P
     assert 0.05 < dark < 0.6, "the box is not over printed words"
 
 
+def test_a_quote_that_was_not_found_is_marked_and_not_counted(
+    browser: Browser, tmp_path: Path
+) -> None:
+    def quote(is_found: bool | None) -> list[Citation]:
+        return [Citation("his words", "", metadata={"found": is_found, "why": "it is a scan"})]
+
+    fields = {"a": 1, "b": 2, "c": 3}
+    said = {"a": quote(True), "b": quote(False), "c": quote(None)}
+    jobs = [Said(id="quoted", parsed=fields, mappings=said), Said(id="plain", parsed=fields)]
+    page = tmp_path / "quotes.html"
+    write_report(write_state(tmp_path / "run.db", jobs), page)
+
+    browser.open(page, cited="missing")
+    shown = browser.texts("#table tbody tr [data-name=cited]")
+    browser.open(page, job="quoted")
+
+    assert shown == ["1/3 !"]
+    assert browser.texts("#detail .fields .cites")[1:] == ["not found", "not checked"]
+    assert "they stand in none of the documents" in browser.text("#detail article.missing")
+    assert "it is a scan" in browser.text("#detail article.unchecked")
+
+
 def test_the_keyboard_is_enough(browser: Browser, report: Path) -> None:
     browser.open(report, sort="id.up")
     browser.run("document.querySelector('tr[data-id=invoice] a').focus()")

@@ -12,10 +12,10 @@ const rows = [];
 const indexById = new Map();
 blocks('rows').forEach((block, group) => {
   parse(block).forEach((row, place) => {
-    const [id, status, model, reason, cost, input, output, seconds, snippet, fields, cited, citations] = row;
+    const [id, status, model, reason, cost, input, output, seconds, snippet, fields, cited, citations, missing] = row;
     indexById.set(id, rows.length);
     rows.push({
-      index: rows.length, group, place, id, cost, input, output, seconds, snippet, fields, cited, citations,
+      index: rows.length, group, place, id, cost, input, output, seconds, snippet, fields, cited, citations, missing,
       status: STATUSES[status],
       model: summary.model_names[model],
       reason: reason === null ? '' : summary.reason_names[reason],
@@ -23,7 +23,8 @@ blocks('rows').forEach((block, group) => {
     });
   });
 });
-const hasCitations = rows.some((row) => row.citations > 0);
+const hasCitations = rows.some((row) => row.citations > 0 || row.missing > 0);
+const hasMissing = rows.some((row) => row.missing > 0);
 
 let openGroup = { number: -1, details: [] };
 

@@ -11,8 +11,14 @@ const FACTS = [
 const dialog = byId('detail');
 let chosen = '';
 
+const NOWHERE = {
+  missing: ['not found', 'Quotes that were not found', 'The model’s own words: they stand in none of the documents. Look at these fields.'],
+  unchecked: ['not checked', 'Quotes that were not checked', 'The model’s own words: nobody could look for them.'],
+};
+
 function citationChip(detail, number) {
-  const [, , page, confidence, reason] = detail.citations[number];
+  const [, , page, confidence, reason, standing] = detail.citations[number];
+  if (NOWHERE[standing]) return el('span', { class: `chip chip-${standing}`, 'data-cite': number, title: reason || null }, NOWHERE[standing][0]);
   const title = [confidence && `confidence: ${confidence}`, reason].filter(Boolean).join(' · ');
   return el('span', { class: `chip${confidence ? ` chip-${confidence}` : ''}`, 'data-cite': number, title: title || null },
     page === null || page === undefined ? `[${number + 1}]` : `p. ${page}`,
@@ -67,6 +73,11 @@ function pictureOfView(each) {
 }
 
 function sourceView(each) {
+  if (each.standing) {
+    const [, name, note] = NOWHERE[each.standing];
+    return el('article', { class: each.standing }, el('h4', null, name), el('p', { class: 'quiet' }, note, each.why && ` Why: ${each.why}.`),
+      el('div', { class: 'passage quote' }, each.text.map(piece)));
+  }
   const heading = el('h4', null, each.name || 'Document', each.page && el('span', { class: 'quiet' }, ` page ${each.page}`));
   const text = el('div', { class: `passage${each.is_quote ? ' quote' : ''}` }, each.text.map(piece));
   if (each.picture === undefined) {

@@ -40,7 +40,8 @@ function fillFilters() {
   options('status', 'all', STATUSES.filter((name) => rows.some((row) => row.status === name)).map((name) => [name, name]));
   options('model', 'all', of('model').map((name) => [name, name]));
   options('reason', 'all', of('reason').map((name) => [name, spaced(name)]));
-  options('cited', 'all', [['any', 'some'], ['part', 'some fields without'], ['none', 'none']]);
+  options('cited', 'all', [['any', 'some'], ['part', 'some fields without'], ['none', 'none'],
+    ...(hasMissing ? [['missing', 'quotes not found']] : [])]);
   form.elements.cited.closest('label').hidden = !hasCitations;
   form.elements.reason.closest('label').hidden = !of('reason').length;
 }

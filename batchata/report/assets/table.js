@@ -19,8 +19,12 @@ let shown = rows;
 const pill = (row) => el('span', { class: `pill pill-${PALETTE[row.status]}` }, row.reason ? spaced(row.reason) : row.status);
 
 function citedWords(row) {
-  if (row.fields) return row.citations || row.cited ? `${row.cited}/${row.fields}` : '–';
-  return row.citations ? String(row.citations) : '–';
+  if (!row.fields) return row.citations ? String(row.citations) : '–';
+  if (!row.citations && !row.missing) return '–';
+  const share = `${row.cited}/${row.fields}`;
+  return row.missing
+    ? el('span', { class: 'missing', title: `${plural(row.missing, 'field')} whose quote stands in no document` }, `${share} !`)
+    : share;
 }
 
 function hashOf(changes) {
@@ -38,6 +42,7 @@ const CITED = {
   any: (row) => row.citations > 0,
   none: (row) => row.citations === 0,
   part: (row) => row.fields > 0 && row.cited < row.fields,
+  missing: (row) => row.missing > 0,
 };
 
 function wanted() {

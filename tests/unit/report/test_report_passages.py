@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from batchata import Citation, JobResult
-from batchata.core.asked import Source
+from batchata.core.asked import Asked, Source
 from batchata.documents.pdf import create_pdf
 from batchata.report import pages as pages_module
 from batchata.report.pages import Pages
 from batchata.report.passages import Viewer, cited_of, field_rows
+from batchata.report.rows import Names, detail_of, row_of
 
 TOTAL = Citation("Total due: EUR 12", "a.pdf", page=1)
 DATE = Citation("Dated 3 May", "a.pdf", page=2)
@@ -56,6 +57,44 @@ def test_the_same_passage_is_numbered_once() -> None:
     result = JobResult("j", citations=[TOTAL, DATE], citation_mappings={"a": [TOTAL], "b": [DATE]})
 
     assert cited_of(result).citations == (TOTAL, DATE)
+
+
+def quoted(text: str, found: bool | None, why: str | None = None) -> Citation:
+    """A quote that a model gave for a field, and whether it was found."""
+    source, page = ("a.pdf", 1) if found else ("", None)
+    return Citation(text, source, page, metadata={"type": "quote", "found": found, "why": why})
+
+
+def test_a_quote_that_stands_nowhere_is_told_apart_and_looked_for_in_no_page() -> None:
+    pdf = Source(name="a.pdf", data=PDF)
+    lost, unseen = quoted("Dated 3 May", False), quoted("Total", None, "it is a scan")
+
+    found = views([quoted("Total due: EUR 12", True), lost, unseen], pdf)
+
+    assert [(view["name"], view.get("standing")) for view in found] == [
+        ("a.pdf", None),
+        ("", "missing"),
+        ("", "unchecked"),
+    ]
+    assert marked(found[1]) == [("Dated 3 May", [1])]
+    assert (found[1].get("why"), found[2]["why"]) == (None, "it is a scan")
+
+
+def test_a_field_whose_quote_stands_nowhere_is_not_counted_as_cited() -> None:
+    result = JobResult(
+        "j",
+        parsed_response={"total": 12, "date": "3 May", "vendor": "x", "free": True},
+        citation_mappings={
+            "total": [TOTAL],
+            "date": [quoted("in May", False)],
+            "vendor": [quoted("x", None)],
+        },
+    )
+    detail = detail_of(result, Asked("", ()), Viewer(Pages(pictures=0)))
+
+    row = row_of(result, detail, Names(), Names())
+
+    assert row[-4:] == [4, 1, 1, 1], "fields, cited, citations, not found"
 
 
 def test_marks_passages_in_a_text() -> None:

@@ -118,7 +118,7 @@ def test_fields_and_their_passages_are_in_the_panel(tmp_path: Path) -> None:
 
     [detail] = page.all("details")
     assert detail["fields"] == [["total", "12.5", "number", [0]]]
-    assert detail["citations"] == [["Total due: EUR 12", "a.pdf", 1, "high", "same"]]
+    assert detail["citations"] == [["Total due: EUR 12", "a.pdf", 1, "high", "same", "found"]]
     assert detail["views"][0]["text"] == [["Total due: EUR 12", [0]]]
     assert detail["metadata"] == [["folder", "march"]]
     assert detail["files"] == ["a.pdf"]
