@@ -21,6 +21,7 @@ from batchata.engine.context import RunContext
 from batchata.engine.lane import Lane
 from batchata.engine.leases import Ask
 from batchata.engine.quoting import Quoting
+from batchata.engine.raw_calls import RawCalls
 from batchata.engine.settling import Settler
 from batchata.engine.uploads import Uploads
 from batchata.ports import LiveReply
@@ -46,6 +47,7 @@ class Calls:
         self._uploads = uploads
         self._settler = Settler(context, "standard")
         self._quoting = Quoting(context)
+        self.raw = RawCalls(context)
         self.in_flight = 0  #: calls without an answer
 
     async def make(self, lane: Lane, ask: Ask) -> Outcome | None:
@@ -69,10 +71,16 @@ class Calls:
 
     async def _send(self, lane: Lane, ask: Ask, body: bytes) -> LiveReply:
         self.in_flight += 1
+        sent_us = self._context.now_us()
         try:
-            return await lane.api.send(ask.shape, body)
+            reply = await lane.api.send(ask.shape, body)
+        except ProviderUnavailableError as error:
+            self.raw.keep(ask, sent_us, None, error.message)
+            raise
         finally:
             self.in_flight -= 1
+        self.raw.keep(ask, sent_us, reply, None)
+        return reply
 
     async def _body(self, lane: Lane, ask: Ask) -> bytes | Outcome | None:
         """What is sent, its files brought to the vendor before; None when nothing is sent now."""

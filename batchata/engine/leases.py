@@ -19,6 +19,7 @@ class Ask:
     """A job that may leave: written down, with its money set aside."""
 
     seq: int
+    job_id: str
     token: str
     shape: Shape
     body: bytes  #: in which files are only marked
@@ -41,9 +42,10 @@ class Leases:
         context, seqs = self._context, submission.seqs
         self._open[submission.token] = len(seqs)
         attached = context.store.attachments(seqs)
-        for seq, body in zip(seqs, requests(context, seqs), strict=True):
+        rows = zip(seqs, context.store.ids(seqs), requests(context, seqs), strict=True)
+        for seq, job_id, body in rows:
             shape = context.shape(seq)
-            yield Ask(seq, submission.token, shape, body, attached.get(seq, ()))
+            yield Ask(seq, job_id, submission.token, shape, body, attached.get(seq, ()))
 
     def ended(self, outcomes: Sequence[Outcome]) -> list[Durable]:
         """Events for these outcomes; a lease closes with its last one."""

@@ -92,6 +92,7 @@ class LiveRoute:
             for lane in self._lanes.values():
                 self._launch(lane)
             if not self._tasks and not self._ended and not self._goes_on(is_stopping):
+                self._calls.raw.write()
                 break
             await self._pause()
 
@@ -156,6 +157,8 @@ class LiveRoute:
             or context.clock.monotonic() - self._since >= _COMMIT_SECONDS
             or not self._tasks
         )
+        if is_due or self._calls.raw.is_full:
+            self._calls.raw.write()
         new = [made for lane in self._lanes.values() if leases for made in self._lease(lane)]
         if not new and not is_due:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -10,6 +11,8 @@ from run_lab import CLAUDE, GPT, MODELS, Lab, all_of
 
 from batchata import JobResult
 from batchata.core.errors import ResultsError
+from batchata.engine import raw_calls
+from batchata.gateway import HttpFault, Scenario
 
 
 def tree(folder: Path) -> set[str]:
@@ -184,3 +187,56 @@ def test_a_file_where_the_folder_should_be_is_an_error_that_names_it(lab: Lab) -
 
     assert lab.out.read_text() == "in the way"
     assert lab.ledger.batches == []
+
+
+def calls_of(path: Path) -> list[dict[str, Any]]:
+    """The calls of a raw file."""
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+@pytest.mark.parametrize("vendor", MODELS)
+def test_live_calls_are_kept_as_they_went_out_and_came_back(lab: Lab, vendor: str) -> None:
+    refused = HttpFault(action="status", status=503, contains='"question 1"')
+    lab.play(scenario=Scenario(http=(refused,)))
+
+    run = lab.chat(4, MODELS[vendor]).set_route("live").run()
+
+    raw = lab.out / "raw_files"
+    asked = calls_of(raw / "requests/live_1.jsonl")
+    said = calls_of(raw / "responses/live_1.jsonl")
+    assert [each["job_id"] for each in asked] == [each["job_id"] for each in said]
+    assert sorted(each["job_id"] for each in asked) == ["q0", "q1", "q1", "q2", "q3"]
+    assert {each["body"]["messages"][0]["content"] for each in asked} == {
+        f"question {number}" for number in range(4)
+    }
+    assert [each["status"] for each in said if "error" in each] == [503]
+    texts = {each["job_id"]: orjson.dumps(each["body"]) for each in said if "body" in each}
+    for result in run.results().completed:
+        assert orjson.dumps(result.raw_response) in texts[result.job_id]
+
+
+def test_each_live_run_keeps_its_calls_in_a_file_of_its_own(lab: Lab) -> None:
+    lab.chat(2).set_route("live").run()
+    lab.chat(3).set_route("live").run()
+
+    lines = [path.read_bytes().count(b"\n") for path in sorted(lab.out.rglob("live_*.jsonl"))]
+    assert lines == [2, 1, 2, 1]
+
+
+def test_live_raw_files_are_cut_into_pieces(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw_calls, "_SEGMENT_BYTES", 2000)
+
+    run = lab.chat(30).set_route("live", concurrency=2).run()
+
+    folder = lab.out / "raw_files" / "responses"
+    ids = [line["job_id"] for path in folder.iterdir() for line in calls_of(path)]
+    assert run.status()["completed"] == 30
+    assert sorted(ids) == sorted(f"q{number}" for number in range(30))
+
+
+def test_an_answer_that_is_no_json_is_kept_as_text() -> None:
+    assert raw_calls._readable(b"<html>") == "<html>"
+    assert raw_calls._readable(b"\xff") == "\ufffd"
+    assert orjson.dumps(raw_calls._readable(b'{\n "a": 1.50,\n "b": 1e400 }')) == (
+        b'{"a":1.50,"b":1e400}'
+    )

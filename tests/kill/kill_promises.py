@@ -33,6 +33,8 @@ def broken(
     yield from _bill(baseline, outcome, ledger, billed_usd)
     yield from _files(outcome, folder, baseline.plan.result_format)
     yield from _raw(baseline, folder, ledger, files)
+    if baseline.plan.raw_files and baseline.plan.route == "live":
+        yield from _raw_calls(outcome, folder / "out" / "raw_files" / "responses")
     if Decimal(report["status"]["reserved_usd"]):
         yield f"{report['status']['reserved_usd']} USD are still reserved"
 
@@ -129,7 +131,19 @@ def _raw(
     if not baseline.plan.raw_files:
         return
     requests = folder / "out" / "raw_files" / "requests"
-    names = sorted(path.stem for path in requests.iterdir()) if requests.exists() else []
+    found = requests.iterdir() if requests.exists() else ()
+    names = sorted(path.stem for path in found if not path.stem.startswith("live_"))
     wanted = sorted(f"{batch.vendor}_batch_{batch.id}" for batch in ledger.batches)
     if names != wanted:
         yield f"request files are {names}, not {wanted}"
+
+
+def _raw_calls(outcome: Outcome, folder: Path) -> Iterator[str]:
+    answered: set[str] = set()
+    for path in folder.glob("live_*.jsonl"):
+        *lines, torn = path.read_bytes().split(b"\n")
+        del torn  # the process was killed in the middle of it
+        answered.update(each["job_id"] for each in map(json.loads, lines) if "body" in each)
+    asked = {row[0] for row in outcome.results.values() if row[1] == "succeeded" and row[6]}
+    if not asked <= answered:
+        yield f"no raw answer of {sorted(asked - answered)}"
