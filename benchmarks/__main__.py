@@ -15,6 +15,8 @@ RUNS = (
     ("batch_cpu", "--jobs", "10000", "--vendor", "anthropic"),
     ("batch_cpu", "--jobs", "100000", "--vendor", "openai"),
     ("live_cpu", "--jobs", "10000"),
+    ("gateway_cpu",),
+    ("gateway_sessions",),
     ("table_cpu", "--rows", "10000"),
     ("event_log", "--events", "1000000"),
 )

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Final
 
@@ -26,7 +27,7 @@ from batchata.gateway.proxy.forward import (
     wait_seconds,
 )
 from batchata.gateway.proxy.guard import Guard
-from batchata.gateway.proxy.headers import Headers, decoded, first, to_upstream, without
+from batchata.gateway.proxy.headers import Headers, by_name, decoded, to_upstream, without
 from batchata.gateway.proxy.interceptor import Reject, Respond
 from batchata.gateway.proxy.metrics import Metrics
 from batchata.gateway.proxy.parsing import Body, parse_body, take_body
@@ -46,7 +47,7 @@ from batchata.gateway.vendor_errors import VendorError
 from batchata.ports import PriceBook
 
 LOG: Final = logging.getLogger("batchata.gateway")
-_JSON: Final = (("Content-Type", "application/json"),)
+_KEYS: Final = tuple(sorted(KEY_HEADERS))
 
 
 class Core:
@@ -79,10 +80,11 @@ class Core:
         """Answer one request."""
         headers = decoded(request.raw_headers)
         vendor = self._vendor(request)
-        refused = self._guard.refusal(headers) or _unfit(request, headers)
+        found = by_name(headers)
+        refused = self._guard.refusal(headers, found.get("host", "")) or _unfit(request, found)
         if refused is not None:
             return _refusal(refused, vendor)
-        exchange, body = await self._exchange(request, headers)
+        exchange, body = await self._exchange(request, headers, found)
         if exchange is None:
             error = VendorError(
                 status=404,
@@ -95,13 +97,13 @@ class Core:
             return _refusal(refused, exchange.vendor)
         self.metrics.in_flight += 1
         try:
-            return await self._journey(request, exchange, body, headers)
+            return await self._journey(request, exchange, body, named(found, SESSION_HEADERS))
         finally:
             self.metrics.in_flight -= 1
 
     def refused(self, request: web.BaseRequest) -> web.StreamResponse | None:
         """The answer to a request that may not come in; None for one that may."""
-        error = self._guard.refusal(decoded(request.raw_headers))
+        error = self._guard.refusal(decoded(request.raw_headers), request.headers.get("Host", ""))
         return None if error is None else _refusal(error, self._vendor(request))
 
     @property
@@ -115,7 +117,7 @@ class Core:
             await asyncio.gather(*self._ending)
 
     async def _exchange(
-        self, request: web.BaseRequest, headers: Headers
+        self, request: web.BaseRequest, headers: Headers, found: Mapping[str, str]
     ) -> tuple[Exchange | None, Body]:
         target = request.raw_path
         placed = self._upstreams.by_path(target)
@@ -145,20 +147,20 @@ class Core:
                 upstream=upstream,
                 endpoint=path if is_question else None,
                 model=model,
-                agent_id=named(headers, AGENT_HEADERS),
-                tags=tags_of(named(headers, TAG_HEADERS)),
-                attempt=_attempt(headers),
-                client=_client_of(headers),
+                agent_id=named(found, AGENT_HEADERS),
+                tags=tags_of(named(found, TAG_HEADERS)),
+                attempt=_attempt(found),
+                client=_client_of(found),
             ),
             body,
         )
 
     async def _journey(
-        self, request: web.BaseRequest, exchange: Exchange, body: Body, headers: Headers
+        self, request: web.BaseRequest, exchange: Exchange, body: Body, named_session: str
     ) -> web.StreamResponse:
         began = time.monotonic()
         if exchange.endpoint is not None:
-            self._teller.began(exchange, named(headers, SESSION_HEADERS))
+            self._teller.began(exchange, named_session)
         asked = exchange.body
         try:
             outcome = await self._chain.on_request(exchange)
@@ -335,14 +337,14 @@ def _refusal(error: VendorError, vendor: Vendor, headers: Headers = ()) -> web.R
     return response
 
 
-def _unfit(request: web.BaseRequest, headers: Headers) -> VendorError | None:
+def _unfit(request: web.BaseRequest, found: Mapping[str, str]) -> VendorError | None:
     if not request.raw_path.startswith("/"):
         return VendorError(
             status=400,
             message="the gateway is no forward proxy: give it a path, and set its address as the "
             "base URL of your client",
         )
-    if first(headers, "upgrade") and "upgrade" in first(headers, "connection").lower():
+    if found.get("upgrade") and "upgrade" in found.get("connection", "").lower():
         return VendorError(
             status=501,
             message="the gateway carries no WebSockets: connect to the vendor itself for them",
@@ -351,11 +353,11 @@ def _unfit(request: web.BaseRequest, headers: Headers) -> VendorError | None:
     return None
 
 
-def _attempt(headers: Headers) -> int:
-    count = first(headers, "x-stainless-retry-count")
+def _attempt(found: Mapping[str, str]) -> int:
+    count = found.get("x-stainless-retry-count", "")
     return 1 + int(count) if count.isdigit() and len(count) < 4 else 1
 
 
-def _client_of(headers: Headers) -> str:
-    key = next((value for name, value in headers if name.lower() in KEY_HEADERS), "")
+def _client_of(found: Mapping[str, str]) -> str:
+    key = next((found[name] for name in _KEYS if found.get(name)), "")
     return blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest() if key else ""

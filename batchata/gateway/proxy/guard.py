@@ -26,9 +26,8 @@ class Guard:
     allowed_hosts: frozenset[str]
     is_loopback: bool
 
-    def refusal(self, headers: Headers) -> VendorError | None:
+    def refusal(self, headers: Headers, host: str) -> VendorError | None:
         """Why a request may not come in at all; None when it may."""
-        host = first(headers, "host")
         if not self._is_known(host):
             return VendorError(
                 status=421,

@@ -44,6 +44,11 @@ def first(headers: Headers, name: str, default: str = "") -> str:
     return default
 
 
+def by_name(headers: Headers) -> dict[str, str]:
+    """The first value under each lower-case name."""
+    return {name.lower(): value for name, value in reversed(headers)}
+
+
 def end_to_end(headers: Headers) -> Headers:
     """The headers without those of the connection and those it names."""
     dropped = HOP_BY_HOP

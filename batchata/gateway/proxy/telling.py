@@ -11,7 +11,6 @@ import orjson
 from batchata.core.redact import Redactor
 from batchata.gateway.proxy.events import EventName, EventQueue, GatewayEvent
 from batchata.gateway.proxy.exchange import Answered, Exchange
-from batchata.gateway.proxy.headers import Headers, first
 from batchata.gateway.proxy.sessions import Session, Sessions, history, since_the_model
 
 #: request headers that carry a session, an agent and tags; the first there is holds
@@ -35,10 +34,10 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-def named(headers: Headers, names: tuple[str, ...]) -> str:
+def named(found: Mapping[str, str], names: tuple[str, ...]) -> str:
     """The value of the first of these headers that is there."""
     for name in names:
-        value = first(headers, name)
+        value = found.get(name)
         if value:
             return value.strip()[:_MOST_ID]
     return ""
