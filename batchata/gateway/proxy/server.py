@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import secrets
 import signal
@@ -34,6 +35,7 @@ from batchata.prices import GenaiPriceBook
 LOG: Final = logging.getLogger("batchata.gateway")
 _LINE: Final = 64 * 1024
 _SWEEP_SECONDS: Final = 1.0
+_GARBAGE: Final = (50_000, 20, 100)
 _READ: Final = 256 * 1024
 
 
@@ -102,6 +104,9 @@ async def serve(config: GatewayConfig, *, on_ready: Callable[[str], None] | None
     except (NotImplementedError, RuntimeError, ValueError):
         LOG.debug("signals cannot be handled here; cancel the task to stop")
     async with running(config) as gateway:
+        # what is here now stays, and what comes is in no circles: it is looked through less often
+        gc.freeze()
+        gc.set_threshold(*_GARBAGE)
         LOG.info("gateway on %s", gateway.url)
         if on_ready is not None:
             on_ready(gateway.url)

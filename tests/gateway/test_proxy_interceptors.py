@@ -1,0 +1,311 @@
+"""What each interceptor does, seen from outside."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import openai
+import orjson
+import pytest
+from raw_lab import OK, RawUpstream, Reply, call, request_bytes
+
+from batchata import read_events
+from batchata.core.usage import Usage, from_parts
+from batchata.gateway import Gateway, Sandbox
+from batchata.gateway.proxy.interceptors.trace_export import TraceExport
+from batchata.prices import GenaiPriceBook
+from batchata.stores.spending import TOTAL, SpendFile
+
+GPT = "gpt-6-luna"
+JSON = (b"Content-Type", b"application/json")
+KEY = (b"Authorization", b"Bearer one")
+
+
+@pytest.fixture
+def upstream() -> Iterator[RawUpstream]:
+    with RawUpstream() as made:
+        made.answer(answer("Fine."))
+        yield made
+
+
+def answer(text: str, tokens: int = 10, status: int = 200) -> bytes:
+    body = orjson.dumps(
+        {
+            "id": "c1",
+            "model": GPT,
+            "choices": [{"index": 0, "message": {"content": text}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": tokens, "completion_tokens": tokens},
+        }
+    )
+    head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nSet-Cookie: a=b\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def through(url: str, *interceptors: dict[str, Any]) -> Gateway:
+    return Gateway(url, config={"interceptors": list(interceptors)})
+
+
+def ask(gateway: Gateway, content: str = "hi", *headers: tuple[bytes, bytes]) -> Reply:
+    body = {"model": GPT, "messages": [{"role": "user", "content": content}]}
+    given = headers or (KEY,)
+    request = request_bytes(
+        b"/v1/chat/completions", JSON, *given, method=b"POST", body=orjson.dumps(body)
+    )
+    return call(gateway.url, request)
+
+
+# cache
+
+
+def test_the_same_question_of_the_same_client_is_answered_from_the_cache(
+    upstream: RawUpstream, tmp_path: Path
+) -> None:
+    cache = {"type": "cache", "config": {"file": str(tmp_path / "c.db")}}
+    with through(upstream.url, cache) as gateway:
+        first, again = ask(gateway), ask(gateway)
+        ask(gateway, "other")
+        ask(gateway, "hi", (b"Authorization", b"Bearer two"))
+    with through(upstream.url, cache) as gateway:
+        restarted = ask(gateway)
+
+    assert len(upstream.seen) == 3
+    assert first.body == again.body == restarted.body
+    assert (first.all(b"x-batchata-cache"), again.all(b"x-batchata-cache")) == ([], [b"hit"])
+    assert again.all(b"set-cookie") == []
+
+
+def test_what_is_shared_serves_every_client_and_what_is_old_nobody(
+    upstream: RawUpstream, tmp_path: Path
+) -> None:
+    shared = {"type": "cache", "config": {"file": str(tmp_path / "c.db"), "shared": True}}
+    old = {"type": "cache", "config": {"file": str(tmp_path / "o.db"), "ttl_seconds": 0}}
+    with through(upstream.url, shared) as gateway:
+        ask(gateway)
+        ask(gateway, "hi", (b"Authorization", b"Bearer two"))
+    with through(upstream.url, old) as gateway:
+        ask(gateway)
+        ask(gateway)
+
+    assert len(upstream.seen) == 3
+
+
+def test_an_error_is_never_cached(upstream: RawUpstream, tmp_path: Path) -> None:
+    upstream.answer(answer("no", status=500))
+    with through(
+        upstream.url, {"type": "cache", "config": {"file": f"{tmp_path}/c.db"}}
+    ) as gateway:
+        ask(gateway)
+        upstream.answer(answer("Fine."))
+        assert ask(gateway).status == 200
+
+
+def test_a_cached_answer_costs_nothing(upstream: RawUpstream, tmp_path: Path) -> None:
+    cache = {"type": "cache", "config": {"file": str(tmp_path / "c.db")}}
+    budget = {"type": "budget", "config": {"limit_usd": 5, "state": str(tmp_path / "s.db")}}
+    with through(upstream.url, budget, cache) as gateway:
+        for _ in range(3):
+            assert ask(gateway).status == 200
+
+    ledger = SpendFile(tmp_path / "s.db")
+    once = GenaiPriceBook().card("openai", GPT, "standard").cost_usd(Usage(10, 10))
+    assert from_parts(ledger.read(*TOTAL).most) == once
+    ledger.close()
+
+
+# rate_limit
+
+
+def test_requests_above_the_rate_are_told_when_to_come_back(upstream: RawUpstream) -> None:
+    limit = {"type": "rate_limit", "config": {"requests_per_minute": 2, "per": "key"}}
+    with through(upstream.url, limit) as gateway:
+        found = [ask(gateway) for _ in range(3)]
+        other = ask(gateway, "hi", (b"Authorization", b"Bearer two"))
+        free = call(gateway.url, request_bytes(b"/v1/models", KEY))
+
+    assert [each.status for each in found] == [200, 200, 429]
+    assert 1 <= int(found[2].all(b"retry-after")[0]) <= 31
+    assert orjson.loads(found[2].body)["error"]["code"] == "rate_limit_exceeded"
+    assert (other.status, free.status, len(upstream.seen)) == (200, 200, 4)
+
+
+def test_tokens_count_when_an_answer_tells_them(upstream: RawUpstream) -> None:
+    limit = {"type": "rate_limit", "config": {"tokens_per_minute": 15}}
+    with through(upstream.url, limit) as gateway:
+        found = [ask(gateway).status for _ in range(2)]
+
+    assert found == [200, 429]
+
+
+def test_a_call_may_wait_for_its_turn(upstream: RawUpstream) -> None:
+    config = {"concurrency": 1, "wait_seconds": 5}
+    goes_on = threading.Event()
+
+    def hold(connection: Any, seen: Any) -> None:
+        assert goes_on.wait(5)
+        connection.sendall(OK)
+
+    upstream.script = hold
+    with (
+        through(upstream.url, {"type": "rate_limit", "config": config}) as gateway,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        found = [pool.submit(ask, gateway), pool.submit(ask, gateway)]
+        while b'"in_flight":2' not in call(gateway.url, request_bytes(b"/health")).body:
+            pass
+        assert len(upstream.seen) <= 1
+        goes_on.set()
+
+    assert [each.result().status for each in found] == [200, 200]
+
+
+# redact
+
+
+def test_keys_and_patterns_leave_requests_before_anybody_sees_them(
+    upstream: RawUpstream,
+) -> None:
+    redact = {"type": "redact", "config": {"patterns": {"staff": "E-[0-9]{6}"}}}
+    prose = "the access token was refreshed, see sk-learn and task-force"
+    key = "sk-ant-api03-0123456789abcdef"
+    with through(upstream.url, redact, {"type": "test_recorder"}) as gateway:
+        ask(gateway, f"{prose}: {key}, E-123456")
+        ask(gateway, prose)
+
+    sent = [orjson.loads(each.body)["messages"][0]["content"] for each in upstream.seen]
+    assert sent == [f"{prose}: [anthropic_key], [staff]", prose]
+    assert upstream.seen[0].all(b"content-length") == [b"%d" % len(upstream.seen[0].body)]
+
+
+# trace_export
+
+
+class Collector:
+    """Takes what is posted; says these statuses first."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.bodies: list[Any] = []
+        self.keys: list[str | None] = []
+        left = list(statuses)
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status = left.pop(0) if left else 200
+                if status == 200:
+                    outer.bodies.append(orjson.loads(body))
+                    outer.keys.append(self.headers.get("X-Key"))
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/v1/traces"
+
+    def __enter__(self) -> Collector:
+        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self._thread.join()
+        self.server.server_close()
+
+
+def test_spans_of_calls_reach_a_collector(upstream: RawUpstream) -> None:
+    with Collector() as collector:
+        config = {"url": collector.url, "preset": "otlp", "headers": {"X-Key": "k"}}
+        with through(upstream.url, {"type": "trace_export", "config": config}) as gateway:
+            ask(gateway)
+
+    spans = [
+        span
+        for body in collector.bodies
+        for span in body["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    ]
+    [made] = [span for span in spans if span["name"] == "llm.call"]
+    values = {each["key"]: each["value"] for each in made["attributes"]}
+    assert values["llm.usage.input_tokens"] == {"intValue": "10"}
+    assert (len(made["traceId"]), len(made["spanId"])) == (32, 16)
+    assert len({span["traceId"] for span in spans}) == 1
+    assert int(made["endTimeUnixNano"]) > int(made["startTimeUnixNano"])
+    assert set(collector.keys) == {"k"}
+
+
+def test_cylestios_shape_pairs_start_and_finish(upstream: RawUpstream) -> None:
+    with Collector() as collector:
+        config = {"url": collector.url, "preset": "cylestio"}
+        with through(upstream.url, {"type": "trace_export", "config": config}) as gateway:
+            ask(gateway)
+
+    spans = {each["name"]: each["span_id"] for each in collector.bodies}
+    assert list(spans) == ["session.start", "llm.call.start", "llm.call.finish", "session.end"]
+    assert spans["llm.call.start"] == spans["llm.call.finish"]
+
+
+def test_a_collector_that_is_away_holds_up_nobody_and_is_tried_again(
+    upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{TraceExport.__module__}._FIRST_WAIT", 0.001)
+    with Collector(503, 429) as collector:
+        config = {"url": collector.url}
+        with through(upstream.url, {"type": "trace_export", "config": config}) as gateway:
+            assert ask(gateway).status == 200
+    names = [event["name"] for body in collector.bodies for event in body]
+    assert names == ["session.start", "llm.call.start", "llm.call.finish", "session.end"]
+
+    gone = {"type": "trace_export", "config": {"url": collector.url}}
+    with through(upstream.url, gone) as gateway:
+        assert ask(gateway).status == 200
+
+
+# the shared event log
+
+
+def test_calls_are_in_the_event_log_of_runs(tmp_path: Path) -> None:
+    log = {"type": "parquet", "config": {"directory": str(tmp_path / "logs")}}
+    with (
+        Sandbox() as box,
+        through(box.url, log) as gateway,
+        openai.OpenAI(
+            base_url=gateway.openai_base_url,
+            api_key="k",
+            max_retries=0,
+            default_headers={"x-batchata-session-id": "s1", "x-batchata-agent-id": "a1"},
+        ) as client,
+    ):
+        told = client.chat.completions.create(
+            model=GPT, messages=[{"role": "user", "content": "Name a river."}]
+        )
+        with pytest.raises(openai.NotFoundError):
+            client.chat.completions.create(
+                model="nobody-1", messages=[{"role": "user", "content": "hi"}]
+            )
+
+    events = read_events(tmp_path / "logs")
+    assert list(events["event_type"]) == [
+        "session_start",
+        "llm_start",
+        "llm_end",
+        "llm_start",
+        "llm_error",
+        "session_end",
+    ]
+    start, end, _, error = (events.iloc[number] for number in (1, 2, 3, 4))
+    assert start["run_id"] == end["run_id"] != error["run_id"]
+    assert (start["prompt"], start["logger_custom_id"]) == ("Name a river.", "a1")
+    assert end["answer"] == told.choices[0].message.content
+    assert told.usage is not None
+    assert end["input_tokens"] == told.usage.prompt_tokens
+    assert end["cost_usd"] > 0
+    assert end["latency_seconds"] > 0
+    assert "nobody-1" in error["error"]
