@@ -9,12 +9,13 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from batchata.core.config import LEVELS
 from batchata.core.progress import RunView
 from batchata.core.status import JobStatus
+from batchata.core.submission import Submission
 from batchata.engine.portal import Portal
 from batchata.wiring import Session
 
@@ -143,9 +144,7 @@ class Driver:
     def how_to_go_on(self) -> str:
         """What a stopped run leaves behind, and the command that goes on."""
         config = self._session.config
-        count = len(self._session.state.open_submissions())
-        goes = "1 batch goes" if count == 1 else f"{count} batches go"
-        left = f"{goes} on at the vendor; " if count else ""
+        left = _left(self._session.state.open_submissions())
         rest = " --pending" if self._session.state.count(JobStatus.PENDING) else ""
         again = f"run the same script again, or `batchata resume {config.state_file}{rest}`,"
         return f"{left}{config.go_on or again} to go on: nothing is paid twice"
@@ -220,3 +219,14 @@ def terminated(stop: Callable[[], None], *, is_on: bool) -> Iterator[None]:
 
 class Terminated(BaseException):
     """The run was stopped by SIGTERM; the process ends by that signal when all is closed."""
+
+
+def _left(opened: Sequence[Submission]) -> str:
+    """What is at the vendors when a run has stopped."""
+    if not opened:
+        return ""
+    one, many = "batch", "batches"
+    if all(each.route == "background" for each in opened):
+        one, many = "response", "responses"
+    goes = f"1 {one} goes" if len(opened) == 1 else f"{len(opened)} {many} go"
+    return f"{goes} on at the vendor; "

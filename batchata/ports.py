@@ -180,6 +180,7 @@ class LiveReply:
     failure: Failure | None = None
     request_id: str | None = None
     is_congested: bool = False  #: the vendor asked to slow down
+    poll_after_seconds: float | None = None  #: when to ask for what was only begun
 
 
 class LiveAPI(Protocol):
@@ -193,6 +194,42 @@ class LiveAPI(Protocol):
         Raises OutcomeUnknownError when the vendor may have taken it, ProviderUnavailableError when
         it surely has not.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseLook:
+    """What a vendor says of a background response now."""
+
+    word: str  #: the vendor's own status word
+    is_final: bool
+    body: bytes  #: as the vendor sent it; of a final one the codec reads the answer
+    poll_after_seconds: float | None = None  #: the vendor's own pace; None: not said
+
+
+class BackgroundAPI(LiveAPI, Protocol):
+    """A vendor that answers later: `send` only begins, and the reply's body names the response.
+
+    A refusal of `send` is sure: what the vendor may have begun raises OutcomeUnknownError.
+    """
+
+    endpoint: str  #: the one that answers in the background
+    poll_seconds: float  #: where the vendor names no pace
+
+    def check(self, shape: Shape, body: bytes) -> None:
+        """Raise ValidationError for a job that cannot be asked in the background. Pure."""
+
+    def id_of(self, body: bytes) -> str:
+        """The id of the response that `send` began; OutcomeUnknownError when none is named."""
+
+    async def retrieve(self, response_id: str) -> ResponseLook:
+        """Ask how far a response is.
+
+        Raises ProviderUnavailableError when the vendor cannot be asked, ProviderRejectedError when
+        it says no: with status 404 it does not have it, or not any more.
+        """
+
+    async def cancel(self, response_id: str) -> None:
+        """Ask the vendor to stop; one that has ended stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +276,7 @@ class Provider(Protocol):
     codec: Codec
     batch: BatchAPI | None
     live: LiveAPI | None
+    background: BackgroundAPI | None
     files: FilesAPI | None
 
     async def aclose(self) -> None:

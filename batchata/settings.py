@@ -89,13 +89,15 @@ class Travel:
     ) -> Self:
         """How jobs travel: "batch" at half price within a day, or "live" at once.
 
+        "background" begins OpenAI responses at live prices and fetches each when it is done: no
+        connection is held, and a run that is stopped goes on fetching when it is started again.
         "auto" sends batches and, when the time of `finish_within()` is over, cancels what is not
         back and finishes it live; its budget is reserved at live prices.
-        The live route keeps to the limits that vendors name in their answers; `concurrency`
-        (calls in flight), `rpm` (requests a minute) and `tpm` (tokens a minute) hold for each
-        model and can only lower them.
+        The live route keeps to the limits that vendors name in their answers; `concurrency` (calls
+        in flight, or responses in the background), `rpm` (requests a minute) and `tpm` (tokens a
+        minute) hold for each model and can only lower them.
         """
-        checked_choice("route", route, ("batch", "live", "auto"))
+        checked_choice("route", route, ("batch", "live", "background", "auto"))
         for name, value in (("concurrency", concurrency), ("rpm", rpm), ("tpm", tpm)):
             check_number(name, value, least=1, whole=True)
         caps = PaceCaps(concurrency=concurrency, requests_per_minute=rpm, tokens_per_minute=tpm)

@@ -128,13 +128,14 @@ class Parts:
             card=self.card,
             load=load_documents,
             tier=self.bound_tier,
+            is_background=self.config.route == "background",
         )
 
     def _on_route(self, name: str) -> Provider:
         """The provider, which offers the route that its jobs will take; NoRouteError if not."""
         provider = self.provider(name)
-        has_batches, is_live = provider.batch is not None, provider.live is not None
-        check_route(self.config, name, has_batches=has_batches, is_live=is_live)
+        offers = [each for each in ("batch", "live", "background") if getattr(provider, each)]
+        check_route(self.config, name, offers)
         return provider
 
     @property

@@ -19,7 +19,7 @@ ResultFormat = Literal["json", "jsonl", "parquet"]
 OnStop = Literal["detach", "cancel"]
 OnUnresolved = Literal["wait", "ask", "resubmit"]
 OnChanged = Literal["error", "keep"]
-RouteName = Literal["batch", "live", "auto"]
+RouteName = Literal["batch", "live", "background", "auto"]
 Reuse = Literal["strict", "ignore_params", "ignore_prompt", "fresh"]
 
 LEVELS: Final = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40}

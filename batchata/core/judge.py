@@ -48,6 +48,8 @@ def judge(
         return Verdict(Failure(Reason.REFUSED, f"the model refused: {said}"))
     if answer.finish_reason == "content_filter":
         return Verdict(Failure(Reason.FILTERED, "a content filter stopped the answer"))
+    if answer.finish_reason == "cancelled":
+        return Verdict(Failure(Reason.VENDOR_CANCELLED, "the response was cancelled on its way"))
     if model is None and schema is None:
         if answer.finish_reason == "length" and not answer.text and not answer.extra:
             return Verdict(_truncated("before the answer began"))

@@ -14,9 +14,9 @@ from batchata.core.errors import (
     ProviderUnavailableError,
     ValidationError,
 )
-from batchata.core.result import Failure, Reason
+from batchata.core.result import Answer, Failure, Reason
 from batchata.core.status import JobStatus
-from batchata.core.submission import Outcome
+from batchata.core.submission import Outcome, Shape
 from batchata.engine.context import RunContext
 from batchata.engine.lane import Lane
 from batchata.engine.leases import Ask
@@ -51,7 +51,7 @@ class Calls:
         self.in_flight = 0  #: calls without an answer
 
     async def make(self, lane: Lane, ask: Ask) -> Outcome | None:
-        """Call once; None when the same call may be made again at once."""
+        """Call once; None when the same call may be made again at once, or the ask is begun."""
         clock = self._context.clock
         body = await self._body(lane, ask)
         if not isinstance(body, bytes):
@@ -61,7 +61,7 @@ class Calls:
             reply = await self._send(lane, ask, body)
         except OutcomeUnknownError as error:  # it may have been answered and billed
             lane.pace.troubled(clock.monotonic())
-            return self._failed(ask, Failure(Reason.OUTCOME_UNKNOWN, error.message))
+            return self._unknown(ask, error)
         except ProviderUnavailableError as error:
             lane.pace.troubled(clock.monotonic())
             self._note(lane, error.message)
@@ -120,31 +120,37 @@ class Calls:
             return await self._again(ask, failure, reply.quota.retry_after_seconds)
         lane.pace.failed()
         if failure.reason is Reason.ACCOUNT:
-            self._stop(lane, failure)
+            self.stop(lane.provider, failure)
         return self._failed(ask, failure)
 
-    async def _answered(self, lane: Lane, ask: Ask, reply: LiveReply, now: float) -> Outcome:
+    async def _answered(self, lane: Lane, ask: Ask, reply: LiveReply, now: float) -> Outcome | None:
         lane.pace.answered(reply.quota, now)
         self._context.notes.pop(lane.note, None)
         answer = lane.codec.decode(ask.shape, reply.body or b"")
         if isinstance(answer, Failure):
             return self._failed(ask, answer)
         lane.learn(ask.tokens, answer.usage, now)
+        return await self.settled(ask.seq, ask.token, ask.shape, answer, reply.request_id)
+
+    async def settled(
+        self, seq: int, token: str, shape: Shape, answer: Answer, request_id: str | None
+    ) -> Outcome:
+        """The outcome of an answer."""
+        now_us = self._context.now_us()
         outcome = self._settler.answered(
-            ask.seq,
-            ask.shape,
-            answer,
-            token=ask.token,
-            request_id=reply.request_id,
-            now_us=self._context.now_us(),
+            seq, shape, answer, token=token, request_id=request_id, now_us=now_us
         )
         return await self._quoting.cited(outcome)
 
-    def _stop(self, lane: Lane, failure: Failure) -> None:
+    def _unknown(self, ask: Ask, error: OutcomeUnknownError) -> Outcome | None:
+        """The call may have been answered and billed."""
+        return self._failed(ask, Failure(Reason.OUTCOME_UNKNOWN, error.message))
+
+    def stop(self, provider: str, failure: Failure) -> None:
         """No call of this account will be answered: the run ends, and can be taken up again."""
         hint = _MENDS.get(failure.status or 0, _PAY)
         error = AccountStoppedError(
-            f"{lane.provider} refuses all calls: {failure.message}",
+            f"{provider} refuses all calls: {failure.message}",
             hint=f"{hint}; then run again: what was answered is not asked again",
         )
         self._context.stop.ask(failure.message, error=error)
@@ -170,6 +176,8 @@ class Calls:
         self._context.notes[lane.note] = f"waiting for {lane.provider}: {why}"
 
     def _failed(self, ask: Ask, failure: Failure) -> Outcome:
-        return self._settler.failed(
-            ask.seq, failure, token=ask.token, now_us=self._context.now_us()
-        )
+        return self.failed(ask.seq, ask.token, failure)
+
+    def failed(self, seq: int, token: str, failure: Failure) -> Outcome:
+        """The outcome of an attempt without an answer."""
+        return self._settler.failed(seq, failure, token=token, now_us=self._context.now_us())

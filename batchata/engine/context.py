@@ -18,9 +18,9 @@ from batchata.core.events import Durable, Event, RemoteProgress
 from batchata.core.pilot import Decide
 from batchata.core.result import Citation
 from batchata.core.state import RunState
-from batchata.core.submission import Shape
+from batchata.core.submission import Shape, Submission
 from batchata.engine.paces import Paces
-from batchata.ports import BatchAPI, Clock, Provider, Store
+from batchata.ports import BackgroundAPI, BatchAPI, Clock, LiveAPI, Provider, Store
 
 log = logging.getLogger("batchata.engine")
 
@@ -139,11 +139,33 @@ class RunContext:
         """The provider's batch API; ProviderNotFoundError when this run has none."""
         found = self.providers.get(provider)
         if found is None or found.batch is None:
-            raise ProviderNotFoundError(
-                f"provider {provider!r} has no batch API in this run",
-                hint=f"known here: {', '.join(sorted(self.providers)) or 'none'}",
-            )
+            raise self._lacks(provider, "batch API")
         return found.batch
+
+    def live(self, provider: str) -> LiveAPI:
+        """The provider's live API; ProviderNotFoundError when this run has none."""
+        found = self.providers.get(provider)
+        if found is None or found.live is None:
+            raise self._lacks(provider, "live API")
+        return found.live
+
+    def background(self, provider: str) -> BackgroundAPI:
+        """The provider's background API; ProviderNotFoundError when this run has none."""
+        found = self.providers.get(provider)
+        if found is None or found.background is None:
+            raise self._lacks(provider, "background API")
+        return found.background
+
+    def canceller(self, submission: Submission) -> BatchAPI | BackgroundAPI:
+        """What can be asked to cancel a submission."""
+        of = self.background if submission.route == "background" else self.api
+        return of(submission.provider)
+
+    def _lacks(self, provider: str, what: str) -> ProviderNotFoundError:
+        return ProviderNotFoundError(
+            f"provider {provider!r} has no {what} in this run",
+            hint=f"known here: {', '.join(sorted(self.providers)) or 'none'}",
+        )
 
     def shape(self, seq: int) -> Shape:
         """The shape of a job."""

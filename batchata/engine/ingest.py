@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import orjson
@@ -58,7 +58,9 @@ class Preparer:
         card: Callable[[str, str, str], RateCard],
         load: Callable[[Job, Accepts], tuple[Document, ...]],
         tier: str = "batch",
+        is_background: bool = False,
     ) -> None:
+        self._is_background = is_background
         self._route = route
         self._provider = provider
         self._card = card
@@ -76,9 +78,7 @@ class Preparer:
         if isinstance(job, UnaskableJob):
             raise ValidationError(job.why)
         provider, model = self._routed(job.model)
-        codec = self._provider(provider).codec
-        documents = self._load(job, codec.accepts) if job.sources else ()
-        encoded = codec.encode(job, model, documents)
+        encoded = self._encoded(job, provider, model)
         bound = encoded.cost_bound_usd
         if bound is None:
             card = self.card(provider, model)
@@ -94,6 +94,17 @@ class Preparer:
             metadata=_json(job.metadata) if job.metadata else None,
             response_model=job.response_model,
         )
+
+    def _encoded(self, job: Job, provider: str, model: str) -> Encoded:
+        offered = self._provider(provider)
+        codec, background = offered.codec, offered.background if self._is_background else None
+        if background is not None and job.endpoint is None:
+            job = replace(job, endpoint=background.endpoint)
+        documents = self._load(job, codec.accepts) if job.sources else ()
+        encoded = codec.encode(job, model, documents)
+        if background is not None:
+            background.check(encoded.shape, encoded.body)
+        return encoded
 
     def name_of_bad(self, job: Job) -> str:
         """A name for a job that could not be made ready; DuplicateJobError as in `ready`."""

@@ -16,6 +16,7 @@ class Lane:
     """The jobs of one model, and how fast it may be asked."""
 
     provider: str
+    model: str
     note: str  #: under which it is said what is waited for
     api: LiveAPI
     codec: Codec

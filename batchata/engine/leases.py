@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from batchata.core.document import Attachment
 from batchata.core.events import Durable, OutcomesRecorded
 from batchata.core.result import Reason
-from batchata.core.status import JobStatus
+from batchata.core.status import JobStatus, SubmissionStatus
 from batchata.core.submission import Outcome, Shape, Submission
 from batchata.engine.context import RunContext
 from batchata.engine.reasking import requests
@@ -27,6 +28,7 @@ class Ask:
     tries: int = 0  #: calls of it that failed without costing anything
     slowed: int = 0  #: calls of it that were told to wait, or reached nobody
     sent_at: float = 0.0  #: when its last call left
+    is_begun: bool = False  #: the vendor has it, or may have it: it is not called again
     tokens: int = 0  #: what that call was thought to take from a limit on tokens
 
 
@@ -36,6 +38,32 @@ class Leases:
     def __init__(self, context: RunContext) -> None:
         self._context = context
         self._open: dict[str, int] = {}  #: token → jobs without an outcome
+
+    def intend(self, seqs: Sequence[int]) -> list[Submission]:
+        """What is to be written down before these jobs, which are of one model, leave."""
+        return [self._submission(seqs, "live", SubmissionStatus.CREATING)]
+
+    def _submission(self, seqs: Sequence[int], route: str, status: SubmissionStatus) -> Submission:
+        shape = self._context.shape(seqs[0])
+        return Submission(
+            token=self._context.new_token(),
+            provider=shape.provider,
+            endpoint=shape.endpoint,
+            model=shape.model,
+            wire_version=shape.wire_version,
+            seqs=array("I", seqs),
+            status=status,
+            intended_us=self._context.now_us(),
+            route=route,
+        )
+
+    def adopt(self, submission: Submission) -> None:
+        """Answer for the jobs of a submission that an earlier process left."""
+        self._open[submission.token] = self._context.state.left[submission.token]
+
+    def drop(self, token: str) -> None:
+        """The jobs of a submission are pending again without an outcome."""
+        del self._open[token]
 
     def open(self, submission: Submission) -> Iterator[Ask]:
         """The jobs of a lease that was just written down, ready to leave."""

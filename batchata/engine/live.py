@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from array import array
 from collections import deque
 from collections.abc import Sequence
 
-from batchata.core.errors import ProviderNotFoundError
-from batchata.core.events import OutcomesRecorded, SubmissionIntended
+from batchata.core.events import Durable, OutcomesRecorded, SubmissionIntended
 from batchata.core.pacing import PaceCaps
 from batchata.core.progress import LiveView
-from batchata.core.status import JobStatus, SubmissionStatus
+from batchata.core.status import JobStatus
 from batchata.core.submission import Outcome, Shape, Submission
 from batchata.engine.calls import Calls
 from batchata.engine.context import RunContext
@@ -19,6 +17,7 @@ from batchata.engine.lane import Lane
 from batchata.engine.leases import Ask, Leases
 from batchata.engine.settling import skipped
 from batchata.engine.uploads import Uploads
+from batchata.ports import LiveAPI
 
 #: a group of answers is committed when it is this old, or as large as the config says
 _COMMIT_SECONDS = 0.1
@@ -31,7 +30,7 @@ class LiveRoute:
     def __init__(self, context: RunContext, caps: PaceCaps, uploads: Uploads) -> None:
         self._context = context
         self._caps = caps
-        self._calls = Calls(context, uploads)
+        self._calls: Calls = Calls(context, uploads)
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._lane_of: dict[int, Lane] = {}
         self._waiting: deque[int] = deque()
@@ -48,6 +47,11 @@ class LiveRoute:
         """Jobs that have not left yet."""
         lanes = self._lanes.values()
         return len(self._waiting) + sum(len(lane.ready) + len(lane.asks) for lane in lanes)
+
+    @property
+    def is_idle(self) -> bool:
+        """True when there is nothing to send."""
+        return not self.waiting
 
     @property
     def view(self) -> LiveView | None:
@@ -104,24 +108,37 @@ class LiveRoute:
         dear = self._too_dear()
         if dear:
             self._context.record(OutcomesRecorded(outcomes=skipped(self._context, dear)))
+        if dear or self._fits_next():
             self._wake.set()  # there is nothing to wait for
-        return bool(dear)
+            return True
+        return False
+
+    def _awaits_answers(self) -> bool:
+        return bool(self._tasks)
+
+    def _may_free(self) -> bool:
+        """True while something is in flight that may give money back."""
+        return self._context.state.cost.reserved > 0
 
     def _too_dear(self) -> list[int]:
         """Jobs that do not fit although nothing is in flight that may give money back."""
         cost, bounds = self._context.state.cost, self._context.state.cost_bound
         dear: list[int] = []
-        while not cost.reserved and self._waiting and not cost.fits(bounds[self._waiting[0]]):
+        while not self._may_free() and self._waiting and not cost.fits(bounds[self._waiting[0]]):
             dear.append(self._waiting.popleft())
         return dear
 
     def _fund(self) -> None:
-        waiting = self._waiting
-        cost, bounds = self._context.state.cost, self._context.state.cost_bound
-        while waiting and cost.fits(self._earmarked + bounds[waiting[0]]):
-            seq = waiting.popleft()
-            self._earmarked += bounds[seq]
+        while self._fits_next():
+            seq = self._waiting.popleft()
+            self._earmarked += self._context.state.cost_bound[seq]
             self._lane(seq).ready.append(seq)
+
+    def _fits_next(self) -> bool:
+        state = self._context.state
+        if not self._waiting:
+            return False
+        return state.cost.fits(self._earmarked + state.cost_bound[self._waiting[0]])
 
     def _lane(self, seq: int) -> Lane:
         context = self._context
@@ -137,17 +154,15 @@ class LiveRoute:
         return lane
 
     def _make_lane(self, shape: Shape) -> Lane:
-        provider = self._context.providers.get(shape.provider)
-        if provider is None or provider.live is None:
-            raise ProviderNotFoundError(
-                f"provider {shape.provider!r} has no live route",
-                hint='use set_route("batch") for its jobs',
-            )
+        name, model = shape.provider, shape.model
+        api, codec = self._caller_of(name), self._context.providers[name].codec
         now = self._context.clock.monotonic()
         hurry = self._context.config.poll_factor
-        pace = self._context.paces.of(shape.provider, shape.model, self._caps, now, hurry=hurry)
-        note = f"{shape.provider}:{shape.model}"
-        return Lane(shape.provider, note, provider.live, provider.codec, pace)
+        pace = self._context.paces.of(name, model, self._caps, now, hurry=hurry)
+        return Lane(name, model, f"{name}:{model}", api, codec, pace)
+
+    def _caller_of(self, provider: str) -> LiveAPI:
+        return self._context.live(provider)
 
     def _commit(self, *, leases: bool) -> None:
         """Answers and new leases in one transaction."""
@@ -155,42 +170,42 @@ class LiveRoute:
         is_due = self._ended and (
             len(self._ended) >= context.config.commit_rows
             or context.clock.monotonic() - self._since >= _COMMIT_SECONDS
-            or not self._tasks
+            or not self._awaits_answers()
         )
         if is_due or self._calls.raw.is_full:
             self._calls.raw.write()
         new = [made for lane in self._lanes.values() if leases for made in self._lease(lane)]
-        if not new and not is_due:
+        news = self._news()
+        if not (new or is_due or news):
             return
         ended, self._ended = self._ended, []
         self._waiting.extend(each.seq for each in ended if each.status is JobStatus.PENDING)
         intents = (SubmissionIntended(submission=submission) for submission, _ in new)
-        context.record(*self._leases.ended(ended), *intents)
+        context.record(*news, *self._leases.ended(ended), *intents)
+        self._committed()
         for submission, lane in new:
             lane.asks.extend(self._leases.open(submission))
+
+    def _news(self) -> list[Durable]:
+        """What else is to be written down with the next commit, and at once."""
+        return []
+
+    def _committed(self) -> None:
+        """Everything so far is on disk."""
+
+    def _has_place(self, lane: Lane) -> bool:
+        """True when one more job of the lane may be on its way."""
+        return True
 
     def _lease(self, lane: Lane) -> list[tuple[Submission, Lane]]:
         """Write down the jobs that may leave before the next commit, where few are left."""
         window = int(lane.pace.window)
         if not lane.ready or len(lane.asks) >= window:
             return []
-        context, state = self._context, self._context.state
         size = min(len(lane.ready), max(_LEASE_LEAST, min(2 * window, _LEASE_MOST)))
         seqs = [lane.ready.popleft() for _ in range(size)]
-        self._earmarked -= state.bounds_of(seqs)
-        shape = context.shape(seqs[0])
-        submission = Submission(
-            token=context.new_token(),
-            provider=lane.provider,
-            endpoint=shape.endpoint,
-            model=shape.model,
-            wire_version=shape.wire_version,
-            seqs=array("I", seqs),
-            status=SubmissionStatus.CREATING,
-            intended_us=context.now_us(),
-            route="live",
-        )
-        return [(submission, lane)]
+        self._earmarked -= self._context.state.bounds_of(seqs)
+        return [(submission, lane) for submission in self._leases.intend(seqs)]
 
     def _give_back(self) -> None:
         """What did not leave is surely not billed: its money is free again."""
@@ -208,7 +223,7 @@ class LiveRoute:
         context, group = self._context, self._group
         if group is None:
             return
-        while lane.asks and not context.stop.is_asked:
+        while lane.asks and not context.stop.is_asked and self._has_place(lane):
             now = context.clock.monotonic()
             tokens = lane.tokens(context.state.input_bound[lane.asks[0].seq])
             wait = lane.pace.wait_seconds(tokens, now)
@@ -240,10 +255,10 @@ class LiveRoute:
 
     async def _call(self, lane: Lane, ask: Ask) -> None:
         outcome = await self._calls.make(lane, ask)
-        if outcome is None:
-            lane.asks.appendleft(ask)
-        else:
+        if outcome is not None:
             self._end(outcome)
+        elif not ask.is_begun:
+            lane.asks.appendleft(ask)
         self._launch(lane)
         if self._ended or not lane.asks:
             self._wake.set()
@@ -261,7 +276,7 @@ class LiveRoute:
         if self._ended:
             age = context.clock.monotonic() - self._since
             full = len(self._ended) >= context.config.commit_rows
-            if full or not self._tasks:
+            if full or not self._awaits_answers():
                 await asyncio.sleep(0)
                 return
             wait = max(0.0, _COMMIT_SECONDS - age)

@@ -11,9 +11,9 @@ from batchata.core.result import Failure, Reason
 from batchata.core.retry import Backoff
 from batchata.core.status import JobStatus, RemoteState, SubmissionStatus
 from batchata.core.submission import Outcome, Submission
+from batchata.engine.background import route_of
 from batchata.engine.collecting import Collector
 from batchata.engine.context import RunContext, first_error
-from batchata.engine.live import LiveRoute
 from batchata.engine.pilot import fly
 from batchata.engine.planning import Planner
 from batchata.engine.poller import Poller
@@ -50,7 +50,7 @@ class Runner:
         self._poller = Poller(context)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._queue_refusals = 0
-        self.live = LiveRoute(context, context.config.pace, self._uploads)
+        self.live = route_of(context, context.config.pace, self._uploads)
         self._live_task: asyncio.Task[None] | None = None
 
     @property
@@ -70,7 +70,8 @@ class Runner:
                 stopper = group.create_task(self._on_stop())
                 tidier = group.create_task(self._sender.tidy())
                 for submission in context.state.open_submissions():
-                    self._start(group, submission.token)
+                    if submission.route == "batch":
+                        self._start(group, submission.token)
                 await self._begin()
                 deadline = group.create_task(self._deadline())
                 await self._dispatch(group)
@@ -107,7 +108,7 @@ class Runner:
 
     def _queue(self, seqs: list[int], *, first: bool = False) -> None:
         context = self._context
-        if context.config.route == "live" or context.is_late:
+        if context.config.route in ("live", "background") or context.is_late:
             self.live.add(seqs)
             return
         if context.config.route == "auto":
@@ -122,7 +123,7 @@ class Runner:
         return found is not None and found.batch is None
 
     def _start_live(self, group: asyncio.TaskGroup) -> None:
-        if not self.live.waiting or self._is_live:
+        if self.live.is_idle or self._is_live:
             return
         self._live_task = group.create_task(self.live.run())
 

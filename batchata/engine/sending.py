@@ -167,7 +167,7 @@ class Sender:
         if submission.remote_id is None:
             return
         try:
-            await self._context.api(submission.provider).cancel(submission.remote_id)
+            await self._context.canceller(submission).cancel(submission.remote_id)
         except ProviderError as error:
             log.warning("batch %s was not cancelled: %s", submission.remote_id, error.message)
         else:

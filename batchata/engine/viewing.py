@@ -65,8 +65,8 @@ class Viewer:
         """The run now."""
         context = self._context
         state, config = context.state, context.config
-        opened = [each for each in state.open_submissions() if each.route == "batch"]
-        batches = sum(each.route == "batch" for each in state.submissions.values())
+        opened = [each for each in state.open_submissions() if _is_shown(each)]
+        batches = sum(map(_is_shown, state.submissions.values()))
         items, waiting = config.items_per_batch, self._waiting()
         return RunView(
             run_id=context.run_id,
@@ -154,3 +154,9 @@ class Viewer:
 
 def _tokens(usage: Usage) -> int:
     return usage.input_tokens + usage.output_tokens
+
+
+def _is_shown(submission: Submission) -> bool:
+    """True for a batch, and for any other submission that the vendor cannot tell of."""
+    is_unresolved = submission.status is SubmissionStatus.UNRESOLVED
+    return submission.route == "batch" or is_unresolved

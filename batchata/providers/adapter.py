@@ -48,6 +48,7 @@ class AdaptedProvider:
     """A plug-in as a provider of the engine."""
 
     live = None
+    background = None
     files = None
 
     def __init__(self, name: str, provider: Provider) -> None:

@@ -16,7 +16,7 @@ from batchata.core.errors import OutcomeUnknownError, ProviderError, ProviderUna
 from batchata.core.latencies import Latencies
 from batchata.core.result import Reason
 from batchata.core.submission import Shape
-from batchata.ports import BatchAPI, Codec, FilesAPI, LiveAPI, LiveReply
+from batchata.ports import BackgroundAPI, BatchAPI, Codec, FilesAPI, LiveAPI, LiveReply
 
 log = logging.getLogger("batchata.servers")
 
@@ -246,6 +246,7 @@ class PooledProvider:
         self.codec = codec
         self.batch: BatchAPI | None = None
         self.live: LiveAPI | None = pool
+        self.background: BackgroundAPI | None = None
         self.files: FilesAPI | None = None
 
     async def aclose(self) -> None:

@@ -35,6 +35,7 @@ class Profile:
     takes_files: bool = False  #: PDF and other files in a chat message, not only images
     has_files: bool = False  #: files that requests name by id
     has_batches: bool = False  #: /v1/files and /v1/batches as OpenAI has them
+    has_background: bool = False  #: /v1/responses with background=true
     batch_bytes: int = 100_000_000  #: largest input file of a batch
     is_local: bool = False  #: runs on the user's own machines: tokens cost nothing
     #: sent with each chat completion that asks for a schema
@@ -51,6 +52,7 @@ OPENAI: Final = Profile(
     takes_files=True,
     has_files=True,
     has_batches=True,
+    has_background=True,
     batch_bytes=200_000_000,
 )
 

@@ -96,6 +96,24 @@ class Transport:
                 f"the answer of {_shown(url)} was lost: {type(error).__name__}: {error}"
             ) from error
 
+    async def get(
+        self, url: str, headers: Mapping[str, str], *, seconds: float | None = None
+    ) -> Reply:
+        """Read a short answer whole; ProviderUnavailableError when none comes.
+
+        Raises like `download` for an answer that is not 200.
+        """
+        timeout = self._timeout if seconds is None else aiohttp.ClientTimeout(total=seconds)
+        try:
+            async with self._open().get(url, headers=headers, timeout=timeout) as response:
+                if response.status != 200:
+                    await _refuse(response, url, has_key=bool(headers))
+                return Reply(response.status, response.headers, await response.read())
+        except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
+            raise ProviderUnavailableError(
+                f"{_shown(url)} cannot be read: {type(error).__name__}: {error}"
+            ) from error
+
     async def head(self, url: str, headers: Mapping[str, str], size: int = 65_536) -> bytes:
         """The first bytes of `url`; the rest is not fetched."""
         try:

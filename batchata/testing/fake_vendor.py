@@ -17,6 +17,7 @@ from batchata.core.result import Failure, Reason
 from batchata.core.status import RemoteState
 from batchata.core.submission import BatchLimits, RequestCounts, Shape, Submission
 from batchata.ports import (
+    BackgroundAPI,
     BatchLook,
     CannotTell,
     Codec,
@@ -221,6 +222,7 @@ class FakeProvider:
         self.codec: Codec = FakeCodec(name)
         self.batch = batch or FakeBatchAPI()
         self.live: LiveAPI | None = None
+        self.background: BackgroundAPI | None = None
         self.files: FilesAPI | None = files
         self.is_closed = False
 

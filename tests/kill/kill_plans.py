@@ -30,6 +30,7 @@ class Plan:
     timeout_seconds: float = 5.0
     time_limit_seconds: float | None = None
     on_stop: str = "detach"
+    on_unresolved: str = "wait"
     route: str = "batch"
     is_twice: bool = False  #: each question is asked by two jobs, and sent once
     misfits: int = 0  #: jobs that are asked again, because their first answers do not fit
@@ -131,6 +132,15 @@ PLANS: dict[str, Plan] = {
         Plan(name="auto uploads", jobs=10, files=3, file_bytes=550_000, uploads="auto"),
         Plan(name="live uploads", route="live", jobs=6, files=2, has_fixed_batches=False),
         Plan(
+            name="background",
+            vendors=("openai",),
+            route="background",
+            on_unresolved="resubmit",
+            jobs=8,
+            scenario=Scenario(background_seconds=0.01),
+            has_fixed_batches=False,
+        ),
+        Plan(
             name="auto",
             route="auto",
             jobs=8,
@@ -158,6 +168,7 @@ SAMPLE: dict[str, int] = {
     "live": 14,
     "twins": 8,
     "batched twins": 6,
+    "background": 12,
     "auto": 10,
     "uploads": 12,
     "lost uploads": 8,

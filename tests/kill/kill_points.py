@@ -19,7 +19,9 @@ import httpx2
 from batchata.providers import transport
 from batchata.stores.sqlite import SQLiteStore
 
-_NAMES = re.compile(r"(?:batch_|msgbatch_|file[-_])sandbox[-_][0-9a-f]+|b[0-9a-f]{15}(?![0-9a-f])")
+_NAMES = re.compile(
+    r"(?:batch_|msgbatch_|resp_|file[-_])sandbox[-_][0-9a-f]+|b[0-9a-f]{15}(?![0-9a-f])"
+)
 _JOBS = re.compile(r"job-[0-9a-f]{32}|\bq\d+\b")
 _SMALL = 700  #: bytes of a download that come at once, so that there are several pieces
 

@@ -39,14 +39,16 @@ def make_batch(order: dict[str, Any]) -> Batch:
     batch.set_state(folder / "state.db").set_polling(0.001)
     retry_on = ["invalid_answer"] if plan["misfits"] else []
     batch.set_retries(settle_seconds=plan["settle_seconds"], retry_on=retry_on)
-    batch.set_stop(plan["on_stop"]).set_uploads(plan["uploads"])
+    batch.set_stop(plan["on_stop"], on_unresolved=plan["on_unresolved"]).set_uploads(
+        plan["uploads"]
+    )
     options = {"api_key": "k", "timeout_seconds": plan["timeout_seconds"]}
     batch.set_provider("openai", base_url=f"{order['url']}/v1", **options)
     batch.set_provider("anthropic", base_url=order["url"], **options)
     if plan["route"] == "auto":
         batch.finish_within(seconds=0.05)
-    elif plan["route"] == "live":
-        batch.set_route("live", concurrency=3)
+    elif plan["route"] in ("live", "background"):
+        batch.set_route(plan["route"], concurrency=3)
     limit = order.get("limit_usd") or plan["limit_usd"]
     if limit:
         batch.add_cost_limit(limit)

@@ -27,6 +27,7 @@ class AnthropicProvider:
         )
         self.batch = AnthropicBatch(self._connection, self._transport, patience)
         self.files = AnthropicFiles(Caller(VENDOR, self._connection, patience))
+        self.background = None
         self.live = AnthropicLive(self._connection, self._transport, patience)
 
     async def aclose(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from batchata.providers.caller import Caller
 from batchata.providers.connection import Connection
 from batchata.providers.control import ProviderSettings, is_shared, patience_of
+from batchata.providers.openai.background import OpenAIBackground
 from batchata.providers.openai.batch import OpenAIBatch
 from batchata.providers.openai.client import connect, vendor_of
 from batchata.providers.openai.codec import OpenAICodec
@@ -32,6 +33,9 @@ class OpenAIProvider:
         if profile.has_files:
             self.files = OpenAIFiles(Caller(vendor_of(profile), self._connection, patience))
         self.live = OpenAILive(self._connection, self._transport, patience)
+        self.background: OpenAIBackground | None = None
+        if profile.has_background:
+            self.background = OpenAIBackground(self._connection, self._transport, patience)
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -130,6 +130,8 @@ def _response(body: bytes | msgspec.Raw, tool: str | None) -> Answer | Failure:
             message=str(error.get("message") or "the response failed"),
             request_id=answer.id,
         )
+    if answer.status == "cancelled" and answer.usage is None:
+        return Failure(Reason.VENDOR_CANCELLED, "the response was cancelled", request_id=answer.id)
     texts, refusals, thoughts, calls = _response_parts(answer.output)
     said = [call for call in calls if tool is not None and call.get("name") == tool]
     if said:
