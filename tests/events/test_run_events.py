@@ -22,7 +22,7 @@ def kinds(folder: Path) -> Counter[str]:
     return Counter(read_events(folder)["event_type"])
 
 
-@pytest.mark.parametrize("route", ["batch", "live"])
+@pytest.mark.parametrize("route", ["batch", "live", "background"])
 def test_a_run_logs_the_start_and_the_end_of_every_call(
     route: Any, lab: Lab, tmp_path: Path
 ) -> None:
@@ -33,7 +33,7 @@ def test_a_run_logs_the_start_and_the_end_of_every_call(
 
     events = read_events(logs)
     calls = Counter(zip(events["logger_custom_id"], events["event_type"], strict=True))
-    assert {key: count for key, count in calls.items() if key[0]} == {
+    assert {key: count for key, count in calls.items() if key[1].startswith("llm")} == {
         ("q0", "llm_start"): 1,
         ("q0", "llm_end"): 1,
         ("q1", "llm_start"): 1,
@@ -50,6 +50,28 @@ def test_a_run_logs_the_start_and_the_end_of_every_call(
     start = events[events["run_id"] == end["run_id"].item()].iloc[0]
     assert (start["event_type"], start["prompt"]) == ("llm_start", "question 0")
     assert set(events["provider"]) == {"openai"}
+
+
+def test_the_fetching_of_background_responses_is_logged_beside_their_calls(
+    lab: Lab, tmp_path: Path
+) -> None:
+    lab.play(scenario=Scenario(items=(ItemFault(outcome="failed", prompt="question 1"),)))
+
+    run = lab.chat(2).set_route("background").set_retries(1).set_event_log(tmp_path / "logs").run()
+
+    events = read_events(tmp_path / "logs")
+    fetched = events[events["event_type"].str.startswith("background")]
+    told = list(zip(fetched["event_type"], fetched["logger_custom_id"], strict=True))
+    assert sorted(told) == [
+        ("background_retrieval_attempt", "q0"),
+        ("background_retrieval_attempt", "q1"),
+        ("background_retrieval_complete", "q0"),
+        ("background_retrieval_error", "q1"),
+    ]
+    assert set(fetched["run_id"]) == set(events["run_id"])
+    for job_id in ("q0", "q1"):
+        mine = fetched[fetched["logger_custom_id"] == job_id]
+        assert mine["payload"].str.contains(str(run.results()[job_id].batch_id)).all()
 
 
 def test_batches_are_logged_beside_their_calls(lab: Lab, tmp_path: Path) -> None:

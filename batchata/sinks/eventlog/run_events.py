@@ -27,6 +27,11 @@ _MOVES: Final = {
     SubmissionStatus.UNRESOLVED: "batch_unresolved",
     SubmissionStatus.DROPPED: "batch_dropped",
 }
+#: of a response in the background; what surely never left is no event
+_BACKGROUND_MOVES: Final = {
+    SubmissionStatus.ACCEPTED: "background_retrieval_attempt",
+    SubmissionStatus.UNRESOLVED: "background_unresolved",
+}
 _MESSAGES: Final = ("messages", "input", "prompt")
 #: how many outcomes of a crashed run are looked at together
 _GROUP: Final = 1000
@@ -148,11 +153,40 @@ class RunEvents:
             if event.token in self._accepted:  # a later word on it, as that it was cancelled
                 return
             self._accepted.add(event.token)
+        if submission.route == "background":
+            yield from self._fetching(_BACKGROUND_MOVES.get(event.status), submission)
+            return
         yield self._about(_MOVES[event.status], submission, note=submission.note)
+
+    def _fetching(self, event_type: str | None, submission: Submission) -> Iterator[LoggedEvent]:
+        """What became of the fetching of a response."""
+        if event_type is None:
+            return
+        (seq,) = submission.seqs
+        (job_id,) = self._store.ids([seq])
+        is_open = submission.status.is_open
+        attempt = self._state.attempts[seq] + is_open
+        yield LoggedEvent(
+            event_type=event_type,
+            run_id=self._call(job_id, attempt),
+            parent_run_id=self._run,
+            custom_id=job_id,
+            provider=submission.provider,
+            data={
+                "response_id": submission.remote_id,
+                "model": submission.model,
+                "status": str(self._state.status_of(seq)),
+                "note": submission.note,
+            },
+        )
 
     def _closed(self, token: str | None) -> Iterator[LoggedEvent]:
         submission = self._state.submissions.get(token or "")
-        if submission is not None and submission.route != "live":
+        if submission is not None and submission.route == "background":
+            has_answer = self._state.status_of(submission.seqs[0]) is JobStatus.SUCCEEDED
+            end = "complete" if has_answer else "error"
+            yield from self._fetching(f"background_retrieval_{end}", submission)
+        elif submission is not None and submission.route != "live":
             statuses = [self._state.status_of(seq) for seq in submission.seqs]
             counts = {str(each): statuses.count(each) for each in JobStatus if each in statuses}
             yield self._about("batch_ended", submission, counts=counts)
