@@ -184,6 +184,7 @@ class BackgroundRoute(LiveRoute):
         """A response has ended, well or not."""
         context = self._context
         shape = context.shape(watch.seq)
+        self._calls.raw.keep_fetched(watch.seq, watch.response_id, look.body)
         answer = context.providers[shape.provider].codec.decode(shape, look.body)
         if isinstance(answer, Failure):
             if answer.reason is Reason.ACCOUNT:

@@ -172,11 +172,12 @@ class LiveRoute:
             or context.clock.monotonic() - self._since >= _COMMIT_SECONDS
             or not self._awaits_answers()
         )
-        if is_due or self._calls.raw.is_full:
-            self._calls.raw.write()
         new = [made for lane in self._lanes.values() if leases for made in self._lease(lane)]
         news = self._news()
-        if not (new or is_due or news):
+        is_needed = bool(new or is_due or news)
+        if (is_needed and self._ended) or self._calls.raw.is_full:
+            self._calls.raw.write()
+        if not is_needed:
             return
         ended, self._ended = self._ended, []
         self._waiting.extend(each.seq for each in ended if each.status is JobStatus.PENDING)

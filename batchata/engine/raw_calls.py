@@ -34,7 +34,7 @@ class RawCalls:
     @property
     def is_full(self) -> bool:
         """True when lines have waited for long enough."""
-        return len(self._requests) >= _MOST_LINES
+        return len(self._responses) >= _MOST_LINES
 
     def keep(self, ask: Ask, sent_us: int, reply: LiveReply | None, error: str | None) -> None:
         """A call and its end; `error` says why it has no reply."""
@@ -52,9 +52,22 @@ class RawCalls:
             told |= {"request_id": reply.request_id, "body": _readable(reply.body or b"")}
         self._responses.append(orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE))
 
+    def keep_fetched(self, seq: int, response_id: str, body: bytes) -> None:
+        """A response that was begun before, as it was fetched."""
+        if not self._context.keeps_raw:
+            return
+        (job_id,) = self._context.store.ids([seq])
+        told = {
+            "job_id": job_id,
+            "response_id": response_id,
+            "received_us": self._context.now_us(),
+            "body": _readable(body),
+        }
+        self._responses.append(orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE))
+
     def write(self) -> None:
         """Write what waits; ResultsError when the disk refuses."""
-        if not self._requests:
+        if not self._responses:
             return
         folders = (self._context.requests_dir, self._context.responses_dir)
         lines = (self._requests, self._responses)

@@ -111,6 +111,20 @@ def test_ends_that_are_no_answer_are_told_as_the_vendor_gives_them(
     assert run.status()["cost_usd"] == live_bill_usd(lab)
 
 
+def test_raw_files_have_the_call_and_the_response_as_it_was_fetched(lab: Lab) -> None:
+    run = asking(lab, 2).run()
+
+    folder = lab.out / "raw_files"
+    sent = [orjson.loads(x) for x in (folder / "requests/live_1.jsonl").read_bytes().splitlines()]
+    came = [orjson.loads(x) for x in (folder / "responses/live_1.jsonl").read_bytes().splitlines()]
+    fetched = {each["job_id"]: each["body"] for each in came if "response_id" in each}
+    assert len(sent) == 2
+    assert [each["body"]["status"] for each in came].count("queued") == 2
+    assert {name: body["id"] for name, body in fetched.items()} == {
+        each.job_id: each.batch_id for each in run.results().completed
+    }
+
+
 def test_one_that_is_cut_keeps_its_text(lab: Lab) -> None:
     lab.play(scenario=Scenario(items=(ItemFault(outcome="length"),)))
 

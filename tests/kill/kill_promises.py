@@ -33,7 +33,7 @@ def broken(
     yield from _bill(baseline, outcome, ledger, billed_usd)
     yield from _files(outcome, folder, baseline.plan.result_format)
     yield from _raw(baseline, folder, ledger, files)
-    if baseline.plan.raw_files and baseline.plan.route == "live":
+    if baseline.plan.raw_files and baseline.plan.route in ("live", "background"):
         yield from _raw_calls(outcome, folder / "out" / "raw_files" / "responses")
     if Decimal(report["status"]["reserved_usd"]):
         yield f"{report['status']['reserved_usd']} USD are still reserved"
@@ -143,7 +143,9 @@ def _raw_calls(outcome: Outcome, folder: Path) -> Iterator[str]:
     for path in folder.glob("live_*.jsonl"):
         *lines, torn = path.read_bytes().split(b"\n")
         del torn  # the process was killed in the middle of it
-        answered.update(each["job_id"] for each in map(json.loads, lines) if "body" in each)
+        told = (each for each in map(json.loads, lines) if "body" in each)
+        # what was only begun in the background is no answer
+        answered.update(each["job_id"] for each in told if each["body"].get("status") != "queued")
     asked = {row[0] for row in outcome.results.values() if row[1] == "succeeded" and row[6]}
     if not asked <= answered:
         yield f"no raw answer of {sorted(asked - answered)}"
