@@ -17,6 +17,7 @@ RUNS = (
     ("live_cpu", "--jobs", "10000"),
     ("gateway_cpu",),
     ("gateway_sessions",),
+    ("gateway_memory",),
     ("table_cpu", "--rows", "10000"),
     ("event_log", "--events", "1000000"),
 )

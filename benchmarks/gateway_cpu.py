@@ -131,14 +131,15 @@ def rss_mb(pid: int) -> float:
 
 
 @contextmanager
-def gateway(upstream: str, folder: Path, log: str) -> Iterator[tuple[str, int]]:
-    """A gateway with event log and budget in a process of its own; its address and pid."""
+def gateway(upstream: str, folder: Path, *logs: str) -> Iterator[tuple[str, int]]:
+    """A gateway with these logs and a budget in a process of its own; its address and pid."""
+    state = folder / f"{'-'.join(logs)}.db"
     config = {
         "llm": {"base_url": upstream},
         "server": {"port": 0},
         "interceptors": [
-            {"type": log, "config": {"directory": str(folder / log)}},
-            {"type": "budget", "config": {"limit_usd": 1e6, "state": str(folder / f"{log}.db")}},
+            *({"type": log, "config": {"directory": str(folder / log)}} for log in logs),
+            {"type": "budget", "config": {"limit_usd": 1e6, "state": str(state)}},
         ],
     }
     file = folder / "gateway.yaml"

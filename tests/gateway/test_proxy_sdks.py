@@ -83,16 +83,18 @@ def test_responses_plain_and_streamed(parts: Parts, gpt: openai.OpenAI) -> None:
         model=GPT, input="more", previous_response_id=first.id, stream=True
     )
     events = list(stream)
+    streamed = events[-1].response.id  # type: ignore[union-attr]
+    gpt.responses.create(model=GPT, input="and more", previous_response_id=streamed)
     gateway.drain()
 
-    one, two = recorder.exchanges
+    one, two, three = recorder.exchanges
     assert one.answer is not None
     assert two.answer is not None
     assert one.answer.text == first.output_text
     assert two.answer.response_id == events[-1].response.id  # type: ignore[union-attr]
     assert two.answer.usage is not None
     assert two.answer.usage.output_tokens > 0
-    assert one.session_id == two.session_id
+    assert one.session_id == two.session_id == three.session_id
 
 
 def test_messages_plain_and_streamed(parts: Parts, claude: anthropic.Anthropic) -> None:

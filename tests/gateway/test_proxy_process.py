@@ -1,0 +1,107 @@
+"""The gateway as a process of its own: what is lost when it is told to end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import orjson
+from raw_lab import RawUpstream, Seen, call, request_bytes
+
+from batchata.core.usage import Usage, from_parts
+from batchata.prices import GenaiPriceBook
+from batchata.stores.spending import TOTAL, SpendFile
+
+JSON = (b"Content-Type", b"application/json")
+ANSWER = orjson.dumps(
+    {
+        "id": "c1",
+        "model": "gpt-6-luna",
+        "choices": [{"index": 0, "message": {"content": "Fine."}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 10},
+    }
+)
+
+
+def start(config: dict[str, Any], folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """The command in another process, and its address."""
+    file = folder / "gateway.yaml"
+    file.write_bytes(orjson.dumps(config))
+    code = "from batchata.cli import main; main()"
+    command = [sys.executable, "-c", code, "proxy", "run", "--json", "--config", str(file)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    said = b""
+    while not said.endswith(b"}\n"):
+        line = process.stdout.readline()
+        assert line, process.stderr and process.stderr.read()
+        said += line
+    return process, orjson.loads(said)["anthropic_base_url"]
+
+
+def lines_of(path: Path) -> list[Any]:
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_sigterm_loses_no_answer_no_event_and_no_cost(tmp_path: Path) -> None:
+    asked, goes_on = Event(), Event()
+
+    def script(connection: Any, seen: Seen) -> None:
+        if b"last" in seen.body:
+            asked.set()
+            assert goes_on.wait(10)
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        connection.sendall(head % len(ANSWER) + ANSWER)
+
+    def ask(url: str, content: str) -> int:
+        body = orjson.dumps(
+            {
+                "model": "gpt-6-luna",
+                "max_completion_tokens": 50,
+                "messages": [{"role": "user", "content": content}],
+            }
+        )
+        request = request_bytes(b"/v1/chat/completions", JSON, method=b"POST", body=body)
+        return call(url, request).status
+
+    with RawUpstream(script) as upstream, ThreadPoolExecutor(8) as pool:
+        places = {"message_logger": "log", "event_recorder": "events", "record": "tape"}
+        interceptors: list[dict[str, Any]] = [
+            {"type": name, "config": {"directory": str(tmp_path / place)}}
+            for name, place in places.items()
+        ]
+        budget = {"limit_usd": 1, "state": str(tmp_path / "state.db")}
+        interceptors.append({"type": "budget", "config": budget})
+        config = {
+            "llm": {"base_url": upstream.url},
+            "server": {"port": 0},
+            "interceptors": interceptors,
+        }
+        process, url = start(config, tmp_path)
+        found = list(pool.map(lambda number: ask(url, f"question {number}"), range(40)))
+        last = pool.submit(ask, url, "last")
+        assert asked.wait(10)
+        process.send_signal(signal.SIGTERM)
+        goes_on.set()
+        assert last.result() == 200
+        _, said = process.communicate(timeout=20)
+
+    assert process.returncode == 0, said
+    assert found == [200] * 40
+    assert len(lines_of(tmp_path / "log" / "message_log.jsonl")) == 41
+    assert len(lines_of(tmp_path / "tape" / "cassette.jsonl")) == 41
+    events = lines_of(tmp_path / "events" / "events.jsonl")
+    for name in ("session.start", "llm.call.start", "llm.call.finish", "session.end"):
+        assert sum(event["name"] == name for event in events) == 41
+    starts = {each["exchange_id"] for each in events if each["name"] == "llm.call.start"}
+    ends = {each["exchange_id"] for each in events if each["name"] == "llm.call.finish"}
+    assert starts == ends
+    ledger = SpendFile(tmp_path / "state.db")
+    once = GenaiPriceBook().card("openai", "gpt-6-luna", "standard").cost_usd(Usage(10, 10))
+    assert from_parts(ledger.read(*TOTAL).most) == 41 * once
+    ledger.close()

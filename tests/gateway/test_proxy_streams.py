@@ -1,0 +1,196 @@
+"""What streams say, in the odd shapes in which vendors and servers send it."""
+
+from __future__ import annotations
+
+import zlib
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES, Answered, Exchange
+from batchata.gateway.proxy.sse import EventParser
+from batchata.gateway.proxy.tee import Tee
+from batchata.gateway.proxy.upstreams import Upstream
+
+USAGE = {"prompt_tokens": 10, "completion_tokens": 7, "total_tokens": 17}
+CALL = {"index": 0, "id": "call_1", "type": "function"}
+
+
+def answer_to(
+    endpoint: str, *events: object, field: str = "data: ", encoding: str = ""
+) -> Answered:
+    """What is known after a stream of these events."""
+    exchange = Exchange(
+        id="x",
+        number=1,
+        began_us=0,
+        method="POST",
+        target=endpoint,
+        path=endpoint,
+        headers=(),
+        body=b"{}",
+        json={},
+        upstream=Upstream(name="up", base_url="http://127.0.0.1:1", type="openai"),
+        endpoint=endpoint,
+    )
+    headers = (("Content-Type", "text/event-stream"), ("Content-Encoding", encoding))
+    answered = Answered(status=200, headers=headers)
+    tee = Tee(exchange, answered, most=1 << 20, wants_pieces=False)
+    text = "".join(
+        f"{field}{each if isinstance(each, str) else orjson.dumps(each).decode()}\n\n"
+        for each in events
+    ).encode()
+    tee.feed(zlib.compress(text) if encoding else text, 0.1)
+    tee.finish()
+    return answered
+
+
+def chunk(index: int = 0, finish: str | None = None, **delta: object) -> dict[str, object]:
+    return {"id": "c", "choices": [{"index": index, "delta": delta, "finish_reason": finish}]}
+
+
+def test_the_first_of_several_choices_is_not_mixed_with_the_others() -> None:
+    said = answer_to(
+        CHAT, chunk(0, content="one "), chunk(1, content="two "), chunk(0, content="more")
+    )
+
+    assert said.text == "one more"
+
+
+def test_nulls_in_later_pieces_take_nothing_away() -> None:
+    said = answer_to(
+        CHAT,
+        chunk(tool_calls=[{**CALL, "function": {"name": "look", "arguments": None}}]),
+        chunk(
+            content=None,
+            tool_calls=[{"index": 0, "id": None, "function": {"name": None, "arguments": '{"a"'}}],
+        ),
+        chunk(tool_calls=[{"index": 0, "function": {"arguments": ":1}"}}]),
+        chunk(finish="tool_calls"),
+    )
+
+    [call] = said.tool_calls
+    assert (call.id, call.name, call.arguments) == ("call_1", "look", '{"a":1}')
+    assert said.finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize("after", [(), (chunk(),), ("[DONE]",)])
+def test_usage_counts_wherever_it_comes(after: tuple[object, ...]) -> None:
+    said = answer_to(CHAT, chunk(content="x"), {"choices": [], "usage": USAGE}, *after)
+
+    assert said.usage is not None
+    assert (said.usage.input_tokens, said.usage.output_tokens) == (10, 7)
+
+
+def test_data_needs_no_space_and_may_be_packed() -> None:
+    said = answer_to(CHAT, chunk(content="x"), {"usage": USAGE}, field="data:", encoding="deflate")
+
+    assert said.text == "x"
+    assert said.usage is not None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "event"),
+    [
+        (CHAT, {"error": {"message": "gone wrong", "type": "server_error"}}),
+        (RESPONSES, {"type": "error", "message": "gone wrong", "code": "server_error"}),
+        (MESSAGES, {"type": "error", "error": {"type": "x", "message": "gone wrong"}}),
+    ],
+)
+def test_an_error_within_a_stream_is_an_error(endpoint: str, event: object) -> None:
+    said = answer_to(endpoint, chunk(content="x"), event)
+
+    assert said.error == "gone wrong"
+    assert not said.is_success
+
+
+def test_anthropics_later_usage_completes_the_first_and_replaces_nothing() -> None:
+    first = {"input_tokens": 10, "cache_read_input_tokens": 30, "cache_creation_input_tokens": 5}
+    said = answer_to(
+        MESSAGES,
+        {
+            "type": "message_start",
+            "message": {"id": "m", "model": "claude", "usage": {**first, "output_tokens": 1}},
+        },
+        {"type": "content_block_delta", "index": 0, "delta": {"thinking": "hm"}},
+        {"type": "content_block_delta", "index": 1, "delta": {"text": "Fine."}},
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": "end_turn"},
+            "usage": {"output_tokens": 9, "cache_read_input_tokens": None},
+        },
+        {"type": "message_stop"},
+    )
+
+    assert said.usage is not None
+    assert said.usage.input_tokens == 45
+    assert (said.usage.cache_read_tokens, said.usage.cache_write_tokens) == (30, 5)
+    assert said.usage.output_tokens == 9
+    assert (said.text, said.finish_reason) == ("Fine.", "end_turn")
+
+
+def test_a_stream_of_messages_without_its_end_has_no_usage() -> None:
+    said = answer_to(
+        MESSAGES,
+        {
+            "type": "message_start",
+            "message": {"id": "m", "usage": {"input_tokens": 10, "output_tokens": 1}},
+        },
+        {"type": "content_block_delta", "index": 0, "delta": {"text": "a long ans"}},
+    )
+
+    assert said.usage is None  # its output was not told: it counts as the worst case
+
+
+def test_a_response_that_ends_in_its_stream_has_id_text_usage_and_tools() -> None:
+    whole = {
+        "id": "resp_1",
+        "object": "response",
+        "status": "completed",
+        "model": "gpt-6-luna",
+        "output": [
+            {
+                "type": "message",
+                "role": "assistant",
+                "content": [{"type": "output_text", "text": "Fine."}],
+            },
+            {"type": "function_call", "call_id": "call_1", "name": "look", "arguments": "{}"},
+        ],
+        "usage": {
+            "input_tokens": 10,
+            "output_tokens": 7,
+            "output_tokens_details": {"reasoning_tokens": 3},
+        },
+    }
+    said = answer_to(
+        RESPONSES,
+        {"type": "response.created", "response": {"id": "resp_1", "status": "in_progress"}},
+        {"type": "response.output_text.delta", "delta": "Fine."},
+        {"type": "response.completed", "response": whole},
+    )
+
+    assert (said.response_id, said.text) == ("resp_1", "Fine.")
+    assert said.usage is not None
+    assert (said.usage.output_tokens, said.usage.reasoning_tokens) == (7, 3)
+    assert [call.name for call in said.tool_calls] == ["look"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    events=st.lists(st.binary(min_size=1, max_size=8).filter(lambda each: not {10, 13} & {*each})),
+    end=st.sampled_from([b"\n", b"\r\n", b"\r"]),
+    cuts=st.lists(st.integers(0, 60), max_size=6),
+)
+def test_events_are_the_same_however_they_are_cut(
+    events: list[bytes], end: bytes, cuts: list[int]
+) -> None:
+    text = b"".join(b"event: e" + end + b"data: " + each + end + end for each in events)
+    parser, found, start = EventParser(), [], 0
+    for stop in [*sorted(cuts), len(text)]:
+        found += parser.feed(text[start:stop])
+        start = max(start, stop)
+    found += parser.finish()
+
+    assert found == events
