@@ -15,6 +15,7 @@ RUNS = (
     ("batch_cpu", "--jobs", "10000", "--vendor", "anthropic"),
     ("batch_cpu", "--jobs", "100000", "--vendor", "openai"),
     ("live_cpu", "--jobs", "10000"),
+    ("live_cpu", "--jobs", "100000"),
     ("gateway_cpu",),
     ("gateway_sessions",),
     ("gateway_memory",),

@@ -1,8 +1,11 @@
-"""CPU per call of the live route with state file, budget and results on, beside bare aiohttp.
+"""CPU and memory of live calls with state file, budget, raw files and results on.
+
+Beside them the CPU of bare aiohttp, which keeps nothing.
 
     python -m benchmarks.live_cpu --jobs 10000 --concurrency 200
 
-The server answers at once, in a process of its own, whose CPU is not counted.
+The server answers at once, in a process of its own, whose CPU is not counted. Jobs are made one
+by one and results stay on disk; memory is the peak above that of a process which has run one job.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import aiohttp
 import orjson
 
 from benchmarks.batch_cpu import cpu_seconds, prompts
-from benchmarks.instant import instant
+from benchmarks.instant import instant, peak_mb, resident_mb
 
 
 def run_batchata(url: str, count: int, concurrency: int, folder: Path) -> dict[str, float]:
@@ -33,15 +36,18 @@ def run_batchata(url: str, count: int, concurrency: int, folder: Path) -> dict[s
         return batch.add_jobs(texts)
 
     build(iter(["warm"])).run()
+    base = resident_mb()
     before, began = cpu_seconds(), time.perf_counter()
     run = build(prompts(count)).run()
     cpu, wall = cpu_seconds() - before, time.perf_counter() - began
+    peak = peak_mb()
     assert run.status()["completed"] == count, run.status()
     again = time.perf_counter()
     build(prompts(count)).run()
     return {
         "cpu_ms_per_call": cpu / count * 1e3,
         "calls_per_s": count / wall,
+        "mb_above_import": peak - base,
         "rerun_s": time.perf_counter() - again,
     }
 
