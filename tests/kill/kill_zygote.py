@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-_LONGEST_SECONDS = 30.0
+_LONGEST_SECONDS = 100.0
 
 
 def warm_up(order: dict[str, Any]) -> None:

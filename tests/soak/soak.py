@@ -7,6 +7,7 @@ Every cycle is made from its own seed, which is printed when a promise is broken
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import shutil
 import signal
@@ -60,6 +61,8 @@ FAULTS = (
 )
 #: these keep a run waiting for its timeout
 SLOW_FAULTS = ("hang-after-create", "hang-poll", "listing-delay")
+#: a run on a busy machine may be slow; one that takes longer hangs
+HANGS_SECONDS = 120.0
 ROUTES = ("batch",) * 8 + ("live", "auto")
 
 
@@ -108,7 +111,7 @@ def random_plan(chance: random.Random, number: int) -> Plan:
         raw_files=chance.random() < 0.7,
         route=chance.choice(ROUTES),
         settle_seconds=0.4,
-        timeout_seconds=0.5,
+        timeout_seconds=1.0,
         limit_usd=chance.choice([None, None, 0.0005, 0.002, 0.01]),
         on_stop=chance.choice(["detach", "detach", "cancel"]),
         has_fixed_batches=False,
@@ -145,7 +148,7 @@ def cycle(arena: Arena, seed: int) -> int:
         limit = order.pop("time_limit", None)
         run = replace(plan, time_limit_seconds=limit)
         try:
-            arena.run(run, folder, longest_seconds=20.0, **order)
+            arena.run(run, folder, longest_seconds=HANGS_SECONDS, **order)
         except BrokenPromiseError as error:
             raise BrokenPromiseError(f"{error}\nwith {order}") from None
         if plan.limit_usd is not None and chance.random() < 0.3:
@@ -154,11 +157,11 @@ def cycle(arena: Arena, seed: int) -> int:
     clock = Scenario(clock_skew_seconds=plan.scenario.clock_skew_seconds)
     last = replace(calm, route=plan.route, scenario=clock)
     arena.play(last)
-    outcome = arena.run(last, folder)
+    outcome = arena.run(last, folder, longest_seconds=HANGS_SECONDS)
     for _ in range(3):  # a batch from before may have been the last attempt of a job
         if "failed" not in {row[1] for row in outcome.results.values()}:
             break
-        outcome = arena.run(last, folder)
+        outcome = arena.run(last, folder, longest_seconds=HANGS_SECONDS)
     has_live = plan.route != "batch"
     found.plan = replace(last, has_fixed_ends=not has_live)
     arena.check(found, folder, outcome)
@@ -178,15 +181,17 @@ def main() -> int:
     end = None if options.minutes is None else time.monotonic() + options.minutes * 60
     tell(f"seed {first}, up to {options.cycles} cycles")
     broken = runs = done = 0
-    with Arena() as arena:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with Arena() as arena, contextlib.suppress(KeyboardInterrupt):
         for seed in range(first, first + options.cycles):
             if end is not None and time.monotonic() > end:
                 break
-            done += 1
             try:
                 runs += cycle(arena, seed)
+                done += 1
             except BrokenPromiseError as error:
                 broken += 1
+                done += 1
                 plan = random_plan(random.Random(seed), seed)
                 tell(f"BROKEN with --seed {seed} --cycles 1\n{plan}\n{error}\n")
                 if not options.keep_going:
