@@ -85,12 +85,12 @@ def lab(shared_box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """An emptied sandbox in perfect health, a folder, and books of every commit."""
     from run_lab import Lab
 
-    from batchata.engine import runner
+    from batchata.engine import leaving
     from batchata.gateway import Scenario
 
     shared_box.set_scenario(Scenario())
     shared_box.reset()
-    monkeypatch.setattr(runner, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(leaving, "GRACE_SECONDS", 0.2)
     made = Lab(shared_box, tmp_path)
     made.watch(monkeypatch)
     return made

@@ -51,7 +51,6 @@ class Poller:
         self._order = itertools.count()
         self._added = asyncio.Event()
         self._gates: dict[str, asyncio.Semaphore] = {}
-        self._asking: set[asyncio.Task[None]] = set()
 
     async def final(self, submission: Submission) -> BatchLook | None:
         """The vendor's final word on a submission; None when the run stops before it.
@@ -67,7 +66,7 @@ class Poller:
             watch.final.cancel()
 
     async def run(self) -> None:
-        """Ask until the run stops; then ask each once more and give up the rest."""
+        """Ask until the run stops, then each once more; until it is cancelled."""
         async with asyncio.TaskGroup() as group:
             while await self._wait():
                 now = self._context.clock.monotonic()
@@ -78,22 +77,20 @@ class Poller:
             await self._last_looks(group)
 
     def _start(self, group: asyncio.TaskGroup, watch: _Watch) -> None:
-        if watch.final.done():
-            return
-        task = group.create_task(self._ask(watch))
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
+        if not watch.final.done():
+            group.create_task(self._ask(watch))
 
     async def _last_looks(self, group: asyncio.TaskGroup) -> None:
-        while self._due or self._asking:
-            for _, _, watch in self._due:
+        """Ask each once more; batches of create calls that are still in flight come later."""
+        while True:
+            self._added.clear()
+            due, self._due = self._due, []
+            for _, _, watch in due:
                 if watch.is_last and not watch.final.done():
                     watch.final.set_result(None)
                 watch.is_last = True
                 self._start(group, watch)
-            self._due.clear()
-            if self._asking:
-                await asyncio.wait(self._asking, return_when=asyncio.FIRST_COMPLETED)
+            await self._added.wait()
 
     def _push(self, at: float, watch: _Watch) -> None:
         heapq.heappush(self._due, (at, next(self._order), watch))

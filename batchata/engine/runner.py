@@ -14,6 +14,7 @@ from batchata.core.submission import Outcome, Submission
 from batchata.engine.background import route_of
 from batchata.engine.collecting import Collector
 from batchata.engine.context import RunContext, first_error
+from batchata.engine.leaving import Leaving
 from batchata.engine.pilot import fly
 from batchata.engine.planning import Planner
 from batchata.engine.poller import Poller
@@ -26,9 +27,8 @@ from batchata.ports import BatchLook
 
 log = logging.getLogger("batchata.engine")
 
-#: how long a stopped run waits for answers that are already there
-GRACE_SECONDS = 1.5
-_LAST_TICK_SECONDS = 0.05
+#: how long a run that is done waits for what it tidies up
+_TIDY_SECONDS = 1.5
 _CANCELS_AT_ONCE = 8
 #: more batches than this are worth a word: each may take a vendor hours
 _MANY_BATCHES = 100
@@ -48,6 +48,7 @@ class Runner:
         self._sender = Sender(context, self._uploads)
         self._collector = Collector(context)
         self._poller = Poller(context)
+        self._leaving = Leaving(context, self._sender.creating)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._queue_refusals = 0
         self.live = route_of(context, context.config.pace, self._uploads)
@@ -77,19 +78,18 @@ class Runner:
                 await self._dispatch(group)
                 if self._live_task is not None:
                     await self._live_task
-                await self._finish()
+                await self._leaving.finish(self._tasks)
                 if context.stop.cancels:  # every vendor is asked before the run leaves
-                    await asyncio.wait({stopper}, timeout=GRACE_SECONDS)
+                    await asyncio.wait({stopper}, timeout=self._leaving.seconds())
                 if not context.stop.is_asked:
-                    await asyncio.wait({tidier}, timeout=GRACE_SECONDS)
-                    await self._sender.forget_left(GRACE_SECONDS)
+                    await asyncio.wait({tidier}, timeout=_TIDY_SECONDS)
+                    await self._sender.forget_left(_TIDY_SECONDS)
                 for task in (poller, timer, stopper, tidier, deadline):
                     task.cancel()
         except BaseExceptionGroup as errors:
             raise first_error(errors) from None
         self._close_pending()
-        # a stopped run has only a moment for that
-        seconds = GRACE_SECONDS if context.stop.is_asked else None
+        seconds = self._leaving.seconds() if context.stop.is_asked else None
         await UploadCleaner(context, self._uploads).clean(seconds)
 
     async def _begin(self) -> None:
@@ -374,22 +374,6 @@ class Runner:
         if self._context.stop.cancels:
             await self._cancel_all()
         self._context.stop.told.set()
-
-    async def _finish(self) -> None:
-        """After a stop: a moment for answers that are there, all the time for a create call."""
-        leaving = asyncio.ensure_future(self._context.stop.leaving.wait())
-        while self._tasks and not leaving.done():
-            waits = {*self._tasks.values(), leaving}
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        leaving.cancel()
-        if not self._tasks:
-            return
-        await asyncio.wait(set(self._tasks.values()), timeout=GRACE_SECONDS)
-        while self._tasks:
-            for task in list(self._tasks.values()):
-                if task not in self._sender.creating:
-                    task.cancel()
-            await asyncio.wait(set(self._tasks.values()), timeout=_LAST_TICK_SECONDS)
 
 
 def _why(look: BatchLook) -> str:

@@ -130,9 +130,10 @@ class Sender:
         task = asyncio.current_task()
         self.creating.add(task)
         try:
-            return await self._accepted(token, await api.create(self._now(token), path))
+            remote_id = await api.create(self._now(token), path)
         finally:
             self.creating.discard(task)
+        return await self._accepted(token, remote_id)
 
     async def _references(self, submission: Submission) -> References | None:
         """Where the files of the submission are; None when it was given back instead.

@@ -23,11 +23,11 @@ def tables(
     model_sandbox: tuple[Sandbox, Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> FrameLab:
     """An emptied sandbox, a good model, and a folder."""
-    from batchata.engine import runner
+    from batchata.engine import leaving
 
     box, model = model_sandbox
     box.set_scenario(Scenario())
     box.reset()
     model.forget()
-    monkeypatch.setattr(runner, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(leaving, "GRACE_SECONDS", 0.2)
     return FrameLab(box, model, tmp_path)

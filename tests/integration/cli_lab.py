@@ -100,9 +100,9 @@ class Cli:
 @contextmanager
 def cli_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
     """The command line in a folder, its vendors played by a sandbox."""
-    from batchata.engine import runner
+    from batchata.engine import leaving
 
-    monkeypatch.setattr(runner, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(leaving, "GRACE_SECONDS", 0.2)
     monkeypatch.chdir(folder)
     clock = MovableClock()
     with Sandbox(Scenario(), clock=clock) as box:
