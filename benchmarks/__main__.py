@@ -21,6 +21,7 @@ RUNS = (
     ("gateway_memory",),
     ("table_cpu", "--rows", "10000"),
     ("event_log", "--events", "1000000"),
+    ("langchain_rows", "--rows", "10000"),
 )
 
 

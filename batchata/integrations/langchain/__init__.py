@@ -22,6 +22,8 @@ from batchata.integrations.langchain.configs import S3Config as S3Config
 from batchata.integrations.langchain.configs import StorageConfig as StorageConfig
 from batchata.integrations.langchain.event_types import EventType as EventType
 from batchata.integrations.langchain.logger import ParquetLogger as ParquetLogger
+from batchata.integrations.langchain.processing import batch_process as batch_process
+from batchata.integrations.langchain.processing import batch_run as batch_run
 from batchata.integrations.langchain.tagging import CUSTOM_ID_PREFIX as CUSTOM_ID_PREFIX
 from batchata.integrations.langchain.tagging import extract_custom_id as extract_custom_id
 from batchata.integrations.langchain.tagging import with_tags as with_tags
@@ -38,6 +40,8 @@ __all__ = [
     "S3Config",
     "StorageConfig",
     "batch_model",
+    "batch_process",
+    "batch_run",
     "extract_custom_id",
     "with_tags",
 ]

@@ -134,7 +134,7 @@ class BatchataChatModel(BaseChatModel):
         while not self._turn.acquire(blocking=False):
             await asyncio.sleep(_LOOK_SECONDS)
         try:
-            await _ended(run)
+            await ended(run.start())
         finally:
             self._turn.release()
         made: list[Any] = []
@@ -252,8 +252,8 @@ def _client(llm: Any) -> Any:
     return llm._client if provider_of(llm) == "anthropic" else llm.root_client
 
 
-async def _ended(run: BatchRun) -> None:
-    run.start()
+async def ended(run: BatchRun) -> None:
+    """Wait for a run; it stops in good order when the caller is cancelled."""
     try:
         await asyncio.to_thread(run.wait)
     except asyncio.CancelledError:

@@ -135,6 +135,7 @@ class ProcessingConfig:
     return_results: bool = False
     event_types: Collection[str] | None = None
     partition_on: PartitionOn = "date"
+    cost_limit_usd: float | None = None  #: over all calls of the same job; None: no limit
 
 
 @dataclass(frozen=True, kw_only=True)

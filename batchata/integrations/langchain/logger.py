@@ -95,6 +95,12 @@ class ParquetLogger(EventHandler):
         """True when no event of retrievers is logged."""
         return "retriever" not in self._groups
 
+    def note_unasked(self, run_id: str, config: Mapping[str, Any], why: str) -> None:
+        """A row of a table that never reached a model, as an `llm_error`."""
+        error = {"error": {"message": why, "type": "ValidationError"}}
+        about = _Begun(0.0, run_id, _custom_id(config), self._provider, None)
+        self._write(EventType.LLM_ERROR, config, error, (), about)
+
     def flush(self) -> bool:
         """Write everything so far; True when all of it is in its place."""
         return self.log.flush()
