@@ -3,8 +3,9 @@
     python benchmarks/citations.py [--show]
 
 Every golden case is an answer, its parsed fields, and for each field the citations a person would
-put behind it. The development part was looked at while the mapper was written, the held-out part
-was only measured. `--show` lists the development cases that are wrong.
+put behind it. The quotes of `verify_quotes` are looked up in documents that have them, nearly have
+them, or do not have them. The development parts were looked at while the code was written, the
+held-out parts were only measured. `--show` lists the development cases that are wrong.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from batchata.core.citing import CitedBlock, map_citations
+from batchata.core.citing import CitedBlock, Pages, map_citations
+from batchata.core.citing.bare import bare
 from batchata.core.result import Citation
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden" / "citations"
 PARTS = ("development", "held_out")
+#: documents with quotes from them and near them, which `verify_quotes` has to tell apart
+QUOTE_PARTS = ("quotes", "quotes_held_out")
 CAP_SECONDS = 0.1
 FILLER = "the lease of this building runs for a term that both parties have agreed upon and"
 _TYPES: dict[str, Callable[[str], Any]] = {
@@ -123,6 +127,28 @@ def _pairs(mapped: Mapping[str, list[int]]) -> Iterator[tuple[str, int]]:
             yield path, number
 
 
+def measure_quotes(part: str) -> tuple[Counts, list[tuple[str, str, object]]]:
+    """Counts over the quotes of a part, and those that are not where a person finds them."""
+    counts, wrong = Counts(), []
+    for case in cases(part):
+        pages = Pages(case["pages"])
+        for quote, page, *words in case["quotes"]:
+            found = pages.locate(quote)
+            stands = page is not None and found is not None and found.page == page
+            is_right = stands and _is_said(words[0] if words else quote, pages.text(found))
+            counts.right += is_right
+            counts.wrong += found is not None and not is_right
+            counts.missed += page is not None and not is_right
+            if not is_right and (page is not None or found is not None):
+                wrong.append((case["id"], quote, found))
+    return counts, wrong
+
+
+def _is_said(expected: str | None, found: str) -> bool:
+    """True where the place found has the words; None are any, where only the page is known."""
+    return expected is None or bare(expected) == bare(found)
+
+
 def large_answer(
     *, blocks: int, fields: int, block_bytes: int, cited_bytes: int, accents: bool = False
 ) -> tuple[list[CitedBlock], dict[str, Any]]:
@@ -179,6 +205,16 @@ def main() -> None:
         )
         for name, expected, found in wrong if options.show and part == PARTS[0] else ():
             print(f"  {name}\n    expected {expected}\n    found    {found}")
+    for part in QUOTE_PARTS:
+        counts, misplaced = measure_quotes(part)
+        count = sum(len(case["quotes"]) for case in cases(part))
+        print(
+            f"{part:15} {count:4} quotes  precision {counts.precision:.4f}  "
+            f"recall {counts.recall:.4f}  ({counts.right} right, {counts.wrong} wrong, "
+            f"{counts.missed} missed)"
+        )
+        for name, quote, place in misplaced if options.show and part == QUOTE_PARTS[0] else ():
+            print(f"  {name}\n    {quote}\n    found {place}")
     sizes: list[tuple[str, dict[str, Any]]] = [
         ("200 blocks x 30 fields, short", {"block_bytes": 120, "cited_bytes": 300}),
         ("200 blocks x 30 fields, 10 KB", {"block_bytes": 10_000, "cited_bytes": 300}),

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from batchata.core.citing.words import NO
+from batchata.core.citing.bare import LEFT_OUT, bare
+from batchata.core.citing.slips import says_the_same
 
-#: not compared: white space, hyphens and dashes, quotes, and what cannot be seen
-_LEFT_OUT: Final = re.compile(
-    "[\\s\\-\u2010-\u2015\u2212\ufe63\"'`\u00b4\u2018-\u201f\u2032\u2033\u00ab\u00bb"
-    "\u00ad\u200b-\u200d\u2060\ufeff\u0000*]+"
-)
 _LEFT_OUT_ASCII: Final = frozenset(
-    char for char in map(chr, range(128)) if _LEFT_OUT.fullmatch(char)
+    char for char in map(chr, range(128)) if LEFT_OUT.fullmatch(char)
 )
 _CLUSTER: Final = re.compile("(?s).[\u0300-\u036f\u3099\u309a]*")
 _DIGITS: Final = re.compile(r"\d+")
-_WORD: Final = re.compile(r"[^\W\d_]+")
 _ELLIPSIS: Final = re.compile(r"\s*(?:\[?\.\.\.\]?|\[?…\]?)\s*")
 _SHORT: Final = 12
 _FUZZY_LEAST: Final = 24
@@ -34,6 +28,12 @@ _NEAR: Final = 0.7
 _APART: Final = 5_000
 _MOST_TRIES: Final = 200
 _MOST_NEAR: Final = 4
+#: words may have moved by this share of a quote
+_SLACK: Final = 8
+#: a code as HX-998-B, of which a part is another code
+_CODE: Final = re.compile(r"[^\W_]+(?:[-_/][^\W_]+)+")
+_RANGE: Final = re.compile(r"\d+[-/]\d+")
+_LONGEST_CODE: Final = 40
 _MINUS: Final = re.compile("(?:^|[\\s(])[-\u2212\u2013]\\s?[$\u20ac\u00a3]?\\d")
 
 
@@ -141,7 +141,9 @@ class Pages:
             page = self._pages[-number]
             place = _trimmed(wanted, self._bare[-number], low, high)
             start, end = _to_words(page, *self._map(-number).span(*place))
-            if _says_the_same(quote, page[start:end]):
+            slack = len(quote) // _SLACK
+            around = page[max(0, start - slack) : end + slack]
+            if not _is_negated(page, start) and says_the_same(quote, page[start:end], around):
                 return Location(1 - number, start, end, round(min(share, 0.99), 3))
         return None
 
@@ -173,16 +175,11 @@ class _Places:
         return self._starts[min(start, last)], self._ends[min(max(end - 1, 0), last)]
 
 
-def bare(text: str) -> str:
-    """`text` in one case and form, without what is not compared."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-    return _LEFT_OUT.sub("", text.casefold())
-
-
 def _is_whole(page: str, start: int, end: int, quote: str) -> bool:
     """True unless the place is a part of a longer word or number, or joins what is apart."""
     if not (_is_word_start(page, start) and _is_word_end(page, end)):
+        return False
+    if _cuts_code(page, start) or _cuts_code(page, end) or _is_negated(page, start):
         return False
     if len(_MINUS.findall(quote)) > len(_MINUS.findall(page[max(0, start - 2) : end])):
         return False
@@ -206,6 +203,35 @@ def _is_word_end(page: str, end: int) -> bool:
     if page[end] in ".," and page[end - 1].isdigit() and page[end + 1 : end + 2].isdigit():
         return False
     return not _joins(page[end - 1], page[end])
+
+
+def _is_negated(page: str, start: int) -> bool:
+    """True for "payment" in "non-payment"."""
+    return page[max(0, start - 4) : start].casefold() == "non-"
+
+
+def _cuts_code(page: str, place: int) -> bool:
+    """True inside a code with digits in it, at one of its signs.
+
+    A range of numbers is none, and neither is a number joined to a word, as in "5-year".
+    """
+    if not (_is_sign(page, place) or _is_sign(page, place - 1)):
+        return False
+    low = max(0, place - _LONGEST_CODE)
+    for found in _CODE.finditer(page, low, place + _LONGEST_CODE):
+        if found.start() < place < found.end():
+            code = found.group()
+            beside = (page[found.start() : place], page[place : found.end()])
+            return (
+                any(map(str.isdigit, code))
+                and not _RANGE.fullmatch(code)
+                and not any(part.strip("-_/").isalpha() and part.islower() for part in beside)
+            )
+    return False
+
+
+def _is_sign(page: str, place: int) -> bool:
+    return 0 <= place < len(page) and page[place] in "-_/"
 
 
 def _joins(left: str, right: str) -> bool:
@@ -269,15 +295,3 @@ def _to_words(page: str, start: int, end: int) -> tuple[int, int]:
         if end < len(page) and _joins(page[end - 1], page[end]):
             end += 1
     return start, end
-
-
-def _says_the_same(quote: str, found: str) -> bool:
-    """True when no number and no negation differs: one letter can turn the meaning round."""
-    if Counter(_DIGITS.findall(quote)) - Counter(_DIGITS.findall(found)):
-        return False
-    return _negations(quote) == _negations(found)
-
-
-def _negations(text: str) -> Counter[str]:
-    words = (word.casefold() for word in _WORD.findall(text))
-    return Counter(word for word in words if word in NO or word in ("un", "nor", "neither"))

@@ -80,6 +80,17 @@ NO: Final = _words(
     "no false n nein non não nao nee falsch faux falso いいえ 無 無し なし ✗ ✘ ☐ ☒ ❌ [] () not "
     "never none without nicht kein keine keinen pas sans sin senza sem geen"
 )
+#: words that turn a sentence round
+NEGATIONS: Final = NO | _words(
+    "un nor neither nothing nobody nowhere cannot nichts niemand nie niemals rien jamais nada "
+    "nunca nadie niente nessuno niets nooit ninguém не нет ничего никогда"
+)
+WEEKDAYS: Final = _words(
+    "monday tuesday wednesday thursday friday saturday sunday montag dienstag mittwoch donnerstag "
+    "freitag samstag sonnabend sonntag lundi mardi mercredi jeudi vendredi samedi dimanche lunes "
+    "martes miércoles jueves viernes sábado domingo lunedì martedì mercoledì giovedì venerdì "
+    "sabato domenica maandag dinsdag woensdag donderdag vrijdag zaterdag zondag"
+)
 
 NUMBER_WORDS: Final[dict[int, tuple[str, ...]]] = {
     number: tuple(names.split())
