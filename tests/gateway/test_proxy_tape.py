@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import openai
 import orjson
 import pytest
 from raw_lab import call, request_bytes
 
+from batchata import Batch
 from batchata.gateway import (
     Continue,
     Exchange,
@@ -59,6 +61,37 @@ def test_what_many_asked_at_once_is_given_to_each_again(tmp_path: Path) -> None:
     assert all(each.startswith(b"200 ") for each in again)
     assert once_more.startswith(b"404 ")
     assert b"asked once more" in once_more
+
+
+@pytest.mark.parametrize(
+    ("route", "model"), [("batch", GPT), ("live", GPT), ("batch", "claude-haiku-5-5")]
+)
+def test_what_a_run_asked_is_answered_from_its_folder(
+    route: Any, model: str, tmp_path: Path
+) -> None:
+    questions = {"a": "Name a river.", "b": "Name a lake, not sk-planted-0123456789abcdef."}
+    with Sandbox() as box:
+        batch = Batch(tmp_path / "out").set_polling(0.01).set_route(route)
+        batch.set_provider("openai", api_key="k", base_url=box.openai_base_url)
+        batch.set_provider("anthropic", api_key="k", base_url=box.anthropic_base_url)
+        batch.set_default_params(model=model, max_tokens=50)
+        for name, question in questions.items():
+            batch.add_job(id=name, prompt=question)
+        results = batch.run().results()
+
+    is_gpt = model == GPT
+    target = b"/v1/chat/completions" if is_gpt else b"/v1/messages"
+    with with_tape(GONE, "replay", tmp_path / "out") as gateway:
+        for name, question in questions.items():
+            body = {
+                "messages": [{"content": question, "role": "user"}],
+                "model": model,
+                "max_completion_tokens" if is_gpt else "max_tokens": 50,
+            }
+            request = request_bytes(target, JSON, method=b"POST", body=orjson.dumps(body))
+            reply = call(gateway.url, request)
+            assert reply.status == 200, reply.body
+            assert str(results[name].response).encode() in reply.body
 
 
 def test_a_miss_goes_to_the_upstream_only_where_that_is_wished(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -52,8 +53,13 @@ def target_of(target: str) -> str:
 
 def request_row(exchange: Exchange) -> Row:
     """The request as it is written down; keys in its text are replaced."""
-    body: Any = _CLEANER.cleaned(_NAMED(exchange.json)) if exchange.json is not None else None
-    return {"method": exchange.method, "target": target_of(exchange.target), "body": body}
+    target = target_of(exchange.target)
+    return _cleaned({"method": exchange.method, "target": target, "body": exchange.json})
+
+
+def _cleaned(request: Row) -> Row:
+    body = request["body"]
+    return request if body is None else {**request, "body": _CLEANER.cleaned(_NAMED(body))}
 
 
 def row_key(request: Mapping[str, Any], ignore: frozenset[str] = frozenset()) -> bytes:
@@ -175,28 +181,38 @@ def _bytes_of(value: Any) -> bytes:
 
 
 def _batch_recordings(folder: Path, ignore: frozenset[str]) -> Iterator[Recorded]:
-    """Questions and answers of a batch run, from the vendors' own files."""
+    """Questions and answers of a run, from the files of its batches and of its live calls."""
     raw = folder / "raw_files"
-    asked: dict[str, Row] = {}
+    asked: dict[tuple[str, int], Row] = {}
     for path in sorted((raw / "requests").glob("*")):
         for line in _json_rows(path):
             body = line.get("body") or line.get("params")
-            target = line.get("url") or "/v1/messages"
-            asked[line.get("custom_id", "")] = {"method": "POST", "target": target, "body": body}
+            target = line.get("url") or line.get("endpoint") or "/v1/messages"
+            asked[_call(line)] = {"method": "POST", "target": target, "body": body}
+    counts: Counter[bytes] = Counter()
     for path in sorted((raw / "responses").glob("*")):
         for line in _json_rows(path):
-            request = asked.get(line.get("custom_id", ""))
+            request = asked.get(_call(line))
             response = line.get("response") or {}
             message = (line.get("result") or {}).get("message") or response.get("body")
+            if "received_us" in line and not line.get("error"):
+                message = line.get("body")
             if request is None or message is None:
                 continue
+            key = row_key(_cleaned(request), ignore)
+            counts[key] += 1
             yield Recorded(
-                key=row_key(request, ignore),
-                nth=1,
+                key=key,
+                nth=counts[key],
                 status=response.get("status_code", 200),
                 headers=(("content-type", "application/json"),),
                 pieces=((0.0, orjson.dumps(message)),),
             )
+
+
+def _call(line: Mapping[str, Any]) -> tuple[str, int]:
+    """What a request and its response have in common."""
+    return line.get("custom_id") or line.get("job_id") or "", line.get("sent_us") or 0
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
