@@ -87,7 +87,7 @@ class Driver:
             if self._display is not None:
                 self._display.start_progress(self.view)
             with (
-                _rarely_swept(),
+                rarely_swept(),
                 terminated(
                     lambda: self.ask_stop("stop: SIGTERM", cancels=cancels), is_on=has_signals
                 ),
@@ -173,7 +173,7 @@ def log_level(verbosity: str | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _rarely_swept() -> Iterator[None]:
+def rarely_swept() -> Iterator[None]:
     """Let Python look for garbage less often: at its own rate that is a third of a live run's CPU.
 
     A process that was told another rate keeps it, and so does one that changes it meanwhile.

@@ -1,30 +1,30 @@
-"""Rows a second of a generation, Parquet in and out, beside the live route and bare aiohttp.
+"""Rows a second of a generation, Parquet in and out, beside bare aiohttp.
 
     python -m benchmarks.generate_cpu --rows 50000
-    python -m benchmarks.generate_cpu --rows 20000 --latency 0.3 --concurrency 256
     python -m benchmarks.generate_cpu --rows 50000 --workers 2
+    python -m benchmarks.generate_cpu --rows 30000 --latency 0.3 --concurrency 256
 
-The server is the sandbox in a process of its own, whose CPU is not counted.
+The server answers at once, or after `--latency`, in a process of its own, whose CPU is not counted.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import resource
 import shutil
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pyarrow
 import pyarrow.parquet
 
-from benchmarks.batch_cpu import cpu_seconds, sandbox
-from benchmarks.live_cpu import bare, run_batchata
+from batchata.generate import GenerationPipeline, make_config
+from benchmarks.batch_cpu import cpu_seconds
+from benchmarks.instant import instant, peak_mb
+from benchmarks.live_cpu import bare
 
 
 def write_rows(path: Path, count: int) -> None:
@@ -37,24 +37,14 @@ def write_rows(path: Path, count: int) -> None:
             writer.write_table(pyarrow.table([list(numbers), texts], schema=schema))
 
 
-def slow_down(url: str, seconds: float) -> None:
-    """Have the sandbox wait before each answer."""
-    fault = {"action": "slow", "route": "openai.chat*", "times": None, "seconds": seconds}
-    body = json.dumps({"http": [fault]}).encode()
-    request = urllib.request.Request(f"{url}/_sandbox/scenario", data=body, method="PUT")
-    urllib.request.urlopen(request).close()
-
-
 def generate(url: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """One generation."""
-    from batchata.generate import GenerationPipeline, make_config
-
     rows = folder / "rows.parquet"
     write_rows(rows, options.rows)
     config = make_config(
         {
             "data": {"input_path": str(rows), "output_path": str(folder / "out.parquet")},
-            "model": {"url": url, "name": "gpt-4.1-mini", "concurrency": options.concurrency},
+            "model": {"url": url, "concurrency": options.concurrency},
             "generation": {"max_tokens": 50},
             "processing": {"workers": options.workers},
         }
@@ -67,18 +57,20 @@ def generate(url: str, folder: Path, options: argparse.Namespace) -> dict[str, A
         cpu += children.ru_utime + children.ru_stime
     assert summary.total_items == options.rows, summary
     assert not summary.failed, summary
+    assert pyarrow.parquet.read_metadata(folder / "out.parquet").num_rows == options.rows
     again = time.perf_counter()
     assert not GenerationPipeline(config).run().is_new
     return {
         "rows_per_s": options.rows / wall,
         "cpu_ms_per_row": cpu / options.rows * 1e3,
-        "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "rows_per_cpu_s": options.rows / cpu,
+        "peak_mb": peak_mb(),
         "done_again_s": time.perf_counter() - again,
     }
 
 
 def main() -> None:
-    """Print the figures and the floors of the same run."""
+    """Print the figures, and the floor of the same run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--concurrency", type=int, default=200)
@@ -87,22 +79,20 @@ def main() -> None:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="batchata-bench-"))
     try:
-        with sandbox() as url:
-            if options.latency:
-                slow_down(url, options.latency)
+        with instant(options.latency) as url:
             figures = generate(url, folder, options)
             shown = ", ".join(f"{name} {value:,.3f}" for name, value in figures.items())
-            print(f"generate, {options.rows:,} rows, {options.concurrency} at once: {shown}")
+            workers = f", {options.workers} workers" if options.workers > 1 else ""
+            print(
+                f"generate, {options.rows:,} rows, {options.concurrency} at once{workers}: {shown}"
+            )
             if options.latency:
                 ceiling = options.concurrency / options.latency
                 share = figures["rows_per_s"] / ceiling
                 print(f"ceiling of the server: {ceiling:,.0f} rows/s; reached {share:.1%}")
-                return
-            count = min(options.rows, 20_000)
-            live = run_batchata(url, count, options.concurrency, folder / "live")
-            print(f"batchata live: cpu_ms_per_call {live['cpu_ms_per_call']:.3f}")
-            floor = asyncio.run(bare(url, count, options.concurrency))
-            print(f"bare aiohttp: cpu_ms_per_call {floor:.3f}")
+            else:
+                floor = asyncio.run(bare(url, min(options.rows, 20_000), options.concurrency))
+                print(f"bare aiohttp: cpu_ms_per_call {floor:.3f}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -26,6 +26,7 @@ _BODY = (
     b'[{"index":0,"message":{"role":"assistant","content":"%s"},"finish_reason":"stop"}],'
     b'"usage":{"prompt_tokens":200,"completion_tokens":20,"total_tokens":220}}'
 )
+_MODELS = b'{"object":"list","data":[{"id":"gpt-6-luna","object":"model"}]}'
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: r\r\ncontent-length: "
 
 
@@ -47,8 +48,11 @@ class _Answering(asyncio.Protocol):
             whole = end + 4 + (int(length[1]) if length else 0)
             if len(self._buffer) < whole:
                 return
+            is_list = self._buffer.startswith(b"GET")
             request, self._buffer = self._buffer[end + 4 : whole], self._buffer[whole:]
-            if self._latency_seconds:
+            if is_list:
+                self._write(b"%s%d\r\n\r\n%s" % (_HEAD, len(_MODELS), _MODELS))
+            elif self._latency_seconds:
                 loop = asyncio.get_running_loop()
                 loop.call_later(self._latency_seconds, self._answer, request)
             else:

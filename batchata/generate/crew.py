@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from batchata.core.errors import RunError
-from batchata.driving import Terminated, terminated
+from batchata.driving import Terminated, rarely_swept, terminated
 from batchata.engine.portal import Portal
 from batchata.generate.config import Config, ModelConfig
 from batchata.generate.ledger import Ledger, worker_name
@@ -89,8 +89,9 @@ class Crew:
             return not future.done()
 
         try:
-            self._drive(look, lambda reason: portal.soon(line.stop, reason))
-            future.result()
+            with rarely_swept():
+                self._drive(look, lambda reason: portal.soon(line.stop, reason))
+                future.result()
         finally:
             portal.close(1.0)
         self._ledger.renew(name, line.report())

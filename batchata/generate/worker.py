@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from batchata.core.errors import BatchataError
+from batchata.driving import rarely_swept
 from batchata.engine.portal import Portal
 from batchata.generate.config import Config
 from batchata.generate.crew import FAILED, worked
@@ -32,7 +33,8 @@ def work(folder: Path, name: str, config: Config) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what a Ctrl-C means
     future = portal.start(worked(line, servers))
     try:
-        future.result()
+        with rarely_swept():
+            future.result()
     except BatchataError as error:
         ledger.set_meta(error=[error.message, error.hint])
         return FAILED
