@@ -22,6 +22,7 @@ from batchata.core.result import JobResult
 from batchata.driving import TICK_SECONDS, Driver, ProgressCallback, Terminated, log_level
 from batchata.estimate import Estimate, make_estimate
 from batchata.known_run import KnownRun
+from batchata.ports import Provider
 from batchata.providers.control import ProviderSettings
 from batchata.results import Results, Tail, to_frame
 from batchata.rows.joining import join
@@ -46,6 +47,7 @@ class BatchRun(KnownRun):
         jobs: Iterable[Job],
         *,
         providers: Mapping[str, ProviderSettings] | None = None,
+        made: Mapping[str, Provider] | None = None,
         decide: Decide | None = None,
         rows: RowSource | None = None,
     ) -> None:
@@ -54,7 +56,9 @@ class BatchRun(KnownRun):
         self.pilot: PilotReport | None = None  #: what `add_pilot()` showed, once it is known
         self._jobs = jobs
         self._rows = rows  #: what all of the jobs were made of, if they were made of one thing
-        self._parts = Parts(config, dict(providers or {}), decide=decide)
+        self._parts = Parts(
+            config, dict(providers or {}), providers=dict(made or {}), decide=decide
+        )
         self._session: Session | None = None
         self._driver: Driver | None = None
         self._on_progress: ProgressCallback | None = None

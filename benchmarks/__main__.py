@@ -20,6 +20,9 @@ RUNS = (
     ("gateway_sessions",),
     ("gateway_memory",),
     ("table_cpu", "--rows", "10000"),
+    ("generate_cpu", "--rows", "50000"),
+    ("generate_cpu", "--rows", "50000", "--workers", "2"),
+    ("generate_cpu", "--rows", "20000", "--latency", "0.3", "--concurrency", "256"),
     ("event_log", "--events", "1000000"),
     ("langchain_rows", "--rows", "10000"),
 )

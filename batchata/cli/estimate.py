@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
 from batchata.cli import options
@@ -14,16 +11,8 @@ from batchata.cli.run import show_estimate
 
 
 def estimate(
-    file: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="FILE", help="Rows: .jsonl, .csv or .parquet.", exists=True, dir_okay=False
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", help='As "gpt-6-luna" or "openai:gpt-6-luna".'),
-    ] = None,
+    file: options.Rows = None,
+    model: options.MaybeModel = None,
     prompt: options.Prompt = None,
     system: options.System = None,
     max_tokens: options.MaxTokens = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from batchata.cli import batch_file
 from batchata.cli import generate_options as options
 from batchata.cli.options import Json
 from batchata.cli.output import OK, SOME_FAILED, print_json, say
@@ -64,6 +65,8 @@ def generate(
     level: options.LogLevel = None,
     file: options.LogFile = None,
     more_stops: options.MoreStops = None,
+    from_batch_file: batch_file.From = None,
+    to_batch_file: batch_file.To = None,
     save_config: options.SaveConfig = None,
     dry_run: options.DryRun = False,
     fresh: options.Fresh = False,
@@ -83,6 +86,10 @@ def generate(
     from batchata.generate.loading import to_yaml
     from batchata.generate.log_file import said_aloud
 
+    if batch_file.is_asked(from_batch_file, to_batch_file):
+        flags = flags_of(context.params)
+        batch_file.generate_file(config, flags, from_batch_file, to_batch_file, as_json=as_json)
+        return
     made = load_config(config, flags_of(context.params))
     if save_config is not None:
         save_config.write_text(to_yaml(made), encoding="utf-8")

@@ -33,7 +33,7 @@ class Unresolved(StrEnum):
 
 
 Rows = Annotated[
-    Path,
+    Path | None,
     typer.Argument(
         metavar="FILE",
         help="Rows: .jsonl, .csv or .parquet.",
@@ -50,6 +50,12 @@ State = Annotated[
 ]
 Model = Annotated[
     str,
+    typer.Option(
+        "--model", "-m", help='As "gpt-6-luna" or "openai:gpt-6-luna".', rich_help_panel=_JOBS
+    ),
+]
+MaybeModel = Annotated[
+    str | None,
     typer.Option(
         "--model", "-m", help='As "gpt-6-luna" or "openai:gpt-6-luna".', rich_help_panel=_JOBS
     ),

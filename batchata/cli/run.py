@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batchata.cli import options
+from batchata.cli import batch_file, options
 from batchata.cli.build import Inputs, make_batch
 from batchata.cli.ending import finish
 from batchata.cli.output import print_json, stderr, stdout
@@ -26,8 +26,9 @@ class Format(StrEnum):
 
 
 def run(
-    file: options.Rows,
-    model: options.Model,
+    context: typer.Context,
+    file: options.Rows = None,
+    model: options.MaybeModel = None,
     prompt: options.Prompt = None,
     system: options.System = None,
     max_tokens: options.MaxTokens = None,
@@ -55,6 +56,8 @@ def run(
         Format, typer.Option(help="A file per job, or one for all.", rich_help_panel="Files")
     ] = Format.json,
     base_url: options.BaseUrl = None,
+    from_batch_file: batch_file.From = None,
+    to_batch_file: batch_file.To = None,
     poll_factor: options.PollFactor = 1.0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be sent and cost; send nothing.")
@@ -69,6 +72,11 @@ def run(
 
     Example: [bold]batchata run reviews.csv -m gpt-6-luna -p "Sum up: {text}" --limit-usd 5[/bold]
     """
+    if batch_file.is_asked(from_batch_file, to_batch_file):
+        batch_file.run_file(context.params)
+        return
+    if file is None or model is None:
+        raise typer.BadParameter("give FILE and --model, or --from-batch-file")
     inputs = Inputs(
         rows=file,
         model=model,

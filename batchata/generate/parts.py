@@ -95,7 +95,7 @@ class PartWriter:
         return pyarrow.Table.from_arrays(columns, schema=self.schema)
 
     def _save(self, table: pyarrow.Table, path: Path) -> None:
-        with _whole(path) as part:
+        with whole_file(path) as part:
             pyarrow.parquet.write_table(table, part)
 
 
@@ -133,13 +133,13 @@ def join_parts(paths: Iterable[Path], target: Path, about: Mapping[str, Any]) ->
 
     `about` says in the file itself what it is. Raises ResultsError when the disk does not take it.
     """
-    with _whole(target) as part:
+    with whole_file(target) as part:
         _WRITERS[target.suffix.lower()](_batches(paths), part, about)
 
 
 def join_texts(paths: Iterable[Path], target: Path) -> None:
     """Write CSV or JSONL files as one, whole or not at all; a header is written once."""
-    with _whole(target) as part, part.open("wb") as joined:
+    with whole_file(target) as part, part.open("wb") as joined:
         for number, path in enumerate(paths):
             with path.open("rb") as file:
                 if number and target.suffix.lower() == ".csv":
@@ -156,7 +156,7 @@ def _skip_header(file: BinaryIO) -> None:
 
 
 @contextmanager
-def _whole(target: Path) -> Iterator[Path]:
+def whole_file(target: Path) -> Iterator[Path]:
     """A name to write under; the file appears under its own when it is whole and on the disk."""
     part = target.with_name(f".{target.name}.part")
     with _told(target):
@@ -235,7 +235,7 @@ def summary_path(output: Path) -> Path:
 
 def write_summary(output: Path, about: Mapping[str, Any]) -> None:
     """Write the summary of an output, whole or not at all."""
-    with _whole(summary_path(output)) as part:
+    with whole_file(summary_path(output)) as part:
         part.write_bytes(orjson.dumps(dict(about), option=orjson.OPT_INDENT_2))
 
 
