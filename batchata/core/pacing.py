@@ -95,6 +95,7 @@ class Pace:
         self._tokens = self._bucket(caps.tokens_per_minute, now)
         self._paused_until = now
         self._frozen_until = now
+        self._away_until = now
         self._cut_at = now
         self.in_flight = 0
         self.throttled = 0  #: how often the vendor asked us to slow down
@@ -106,7 +107,7 @@ class Pace:
         """Seconds until a request of this many tokens may leave; None until one comes back."""
         if self.in_flight >= int(self.window):
             return None
-        wait = self.paused_seconds(now)
+        wait = max(self.paused_seconds(now), self._away_until - now)
         if self._requests is not None:
             wait = max(wait, self._requests.wait_seconds(1, now))
         if self._tokens is not None:
@@ -164,6 +165,10 @@ class Pace:
         self.in_flight -= 1
         self._frozen_until = now + _FREEZE_SECONDS * self._hurry
         self._is_slow_start = False
+
+    def away(self, seconds: float, now: float) -> None:
+        """Nobody is there: no request leaves for so long."""
+        self._away_until = max(self._away_until, now + seconds * self._hurry)
 
     def congested(self, quota: Quota, sent_at: float, now: float) -> float:
         """The vendor asked us to slow down; the seconds for which everything pauses."""

@@ -28,7 +28,7 @@ from batchata.ports import LiveReply
 
 log = logging.getLogger("batchata.engine")
 
-#: how often one job may be told to slow down, or find nobody there, before it fails
+#: how often one job may be told to slow down before it fails
 _SLOWED_MOST: Final = 50
 #: a pause that is worth a word
 _LONG_PAUSE_SECONDS: Final = 5.0
@@ -63,10 +63,8 @@ class Calls:
             lane.pace.troubled(clock.monotonic())
             return self._unknown(ask, error)
         except ProviderUnavailableError as error:
-            lane.pace.troubled(clock.monotonic())
-            self._note(lane, error.message)
-            ask.slowed += 1
-            return await self._again(ask, Failure(Reason.SERVER_ERROR, error.message), None)
+            self._miss(lane, ask, error)
+            return None
         return await self._replied(lane, ask, reply)
 
     async def _send(self, lane: Lane, ask: Ask, body: bytes) -> LiveReply:
@@ -103,8 +101,21 @@ class Calls:
         lane.pace.failed()
         return None
 
+    def _miss(self, lane: Lane, ask: Ask, error: ProviderUnavailableError) -> None:
+        """Nobody is there: all calls wait until somebody is, however long that takes."""
+        context = self._context
+        now = context.clock.monotonic()
+        lane.pace.troubled(now)
+        self._note(lane, error.message)
+        if ask.sent_at < lane.missed_at:
+            return  # it left before that was known
+        lane.missed, lane.missed_at = lane.missed + 1, now
+        wait = context.config.backoff.wait_seconds(lane.missed, context.clock.random)
+        lane.pace.away(wait, now)
+
     async def _replied(self, lane: Lane, ask: Ask, reply: LiveReply) -> Outcome | None:
         now = self._context.clock.monotonic()
+        lane.missed = 0
         failure = reply.failure
         if failure is None:
             return await self._answered(lane, ask, reply, now)

@@ -24,6 +24,8 @@ class Lane:
     ready: deque[int] = field(default_factory=deque)  #: with money, not written down yet
     asks: deque[Ask] = field(default_factory=deque)  #: written down, may leave
     is_waking: bool = False
+    missed: int = 0  #: how often in a row nobody was there
+    missed_at: float = 0.0  #: when that was noticed last
     said_tokens: float = 0.0  #: what answers have held of late
 
     def tokens(self, input_bound: int) -> int:

@@ -26,7 +26,7 @@ class Ask:
     body: bytes  #: in which files are only marked
     attachments: tuple[Attachment, ...] = ()
     tries: int = 0  #: calls of it that failed without costing anything
-    slowed: int = 0  #: calls of it that were told to wait, or reached nobody
+    slowed: int = 0  #: calls of it that were told to wait
     sent_at: float = 0.0  #: when its last call left
     is_begun: bool = False  #: the vendor has it, or may have it: it is not called again
     tokens: int = 0  #: what that call was thought to take from a limit on tokens

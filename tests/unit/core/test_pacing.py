@@ -172,6 +172,15 @@ def test_a_pause_holds_for_every_call() -> None:
     assert pace.wait_seconds(1, 8.0) == 0.0
 
 
+def test_where_nobody_is_no_call_leaves_and_none_is_throttled() -> None:
+    pace = pace_of()
+
+    pace.away(5.0, 0.0)
+
+    assert pace.wait_seconds(1, 1.0) == pytest.approx(4.0)
+    assert pace.paused_seconds(1.0) == 0.0
+
+
 def test_pauses_are_as_short_as_the_run_wants_them() -> None:
     pace = Pace(PaceCaps(), 0.0, hurry=0.01)
     pace.sent(1, 0.0)
