@@ -30,6 +30,10 @@ log = logging.getLogger("batchata.engine")
 
 #: how often one job may be told to slow down before it fails
 _SLOWED_MOST: Final = 50
+#: after so many 5xx in a row, and nothing else, they are an outage of the server
+_FAULTS_IN_A_ROW: Final = 10
+#: which is waited out for so long; then each fault is counted as a try of its job
+_OUTAGE_SECONDS: Final = 900.0
 #: a pause that is worth a word
 _LONG_PAUSE_SECONDS: Final = 5.0
 _MENDS: Final = {
@@ -63,7 +67,8 @@ class Calls:
             lane.pace.troubled(clock.monotonic())
             return self._unknown(ask, error)
         except ProviderUnavailableError as error:
-            self._miss(lane, ask, error)
+            lane.pace.troubled(clock.monotonic())
+            self._hold(lane, ask, error.message)
             return None
         return await self._replied(lane, ask, reply)
 
@@ -101,12 +106,11 @@ class Calls:
         lane.pace.failed()
         return None
 
-    def _miss(self, lane: Lane, ask: Ask, error: ProviderUnavailableError) -> None:
-        """Nobody is there: all calls wait until somebody is, however long that takes."""
+    def _hold(self, lane: Lane, ask: Ask, why: str) -> None:
+        """Nobody is there to answer: all calls wait, longer each time."""
         context = self._context
         now = context.clock.monotonic()
-        lane.pace.troubled(now)
-        self._note(lane, error.message)
+        self._note(lane, why)
         if ask.sent_at < lane.missed_at:
             return  # it left before that was known
         lane.missed, lane.missed_at = lane.missed + 1, now
@@ -115,8 +119,12 @@ class Calls:
 
     async def _replied(self, lane: Lane, ask: Ask, reply: LiveReply) -> Outcome | None:
         now = self._context.clock.monotonic()
-        lane.missed = 0
         failure = reply.failure
+        is_fault = failure is not None and failure.reason is Reason.SERVER_ERROR
+        if not is_fault:
+            lane.is_well()
+            if not reply.is_congested:
+                self._context.notes.pop(lane.note, None)
         if failure is None:
             return await self._answered(lane, ask, reply, now)
         if reply.is_congested:
@@ -125,18 +133,28 @@ class Calls:
                 self._note(lane, failure.message, f"; going on in {wait:.0f} s")
             ask.slowed += 1
             return await self._again(ask, failure, wait)
-        if failure.reason is Reason.SERVER_ERROR:
-            lane.pace.troubled(now)
-            ask.tries += 1
-            return await self._again(ask, failure, reply.quota.retry_after_seconds)
+        if is_fault:
+            return await self._faulty(lane, ask, reply, failure, now)
         lane.pace.failed()
         if failure.reason is Reason.ACCOUNT:
             self.stop(lane.provider, failure)
         return self._failed(ask, failure)
 
+    async def _faulty(
+        self, lane: Lane, ask: Ask, reply: LiveReply, failure: Failure, now: float
+    ) -> Outcome | None:
+        """A server that has faults only is down: no job is to blame for that for a while."""
+        lane.pace.troubled(now)
+        lane.fault(now)
+        outage = _OUTAGE_SECONDS * self._context.config.poll_factor
+        if lane.faults > _FAULTS_IN_A_ROW and now - lane.faulty_since < outage:
+            self._hold(lane, ask, failure.message)
+            return None
+        ask.tries += 1
+        return await self._again(ask, failure, reply.quota.retry_after_seconds)
+
     async def _answered(self, lane: Lane, ask: Ask, reply: LiveReply, now: float) -> Outcome | None:
         lane.pace.answered(reply.quota, now)
-        self._context.notes.pop(lane.note, None)
         answer = lane.codec.decode(ask.shape, reply.body or b"")
         if isinstance(answer, Failure):
             return self._failed(ask, answer)

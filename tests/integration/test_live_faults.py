@@ -186,6 +186,25 @@ def test_a_server_that_fails_for_good_fails_the_job_and_not_the_run(lab: Lab) ->
     assert run.status()["completed"] == 3
 
 
+def test_an_outage_of_the_server_is_waited_out_and_no_job_is_blamed(lab: Lab) -> None:
+    lab.play(scenario=fault("openai", times=80, skip=4, status=502))
+
+    run = live(lab, 40).run()
+
+    assert run.status()["completed"] == 40
+    assert {result.attempts for result in all_of(run).values()} == {1}
+    assert len(lab.ledger.live) == 40
+
+
+def test_a_server_that_never_works_again_fails_its_jobs_in_the_end(lab: Lab) -> None:
+    lab.play(scenario=fault("openai", times=None, status=500))
+
+    run = live(lab, 20).set_polling(0.0001).run()
+
+    assert run.status()["failed"] == 20
+    assert {result.reason for result in run.results().failed} == {"server_error"}
+
+
 def test_a_server_that_is_away_is_waited_for_however_long_and_by_few_calls(lab: Lab) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
