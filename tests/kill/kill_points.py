@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sqlite3
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -23,6 +24,7 @@ _NAMES = re.compile(
     r"(?:batch_|msgbatch_|resp_|file[-_])sandbox[-_][0-9a-f]+|b[0-9a-f]{15}(?![0-9a-f])"
 )
 _JOBS = re.compile(r"job-[0-9a-f]{32}|\bq\d+\b")
+_CREATE = re.compile(r"http: (before|after) POST \S+/(?:batches|completions|responses|messages)$")
 _SMALL = 700  #: bytes of a download that come at once, so that there are several pieces
 
 
@@ -41,11 +43,15 @@ class Points:
         self.kill_at: int | None = None  #: touch at which to die, whatever it is
         self.log: list[tuple[str, int]] = []
         self._seen: Counter[str] = Counter()
+        #: set when the first call that costs money leaves, and when it has its answer
+        self.creates = {"before": threading.Event(), "after": threading.Event()}
 
     def touch(self, label: str, torn: Callable[[], None] | None = None) -> None:
         """Pass a point, or die at it; `torn` does half of what comes next before that."""
         self._seen[label] += 1
         here = (label, self._seen[label])
+        if create := _CREATE.match(label):
+            self.creates[create[1]].set()
         self.log.append(here)
         if here == self.kill or len(self.log) == self.kill_at:
             if torn is not None:

@@ -121,12 +121,12 @@ def run_script(order: dict[str, Any]) -> dict[str, Any]:
         if order.get("file_limit_bytes"):
             resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_limit_bytes"], hardest))
         batch = make_batch(order)
-        _arrange_signals(order)
+        _arrange_signals(order, points)
         run = batch.start() if order.get("in_background") else None
         if run is None:
             run = batch.run()
         else:
-            _cancel(run, order)
+            _cancel(run, order, points)
             run.wait()
     except BaseException as error:  # noqa: BLE001 - whatever ends the run is told
         report["error"] = f"{type(error).__name__}: {error}"
@@ -155,13 +155,17 @@ def _told(result: Any) -> list[Any]:
     ]
 
 
-def _arrange_signals(order: dict[str, Any]) -> None:
-    """Send this process signals at their times, from a thread, as a terminal would."""
+def _arrange_signals(order: dict[str, Any], points: Points) -> None:
+    """Send this process signals at their times, from a thread, as a terminal would.
+
+    The first time counts from the first create call: from its answer, or from its beginning.
+    """
     signals = order.get("signals") or []
     if not signals:
         return
 
     def send() -> None:
+        points.creates[order.get("signals_from", "after")].wait()
         for seconds, number in signals:
             time.sleep(seconds)
             (Path(order["folder"]) / f"signal-{time.time():.6f}").touch()
@@ -171,7 +175,8 @@ def _arrange_signals(order: dict[str, Any]) -> None:
     threading.Thread(target=send, daemon=True).start()
 
 
-def _cancel(run: Any, order: dict[str, Any]) -> None:
+def _cancel(run: Any, order: dict[str, Any], points: Points) -> None:
+    points.creates["after"].wait()
     time.sleep(order["cancel_after"])
     (Path(order["folder"]) / f"signal-{time.time():.6f}").touch()
     run.cancel()

@@ -32,7 +32,7 @@ SLOW_LIVE = replace(
     scenario=Scenario(http=(HttpFault(action="slow", times=None, seconds=0.3),)),
 )
 #: a call that had left when the signal came may reach the vendor a moment later
-IN_FLIGHT_SECONDS = 0.15
+IN_FLIGHT_SECONDS = 0.4
 EXIT_SECONDS = 2.0
 
 
@@ -85,7 +85,7 @@ def finish(arena: Arena, calm: Baseline, folder: Path) -> None:
 def test_a_signal_stops_creating_and_the_next_run_collects_what_is_in_flight(
     killing: Arena, calm: Baseline, number: signal.Signals
 ) -> None:
-    folder, outcome = stop(killing, SLOW, signals=[(0.25, number)])
+    folder, outcome = stop(killing, SLOW, signals=[(0.1, number)])
 
     assert not late_creates(killing, folder)
     assert says_how_to_go_on(killing, folder)
@@ -103,7 +103,7 @@ def test_a_call_in_flight_is_waited_for_and_its_batch_is_kept(
 ) -> None:
     plan = replace(SLOW, scenario=Scenario(latency_seconds=0.3, http=(SLOW_CREATE,)))
 
-    folder, outcome = stop(killing, plan, signals=[(0.3, signal.SIGINT)])
+    folder, outcome = stop(killing, plan, signals=[(0.2, signal.SIGINT)], signals_from="before")
 
     assert not late_creates(killing, folder)
     assert outcome.answer["ended_at"] - signalled_at(folder) < EXIT_SECONDS + 2.2
@@ -115,7 +115,7 @@ def test_a_second_interrupt_leaves_at_once_with_a_good_state_file(
 ) -> None:
     plan = replace(SLOW, scenario=Scenario(http=(HANGING_CREATE,)))
 
-    folder, outcome = stop(killing, plan, signals=[(0.4, signal.SIGINT), (0.3, signal.SIGINT)])
+    folder, outcome = stop(killing, plan, signals=[(0.2, signal.SIGINT), (0.3, signal.SIGINT)])
 
     assert outcome.report["error"].startswith("KeyboardInterrupt")
     assert outcome.answer["ended_at"] - signalled_at(folder) < 0.3 + 1.0
@@ -141,7 +141,7 @@ def test_the_time_limit_stops_creating_and_a_later_run_does_the_rest(
 def test_cancel_asks_the_vendors_and_ends_every_job(killing: Arena, calm: Baseline) -> None:
     plan = replace(SLOW, scenario=Scenario(latency_seconds=5))
 
-    folder, outcome = stop(killing, plan, in_background=True, cancel_after=0.3)
+    folder, outcome = stop(killing, plan, in_background=True, cancel_after=0.1)
 
     ledger = killing.ledger()
     ends = [row[1] for row in outcome.report["results"]]
@@ -156,7 +156,7 @@ def test_an_interrupt_cancels_at_the_vendors_when_the_user_wants_that(
 ) -> None:
     plan = replace(SLOW, scenario=Scenario(latency_seconds=5), on_stop="cancel")
 
-    folder, outcome = stop(killing, plan, signals=[(0.3, signal.SIGINT)])
+    folder, outcome = stop(killing, plan, signals=[(0.1, signal.SIGINT)])
 
     assert outcome.answer["ended_at"] - signalled_at(folder) < EXIT_SECONDS
     assert {batch.status for batch in killing.ledger().batches} == {"cancelled"}
@@ -173,7 +173,7 @@ def calm_live(killing: Arena) -> Baseline:
 def test_after_a_signal_no_live_call_leaves_and_those_in_flight_are_waited_for(
     killing: Arena, calm_live: Baseline, number: signal.Signals
 ) -> None:
-    folder, outcome = stop(killing, SLOW_LIVE, signals=[(0.4, number)])
+    folder, outcome = stop(killing, SLOW_LIVE, signals=[(0.1, number)])
 
     answered = len(killing.ledger().live)
     assert not late_calls(killing, folder)
@@ -191,7 +191,8 @@ def test_a_second_interrupt_leaves_live_calls_which_are_counted_as_possibly_bill
     slow = HttpFault(action="slow", times=None, seconds=3)
     plan = replace(SLOW_LIVE, scenario=Scenario(http=(slow,)))
 
-    folder, outcome = stop(killing, plan, signals=[(0.3, signal.SIGINT), (0.2, signal.SIGINT)])
+    twice = [(0.2, signal.SIGINT), (0.2, signal.SIGINT)]
+    folder, outcome = stop(killing, plan, signals=twice, signals_from="before")
 
     assert outcome.report["error"].startswith("KeyboardInterrupt")
     assert outcome.answer["ended_at"] - signalled_at(folder) < 0.2 + 1.0
