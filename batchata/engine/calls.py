@@ -30,8 +30,8 @@ log = logging.getLogger("batchata.engine")
 
 #: how often one job may be told to slow down before it fails
 _SLOWED_MOST: Final = 50
-#: after so many 5xx in a row, and nothing else, they are an outage of the server
-_FAULTS_IN_A_ROW: Final = 10
+#: when so many jobs in a row get a 5xx, and none anything else, the server has an outage
+_FAULTS_IN_A_ROW: Final = 8
 #: which is waited out for so long; then each fault is counted as a try of its job
 _OUTAGE_SECONDS: Final = 900.0
 #: a pause that is worth a word
@@ -145,7 +145,7 @@ class Calls:
     ) -> Outcome | None:
         """A server that has faults only is down: no job is to blame for that for a while."""
         lane.pace.troubled(now)
-        lane.fault(now)
+        lane.fault(ask, now)
         outage = _OUTAGE_SECONDS * self._context.config.poll_factor
         if lane.faults > _FAULTS_IN_A_ROW and now - lane.faulty_since < outage:
             self._hold(lane, ask, failure.message)

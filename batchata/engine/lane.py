@@ -26,7 +26,7 @@ class Lane:
     is_waking: bool = False
     missed: int = 0  #: how often in a row nobody was there
     missed_at: float = 0.0  #: when that was noticed last
-    faults: int = 0  #: answers in a row that were the server's own fault
+    faults: int = 0  #: jobs in a row whose first answer was the server's own fault
     faulty_since: float = 0.0  #: when the first of them came
     said_tokens: float = 0.0  #: what answers have held of late
 
@@ -34,11 +34,11 @@ class Lane:
         """What a request will probably take from a limit on tokens."""
         return input_bound // 4 + int(self.said_tokens)
 
-    def fault(self, now: float) -> None:
+    def fault(self, ask: Ask, now: float) -> None:
         """An answer was the server's own fault."""
         if not self.faults:
             self.faulty_since = now
-        self.faults += 1
+        self.faults += not ask.tries
 
     def is_well(self) -> None:
         """Somebody is there, and at work."""

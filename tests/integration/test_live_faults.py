@@ -66,10 +66,10 @@ def test_one_answer_that_says_wait_pauses_every_call(lab: Lab) -> None:
 
     times = [call.at for call in lab.ledger.live]
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    before = gaps.index(max(gaps)) + 1
+    long = [number for number, gap in enumerate(gaps, 1) if gap >= 0.25]  # 300 s, in tests
     assert run.status()["completed"] == 30
-    assert max(gaps) >= 0.25  # 300 s at the pace of tests
-    assert before <= 2 * 4  # what was in flight, and what left before the answer was read
+    assert long
+    assert long[0] <= 2 * 4  # what was in flight, and what left before the answer was read
 
 
 @VENDORS
@@ -189,7 +189,7 @@ def test_a_server_that_fails_for_good_fails_the_job_and_not_the_run(lab: Lab) ->
 def test_an_outage_of_the_server_is_waited_out_and_no_job_is_blamed(lab: Lab) -> None:
     lab.play(scenario=fault("openai", times=80, skip=4, status=502))
 
-    run = live(lab, 40).run()
+    run = lab.chat(40).set_route("live").set_polling(0.01).run()
 
     assert run.status()["completed"] == 40
     assert {result.attempts for result in all_of(run).values()} == {1}
@@ -213,7 +213,7 @@ def test_a_server_that_is_away_is_waited_for_however_long_and_by_few_calls(lab: 
     run = batch.start()
     wait_until(lambda: "cannot be reached" in note_of(run))
     responses = lab.out / "raw_files" / "responses" / "live_1.jsonl"
-    wait_until(lambda: responses.exists() and responses.read_bytes().count(b"\n") > 500)
+    wait_until(lambda: responses.exists() and responses.read_bytes().count(b"\n") > 500, 20)
     before = run.status()
 
     with Sandbox(port=port) as box:
