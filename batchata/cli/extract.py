@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -12,7 +13,7 @@ from batchata.cli.output import OK, SOME_FAILED, print_json, say
 from batchata.core.errors import ValidationError
 
 if TYPE_CHECKING:
-    from batchata.frames.packs import RowAnswer
+    from batchata.frames.output import Ended
 
 _TABLE: Final = "Table"
 _LIMITS: Final = "Limits"
@@ -120,6 +121,7 @@ def extract(
         table.pairs(id_name, text_col),
         asking,
         cache or target.with_name(target.name + ".cache"),
+        texts=partial(table.texts, text_col),
         connect=reach.batch,
         names=(id_name or "id", text_col),
         rows_per_request=chunk_size,
@@ -146,7 +148,7 @@ def _check_target(source: Path, target: Path, *, overwrite: bool) -> None:
         )
 
 
-def _report(ended: list[RowAnswer], target: Path, *, as_json: bool) -> None:
+def _report(ended: Ended, target: Path, *, as_json: bool) -> None:
     good = sum(each.status == "succeeded" for each in ended)
     counts: dict[str, Any] = {
         "rows": len(ended),

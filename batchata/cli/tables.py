@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -47,6 +47,10 @@ class FileTable:
             row_id = number if id_column is None else row.get(id_column)
             yield row_id, None if is_csv and text == "" else text
 
+    def texts(self, text_column: str, numbers: Sequence[int]) -> list[Any]:
+        """The texts of these rows."""
+        return [self.rows[number].get(text_column) for number in numbers]
+
     def _check(self, column: str) -> None:
         if column not in self.columns:
             raise ValidationError(
@@ -64,7 +68,7 @@ def read_table(path: Path) -> FileTable:
 
 
 def write_table(
-    table: FileTable, ended: Sequence[RowAnswer], schema: AnswerSchema | None, target: Path
+    table: FileTable, ended: Iterable[RowAnswer], schema: AnswerSchema | None, target: Path
 ) -> None:
     """Write the rows with their answers; a file that is there is replaced in one step."""
     answers, made = Columns({}, {}), columns_of(ended, schema)

@@ -77,22 +77,22 @@ class BatchFolder:
         self, plan: Plan, table: Table, id_col: str, text_col: str, done: set[str]
     ) -> list[Row]:
         """Put every row of a table into the plan; those that must be asked."""
-        table.check([id_col, text_col])
-        kept = list(table.rows([id_col, text_col]))
         names = (id_col, text_col)
-        missing = [unasked((row[id_col], row[text_col]), names) for row in kept]
-        rows = keyed(
-            plan.asking,
-            (
-                (number, str(row[id_col]), str(row[text_col]))
-                for number, row in enumerate(kept)
-                if missing[number] is None
-            ),
+        kept = list(table.tuples(names))
+        missing = [unasked(row, names) for row in kept]
+        askable = (
+            (number, str(row_id), str(text))
+            for number, (row_id, text) in enumerate(kept)
+            if missing[number] is None
         )
-        by_number = {row.number: row for row in rows}
-        for number, row in enumerate(kept):
-            plan.add_row(row[id_col], by_number.get(number), missing[number])
-        return [row for row in rows if row.key.hex() not in done]
+        rows = {row.number: row for row in keyed(plan.asking, askable)}
+        for number, (row_id, _) in enumerate(kept):
+            plan.add_row(row_id, rows.get(number), missing[number])
+        return [
+            row._replace(text=str(kept[row.number][1]))
+            for row in rows.values()
+            if row.key.hex() not in done
+        ]
 
     def write(
         self, plan: Plan, name: str, packs: Iterable[tuple[str, Sequence[Row]]], line: Line

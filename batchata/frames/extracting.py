@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,8 +14,8 @@ from batchata.core.errors import ValidationError
 from batchata.core.job import check_number
 from batchata.frames.asking import Asking, make_asking
 from batchata.frames.cache import SqliteCache
-from batchata.frames.extraction import Extraction, Reuse, keyed
-from batchata.frames.output import columns_of, unasked
+from batchata.frames.extraction import Extraction, Reuse, Texts, keyed
+from batchata.frames.output import Ended, columns_of, unasked
 from batchata.frames.packs import RowAnswer
 from batchata.frames.schema import ID
 from batchata.rows.table import Table
@@ -66,11 +67,11 @@ def extract_df(
         limit_usd=limit_usd,
         go_on=f"call extract_df again with cache_path={str(cache_path)!r}",
     )
-    table.check([id_col, text_col])
     ended = extract(
-        zip(table.column(id_col), table.column(text_col), strict=True),
+        table.tuples([id_col, text_col]),
         asking,
         cache_path,
+        texts=partial(table.values, text_col),
         connect=reach.batch,
         names=(id_col, text_col),
         rows_per_request=chunk_size,
@@ -81,39 +82,47 @@ def extract_df(
 
 
 def extract(
-    rows: Iterable[tuple[Any, Any]],
+    rows: Iterable[tuple[Any, ...]],
     asking: Asking,
     cache_path: str | Path,
     *,
+    texts: Texts,
     connect: Callable[[Path], Batch],
     names: tuple[str, str],
     rows_per_request: int,
     reuse: Reuse,
     print_status: bool,
-) -> list[RowAnswer]:
+) -> Ended:
     """How each row ended, from (id, text), which stand in columns of these names."""
     check_number("chunk_size", rows_per_request, least=1, whole=True)
-    ended: list[RowAnswer | None] = []
-    asked: list[tuple[int, str, str]] = []
-    for number, (row_id, text) in enumerate(rows):
-        missing = unasked((row_id, text), names)
-        ended.append(missing)
-        if missing is None:
-            asked.append((number, str(row_id), str(text)))
+    missing: list[RowAnswer | None] = []
+    asked = keyed(asking, _askable(rows, names, missing))
     with SqliteCache(cache_path) as cache:
         extraction = Extraction(
             asking,
             cache,
+            texts=texts,
             connect=connect,
             rows_per_request=rows_per_request,
             reuse=reuse,
             print_status=print_status,
         )
-        left = extraction.recall(keyed(asking, asked))
+        left = extraction.recall(asked)
         _tell(extraction, len(asked) - len(left), len(asked), is_shown=print_status)
         if left:
             extraction.ask(left)
-    return [each or extraction.answer(number) for number, each in enumerate(ended)]
+    return Ended(missing, extraction.answer)
+
+
+def _askable(
+    rows: Iterable[tuple[Any, ...]], names: tuple[str, str], missing: list[RowAnswer | None]
+) -> Iterator[tuple[int, str, str]]:
+    """The rows that can be asked, as (number, id, text); for the others `missing` says why not."""
+    for number, (row_id, text) in enumerate(rows):
+        why = unasked((row_id, text), names)
+        missing.append(why)
+        if why is None:
+            yield number, str(row_id), str(text)
 
 
 def reuse_of(fresh: bool, ignore_prompt: bool) -> Reuse:

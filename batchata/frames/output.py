@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from batchata.core.job import is_unicode
@@ -11,6 +12,20 @@ from batchata.frames.packs import RowAnswer
 from batchata.frames.schema import ID, AnswerSchema
 from batchata.rows.columns import free_name
 from batchata.rows.joining import Answers
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the rows of a table ended, in their order; an answer is read when its turn comes."""
+
+    missing: Sequence[RowAnswer | None]  #: of rows that could not be asked about
+    answer: Callable[[int], RowAnswer]
+
+    def __len__(self) -> int:
+        return len(self.missing)
+
+    def __iter__(self) -> Iterator[RowAnswer]:
+        return (each or self.answer(number) for number, each in enumerate(self.missing))
 
 
 class Columns(NamedTuple):
@@ -35,7 +50,7 @@ def columns_of(ended: Iterable[RowAnswer], schema: AnswerSchema | None) -> Colum
     return made
 
 
-def unasked(row: tuple[Any, Any], names: tuple[str, str]) -> RowAnswer | None:
+def unasked(row: tuple[Any, ...], names: tuple[str, str]) -> RowAnswer | None:
     """How a row of (id, text) ends that cannot be asked about; None when it can."""
     for value, column in zip(row, names, strict=True):
         why = None

@@ -61,12 +61,6 @@ class Table:
     def __len__(self) -> int:
         return len(self._frame)
 
-    def column(self, name: str) -> list[Any]:
-        """The values of one column; ValidationError when there is no such column."""
-        self.check([name])
-        values: list[Any] = self._frame[name].to_list()
-        return values
-
     def check(self, names: Sequence[str]) -> None:
         """Raise ValidationError for a name that is no column."""
         for name in names:
@@ -80,6 +74,21 @@ class Table:
         """The rows with these columns, a few in memory at a time."""
         part = self._frame.select(names)
         return iter(part.iter_rows(named=True, buffer_size=_READ_AT_ONCE))
+
+    def tuples(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """The rows as tuples of these columns, a few in memory at a time."""
+        self.check(names)
+        return self._tuples(names)
+
+    def _tuples(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        for start in range(0, len(self), _READ_AT_ONCE):
+            part = self._frame[start : start + _READ_AT_ONCE]
+            yield from zip(*(part[name].to_list() for name in names), strict=True)
+
+    def values(self, name: str, numbers: Sequence[int]) -> list[Any]:
+        """The values of one column in these rows."""
+        values: list[Any] = self._frame[name][list(numbers)].to_list()
+        return values
 
     def renamed(self, names: Mapping[str, str]) -> Table:
         """Only these columns, under their new names."""
