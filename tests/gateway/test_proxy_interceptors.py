@@ -181,6 +181,22 @@ def test_keys_and_patterns_leave_requests_before_anybody_sees_them(
     assert upstream.seen[0].all(b"content-length") == [b"%d" % len(upstream.seen[0].body)]
 
 
+# printer
+
+
+def test_a_name_that_a_client_made_up_does_not_reach_the_terminal_raw(
+    upstream: RawUpstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = b'{"model":"\\u001b[2Jm\\nsession.end","messages":[]}'
+    with through(upstream.url, {"type": "printer"}) as gateway:
+        request = request_bytes(b"/v1/chat/completions", JSON, method=b"POST", body=body)
+        call(gateway.url, request)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert "?[2Jm session.end" in lines[1]
+
+
 # trace_export
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import orjson
+import pytest
 from raw_lab import RawUpstream, Seen, call, request_bytes
 
 from batchata.core.usage import Usage, from_parts
+from batchata.gateway import Sandbox
 from batchata.prices import GenaiPriceBook
 from batchata.stores.spending import TOTAL, SpendFile
 
@@ -105,3 +109,52 @@ def test_sigterm_loses_no_answer_no_event_and_no_cost(tmp_path: Path) -> None:
     once = GenaiPriceBook().card("openai", "gpt-6-luna", "standard").cost_usd(Usage(10, 10))
     assert from_parts(ledger.read(*TOTAL).most) == 41 * once
     ledger.close()
+
+
+@pytest.mark.slow
+def test_no_kill_makes_the_gateway_spend_more_than_the_limit(tmp_path: Path) -> None:
+    limit = Decimal("0.01")
+    card = GenaiPriceBook().card("openai", "gpt-6-luna", "standard")
+    state = tmp_path / "state.db"
+
+    def billed(box: Sandbox) -> Decimal:
+        used = [Usage(each.input_tokens, each.output_tokens) for each in box.ledger.live]
+        return sum((card.cost_usd(each) for each in used), Decimal(0))
+
+    with Sandbox() as box:
+        budget = {"limit_usd": float(limit), "state": str(state)}
+        config = {
+            "llm": {"base_url": box.url},
+            "server": {"port": 0},
+            "interceptors": [{"type": "budget", "config": budget}],
+        }
+        for most in (40, 80, 120, 160):
+            process, url = start(config, tmp_path)
+            found: list[int] = []
+            with ThreadPoolExecutor(32) as pool:
+                for number in range(32):
+                    pool.submit(ask_until_it_is_gone, url, f"{most} {number}", found)
+                while len(found) < most:
+                    time.sleep(0.001)
+                process.kill()
+            process.communicate()
+            ledger = SpendFile(state)
+            assert billed(box) <= from_parts(ledger.read(*TOTAL).most) <= limit
+            ledger.close()
+
+
+def ask_until_it_is_gone(url: str, content: str, found: list[int]) -> None:
+    body = {
+        "model": "gpt-6-luna",
+        "max_completion_tokens": 300,
+        "messages": [{"role": "user", "content": content}],
+    }
+    key = (b"Authorization", b"Bearer k")
+    request = request_bytes(
+        b"/v1/chat/completions", JSON, key, method=b"POST", body=orjson.dumps(body)
+    )
+    while True:
+        try:
+            found.append(call(url, request).status)
+        except (OSError, IndexError):
+            return

@@ -48,7 +48,7 @@ class Purse:
         limit, used = self.tracker.limit, self.used
         if not self.tracker.reserved:
             return used
-        room = used + max(8 * self.tracker.reserved, (limit or 0) // _SHARE)
+        room = used + max(self.tracker.reserved // 2, (limit or 0) // _SHARE)
         return room if limit is None else max(used, min(limit, room))
 
     def line(self, allowed: int) -> Spend:

@@ -57,4 +57,6 @@ def line_of(event: GatewayEvent, *, show_content: bool) -> str:
         parts.append(str(found["error.message"])[:_SHOWN])
     if show_content and found.get("llm.response.content"):
         parts.append(str(found["llm.response.content"])[:_SHOWN])
-    return "  ".join(" ".join(part.split()) for part in parts if part)
+    line = "  ".join(" ".join(part.split()) for part in parts if part)
+    # a name that a client made up must not move the cursor
+    return line if line.isprintable() else "".join(c if c.isprintable() else "?" for c in line)
