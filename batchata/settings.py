@@ -109,7 +109,10 @@ class Travel:
         minutes: float | None = None,
         hours: float | None = None,
     ) -> Self:
-        """Batches first; what is not back within this time is cancelled there and finished live."""
+        """Batches first; what is not back within this time is cancelled there and finished live.
+
+        The time is that of the oldest batch in flight, also when another process sent it.
+        """
         return self._set(route="auto", finish_within_seconds=_seconds(seconds, minutes, hours))
 
     def add_pilot(

@@ -140,7 +140,9 @@ class Runner:
     async def _deadline(self) -> None:
         """When the time for batches is over, what is not back is cancelled and goes live."""
         context, limit = self._context, self._context.config.finish_within_seconds
-        if limit is None or not await context.pause(limit):
+        if limit is None:
+            return
+        if not await context.pause(max(0.0, limit - self._waited_seconds())):
             return
         context.is_late = True
         self.live.add(self._planner.drain())
@@ -148,6 +150,12 @@ class Runner:
         context.notes["late"] = "going on live: the time for batches is over"
         await self._cancel_all()
         context.changed.set()
+
+    def _waited_seconds(self) -> float:
+        """For how long the oldest batch in flight is under way, of whichever process."""
+        now_us, opened = self._context.now_us(), self._context.state.open_submissions()
+        oldest = min((each.intended_us for each in opened if each.route == "batch"), default=now_us)
+        return (now_us - oldest) / 1e6
 
     async def _cancel_all(self) -> None:
         gate = asyncio.Semaphore(_CANCELS_AT_ONCE)

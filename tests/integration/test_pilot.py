@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -212,6 +214,18 @@ def test_batches_that_are_late_are_cancelled_and_finished_live_inside_the_budget
     assert {each.status for each in lab.ledger.batches} == {"cancelled"}
     assert lab.ledger.billed_items + len(lab.ledger.live) == 12
     assert Decimal(0) < run.status()["cost_usd"] <= limit
+
+
+def test_the_time_for_batches_goes_on_while_no_process_runs(lab: Lab) -> None:
+    lab.play(scenario=Scenario(latency_seconds=3600))
+    lab.chat(6).finish_within(hours=1).add_time_limit(seconds=0.3).run()
+    with closing(sqlite3.connect(lab.state_file)) as db, db:
+        db.execute("UPDATE submissions SET intended_us = intended_us - 3600 * 1000000")
+
+    run = lab.chat(6).finish_within(hours=1).run()
+
+    assert run.status()["completed"] == 6
+    assert len(lab.ledger.live) == 6
 
 
 def test_batches_in_time_cost_half_and_nothing_goes_live(lab: Lab) -> None:
