@@ -43,7 +43,8 @@ def describe(state: RunState) -> dict[str, Any]:
     from batchata.core.assemble import moment
     from batchata.core.status import STATUSES, SubmissionStatus
 
-    opened = state.open_submissions()
+    opened = [each for each in state.open_submissions() if each.route != "live"]
+    calls = [each for each in state.open_submissions() if each.route == "live"]
     counts = Counter(state.status)
     return {
         "total": len(state),
@@ -54,7 +55,8 @@ def describe(state: RunState) -> dict[str, Any]:
         "possibly_billed_usd": state.cost.uncertain_usd,
         "input_tokens": state.usage.input_tokens,
         "output_tokens": state.usage.output_tokens,
-        "batches": len(state.submissions),
+        "live_calls": sum(state.left[each.token] for each in calls),
+        "batches": state.batches,
         "batches_unresolved": sum(each.status is SubmissionStatus.UNRESOLVED for each in opened),
         "in_flight": [
             {
@@ -73,7 +75,7 @@ def describe(state: RunState) -> dict[str, Any]:
 
 def _print(report: dict[str, Any], console: Console) -> None:
     from batchata.sinks.tables import batches_table, plain_table
-    from batchata.sinks.wording import compact, possibly_billed, usd, usd_limit
+    from batchata.sinks.wording import compact, plural, possibly_billed, usd, usd_limit
 
     jobs = ", ".join(f"{count:,} {name}" for name, count in report["jobs"].items() if count)
     limit = report["limit_usd"]
@@ -85,6 +87,7 @@ def _print(report: dict[str, Any], console: Console) -> None:
         cost += f", {lost}"
     if limit is not None:
         cost += f", limit {usd_limit(limit)}"
+    live = {"live": f"{plural(report['live_calls'], 'call')} may be in flight"}
     batches = f"{report['batches']:,}, {len(report['in_flight']):,} in flight"
     if report["batches_unresolved"]:
         batches += f", {report['batches_unresolved']:,} unresolved"
@@ -93,6 +96,7 @@ def _print(report: dict[str, Any], console: Console) -> None:
         "jobs": f"{report['total']:,}: {jobs}" if jobs else "none",
         "cost": cost,
         "tokens": f"{compact(report['input_tokens'])} in, {compact(report['output_tokens'])} out",
+        **(live if report["live_calls"] else {}),
         "batches": batches,
     }
     console.print(plain_table(facts))

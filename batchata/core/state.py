@@ -153,6 +153,11 @@ class RunState:
         """Submissions that may still hold answers or money, oldest first."""
         return [self.submissions[token] for token in self.left]
 
+    @property
+    def batches(self) -> int:
+        """Submissions that are batches; a live run writes down many small ones of its own."""
+        return sum(each.route == "batch" for each in self.submissions.values())
+
     def unsettled(self, token: str) -> list[int]:
         """Jobs of a submission that have no outcome yet."""
         return [seq for seq in self.submissions[token].seqs if self.status[seq] == _SUBMITTED]

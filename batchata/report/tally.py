@@ -84,7 +84,7 @@ class Tally:
             "input_tokens": state.usage.input_tokens,
             "output_tokens": state.usage.output_tokens,
             "cached_tokens": self.cached_tokens,
-            "batches": len(state.submissions),
+            "batches": state.batches,
             "models": [
                 [name, each.jobs, float(each.cost_usd), each.input_tokens, each.output_tokens]
                 for name, each in by_cost

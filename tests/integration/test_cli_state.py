@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_lab import FAST, Cli, cli_in
+from cli_lab import FAST, GPT, Cli, cli_in
+from run_lab import wait_until
 
+from batchata import Batch
 from batchata.gateway import HttpFault, ItemFault, Scenario
 
 
@@ -150,3 +152,22 @@ def test_a_file_that_is_no_state_file_is_told_and_left_alone(cli: Cli, command: 
     assert "no state file" in missing.err
     assert "state.json" in other.err
     assert Path("state.json").read_text(encoding="utf-8") == '{"pending_jobs": []}'
+
+
+def test_status_tells_live_calls_that_may_be_in_flight_and_calls_them_no_batches(cli: Cli) -> None:
+    slow = HttpFault(action="slow", times=None, seconds=0.3)
+    cli.box.set_scenario(Scenario(http=(slow,)))
+    batch = Batch("out").set_route("live", concurrency=2).set_default_params(model=GPT)
+    run = batch.add_jobs([f"question {n}" for n in range(9)]).start()
+    wait_until(lambda: len(cli.box.requests) >= 2)
+
+    during = cli("status", "out", "--json", code=3).json
+    shown = cli("status", "out", code=3).out
+    run.shutdown()
+    after = cli("status", "out", "--json", code=3).json
+
+    assert 2 <= during["live_calls"] <= 9
+    assert "may be in flight" in shown
+    assert (during["batches"], during["in_flight"]) == (0, [])
+    assert after["live_calls"] == 0
+    assert after["jobs"]["succeeded"] == len(cli.box.ledger.live)

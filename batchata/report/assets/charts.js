@@ -52,7 +52,7 @@ function drawCards() {
   const took = s.began && s.ended ? (new Date(s.ended) - new Date(s.began)) / 1000 : null;
   const done = s.statuses.find(([name]) => name === 'succeeded')[1];
   byId('cards').append(
-    card('Jobs', count(s.jobs), `${share(done, s.jobs)} succeeded`, plural(s.batches, 'batch').replace('batchs', 'batches')),
+    card('Jobs', count(s.jobs), `${share(done, s.jobs)} succeeded`, s.batches > 0 && plural(s.batches, 'batch').replace('batchs', 'batches')),
     card('Cost', usd(s.spent_usd),
       s.limit_usd === null ? 'no limit' : `of ${usd(s.limit_usd)} limit (${share(s.spent_usd, s.limit_usd)})`,
       s.failed_usd > 0 && `${usd(s.failed_usd)} on jobs that did not succeed`,
