@@ -15,6 +15,7 @@ from batchata.core.state import RunState
 from batchata.providers.control import ProviderSettings
 from batchata.sinks.eventlog.log import EventLog
 from batchata.sinks.eventlog.run_events import RunEvents
+from batchata.sinks.eventlog.spans import spans_as_asked
 from batchata.stores.reader import ResultReader
 from batchata.stores.sqlite import SQLiteStore
 
@@ -33,6 +34,7 @@ def open_run_log(
         config.event_log or "",
         secrets=known_secrets(settings),
         on_failure="error" if ends else "continue",
+        spans=spans_as_asked(config.event_log_spans),
     )
 
     def stop(error: EventLogError) -> None:

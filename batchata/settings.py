@@ -220,11 +220,13 @@ class Settings(Travel):
         where: str | os.PathLike[str],
         *,
         on_failure: Literal["continue", "stop"] = "continue",
+        spans: bool | Literal["content"] = False,
     ) -> Self:
         """Log every call, answer and batch as Parquet in a folder, `s3://…` or a fsspec address.
 
         A log that cannot be written keeps its events on this machine and goes on trying; with
         `on_failure="stop"` the run then sends nothing more. `read_events(where)` reads it.
+        `spans` makes OpenTelemetry spans of it too, with "content" also of prompts and answers.
         """
         checked_choice("on_failure", on_failure, ("continue", "stop"))
         text = str(where)
@@ -232,7 +234,11 @@ class Settings(Travel):
             raise ValidationError(
                 f"the event log is {where!r}, not a place", hint="write set_event_log('./logs')"
             )
-        return self._set(event_log=text, event_log_stops=on_failure == "stop")
+        if spans not in (False, True, "content"):
+            raise ValidationError(f"spans is {spans!r}", hint='spans is False, True or "content"')
+        return self._set(
+            event_log=text, event_log_stops=on_failure == "stop", event_log_spans=spans
+        )
 
     def set_default_params(self, **params: Any) -> Self:
         """Parameters of every job that does not name its own: `model`, `max_tokens`, `system`, …"""

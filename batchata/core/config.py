@@ -59,6 +59,7 @@ class RunConfig:
     pilot: PilotSize | None = None
     event_log: str | None = None  #: a folder or an address
     event_log_stops: bool = False  #: the run, when the log cannot be written
+    event_log_spans: bool | Literal["content"] = False  #: OpenTelemetry's, of the same events
     uploads: UploadMode = "auto"
     pace: PaceCaps = field(default_factory=PaceCaps)  #: of the live route
     #: of the live route, where the vendor names no wait

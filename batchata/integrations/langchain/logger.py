@@ -18,6 +18,7 @@ from batchata.integrations.langchain.handlers import EventHandler
 from batchata.integrations.langchain.tagging import extract_custom_id
 from batchata.run_log import known_secrets
 from batchata.sinks.eventlog import EventLog
+from batchata.sinks.eventlog.spans import spans_as_asked
 
 #: starts without an end are forgotten beyond this: their runs were dropped
 _MOST_OPEN = 100_000
@@ -38,7 +39,8 @@ class ParquetLogger(EventHandler):
     """Logs what LangChain does as Parquet, from any number of threads and tasks at once.
 
     `event_types` are questions, answers and errors of models unless named; `provider` is written
-    where LangChain does not know it; `raw=True` keeps every argument of the callbacks as well.
+    where LangChain does not know it; `raw=True` keeps every argument of the callbacks as well, and
+    `spans=True` makes OpenTelemetry spans of the same events ("content": with prompts and answers).
     `s3_config` writes the log to a bucket too; with its `on_failure="error"` a call, a flush, or
     the end of the context raises EventLogError after a file could not be written there. Works as a
     context manager; without one everything is written at exit. Keys and passwords are taken out.
@@ -55,6 +57,7 @@ class ParquetLogger(EventHandler):
         s3_config: S3Config | Mapping[str, Any] | None = None,
         *,
         raw: bool = False,
+        spans: bool | Literal["content"] = False,
         flush_seconds: float = 5.0,
         secrets: Iterable[str] = (),
     ) -> None:
@@ -78,6 +81,7 @@ class ParquetLogger(EventHandler):
             secrets=known_secrets() | set(secrets),
             also=[] if bucket is None else [bucket.url()],
             on_failure="error" if must_write else "continue",
+            spans=spans_as_asked(spans),
         )
 
     @property

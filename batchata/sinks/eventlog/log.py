@@ -22,6 +22,7 @@ from batchata.core.redact import Redactor
 from batchata.sinks.eventlog.journal import Journal, create, line_of, orphans
 from batchata.sinks.eventlog.place import Folder, Place, place_of
 from batchata.sinks.eventlog.reading import is_taken
+from batchata.sinks.eventlog.spans import Spans
 from batchata.sinks.eventlog.table import PartitionOn, Row, files_of, import_pyarrow, parquet_bytes
 
 log = logging.getLogger("batchata.events")
@@ -75,6 +76,7 @@ class EventLog:
         journal_dir: str | os.PathLike[str] | None = None,
         on_failure: Literal["continue", "error"] = "continue",
         filesystem: Any = None,
+        spans: Spans | None = None,
     ) -> None:
         check_number("buffer_size", buffer_size, least=1, whole=True)
         check_number("flush_seconds", flush_seconds, least=0)
@@ -97,6 +99,7 @@ class EventLog:
         self._partition_on: PartitionOn = partition_on
         self._size, self._seconds = int(buffer_size), float(flush_seconds)
         self._raises = on_failure == "error"
+        self._spans = spans
         self.error: EventLogError | None = None  #: why the last file could not be written
         self.lost = 0  #: events that neither disk nor memory had room for
         self._is_closed = False
@@ -151,6 +154,8 @@ class EventLog:
                 )
             if rows:
                 self._keep(rows, lines)
+        if self._spans is not None:
+            self._spans.write(rows)
         if self._raises and self.error is not None:
             raise self.error
 
