@@ -70,9 +70,9 @@ class GenerationPipeline:
         began = time.monotonic()
         config, output = self.config, self.config.output_path
         if fresh:
+            _set_work_aside(config.work_dir)
             _set_aside(output)
             _set_aside(summary_path(output))
-            _set_aside(config.work_dir)
         elif output.exists() and not (config.work_dir / LEDGER).exists():
             return self._finished(output)
         _check_folder(output.parent)
@@ -262,6 +262,17 @@ def _set_aside(path: Path) -> None:
         number += 1
     path.rename(aside)
     log.warning("%s is kept as %s", path, aside)
+
+
+def _set_work_aside(folder: Path) -> None:
+    """Rename unfinished work, unless another process goes on with it: StateLockedError then."""
+    if folder.exists():
+        lock = RunLock(folder / LEDGER)
+        lock.acquire()
+        try:
+            _set_aside(folder)
+        finally:
+            lock.release()
 
 
 def _tidy(folder: Path) -> None:

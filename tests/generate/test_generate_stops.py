@@ -12,7 +12,7 @@ import pytest
 from generation_lab import GenerationLab, questions, read, said, server_of
 from run_lab import wait_until
 
-from batchata.core.errors import ProviderUnavailableError, ValidationError
+from batchata.core.errors import ProviderUnavailableError, StateLockedError, ValidationError
 from batchata.gateway import HttpFault, ItemFault, Sandbox, Scenario
 from batchata.generate import GenerationPipeline, Progress
 from batchata.generate.loading import to_yaml
@@ -117,6 +117,23 @@ def test_a_file_of_the_user_is_never_replaced(made: GenerationLab, ending: str) 
     assert not made.calls
     made.run(data={"output_path": str(out)}, fresh=True)
     assert (made.folder / f"out{ending}.1").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_two_runs_never_work_on_one_output(made: GenerationLab, fresh: bool) -> None:
+    told: list[str] = []
+
+    def begin_another(progress: Progress) -> None:
+        if not told:
+            with pytest.raises(StateLockedError) as caught:
+                made.run(fresh=fresh)
+            told.append(caught.value.message)
+
+    GenerationPipeline(made.config()).run(watch=begin_another)
+
+    assert "in use by process" in told[0]
+    assert len(read(made.out)) == 20
+    assert len(made.calls) == 20
 
 
 @pytest.mark.parametrize("times", [1, 2])
