@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from run_lab import Lab
@@ -27,7 +28,12 @@ _HIDDEN = ("OPENAI", "ANTHROPIC", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
 def pytest_configure() -> None:
-    """Temporary folders lie in memory where there is room, unless TMPDIR says otherwise."""
+    """No property is held against the clock; temporary folders lie in memory where there is room.
+
+    TMPDIR names another place for them.
+    """
+    settings.register_profile("unhurried", settings(), deadline=None)
+    settings.load_profile("unhurried")
     if "TMPDIR" in os.environ or not os.access(_MEMORY, os.W_OK):
         return
     if shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES:
