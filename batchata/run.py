@@ -174,17 +174,15 @@ class BatchRun(KnownRun):
     @property
     def view(self) -> RunView:
         """The run now, as plain numbers; RunError before it was started."""
-        driver = self._driver
-        if driver is None:
-            raise RunError("the run was not started", hint="call start() or execute() first")
+        session, driver = self._opened(), self._driver
+        if driver is None:  # it takes in its jobs
+            return session.viewer.view()
         return driver.view if self._done.is_set() else driver.refresh()
 
     @property
     def cost_tracker(self) -> CostTracker:
         """Money spent and set aside, over all runs of the state file."""
-        if self._session is None:
-            raise RunError("the run was not started", hint="call start() or execute() first")
-        return self._session.state.cost
+        return self._opened().state.cost
 
     def status(self, print_status: bool = False) -> dict[str, Any]:
         """Counts, costs in USD and batches of the run; with `print_status` also as a table."""
@@ -197,9 +195,7 @@ class BatchRun(KnownRun):
         """Every job of the run with how it ended so far."""
         if self._results is not None:
             return self._results
-        session = self._session
-        if session is None:
-            raise RunError("the run was not started", hint="call start() or execute() first")
+        session = self._opened()
         path = session.config.state_file or Path()
         found = Results(path, bytes(session.state.wanted), self._parts.bind)
         if self._done.is_set():
@@ -245,6 +241,16 @@ class BatchRun(KnownRun):
         """What the run would send and cost, also kept as `estimate`."""
         self.estimate = make_estimate(self._parts, self._jobs)
         return self.estimate
+
+    def _opened(self) -> Session:
+        """The run's session, waited for while it opens its files."""
+        if not self._is_started:
+            raise RunError("the run was not started", hint="call start() or execute() first")
+        while self._session is None and not self._done.wait(TICK_SECONDS / 10):
+            pass
+        if self._session is None:
+            raise self._error or RunError("the run ended before it had begun")
+        return self._session
 
     def _state_file(self) -> Path:
         session = self._session

@@ -11,7 +11,7 @@ import pytest
 from run_lab import MODELS, Lab, all_of, wait_until
 
 from batchata import Batch, BatchRun, JobStatus, Reason
-from batchata.core.errors import RunError
+from batchata.core.errors import RunError, StateError
 from batchata.gateway import HttpFault, Scenario
 
 VENDORS = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -277,3 +277,28 @@ def test_what_a_run_raises_comes_out_of_wait(lab: Lab, kwargs: dict[str, Any]) -
 
     with pytest.raises(Exception, match="cannot be written"):
         run.wait(timeout=5)
+
+
+def test_a_run_that_has_just_been_started_tells_of_itself(lab: Lab) -> None:
+    run = lab.chat(40).start()
+
+    first = run.status()
+    found = len(run.results())
+    spent = run.cost_tracker.used_usd
+    run.wait()
+
+    assert first["total"] <= 40
+    assert found <= 40
+    assert spent <= run.status()["cost_usd"]
+    assert run.status()["completed"] == 40
+
+
+def test_a_run_that_could_not_begin_says_why(lab: Lab) -> None:
+    lab.out.mkdir()
+    lab.state_file.write_text("this is no state file")
+    run = lab.chat(2).start()
+
+    with pytest.raises(StateError):
+        run.status()
+    with pytest.raises(StateError):
+        run.wait()
