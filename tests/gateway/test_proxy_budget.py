@@ -244,6 +244,17 @@ def test_a_killed_gateway_counts_what_was_in_flight_as_spent(tmp_path: Path) -> 
     assert used_usd(state) == spent + Decimal("0.005")
 
 
+def test_a_second_gateway_on_the_same_state_file_says_so_and_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = tmp_path / "s.db"
+    first, second = (limited("http://127.0.0.1:1", state, 1) for _ in range(2))
+    with first, pytest.raises(StateLockedError, match="in use by process"):
+        second.__enter__()
+
+    assert caplog.text == ""
+
+
 def test_runs_of_the_same_state_file_see_what_the_gateway_spent(tmp_path: Path) -> None:
     state = tmp_path / "s.db"
     with Sandbox() as box, limited(box.url, state, 1) as gateway:

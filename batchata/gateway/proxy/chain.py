@@ -33,6 +33,7 @@ class Chain:
         ]
         self.wants_pieces = any(each.wants_pieces for each in self.all)
         self._isolation = Isolation()
+        self._started: list[Interceptor] = []
 
     @property
     def failures(self) -> int:
@@ -70,10 +71,11 @@ class Chain:
         """Start all of them; what one raises stops the gateway."""
         for each in self.all:
             await each.start()
+            self._started.append(each)
 
     async def aclose(self) -> None:
-        """Close all of them, whatever one of them raises."""
-        for each in reversed(self.all):
+        """Close all that have started, whatever one of them raises."""
+        for each in reversed(self._started):
             await self._isolation.alone(each, each.flush())
             await self._isolation.alone(each, each.aclose())
 

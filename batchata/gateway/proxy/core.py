@@ -79,11 +79,10 @@ class Core:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         headers = decoded(request.raw_headers)
-        vendor = self._vendor(request)
         found = by_name(headers)
         refused = self._guard.refusal(headers, found.get("host", "")) or _unfit(request, found)
         if refused is not None:
-            return _refusal(refused, vendor)
+            return _refusal(refused, self._vendor(request))
         exchange, body = await self._exchange(request, headers, found)
         if exchange is None:
             error = VendorError(
@@ -91,7 +90,7 @@ class Core:
                 message=f"no upstream of the gateway serves {request.raw_path}",
                 code="unknown_upstream",
             )
-            return _refusal(error, vendor)
+            return _refusal(error, self._vendor(request))
         refused = self._guard.refusal_of_key(exchange.method, headers, exchange.upstream)
         if refused is not None:
             return _refusal(refused, exchange.vendor)

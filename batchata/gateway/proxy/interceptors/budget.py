@@ -156,14 +156,19 @@ def _is_refusal(answered: Answered) -> bool:
 def _too_dear(exchange: Exchange, worst: Decimal, purse: Purse) -> str:
     tracker = purse.tracker
     what = f"the {purse.scope} {purse.name!r}" if purse.name else "the gateway"
-    used = from_parts(tracker.spent + tracker.uncertain)
+    used, limit = from_parts(tracker.spent + tracker.uncertain), _plain(tracker.limit_usd)
     said = (
-        f"this call may cost ${worst:.6f}, and of the limit of ${tracker.limit_usd:f} for {what} "
+        f"this call may cost ${worst:.6f}, and of the limit of ${limit} for {what} "
         f"${used:.6f} is spent and ${tracker.reserved_usd:.6f} set aside"
     )
     if output_cap(exchange) is None and exchange.endpoint != EMBEDDINGS:
         said += "; it names no max_tokens, so that the longest possible answer was assumed"
     return said
+
+
+def _plain(usd: Decimal | None) -> str:
+    """An amount without zeros at its end."""
+    return f"{(usd or Decimal(0)).normalize():f}"
 
 
 def _no_price(what: str) -> str:
