@@ -20,6 +20,7 @@ RUNS = (
     ("gateway_sessions",),
     ("gateway_memory",),
     ("table_cpu", "--rows", "10000"),
+    ("table_cpu", "--rows", "10000", "--latency", "0.2"),
     ("generate_cpu", "--rows", "50000"),
     ("generate_cpu", "--rows", "50000", "--workers", "2"),
     ("generate_cpu", "--rows", "20000", "--latency", "0.3", "--concurrency", "256"),

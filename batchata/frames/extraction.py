@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 from batchata.batch import Batch
 from batchata.core.errors import RunError, StateLockedError
@@ -30,15 +30,7 @@ Reuse = Literal["strict", "ignore_prompt", "fresh"]
 #: the texts of rows, by their numbers
 Texts = Callable[[Sequence[int]], Sequence[Any]]
 _KEPT_AT_ONCE: Final = 500
-_PACKS_AT_ONCE: Final = 200
-
-
-class _Ended(NamedTuple):
-    """How one row ended, its answer still as text: a fifth of what it takes when it is read."""
-
-    status: JobStatus
-    json_result: str | None = None
-    error: str | None = None
+_PACKS_AT_ONCE: Final = 500
 
 
 @dataclass(slots=True)
@@ -71,7 +63,8 @@ class Extraction:
         self._reuse = reuse
         self._print_status = print_status
         self._run_file = cache.db_path.with_name(cache.db_path.name + ".run")
-        self._found: dict[int, _Ended] = {}
+        self._answers: dict[int, str] = {}  #: as text, which takes a fifth of what is read from it
+        self._failures: dict[int, RowAnswer] = {}
         self.old_matches = 0  #: answers of old files, whose model and text nobody knows
 
     def recall(self, rows: Sequence[Row]) -> list[Row]:
@@ -95,8 +88,7 @@ class Extraction:
                 elif row.number in exact or len(mine) > 1:
                     continue
                 best[row.number] = entry.json_result
-        for number, text in best.items():
-            self._found[number] = _Ended(JobStatus.SUCCEEDED, text)
+        self._answers.update(best)
         self.old_matches += len(best) - len(exact)
         return [row for row in rows if row.number not in best]
 
@@ -127,12 +119,11 @@ class Extraction:
 
     def answer(self, number: int) -> RowAnswer:
         """How a row ended."""
-        ended = self._found.get(number)
-        if ended is None:
-            return RowAnswer(JobStatus.PENDING.value, None, "it was not asked")
-        text = ended.json_result
-        fields = None if text is None else value_of(text.encode())
-        return RowAnswer(ended.status.value, fields, ended.error)
+        text = self._answers.get(number)
+        if text is not None:
+            return RowAnswer(JobStatus.SUCCEEDED.value, value_of(text.encode()))
+        unasked = RowAnswer(JobStatus.PENDING.value, None, "it was not asked")
+        return self._failures.get(number, unasked)
 
     def _say(self, line: str) -> None:
         if self._print_status:
@@ -200,19 +191,20 @@ class Extraction:
         self, rows: Sequence[Row], result: JobResult, found: _Round, entries: list[Entry]
     ) -> None:
         if result.status is not JobStatus.SUCCEEDED and result.reason not in PAID_FAILURES:
-            ended = _Ended(result.status, None, result.error)
-            self._found.update({row.number: ended for row in rows})
+            ended = RowAnswer(result.status.value, None, result.error)
+            self._failures.update({row.number: ended for row in rows})
             return
         found.is_any_answered = True
         unpacked = unpack_result(rows, result, self._asking.problem)
         prompt_hash = self._asking.prompt_hash
         for row, fields in unpacked.good:
             text = json_text(fields)
-            self._found[row.number] = _Ended(JobStatus.SUCCEEDED, text)
+            self._answers[row.number] = text
             entries.append(Entry(row.id, prompt_hash, row.key, text))
         for row, why in unpacked.bad:
             found.again.append(row)
-            self._found[row.number] = _Ended(JobStatus.FAILED, None, with_raw(why, result))
+            error = with_raw(why, result)
+            self._failures[row.number] = RowAnswer(JobStatus.FAILED.value, None, error)
 
 
 def keyed(asking: Asking, rows: Iterable[tuple[int, str, str]]) -> list[Row]:
