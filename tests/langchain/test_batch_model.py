@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,10 @@ QUESTIONS = ["Name a river.", "Name a lake, and say why it is dear to you.", "Na
 
 
 def through(folder: Path) -> Batch:
-    return Batch(folder / "out", items_per_batch=None, result_format="jsonl")
+    """A folder, and a vendor that is asked often."""
+    made = Batch(folder / "out", items_per_batch=None, result_format="jsonl")
+    made.config = replace(made.config, poll_factor=0.02)
+    return made
 
 
 @PROVIDERS
@@ -140,6 +144,38 @@ def test_callbacks_and_the_event_log_see_each_call(
         "1": said[1].content,
     }
     assert (read_events(tmp_path / "engine")["event_type"] == "batch_submitted").sum() == 1
+
+
+def test_answers_as_completed_are_no_live_calls(
+    lc: langchain_lab, box: Sandbox, tmp_path: Path
+) -> None:
+    model = lc.part.batch_model(lc.model("openai", box), through(tmp_path))
+
+    said = dict(model.batch_as_completed(QUESTIONS))
+
+    assert sorted(said) == [0, 1, 2]
+    assert box.ledger.live == []
+
+
+def test_a_cancelled_batch_is_taken_up_again(
+    lc: langchain_lab, box: Sandbox, tmp_path: Path
+) -> None:
+    model = lc.part.batch_model(lc.model("openai", box), through(tmp_path))
+    box.set_scenario(Scenario(latency_seconds=0.5))
+
+    async def leave() -> None:
+        task = asyncio.ensure_future(model.abatch(QUESTIONS))
+        while not box.ledger.batches:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(leave())
+    said = model.batch(QUESTIONS)
+
+    assert all(each.content for each in said)
+    assert [each.n for each in box.ledger.batches] == [3]
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -180,6 +182,32 @@ def test_tools_and_retrievers_are_logged(lc: langchain_lab, tmp_path: Path) -> N
     assert called["answer"] == "fine in Oslo"
     assert broke["error"] == "no such place"
     assert "about Oslo" in found["payload"]
+
+
+def test_agents_are_logged(lc: langchain_lab, tmp_path: Path) -> None:
+    from langchain_core.agents import AgentAction, AgentFinish
+    from langchain_core.callbacks import CallbackManager
+
+    with lc.still(tmp_path, event_types=["agent_action", "agent_finish"]) as logger:
+        tags = lc.with_tags(custom_id="a")["tags"]
+        run = CallbackManager([logger], inheritable_tags=tags).on_chain_start({}, {"input": "?"})
+        run.on_agent_action(AgentAction("weather", {"place": "Oslo"}, "looking"))
+        run.on_agent_finish(AgentFinish({"output": "fine"}, "done"))
+
+    said = [orjson.loads(each["payload"])["data"] for each in events_of(tmp_path)]
+    assert said == [
+        {"action": {"tool": "weather", "tool_input": {"place": "Oslo"}, "log": "looking"}},
+        {"finish": {"return_values": {"output": "fine"}, "log": "done"}},
+    ]
+
+
+def test_without_langchain_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [each for each in sys.modules if each.startswith("batchata.integrations")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "langchain_core", None)
+
+    with pytest.raises(ValidationError, match=r"batchata\[langchain\]"):
+        importlib.import_module("batchata.integrations.langchain")
 
 
 @pytest.mark.slow

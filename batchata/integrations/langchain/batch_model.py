@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -147,6 +147,19 @@ class BatchataChatModel(BaseChatModel):
                     made.append(error)
         return _all(made, return_exceptions)
 
+    def batch_as_completed(
+        self, inputs: Sequence[Any], config: Any = None, **options: Any
+    ) -> Iterator[Any]:
+        """Answers with their places; a batch gives all of them at once."""
+        yield from enumerate(self.batch(list(inputs), config, **options))
+
+    async def abatch_as_completed(
+        self, inputs: Sequence[Any], config: Any = None, **options: Any
+    ) -> AsyncIterator[Any]:
+        """The same from async code."""
+        for found in enumerate(await self.abatch(list(inputs), config, **options)):
+            yield found
+
     def bind_tools(self, tools: Sequence[Any], **options: Any) -> Runnable[Any, AIMessage]:
         """Tools in the vendor's words, for single calls and for batches."""
         bound: Any = self.llm.bind_tools(tools, **options)
@@ -258,6 +271,8 @@ async def ended(run: BatchRun) -> None:
         await asyncio.to_thread(run.wait)
     except asyncio.CancelledError:
         run.stop("the caller was cancelled")
+        with suppress(BatchataError):  # the state file is free when it has ended
+            await asyncio.to_thread(run.wait)
         raise
 
 
