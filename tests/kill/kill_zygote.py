@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,7 @@ def fork(order: dict[str, Any]) -> dict[str, Any]:
         status = 1
         try:
             os.setpgid(0, 0)
-            from kill_script import main
-
-            main(order)
+            import_module(order.get("script", "kill_script")).main(order)
             status = 0
         finally:
             os._exit(status)

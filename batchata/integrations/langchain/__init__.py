@@ -12,6 +12,9 @@ except ImportError as error:
         hint="pip install 'batchata[langchain]'",
     ) from error
 
+from batchata.integrations.background import (
+    retrieve_background_responses as retrieve_background_responses,
+)
 from batchata.integrations.langchain.batch_model import BatchataChatModel as BatchataChatModel
 from batchata.integrations.langchain.batch_model import batch_model as batch_model
 from batchata.integrations.langchain.configs import ColumnConfig as ColumnConfig
@@ -43,5 +46,6 @@ __all__ = [
     "batch_process",
     "batch_run",
     "extract_custom_id",
+    "retrieve_background_responses",
     "with_tags",
 ]
