@@ -16,6 +16,7 @@ RUNS = (
     ("batch_cpu", "--jobs", "100000", "--vendor", "openai"),
     ("live_cpu", "--jobs", "10000"),
     ("live_cpu", "--jobs", "100000"),
+    ("background_cpu", "--ids", "10000"),
     ("gateway_cpu",),
     ("gateway_sessions",),
     ("gateway_memory",),

@@ -32,7 +32,7 @@ class Inputs:
     limit_usd: float | None = None
     items_per_batch: int | None = None
     max_parallel: int = 10
-    route: Literal["batch", "live", "auto"] = "batch"
+    route: Literal["batch", "live", "background", "auto"] = "batch"
     finish_within_hours: float | None = None
     concurrency: int | None = None
     rpm: int | None = None

@@ -21,6 +21,7 @@ class Travel(StrEnum):
 
     batch = "batch"
     live = "live"
+    background = "background"
     auto = "auto"
 
 
@@ -121,8 +122,8 @@ ItemsPerBatch = Annotated[
 Route = Annotated[
     Travel,
     typer.Option(
-        help="batch: half the price, within a day; live: at once; auto: live where no batch can "
-        "be made, or where it is late.",
+        help="batch: half the price, within a day; live: at once; background: OpenAI responses, "
+        "fetched when they are done; auto: live where no batch can be made, or where it is late.",
         rich_help_panel=_LIMITS,
     ),
 ]
@@ -229,8 +230,8 @@ PollFactor = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Report as JSON on stdout, for programs.")]
 
 
-def way(route: Travel, *, live: bool) -> Literal["batch", "live", "auto"]:
+def way(route: Travel, *, live: bool) -> Literal["batch", "live", "background", "auto"]:
     """The route that --route and --live name together; ValidationError where they disagree."""
-    if live and route is Travel.auto:
-        raise ValidationError("--live and --route auto disagree", hint="give one of them")
+    if live and route in (Travel.auto, Travel.background):
+        raise ValidationError(f"--live and --route {route} disagree", hint="give one of them")
     return "live" if live else route.value

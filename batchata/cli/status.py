@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from batchata.core.state import RunState
+
+#: rows of the table; a run in the background may have thousands
+_MOST_SHOWN: Final = 30
 
 
 def status(state: options.State, as_json: options.Json = False) -> None:
@@ -101,8 +104,11 @@ def _print(report: dict[str, Any], console: Console) -> None:
     }
     console.print(plain_table(facts))
     if report["in_flight"]:
-        console.print(batches_table(report["in_flight"]))
-        for each in report["in_flight"]:
+        shown, others = report["in_flight"][:_MOST_SHOWN], report["in_flight"][_MOST_SHOWN:]
+        console.print(batches_table(shown))
+        if others:
+            console.print(f"and {len(others):,} others: all of them with --json", markup=False)
+        for each in shown:
             if each["note"]:
                 console.print(f"{each['batch_id'] or 'a batch'}: {each['note']}", markup=False)
         resume = f"batchata resume {report['state_file']}"

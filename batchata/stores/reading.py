@@ -173,6 +173,7 @@ def _submission(each: Submission, names: dict[int, str]) -> dict[str, Any]:
         "input_tokens": each.input_tokens,
         "size_bytes": each.size_bytes,
         "note": each.note,
+        "route": each.route,
         "job_ids": [names[seq] for seq in each.seqs],
     }
 

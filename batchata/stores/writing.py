@@ -146,6 +146,7 @@ class _Writing:
             sent_us=_us(each["sent_at"]),
             accepted_us=_us(each["accepted_at"]),
             note=each["note"],
+            route=each.get("route", "batch"),
         )
 
     def _earlier(self, result: JobResult) -> Outcome:

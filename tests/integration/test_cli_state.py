@@ -12,6 +12,7 @@ from cli_lab import FAST, GPT, Cli, cli_in
 from run_lab import wait_until
 
 from batchata import Batch
+from batchata.cli.build import Inputs, make_batch
 from batchata.gateway import HttpFault, ItemFault, Scenario
 
 
@@ -101,6 +102,30 @@ def test_cancel_stops_the_vendors(cli: Cli) -> None:
 
     assert (said["asked"], said["in_flight"]) == (2, 0)
     assert {batch.status for batch in cli.box.ledger.batches} <= {"cancelled", "ended"}
+
+
+def test_responses_in_the_background_are_left_told_of_and_fetched(cli: Cli) -> None:
+    cli.box.set_scenario(Scenario(background_seconds=60, poll_after_ms=10))
+    inputs = Inputs(
+        rows=Path(cli.csv(40)),
+        model="gpt-6-luna",
+        prompt="Sum up: {text}",
+        results=Path("out"),
+        poll_factor=0.01,
+        route="background",
+    )
+    run = make_batch(inputs).run(wait=False)
+    while len(cli.box.ledger.live) < 40:
+        assert not run.wait(0.01), "the run ended before it had sent anything"
+    run.shutdown()
+
+    shown = cli("status", "out", code=3).out
+    cli.clock.ahead = 61
+    report = cli("resume", "out", *FAST, "--json").json
+
+    assert "40 submitted" in shown
+    assert "and 10 others" in shown
+    assert report["succeeded"] == len(cli.box.ledger.live) == 40
 
 
 def test_cancel_says_so_when_nothing_is_in_flight(cli: Cli) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from run_lab import CLAUDE, GPT, Lab, all_of
 
-from batchata import Batch, BatchState, JobResult, JobStatus, StateError, StateManager
+from batchata import Batch, BatchRun, BatchState, JobResult, JobStatus, StateError, StateManager
 from batchata.core.errors import StateLockedError
 from batchata.core.result import Reason
 from batchata.gateway import ItemFault, Sandbox, Scenario
@@ -327,3 +327,24 @@ def test_two_savers_do_not_mix(tmp_path: Path) -> None:
 
     assert StateManager(tmp_path / "state.db").load() in states
     assert [path.name for path in tmp_path.iterdir()] == ["state.db"]
+
+
+def test_a_copy_knows_the_responses_that_are_made_in_the_background(
+    lab: Lab, later: Later, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.play(scenario=Scenario(background_seconds=60))
+    run = lab.chat(4).set_route("background").start()
+    while len(lab.ledger.live) < 4:
+        assert not run.wait(0.01)
+    run.shutdown()
+    state = StateManager(lab.state_file).load()
+    assert state is not None
+    copy = lab.folder / "copy.db"
+    StateManager(copy).save(state)
+    monkeypatch.setattr(later, "seconds", 61.0)
+
+    resumed = BatchRun.attach(copy, providers=lab.batch().providers)
+    resumed.config = replace(resumed.config, poll_factor=0.001)
+    resumed.execute()
+
+    assert resumed.status()["completed"] == len(lab.ledger.live) == 4
