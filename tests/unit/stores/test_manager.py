@@ -341,7 +341,7 @@ def test_a_copy_knows_the_responses_that_are_made_in_the_background(
     assert state is not None
     copy = lab.folder / "copy.db"
     StateManager(copy).save(state)
-    monkeypatch.setattr(later, "seconds", 61.0)
+    monkeypatch.setattr(later, "seconds", later.seconds + 61)
 
     resumed = BatchRun.attach(copy, providers=lab.batch().providers)
     resumed.config = replace(resumed.config, poll_factor=0.001)
