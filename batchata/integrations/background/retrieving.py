@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -91,16 +91,16 @@ class _Rows:
     def __init__(self, table: Table, id_column: str, custom_column: str) -> None:
         self._table = table
         self._names = {id_column: "response_id"}
-        self._ids = [None if is_missing(each) else str(each) for each in table.column(id_column)]
-        custom: Sequence[Any] = [None] * len(self._ids)
-        if custom_column in table.columns:
+        if custom_column in table.columns and custom_column != id_column:
             self._names[custom_column] = "logger_custom_id"
-            custom = table.column(custom_column)
-        self.custom_ids = {
-            response_id: "" if is_missing(name) else str(name)
-            for response_id, name in zip(self._ids, custom, strict=True)
-            if response_id
-        }
+        self._ids: list[str] = []
+        self.custom_ids: dict[str, str] = {}  #: each id once, with its name
+        for response_id, *custom in table.tuples(list(self._names)):
+            self._ids.append("" if is_missing(response_id) else str(response_id))
+            if self._ids[-1]:
+                self.custom_ids[self._ids[-1]] = "".join(
+                    str(name) for name in custom if not is_missing(name)
+                )
 
     def __len__(self) -> int:
         return len(self.custom_ids)
@@ -116,8 +116,8 @@ class _Rows:
             for each in checkpoint.read(self.custom_ids)
         }
         none: tuple[str, str | None] = ("error", "the row has no response id")
-        ended = [stored.get(each or "") for each in self._ids]
-        open_ = [others.get(each or "", none) for each in self._ids]
+        ended = [stored.get(each) for each in self._ids]
+        open_ = [others.get(each, none) for each in self._ids]
         pairs = list(zip(ended, open_, strict=True))
         columns: dict[str, list[Any]] = {
             "status": [other[0] if found is None else found[0] for found, other in pairs],
