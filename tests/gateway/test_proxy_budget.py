@@ -107,6 +107,11 @@ def test_many_at_once_never_pass_the_limit(tmp_path: Path) -> None:
             Decimal(0),
         )
 
+        page = call(gateway.url, request_bytes(b"/metrics")).body.decode()
+
+    numbers = dict(line.split() for line in page.splitlines() if "_budget_" in line[:30])
+    assert Decimal(numbers["batchata_gateway_budget_spent_usd"]) == billed
+    assert float(numbers["batchata_gateway_budget_reserved_usd"]) == 0
     assert set(found) == {200, 429}
     assert 0 < billed <= limit
     assert used_usd(tmp_path / "s.db") == billed

@@ -127,6 +127,27 @@ def test_every_interceptor_of_ours_can_be_made() -> None:
     assert [each.name for each in made] == list(OWN)
 
 
+def test_flags_become_the_configuration_that_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[Any] = []
+    monkeypatch.setattr("batchata.cli.proxy._serve", lambda found, as_json: served.append(found))
+    upstream = ["--base-url", "https://api.anthropic.com", "--type", "anthropic"]
+    tape = ["--record", "new", "--replay", "old", "--fallthrough", "--timing"]
+    budget = ["--limit-usd", "5", "--per", "day", "--state", "s.db"]
+
+    invoke("proxy", "run", *upstream, *tape, *budget, "--port", "0")
+    invoke("proxy", "replay", "nowhere", "--repeat")
+
+    run, replay = served
+    assert (run.llm.type, run.server.port) == ("anthropic", 0)
+    assert [(each.type, each.config) for each in run.interceptors] == [
+        ("record", {"directory": "new"}),
+        ("replay", {"directory": "old", "miss": "fallthrough", "timing": True}),
+        ("budget", {"limit_usd": 5.0, "per": "day", "state": "s.db"}),
+    ]
+    assert replay.interceptors[0].config["miss"] == "repeat"
+    assert replay.llm.base_url.startswith("http://127.0.0.1:")
+
+
 def test_the_written_file_is_valid_private_and_never_overwritten(tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -279,9 +280,12 @@ def test_a_collector_that_is_away_holds_up_nobody_and_is_tried_again(
     names = [event["name"] for body in collector.bodies for event in body]
     assert names == ["session.start", "llm.call.start", "llm.call.finish", "session.end"]
 
-    gone = {"type": "trace_export", "config": {"url": collector.url}}
+    monkeypatch.setattr(f"{TraceExport.__module__}._FIRST_WAIT", 0.05)
+    gone = {"type": "trace_export", "config": {"url": collector.url, "batch_size": 1}}
+    began = time.monotonic()
     with through(upstream.url, gone) as gateway:
-        assert ask(gateway).status == 200
+        assert [ask(gateway, str(number)).status for number in range(20)] == [200] * 20
+    assert time.monotonic() - began < 10  # and not 0.35 s for each of the sixty events
 
 
 # the shared event log

@@ -40,6 +40,14 @@ class Chain:
         """How often an interceptor raised."""
         return self._isolation.failures
 
+    def gauges(self) -> dict[str, float]:
+        """What interceptors say in numbers, under their names."""
+        return {
+            f"{each.name}_{name}": value
+            for each in self._started
+            for name, value in each.gauges().items()
+        }
+
     async def on_request(self, exchange: Exchange) -> tuple[str, Respond | Reject] | None:
         """Who answers in the upstream's place, and how; None when the request goes on."""
         for each in self._asked:

@@ -110,6 +110,10 @@ class Core:
         """How often an interceptor failed in the way of a request."""
         return self._chain.failures
 
+    def gauges(self) -> dict[str, float]:
+        """What interceptors say in numbers."""
+        return self._chain.gauges()
+
     async def aclose(self) -> None:
         """Wait until what clients left behind is settled."""
         while self._ending:

@@ -82,6 +82,10 @@ class Interceptor:
     async def on_event(self, event: GatewayEvent) -> None:
         """Told of everything that happened, in order, off the request's path."""
 
+    def gauges(self) -> Mapping[str, float]:
+        """Numbers for `/metrics`, by name; asked whenever somebody looks."""
+        return {}
+
     async def flush(self) -> None:
         """Called after a bunch of events, and before the end."""
 

@@ -159,7 +159,9 @@ def _runner(config: GatewayConfig, core: Core, queue: EventQueue) -> web.ServerR
 
     def metrics() -> web.Response:
         text = core.metrics.text(
-            interceptor_failures=core.failures + queue.failures, events_waiting=queue.waiting
+            interceptor_failures=core.failures + queue.failures,
+            events_waiting=queue.waiting,
+            **core.gauges(),
         )
         return web.Response(text=text, headers={"Content-Type": CONTENT_TYPE})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -120,10 +121,12 @@ class Budget(Interceptor):
         """Give back what is set aside no more, and close the ledger."""
         await self._purses.aclose()
 
-    @property
-    def used_usd(self) -> Decimal:
-        """Spent, possibly spent and set aside, in USD."""
-        return from_parts(self._purses.total.used)
+    def gauges(self) -> Mapping[str, float]:
+        """What is spent, possibly spent and set aside, in USD."""
+        tracker = self._purses.total.tracker
+        parts = {"spent": tracker.spent, "uncertain": tracker.uncertain}
+        parts["reserved"] = tracker.reserved
+        return {f"{name}_usd": float(from_parts(value)) for name, value in parts.items()}
 
     def _purses_of(self, exchange: Exchange) -> tuple[Purse, ...]:
         if not self.per:

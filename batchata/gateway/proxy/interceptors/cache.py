@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -73,6 +74,10 @@ class Cache(Interceptor):
         self.hits += 1
         headers = (*orjson.loads(row[1]).items(), ("x-batchata-cache", "hit"))
         return Respond(status=row[0], headers=headers, body=row[2])
+
+    def gauges(self) -> Mapping[str, float]:
+        """How often an answer was known."""
+        return {"hits": self.hits}
 
     async def on_response(self, exchange: Exchange) -> None:
         """Keep what is whole and good."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, ClassVar, Final
 
@@ -68,6 +68,7 @@ class TraceExport(Interceptor):
         self._waiting: deque[GatewayEvent] = deque()
         self._task: asyncio.Task[None] | None = None
         self.dropped = 0
+        self._is_closing = False
 
     async def on_event(self, event: GatewayEvent) -> None:
         """Take an event; the oldest goes when too many wait."""
@@ -76,13 +77,18 @@ class TraceExport(Interceptor):
             self.dropped += 1
         self._waiting.append(event)
 
+    def gauges(self) -> Mapping[str, float]:
+        """Events that the collector did not take."""
+        return {"dropped": self.dropped}
+
     async def flush(self) -> None:
         """Begin to post what waits, if nothing is being posted."""
         if self._waiting and (self._task is None or self._task.done()):
             self._task = asyncio.get_running_loop().create_task(self._post_all())
 
     async def aclose(self) -> None:
-        """Post what is left."""
+        """Post what is left, as long as the collector takes it."""
+        self._is_closing = True
         if self._task is not None:
             await self._task
         await self._post_all()
@@ -98,6 +104,11 @@ class TraceExport(Interceptor):
                 if not await self._post(body):
                     self.dropped += count
                     break
+            else:
+                continue
+            if self._is_closing:  # the end does not wait for a collector that is away
+                self.dropped += len(self._waiting)
+                self._waiting.clear()
 
     async def _post(self, body: bytes) -> bool:
         for number in range(_TRIES):
