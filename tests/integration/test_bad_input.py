@@ -248,7 +248,7 @@ def test_a_second_run_on_a_state_file_in_use_names_the_first(lab: Lab) -> None:
     with pytest.raises(StateLockedError, match="process"):
         lab.chat(5).run()
 
-    assert first.wait(timeout=5)
+    assert first.wait(timeout=60)
     assert lab.ledger.billed_items == 5
 
 

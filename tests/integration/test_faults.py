@@ -31,7 +31,7 @@ def script(lab: Lab, vendor: str, case: Case) -> Batch:
 def ended(run: BatchRun) -> type[Exception] | None:
     """Wait for the end; the kind of error it came with."""
     try:
-        assert run.wait(timeout=3), "the run does not end"
+        assert run.wait(timeout=60), "the run does not end"
     except AccountStoppedError as error:
         return type(error)
     return None

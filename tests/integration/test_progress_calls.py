@@ -112,6 +112,6 @@ def test_a_callback_set_on_a_started_run_is_called_at_its_end(lab: Lab) -> None:
     calls: list[Call] = []
     run = lab.chat(5).run(wait=False, on_progress=lambda *told: calls.append(told))
 
-    run.wait(timeout=5)
+    run.wait(timeout=60)
 
     assert calls[-1][0]["completed"] == 5

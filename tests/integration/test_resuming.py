@@ -130,11 +130,21 @@ def test_without_reuse_the_old_state_is_kept_aside_and_all_is_asked_again(lab: L
     assert (lab.out / "state.db.1").exists()
 
 
+def stopped(lab: Lab, batch: Batch, batches: int) -> BatchRun:
+    """A run that was stopped with so many batches in flight, which have ended meanwhile."""
+    lab.play(scenario=Scenario(latency_seconds=600))
+    run = batch.start()
+    while len(lab.ledger.batches) < batches:
+        assert not run.wait(0.01), "the run ended before it had sent anything"
+    run.stop()
+    assert run.wait(60)
+    lab.play(scenario=Scenario(clock_skew_seconds=601))
+    return run
+
+
 @VENDORS
 def test_batches_in_flight_are_collected_by_the_next_run(lab: Lab, model: str) -> None:
-    lab.play(scenario=Scenario(latency_seconds=0.4))
-    first = lab.chat(20, model).add_time_limit(seconds=0.1).run()
-    left = first.results().unfinished
+    left = stopped(lab, lab.chat(20, model), batches=2).results().unfinished
 
     second = lab.chat(20, model).run()
 
@@ -146,9 +156,7 @@ def test_batches_in_flight_are_collected_by_the_next_run(lab: Lab, model: str) -
 
 @VENDORS
 def test_a_state_file_alone_is_enough_to_collect_and_to_send(lab: Lab, model: str) -> None:
-    lab.play(scenario=Scenario(latency_seconds=0.4))
-    script = lab.chat(20, model, max_parallel_batches=1).add_time_limit(seconds=0.1)
-    script.set_stop("detach").run()
+    stopped(lab, lab.chat(20, model, max_parallel_batches=1), batches=1)
     config, providers = lab.batch().config, lab.batch().providers
 
     collected = BatchRun.attach(lab.state_file, config=config, providers=providers).execute()

@@ -158,14 +158,16 @@ def _told(result: Any) -> list[Any]:
 def _arrange_signals(order: dict[str, Any], points: Points) -> None:
     """Send this process signals at their times, from a thread, as a terminal would.
 
-    The first time counts from the first create call: from its answer, or from its beginning.
+    The first time counts from the first create call: from its answer, or from its beginning; or
+    from the start of the run.
     """
     signals = order.get("signals") or []
     if not signals:
         return
 
     def send() -> None:
-        points.creates[order.get("signals_from", "after")].wait()
+        if order.get("signals_from") != "start":
+            points.creates[order.get("signals_from", "after")].wait()
         for seconds, number in signals:
             time.sleep(seconds)
             (Path(order["folder"]) / f"signal-{time.time():.6f}").touch()

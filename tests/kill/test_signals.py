@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -19,21 +20,24 @@ SLOW = Plan(
     jobs=16,
     items_per_batch=2,
     max_parallel_batches=2,
-    scenario=Scenario(latency_seconds=0.5),
+    scenario=Scenario(latency_seconds=1.5),
 )
+LONG = replace(SLOW, timeout_seconds=60, scenario=Scenario(latency_seconds=60))
 SLOW_CREATE = HttpFault(action="slow", route="*.batches.create", times=None, seconds=2.2)
-HANGING_CREATE = HttpFault(action="hang_after", route="*.batches.create", skip=1, seconds=20)
+HANGING_CREATE = HttpFault(action="hang_after", route="*.batches.create", skip=1, seconds=60)
 #: three live calls of each vendor at a time
 SLOW_LIVE = replace(
     SLOW,
     name="slow live",
     route="live",
     has_fixed_batches=False,
-    scenario=Scenario(http=(HttpFault(action="slow", times=None, seconds=0.3),)),
+    scenario=Scenario(http=(HttpFault(action="slow", times=None, seconds=1.5),)),
 )
-#: a call that had left when the signal came may reach the vendor a moment later
-IN_FLIGHT_SECONDS = 0.4
-EXIT_SECONDS = 2.0
+#: calls that had left when the signal came reach the vendor later; less than a batch takes
+IN_FLIGHT_SECONDS = 1.0
+#: what a busy machine may add; the two seconds themselves are held to in virtual time
+BUSY_SECONDS = 3.0
+EXIT_SECONDS = 2.0 + BUSY_SECONDS
 
 
 def signalled_at(folder: Path) -> float:
@@ -60,7 +64,8 @@ def late_calls(arena: Arena, folder: Path) -> int:
 def says_how_to_go_on(arena: Arena, folder: Path) -> bool:
     """True when the run said what it leaves at the vendor, and the command to go on."""
     said = arena.log_of(folder)
-    return "go on at the vendor" in said and f"batchata resume {folder / 'state.db'}" in said
+    is_told = re.search(r"\d+ batch(es go| goes) on at the vendor", said) is not None
+    return is_told and f"batchata resume {folder / 'state.db'}" in said
 
 
 def stop(arena: Arena, plan: Plan, **order: Any) -> tuple[Path, Outcome]:
@@ -76,8 +81,8 @@ def calm(killing: Arena) -> Baseline:
 
 
 def finish(arena: Arena, calm: Baseline, folder: Path) -> None:
-    """The same script runs again and every promise is kept."""
-    arena.play(calm.plan)
+    """What was in flight has ended; the same script runs again and every promise is kept."""
+    arena.play(replace(calm.plan, scenario=Scenario(clock_skew_seconds=61)))
     arena.check(calm, folder, arena.run(calm.plan, folder))
 
 
@@ -88,7 +93,7 @@ def test_a_signal_stops_creating_and_the_next_run_collects_what_is_in_flight(
     folder, outcome = stop(killing, SLOW, signals=[(0.1, number)])
 
     assert not late_creates(killing, folder)
-    assert says_how_to_go_on(killing, folder)
+    assert says_how_to_go_on(killing, folder), killing.log_of(folder)
     assert outcome.answer["ended_at"] - signalled_at(folder) < EXIT_SECONDS
     assert 1 <= len(killing.ledger().batches) < 8
     if number == signal.SIGINT:
@@ -101,7 +106,7 @@ def test_a_signal_stops_creating_and_the_next_run_collects_what_is_in_flight(
 def test_a_call_in_flight_is_waited_for_and_its_batch_is_kept(
     killing: Arena, calm: Baseline
 ) -> None:
-    plan = replace(SLOW, scenario=Scenario(latency_seconds=0.3, http=(SLOW_CREATE,)))
+    plan = replace(LONG, scenario=Scenario(latency_seconds=60, http=(SLOW_CREATE,)))
 
     folder, outcome = stop(killing, plan, signals=[(0.2, signal.SIGINT)], signals_from="before")
 
@@ -113,35 +118,33 @@ def test_a_call_in_flight_is_waited_for_and_its_batch_is_kept(
 def test_a_second_interrupt_leaves_at_once_with_a_good_state_file(
     killing: Arena, calm: Baseline
 ) -> None:
-    plan = replace(SLOW, scenario=Scenario(http=(HANGING_CREATE,)))
+    plan = replace(LONG, scenario=Scenario(http=(HANGING_CREATE,)))
 
     folder, outcome = stop(killing, plan, signals=[(0.2, signal.SIGINT), (0.3, signal.SIGINT)])
 
     assert outcome.report["error"].startswith("KeyboardInterrupt")
-    assert outcome.answer["ended_at"] - signalled_at(folder) < 0.3 + 1.0
+    assert outcome.answer["ended_at"] - signalled_at(folder) < 0.3 + 1.0 + BUSY_SECONDS
     finish(killing, calm, folder)
 
 
 def test_the_time_limit_stops_creating_and_a_later_run_does_the_rest(
     killing: Arena, calm: Baseline
 ) -> None:
-    plan = replace(SLOW, time_limit_seconds=0.3)
+    plan = replace(SLOW, time_limit_seconds=0.5)
 
     folder, outcome = stop(killing, plan)
 
     ends = {row[1] for row in outcome.report["results"]}
     created = [r["at"] for r in killing.requests() if r["route"].endswith("batches.create")]
-    assert max(created) < created[0] + 0.3 + IN_FLIGHT_SECONDS
-    assert says_how_to_go_on(killing, folder)
+    assert max(created) < created[0] + 0.5 + IN_FLIGHT_SECONDS
+    assert says_how_to_go_on(killing, folder), killing.log_of(folder)
     assert "cancelled" in ends
     assert "pending" not in ends
     finish(killing, calm, folder)
 
 
 def test_cancel_asks_the_vendors_and_ends_every_job(killing: Arena, calm: Baseline) -> None:
-    plan = replace(SLOW, scenario=Scenario(latency_seconds=5))
-
-    folder, outcome = stop(killing, plan, in_background=True, cancel_after=0.1)
+    folder, outcome = stop(killing, LONG, in_background=True, cancel_after=0.1)
 
     ledger = killing.ledger()
     ends = [row[1] for row in outcome.report["results"]]
@@ -154,7 +157,7 @@ def test_cancel_asks_the_vendors_and_ends_every_job(killing: Arena, calm: Baseli
 def test_an_interrupt_cancels_at_the_vendors_when_the_user_wants_that(
     killing: Arena, calm: Baseline
 ) -> None:
-    plan = replace(SLOW, scenario=Scenario(latency_seconds=5), on_stop="cancel")
+    plan = replace(LONG, on_stop="cancel")
 
     folder, outcome = stop(killing, plan, signals=[(0.1, signal.SIGINT)])
 
@@ -178,7 +181,7 @@ def test_after_a_signal_no_live_call_leaves_and_those_in_flight_are_waited_for(
     answered = len(killing.ledger().live)
     assert not late_calls(killing, folder)
     assert 1 <= answered < SLOW_LIVE.jobs
-    assert outcome.answer["ended_at"] - signalled_at(folder) < EXIT_SECONDS
+    assert outcome.answer["ended_at"] - signalled_at(folder) < EXIT_SECONDS + 1.5
     if number == signal.SIGTERM:
         assert outcome.answer["signal"] == signal.SIGTERM
     finish(killing, calm_live, folder)
@@ -188,14 +191,14 @@ def test_after_a_signal_no_live_call_leaves_and_those_in_flight_are_waited_for(
 def test_a_second_interrupt_leaves_live_calls_which_are_counted_as_possibly_billed(
     killing: Arena, calm_live: Baseline
 ) -> None:
-    slow = HttpFault(action="slow", times=None, seconds=3)
-    plan = replace(SLOW_LIVE, scenario=Scenario(http=(slow,)))
+    slow = HttpFault(action="slow", times=None, seconds=60)
+    plan = replace(SLOW_LIVE, timeout_seconds=60, scenario=Scenario(http=(slow,)))
 
     twice = [(0.2, signal.SIGINT), (0.2, signal.SIGINT)]
     folder, outcome = stop(killing, plan, signals=twice, signals_from="before")
 
     assert outcome.report["error"].startswith("KeyboardInterrupt")
-    assert outcome.answer["ended_at"] - signalled_at(folder) < 0.2 + 1.0
+    assert outcome.answer["ended_at"] - signalled_at(folder) < 0.2 + 1.0 + BUSY_SECONDS
     killing.play(calm_live.plan)
     last = killing.run(calm_live.plan, folder)
     killing.check(calm_live, folder, last)

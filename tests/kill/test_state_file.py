@@ -22,7 +22,7 @@ from batchata.stores.reader import ResultReader
 from batchata.stores.sqlite import SQLiteStore
 
 QUICK = Plan(name="quick", jobs=9, items_per_batch=3)
-SLOW = replace(QUICK, scenario=Scenario(latency_seconds=0.6))
+SLOW = replace(QUICK, max_parallel_batches=3, scenario=Scenario(latency_seconds=1.5))
 FULL_DISKS = range(0, 60, 4)
 
 
