@@ -212,7 +212,8 @@ class Sender:
                 if isinstance(found, Found):
                     log.info("submission %s was found as %s", token, found.remote_id)
                     return await self._accepted(token, found.remote_id)
-                absent = absent + 1 if isinstance(found, NotThere) else 0
+                is_absent = isinstance(found, NotThere) and self._is_settled(submission)
+                absent = absent + 1 if is_absent else 0
                 if self._is_free(submission, found, absent):
                     continue
                 why = found.why if isinstance(found, CannotTell) else "it may still show up"

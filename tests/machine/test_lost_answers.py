@@ -36,6 +36,18 @@ def test_a_batch_that_shows_up_late_is_adopted(make_lab: MakeLab, is_blind: bool
     lab.check_end()
 
 
+def test_a_batch_that_shows_up_a_little_too_late_is_adopted_all_the_same(
+    make_lab: MakeLab,
+) -> None:
+    lab = make_lab()
+    lose_the_create(lab, "lost after", hidden=90)  # settle_seconds are 60
+
+    lab.finish()
+
+    assert len(lab.vendor.batches) == 1
+    lab.check_end()
+
+
 def test_a_create_call_long_after_its_intent_is_looked_for_by_its_own_time(
     make_lab: MakeLab,
 ) -> None:
