@@ -1,4 +1,4 @@
-"""Rows in, rows out: metadata and the fields of the answers become columns."""
+"""Rows in, rows out: a job for each row, and its answer beside it in columns of its own."""
 
 import pandas as pd
 from pydantic import BaseModel
@@ -19,8 +19,7 @@ reviews = pd.DataFrame(
 with Sandbox() as box:  # stands in for the vendor; leave it out and set OPENAI_API_KEY
     batch = Batch("out").set_provider("openai", api_key="sandbox", base_url=box.openai_base_url)
     batch.set_default_params(model="gpt-6-luna", response_model=Review)
-    for row in reviews.itertuples():
-        batch.add_job(prompt=f"Rate this: {row.text}", metadata={"product": row.product})
+    batch.add_rows(reviews, prompt="Rate this: {text}", id="product")
 
     answers = batch.run().to_dataframe()
 
