@@ -37,6 +37,7 @@ class Caller:
 
     name = NAME
     batch = None
+    background = None
     files = None
     accepts = Accepts()
     with_errors = None
