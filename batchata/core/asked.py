@@ -12,6 +12,7 @@ from typing import Any, Final
 from batchata.core.document import Attachment
 
 #: how a text document stands in a prompt
+_IMAGES: Final = ("image", "image_url", "input_image")
 _LABELLED: Final = re.compile(r'<document name="(?P<name>[^"]*)">\n(?P<text>.*)\n</document>', re.S)
 _PDF: Final = "application/pdf"
 
@@ -38,6 +39,7 @@ class Asked:
 
     question: str
     sources: tuple[Source, ...]
+    images: int = 0  #: pictures beside the documents, which have no text
 
 
 def asked_of(body: Any, attachments: Sequence[Attachment] = ()) -> Asked:
@@ -45,13 +47,15 @@ def asked_of(body: Any, attachments: Sequence[Attachment] = ()) -> Asked:
     texts: list[str] = []
     sources: list[Source] = []
     by_marker = {each.marker: each for each in attachments}
+    images = 0
     for part in _parts(body):
+        images += part.get("type") in _IMAGES
         source = _source(part, by_marker)
         if source is not None:
             sources.append(source)
         elif isinstance(said := part.get("text"), str):
             texts.append(said)
-    return Asked("\n\n".join(texts), tuple(sources))
+    return Asked("\n\n".join(texts), tuple(sources), images)
 
 
 def _parts(body: Any) -> Iterator[Mapping[str, Any]]:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from math import isfinite
 from typing import Any, Final
 
 import msgspec
@@ -26,6 +27,8 @@ _SHOWN: Final = 3
 _DESCRIBED: Final = 1_000
 #: whole numbers that the fast reader would round
 _LONG_NUMBER: Final = re.compile(rb"[:\[,-] ?[0-9]{19}")
+#: texts that pydantic takes for a float
+_NO_NUMBER: Final = re.compile(rb'"[+-]?(?:nan|inf(?:inity)?)"', re.IGNORECASE)
 #: what a validator of the user's own may raise beside what pydantic expects of it
 VALIDATOR_ERRORS: Final = (
     ArithmeticError,
@@ -165,11 +168,30 @@ def _bare(text: str) -> str | None:
 
 def _by_model(compact: bytes, model: type[BaseModel], repairs: tuple[str, ...]) -> Parsed | Failure:
     try:
-        return Parsed(compact, model.model_validate_json(compact), repairs)
+        value = model.model_validate_json(compact)
+        if _NO_NUMBER.search(compact) and (path := _no_number_in(value)):
+            return _failure(f"{path}: it is no number, and JSON has no other", model.__name__)
+        return Parsed(compact, value, repairs)
     except ModelError as error:
         return _failure(_told(error), model.__name__)
     except VALIDATOR_ERRORS as error:
         return _failure(f"its validator raised {type(error).__name__}: {error}", model.__name__)
+
+
+def _no_number_in(model: BaseModel) -> str | None:
+    """The path of a float that pydantic has made of "NaN" or "Infinity"."""
+    stack: list[tuple[str, Any]] = [("", model.model_dump())]
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, float) and not isfinite(value):
+            return path
+        if isinstance(value, Mapping):
+            stack += [
+                (f"{path}.{name}" if path else str(name), each) for name, each in value.items()
+            ]
+        elif isinstance(value, (list, tuple)):
+            stack += [(f"{path}[{number}]", each) for number, each in enumerate(value)]
+    return None
 
 
 def _told(error: ModelError) -> str:

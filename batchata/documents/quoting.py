@@ -46,6 +46,8 @@ class QuoteFinder:
         asked = asked_of(orjson.loads(body), attachments)
         sources = asked.sources or (Source(name=PROMPT, text=asked.question),)
         readable = [self._readable(source) for source in sources]
+        if asked.images:
+            readable.append(Readable(name="", pages=_NO_TEXT, unread="it may stand in a picture"))
         return cite_in(quotes, readable)
 
     def close(self) -> None:

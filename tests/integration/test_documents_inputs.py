@@ -269,6 +269,32 @@ def test_an_answer_that_cannot_be_used_is_kept_with_the_reason(
     assert found.raw_response == reply
 
 
+NO_NUMBER: dict[str, tuple[str, dict[str, Any]]] = {
+    "native": ('{"number": "A1", "total": NaN}', {"model": GPT}),
+    "infinite": ('{"number": "A1", "total": Infinity}', {"model": CLAUDE}),
+    "cited": ("number: A1\ntotal: NaN", {"model": CLAUDE, "enable_citations": True}),
+    "quoted": (
+        '{"answer": {"number": "A1", "total": NaN}, "quotes": {"number": "A1", "total": "1"}}',
+        {"model": GPT, "verify_quotes": True},
+    ),
+}
+
+
+@pytest.mark.parametrize(("reply", "job"), NO_NUMBER.values(), ids=NO_NUMBER)
+def test_what_is_no_number_fails_its_job_however_it_was_asked_for(
+    lab: Lab, reply: str, job: dict[str, Any]
+) -> None:
+    lab.play(scenario=Scenario(replies={"Read it.": reply}))
+    batch = lab.batch().set_default_params(response_model=Bill, max_tokens=200)
+    batch.add_job(file=("a.pdf", PDF), prompt="Read it.", id="a", **job)
+
+    found = all_of(batch.run())["a"]
+
+    assert (found.status, found.reason) == (JobStatus.FAILED, Reason.INVALID_ANSWER)
+    assert found.raw_response == reply
+    assert found.cost_usd > 0
+
+
 def test_an_answer_of_ten_megabytes_is_read(lab: Lab) -> None:
     reply = json.dumps({"number": "x" * 10_000_000, "total": 1})
     lab.play(scenario=Scenario(replies={"Read it.": reply}))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from file_lab import png
 from pydantic import BaseModel
 from run_lab import CLAUDE, GPT, Lab, all_of
 
@@ -188,6 +189,16 @@ def test_a_scan_is_asked_about_and_not_checked(lab: Lab) -> None:
     assert result.is_success
     (citation,) = (result.citation_mappings or {})["number"]
     assert "no text layer" in (citation.match_reason or "")
+
+
+@pytest.mark.parametrize("model", [GPT, CLAUDE])
+def test_a_picture_is_asked_about_and_not_checked(lab: Lab, model: str) -> None:
+    result = result_of(invoices(lab, model, file=("bill.png", png())))
+
+    assert result.is_success
+    assert set(found_in(result).values()) == {(None, None)}
+    (citation,) = (result.citation_mappings or {})["number"]
+    assert "picture" in (citation.match_reason or "")
 
 
 def test_a_prompt_without_documents_is_quoted_itself(lab: Lab) -> None:

@@ -16,6 +16,8 @@ from pydantic import BaseModel
 
 from batchata.core.citing.labels import Label, label_of, words_of
 
+#: a longer text is looked for by its beginning
+_LONGEST_TEXT: Final = 1_000
 _MOST_LEAVES: Final = 2_000
 _MOST_DEPTH: Final = 40
 #: what `str()` of a user's own type may raise
@@ -144,7 +146,17 @@ def _leaf(value: Any, place: _Place) -> Leaf | None:
             value = "" if isinstance(value, (bytes, bytearray)) else str(value)
         except _TEXT_ERRORS:
             return None
-    if isinstance(value, str) and not value.strip():
-        return None
+    if isinstance(value, str):
+        value = _beginning(value)
+        if not value.strip():
+            return None
     label = label_of(place.path, place.own, place.parents, place.titles)
     return Leaf(path=place.path, value=value, label=label, texts=texts, is_enum=is_enum)
+
+
+def _beginning(text: str) -> str:
+    """A text, or so much of a long one that it cannot be taken for another."""
+    if len(text) <= _LONGEST_TEXT:
+        return text
+    words, _, _ = text[:_LONGEST_TEXT].rpartition(" ")
+    return words or text[:_LONGEST_TEXT]

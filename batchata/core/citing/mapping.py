@@ -119,7 +119,8 @@ def _claims(stream: Stream, hits: Sequence[Hit], leaves: Sequence[Leaf]) -> list
 
 
 def _enough(claims: Sequence[Claim], leaves: Sequence[Leaf]) -> list[Claim]:
-    return [claim for claim in claims if is_enough(claim, telling(leaves[claim.leaf].value))]
+    told = [telling(leaf.value) for leaf in leaves]
+    return [claim for claim in claims if is_enough(claim, told[claim.leaf])]
 
 
 def _thinned(stream: Stream, hits: Sequence[Hit], leaves: Sequence[Leaf]) -> list[Hit]:

@@ -99,6 +99,25 @@ def test_what_is_no_number_is_a_failure(number: str, how: dict[str, Any]) -> Non
     assert "no JSON" in failure(f'{{"name": "NaN", "price": {number}}}', **how)
 
 
+class Rates(BaseModel):
+    name: str
+    rates: list[dict[str, float]]
+
+
+@pytest.mark.parametrize("word", ["NaN", "nan", "Infinity", "-inf"])
+def test_a_word_that_pydantic_takes_for_a_float_is_a_failure(word: str) -> None:
+    said = {"name": "NaN", "rates": [{"a": 1.5}, {"b": word}]}
+
+    assert "rates[1].b: it is no number" in failure(json.dumps(said), model=Rates)
+
+
+def test_a_text_may_be_any_word() -> None:
+    found = parse_answer('{"name":"NaN","rates":[]}', model=Rates)
+
+    assert isinstance(found, Parsed)
+    assert found.value == Rates(name="NaN", rates=[])
+
+
 def test_the_first_fields_that_do_not_fit_are_named() -> None:
     items = [{"name": 1, "price": -1}, {"price": 5}, {"name": "x", "price": "?"}]
 

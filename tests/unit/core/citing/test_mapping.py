@@ -241,3 +241,14 @@ def test_any_date_is_found_in_the_usual_forms(day: date) -> None:
     for form in forms:
         found = map_citations([cited(f"Signed on {form}.", "x")], {"signed_on": day})
         assert "signed_on" in found.fields, form
+
+
+def test_a_value_of_a_megabyte_is_found_by_its_beginning() -> None:
+    value = "The parties agree as follows. " * 40_000
+    blocks = [
+        CitedBlock(f"text: {value}", (Citation(text="The parties agree as follows.", source="a"),))
+    ]
+
+    found = map_citations(blocks, {"text": value, "other": "x" * 1_000_000})
+
+    assert list(found.fields) == ["text"]
