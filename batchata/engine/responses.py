@@ -29,6 +29,7 @@ _AT_ONCE: Final = 64
 #: looks at responses that are not done yet cost a processor, whatever pace a vendor allows
 _LOOKS_PER_SECOND: Final = 500
 _REFUSED_SECONDS: Final = 10.0
+_LONGEST_NAP: Final = 60.0
 _GRACE_SECONDS: Final = 1.5
 _BACKOFF: Final = Backoff(first_seconds=2.0, most_seconds=60.0)
 
@@ -99,7 +100,7 @@ class Responses:
         context = self._context
         self._changed.clear()
         is_full = len(self._asking) >= _AT_ONCE
-        wait = 1.0
+        wait = _LONGEST_NAP
         if self._due and not is_full:
             wait = max(0.0, min(wait, self._due[0][0] - context.clock.monotonic()))
         if not wait:

@@ -4,12 +4,14 @@
 """
 
 from batchata.testing.clock import FakeClock
+from batchata.testing.fake_background import FakeBackgroundAPI
 from batchata.testing.fake_codec import FakeCodec
 from batchata.testing.fake_files import FakeFilesAPI
 from batchata.testing.fake_vendor import FakeBatchAPI, FakeProvider
 from batchata.testing.memory_store import MemoryStore
 
 __all__ = [
+    "FakeBackgroundAPI",
     "FakeBatchAPI",
     "FakeClock",
     "FakeCodec",

@@ -26,11 +26,13 @@ from batchata.core.result import Answer, Failure
 from batchata.core.status import RemoteState, SubmissionStatus
 from batchata.core.submission import Shape, Submission
 from batchata.ports import BatchAPI, BatchLook, CannotTell, Codec, Found, Provider
+from batchata.testing.background_contract import BackgroundAPIContract
 from batchata.testing.files_contract import FilesAPIContract
 from batchata.testing.store_contract import StoreContract
 from batchata.testing.vendor_contract import VendorContract
 
 __all__ = [
+    "BackgroundAPIContract",
     "BatchAPIContract",
     "CodecContract",
     "FilesAPIContract",

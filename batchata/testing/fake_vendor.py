@@ -217,12 +217,13 @@ class FakeProvider:
         name: str = "fake",
         batch: FakeBatchAPI | None = None,
         files: FakeFilesAPI | None = None,
+        background: BackgroundAPI | None = None,
     ) -> None:
         self.name = name
         self.codec: Codec = FakeCodec(name)
         self.batch = batch or FakeBatchAPI()
         self.live: LiveAPI | None = None
-        self.background: BackgroundAPI | None = None
+        self.background = background
         self.files: FilesAPI | None = files
         self.is_closed = False
 

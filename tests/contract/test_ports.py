@@ -16,8 +16,9 @@ from batchata.providers.control import ProviderSettings
 from batchata.providers.openai.codec import OpenAICodec
 from batchata.providers.registry import create_provider
 from batchata.stores.sqlite import SQLiteStore
-from batchata.testing import FakeCodec, FakeFilesAPI, FakeProvider, MemoryStore
+from batchata.testing import FakeBackgroundAPI, FakeCodec, FakeFilesAPI, FakeProvider, MemoryStore
 from batchata.testing.contracts import (
+    BackgroundAPIContract,
     BatchAPIContract,
     CodecContract,
     FilesAPIContract,
@@ -97,6 +98,12 @@ class TestFakeFilesAPI(FilesAPIContract):
         yield lambda: FakeProvider(files=FakeFilesAPI())
 
 
+class TestFakeBackgroundAPI(BackgroundAPIContract):
+    @contextmanager
+    def open_provider(self, folder: Path) -> Iterator[Callable[[], Provider]]:
+        yield lambda: FakeProvider(background=FakeBackgroundAPI())
+
+
 class OverTheSandbox(VendorContract):
     """A real SDK and the sandbox behind it."""
 
@@ -131,3 +138,7 @@ class TestOpenAIFiles(OverTheSandbox, FilesAPIContract):
 
 class TestAnthropicFiles(OverTheSandbox, FilesAPIContract):
     provider, model = "anthropic", "claude-haiku-5-5"
+
+
+class TestOpenAIBackground(OverTheSandbox, BackgroundAPIContract):
+    provider, model = "openai", "gpt-6-luna"
