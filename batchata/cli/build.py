@@ -108,7 +108,7 @@ def _pilot(text: str) -> dict[str, Any]:
 
 
 def _params(inputs: Inputs) -> dict[str, Any]:
-    params = dict(_param(each) for each in inputs.params)
+    params = dict(param_of(each) for each in inputs.params)
     named = {
         "system": inputs.system,
         "max_tokens": inputs.max_tokens,
@@ -118,7 +118,8 @@ def _params(inputs: Inputs) -> dict[str, Any]:
     return {**params, **{name: value for name, value in named.items() if value is not None}}
 
 
-def _param(text: str) -> tuple[str, Any]:
+def param_of(text: str) -> tuple[str, Any]:
+    """Name and value of a `--param`."""
     name, equals, value = text.partition("=")
     name = name.strip()
     if not equals or not name.isidentifier():

@@ -81,6 +81,7 @@ def extract(
             min=0, help="Never spend more in this call of the command.", rich_help_panel=_LIMITS
         ),
     ] = None,
+    param: options.Param = None,
     base_url: options.BaseUrl = None,
     poll_factor: options.PollFactor = 1.0,
     as_json: options.Json = False,
@@ -92,7 +93,7 @@ def extract(
 
     Example: [bold]batchata extract reviews.csv moods.csv -m gpt-6-luna -p "Name the mood."[/bold]
     """
-    from batchata.cli.build import text_of
+    from batchata.cli.build import param_of, text_of
     from batchata.cli.tables import read_table, write_table
     from batchata.core.models import infer_provider
     from batchata.frames.asking import make_asking
@@ -103,7 +104,12 @@ def extract(
     _check_target(source, target, overwrite=overwrite)
     provider, bare = infer_provider(model, known_providers())
     asking = make_asking(
-        prompt=text_of(prompt), model=bare, backend=provider, schema=schema, max_tokens=max_tokens
+        prompt=text_of(prompt),
+        model=bare,
+        backend=provider,
+        schema=schema,
+        max_tokens=max_tokens,
+        params=dict(map(param_of, param or ())),
     )
     route: Literal["batch", "live"] = "live" if is_live else "batch"
     reach = Reach(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -13,12 +14,14 @@ from batchata.core.models import split_model
 from batchata.frames.chunks import compute_prompt_hash
 from batchata.frames.packs import Row, question
 from batchata.frames.schema import AnswerSchema, read_schema
+from batchata.settings import JOB_FIELDS, check_params
 from batchata.wiring import known_providers
 
 #: models that take no temperature but their own
 _OWN_TEMPERATURE: Final = re.compile(r"o\d(-|\Z)|(chatgpt|gpt)-([5-9]|\d\d)")
 #: this vendor wants a cap, and models write less than it
 _ANTHROPIC_MOST: Final = 32_000
+_NOT_PARAMS: Final = JOB_FIELDS - {"temperature"} | {"id", "system", "response_format", "input"}
 _JSON_WORDS: Final = (
     '\n\nAnswer in JSON: {"all_results": [...]}, with one object for each input, '
     'which repeats its "input_id".'
@@ -35,16 +38,19 @@ class Asking:
     schema: AnswerSchema | None = None
     max_tokens: int | None = None
     temperature: float | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)  #: others of the vendor's
     prompt_hash: str = field(init=False)
     base: bytes = field(init=False)  #: stands for all of it but the prompt
 
     def __post_init__(self) -> None:
-        said = (
+        said = [
             self.provider,
             self.model,
             self.schema.text if self.schema else "",
             repr(self.temperature),
-        )
+        ]
+        if self.params:
+            said.append(json.dumps(self.params, sort_keys=True))
         object.__setattr__(self, "prompt_hash", compute_prompt_hash(self.prompt))
         object.__setattr__(self, "base", digest(*(each.encode() for each in said)))
 
@@ -59,7 +65,7 @@ class Asking:
 
     def job(self, job_id: str, rows: Sequence[Row]) -> Job:
         """The job that asks about these rows together."""
-        params: dict[str, Any] = {"system": self._system()}
+        params: dict[str, Any] = {**self.params, "system": self._system()}
         own_format = self.schema.response_format if self.schema is not None else None
         if own_format is not None:
             params["response_format"] = own_format
@@ -99,6 +105,7 @@ def make_asking(
     max_tokens: int | None = None,
     temperature: float | None = 0.0,
     schema_name: str | None = None,
+    params: Mapping[str, Any] | None = None,
 ) -> Asking:
     """The question, checked; ValidationError for what cannot be asked."""
     known = known_providers()
@@ -117,6 +124,8 @@ def make_asking(
         max_tokens = _ANTHROPIC_MOST
     if is_anthropic or _OWN_TEMPERATURE.match(bare):
         temperature = None
+    others = _checked_params(params)
+    temperature = others.pop("temperature", temperature)
     answer = read_schema(schema, dialect="anthropic" if is_anthropic else "openai")
     if answer is not None and schema_name is not None:
         answer = replace(answer, whole={**answer.whole, "title": schema_name})
@@ -127,4 +136,23 @@ def make_asking(
         schema=answer,
         max_tokens=max_tokens,
         temperature=temperature,
+        params=others,
     )
+
+
+def _checked_params(params: object) -> dict[str, Any]:
+    if params is None:
+        return {}
+    if not isinstance(params, Mapping):
+        raise ValidationError(f"params is {params!r:.80}", hint='write params={"top_p": 0.9}')
+    for name in params:
+        if name in _NOT_PARAMS:
+            raise ValidationError(
+                f"params has {name!r}", hint="it has an argument of its own, or is made of the rows"
+            )
+    check_params(params)
+    try:
+        json.dumps(params)
+    except (TypeError, ValueError) as error:
+        raise ValidationError(f"params cannot be sent as JSON: {error}") from error
+    return dict(params)

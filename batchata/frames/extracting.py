@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,7 @@ def extract_df(
     base_url: str | None = None,
     client: Any = None,
     max_tokens: int | None = None,
+    params: Mapping[str, Any] | None = None,
     limit_usd: float | None = None,
     route: Literal["batch", "live"] = "live",
     print_status: bool = True,
@@ -50,12 +51,18 @@ def extract_df(
 
     It has a row for each row given, in their order: `input_id`, the fields of the answer,
     `status` and `error`. Answers are kept in `cache_path` as they come, and never asked again
-    for the same id, text, prompt, model and schema; `fresh` asks all the same, and
-    `ignore_prompt_hash` takes answers to any prompt. `chunk_size` rows share a request.
+    for the same id, text, prompt, model, schema and `params`, which are the vendor's own; `fresh`
+    asks all the same, and `ignore_prompt_hash` takes answers to any prompt. `chunk_size` rows
+    share a request.
     """
     table = Table(df)
     asking = make_asking(
-        prompt=prompt, model=model, backend=backend, schema=schema, max_tokens=max_tokens
+        prompt=prompt,
+        model=model,
+        backend=backend,
+        schema=schema,
+        max_tokens=max_tokens,
+        params=params,
     )
     reach = Reach(
         provider=asking.provider,

@@ -85,6 +85,7 @@ def test_rows_with_the_same_id_never_share_a_pack_and_get_their_own_answers(
         {"model": "gpt-6-sol"},
         {"prompt": "Say the other mood."},
         {"schema": {**SCHEMA, "description": "other"}},
+        {"params": {"seed": 7}},
         {"backend": "anthropic"},
         {"fresh": True},
     ],
@@ -250,6 +251,17 @@ def test_models_with_a_temperature_of_their_own_are_given_none(
     assert tables.model.bodies[0].get("temperature") == temperature
 
 
+def test_parameters_of_the_vendor_travel_as_they_are(tables: FrameLab) -> None:
+    params = {"seed": 7, "top_p": 0.5, "temperature": 0.3}
+
+    out = tables.extract(frame().head(1), params=params)
+    again = tables.extract(frame().head(1), params=params)
+
+    assert out.equals(again)
+    (body,) = tables.model.bodies
+    assert {name: body[name] for name in params} == params
+
+
 def test_a_cost_limit_skips_what_does_not_fit_and_says_so(tables: FrameLab) -> None:
     out = tables.extract(frame(), limit_usd=0.0000001, max_tokens=200)
 
@@ -269,6 +281,10 @@ def test_a_cost_limit_skips_what_does_not_fit_and_says_so(tables: FrameLab) -> N
         ({"schema": "nowhere.json"}, "cannot be read"),
         ({"schema": 5}, "schema is a int"),
         ({"prompt": " "}, "prompt"),
+        ({"params": ["seed"]}, "params is"),
+        ({"params": {"model": "other"}}, "params has 'model'"),
+        ({"params": {"temperature": 9}}, "temperature"),
+        ({"params": {"seed": {1, 2}}}, "cannot be sent"),
         ({"client": object()}, "both given"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

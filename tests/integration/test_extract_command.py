@@ -115,7 +115,7 @@ def test_rows_that_fail_are_written_and_change_the_exit_code(cli: Cli) -> None:
 def test_the_report_can_be_read_by_programs(cli: Cli) -> None:
     given = ("-m", GPT, "-p", "Name the mood.", "--schema", "schema.json", *FAST)
 
-    said = cli("extract", cli.csv(7), "out.csv", *given, "--json")
+    said = cli("extract", cli.csv(7), "out.csv", *given, "--json", "--param", "seed=7")
 
     assert said.json == {"rows": 7, "succeeded": 7, "failed": 0, "output": "out.csv"}
 
