@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from batchata.core.errors import ValidationError as ValidationError
     from batchata.core.job import Job as Job
     from batchata.core.logged import LoggedEvent as LoggedEvent
+    from batchata.core.pilot import PilotReport as PilotReport
     from batchata.core.result import Citation as Citation
     from batchata.core.result import Failure as Failure
     from batchata.core.result import JobResult as JobResult
@@ -58,6 +59,7 @@ _HOMES = {
     "JobResult": "batchata.core.result",
     "JobStatus": "batchata.core.status",
     "LoggedEvent": "batchata.core.logged",
+    "PilotReport": "batchata.core.pilot",
     "ProviderError": "batchata.core.errors",
     "ProviderNotFoundError": "batchata.core.errors",
     "Reason": "batchata.core.result",
