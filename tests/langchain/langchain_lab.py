@@ -23,6 +23,7 @@ from batchata.integrations import langchain
 from batchata.integrations.langchain import EventType as EventType
 from batchata.integrations.langchain import ParquetLogger
 from batchata.integrations.langchain import S3Config as S3Config
+from batchata.integrations.langchain import processing as processing
 from batchata.integrations.langchain import with_tags as with_tags
 
 KEY = "a-key-that-nobody-may-read"

@@ -221,7 +221,7 @@ def test_a_process_has_a_log_and_goes_on_where_it_died(
 def test_configs_are_left_as_they_are(lc: langchain_lab, tmp_path: Path) -> None:
     bucket = lc.S3Config(bucket="b", prefix="logs/")
 
-    made = [lc.part.processing._bucket(bucket, "tour/v1") for _ in range(2)]
+    made = [lc.processing._bucket(bucket, "tour/v1") for _ in range(2)]
 
     assert [each.prefix for each in made] == ["logs/tour/v1"] * 2
     assert bucket.prefix == "logs/"

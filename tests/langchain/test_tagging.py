@@ -49,3 +49,12 @@ def test_tags_are_kept_once_in_order_or_replaced(lc: langchain_lab) -> None:
 def test_a_tag_that_is_no_text_is_an_error(lc: langchain_lab) -> None:
     with pytest.raises(ValidationError, match="tag 3"):
         lc.with_tags(3)
+
+
+def test_every_public_name_is_there(lc: langchain_lab) -> None:
+    missing = [name for name in lc.part.__all__ if getattr(lc.part, name, None) is None]
+
+    assert missing == []
+    assert dir(lc.part) == lc.part.__all__
+    with pytest.raises(AttributeError, match="batch_modle"):
+        lc.part.batch_modle  # noqa: B018

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from batchata.core.errors import ValidationError
 
 try:
@@ -12,40 +15,51 @@ except ImportError as error:
         hint="pip install 'batchata[langchain]'",
     ) from error
 
-from batchata.integrations.background import (
-    retrieve_background_responses as retrieve_background_responses,
-)
-from batchata.integrations.langchain.batch_model import BatchataChatModel as BatchataChatModel
-from batchata.integrations.langchain.batch_model import batch_model as batch_model
-from batchata.integrations.langchain.configs import ColumnConfig as ColumnConfig
-from batchata.integrations.langchain.configs import JobConfig as JobConfig
-from batchata.integrations.langchain.configs import LLMConfig as LLMConfig
-from batchata.integrations.langchain.configs import ProcessingConfig as ProcessingConfig
-from batchata.integrations.langchain.configs import S3Config as S3Config
-from batchata.integrations.langchain.configs import StorageConfig as StorageConfig
-from batchata.integrations.langchain.event_types import EventType as EventType
-from batchata.integrations.langchain.logger import ParquetLogger as ParquetLogger
-from batchata.integrations.langchain.processing import batch_process as batch_process
-from batchata.integrations.langchain.processing import batch_run as batch_run
-from batchata.integrations.langchain.tagging import CUSTOM_ID_PREFIX as CUSTOM_ID_PREFIX
-from batchata.integrations.langchain.tagging import extract_custom_id as extract_custom_id
-from batchata.integrations.langchain.tagging import with_tags as with_tags
+if TYPE_CHECKING:
+    from batchata.integrations.langchain.batching import BatchataChatModel as BatchataChatModel
+    from batchata.integrations.langchain.batching import batch_model as batch_model
+    from batchata.integrations.langchain.configs import ColumnConfig as ColumnConfig
+    from batchata.integrations.langchain.configs import JobConfig as JobConfig
+    from batchata.integrations.langchain.configs import LLMConfig as LLMConfig
+    from batchata.integrations.langchain.configs import ProcessingConfig as ProcessingConfig
+    from batchata.integrations.langchain.configs import S3Config as S3Config
+    from batchata.integrations.langchain.configs import StorageConfig as StorageConfig
+    from batchata.integrations.langchain.event_types import EventType as EventType
+    from batchata.integrations.langchain.logger import ParquetLogger as ParquetLogger
+    from batchata.integrations.langchain.processing import batch_process as batch_process
+    from batchata.integrations.langchain.processing import batch_run as batch_run
+    from batchata.integrations.langchain.tagging import CUSTOM_ID_PREFIX as CUSTOM_ID_PREFIX
+    from batchata.integrations.langchain.tagging import extract_custom_id as extract_custom_id
+    from batchata.integrations.langchain.tagging import with_tags as with_tags
 
-__all__ = [
-    "CUSTOM_ID_PREFIX",
-    "BatchataChatModel",
-    "ColumnConfig",
-    "EventType",
-    "JobConfig",
-    "LLMConfig",
-    "ParquetLogger",
-    "ProcessingConfig",
-    "S3Config",
-    "StorageConfig",
-    "batch_model",
-    "batch_process",
-    "batch_run",
-    "extract_custom_id",
-    "retrieve_background_responses",
-    "with_tags",
-]
+#: who only logs does not pay for the rest
+_HOMES = {
+    "BatchataChatModel": "batching",
+    "CUSTOM_ID_PREFIX": "tagging",
+    "ColumnConfig": "configs",
+    "EventType": "event_types",
+    "JobConfig": "configs",
+    "LLMConfig": "configs",
+    "ParquetLogger": "logger",
+    "ProcessingConfig": "configs",
+    "S3Config": "configs",
+    "StorageConfig": "configs",
+    "batch_model": "batching",
+    "batch_process": "processing",
+    "batch_run": "processing",
+    "extract_custom_id": "tagging",
+    "with_tags": "tagging",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -14,7 +14,7 @@ from batchata.core.result import Reason
 from batchata.integrations.langchain import caller as _caller  # noqa: F401  registers the provider
 from batchata.integrations.langchain.answers import error_of
 from batchata.integrations.langchain.asking import NAME, NO_PROMPT, Asked, Columns
-from batchata.integrations.langchain.batch_model import ended
+from batchata.integrations.langchain.batching import ended
 from batchata.integrations.langchain.configs import (
     ColumnConfig,
     JobConfig,
