@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 _LONGEST_SECONDS = 100.0
+_PR_SET_PDEATHSIG = 1
 
 
 def warm_up(order: dict[str, Any]) -> None:
@@ -42,6 +44,7 @@ def fork(order: dict[str, Any]) -> dict[str, Any]:
         status = 1
         try:
             os.setpgid(0, 0)
+            _die_with_parent()
             import_module(order.get("script", "kill_script")).main(order)
             status = 0
         finally:
@@ -55,6 +58,12 @@ def fork(order: dict[str, Any]) -> dict[str, Any]:
     else:
         answer["exit"] = os.WEXITSTATUS(ended)
     return answer
+
+
+def _die_with_parent() -> None:
+    """Leave no child behind when a zygote is killed; Linux alone can promise that."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _wait(child: int, longest_seconds: float) -> int | None:
