@@ -1,6 +1,6 @@
 """CPU and memory of live calls with state file, budget, raw files and results on.
 
-Beside them the CPU of bare aiohttp, which keeps nothing.
+Beside them the CPU of bare aiohttp and of OpenAI's SDK, which keep nothing.
 
     python -m benchmarks.live_cpu --jobs 10000 --concurrency 200
 
@@ -23,6 +23,9 @@ import orjson
 
 from benchmarks.batch_cpu import cpu_seconds, prompts
 from benchmarks.instant import instant, peak_mb, resident_mb
+
+#: the SDK is slow, and slower with more calls in flight
+_SDK_CALLS, _SDK_AT_ONCE = 2000, 50
 
 
 def run_batchata(url: str, count: int, concurrency: int, folder: Path) -> dict[str, float]:
@@ -72,6 +75,29 @@ async def bare(url: str, count: int, concurrency: int) -> float:
     return (cpu_seconds() - before) / count * 1e3
 
 
+async def sdk(url: str, count: int, concurrency: int) -> float:
+    """The peer: the same calls through the vendor's SDK with nothing kept; CPU ms a call."""
+    import openai
+
+    texts = prompts(count)
+    async with openai.AsyncOpenAI(api_key="sandbox", base_url=f"{url}/v1") as client:
+
+        async def worker() -> None:
+            for text in texts:
+                await client.chat.completions.create(
+                    model="gpt-6-luna",
+                    messages=[{"role": "user", "content": text}],
+                    max_completion_tokens=50,
+                )
+
+        await client.chat.completions.create(
+            model="gpt-6-luna", messages=[{"role": "user", "content": "warm"}]
+        )
+        before = cpu_seconds()
+        await asyncio.gather(*(worker() for _ in range(concurrency)))
+    return (cpu_seconds() - before) / count * 1e3
+
+
 def main() -> None:
     """Print the figures and the floor of the same run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -87,6 +113,8 @@ def main() -> None:
             print(f"batchata live, {options.jobs:,} calls, {options.concurrency} at once: {shown}")
             floor = asyncio.run(bare(url, options.jobs, options.concurrency))
             print(f"bare aiohttp: cpu_ms_per_call {floor:.3f}")
+            peer = asyncio.run(sdk(url, min(options.jobs, _SDK_CALLS), _SDK_AT_ONCE))
+            print(f"OpenAI's SDK, {_SDK_AT_ONCE} at once: cpu_ms_per_call {peer:.3f}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -151,6 +151,9 @@ class RunView:
         if self.is_complete:
             return 0.0
         progressed = self.progressed
+        if self.live is not None and self.live.jobs_per_second > 0:
+            left = max(0, self.total - progressed)
+            return left / self.live.jobs_per_second + self.live.paused_seconds
         gained = progressed - self.done_before
         if gained <= 0 or self.elapsed_seconds <= 0:
             return None

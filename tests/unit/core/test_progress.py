@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from batchata.core.progress import RunView, SubmissionView
+from batchata.core.progress import LiveView, RunView, SubmissionView
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
 KNOWN_STATS = {
@@ -179,3 +179,11 @@ def test_a_finished_batch_says_when_and_why() -> None:
     data = ended.data()
 
     assert (data["completion_time"], data["error"]) == (NOON, "the vendor refused it")
+
+
+def test_a_live_run_guesses_its_end_by_its_last_seconds() -> None:
+    live = LiveView(in_flight=8, jobs_per_second=5.0, paused_seconds=7.0)
+
+    view = run_view(succeeded=100, elapsed_seconds=1000.0, live=live)
+
+    assert view.eta_seconds == 100 / 5.0 + 7.0
