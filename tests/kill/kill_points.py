@@ -40,6 +40,7 @@ class Points:
         self.root = str(root)
         self.kill = kill
         self._room = disk_full_after  #: writes that still find room, None: all
+        self.is_read_only = False  #: not full: the disk became read-only
         self.kill_at: int | None = None  #: touch at which to die, whatever it is
         self.log: list[tuple[str, int]] = []
         self._seen: Counter[str] = Counter()
@@ -65,6 +66,27 @@ class Points:
             return True
         self._room -= 1
         return self._room >= 0
+
+    def disk_error(self) -> OSError:
+        """What a file says once there is no room."""
+        code = errno.EROFS if self.is_read_only else errno.ENOSPC
+        return OSError(code, os.strerror(code))
+
+    def database_error(self) -> sqlite3.Error:
+        """What a database says once there is no room."""
+        said = "database or disk is full"
+        error = sqlite3.OperationalError(
+            "attempt to write a readonly database" if self.is_read_only else said
+        )
+        error.sqlite_errorcode = (
+            sqlite3.SQLITE_READONLY if self.is_read_only else sqlite3.SQLITE_FULL
+        )
+        return error
+
+    def check_changes(self) -> None:
+        """Names in folders cannot be changed either once the disk is read-only."""
+        if self.is_read_only and not self.has_room():
+            raise self.disk_error()
 
     def owns(self, path: object) -> bool:
         """True for files of this case."""
@@ -102,7 +124,7 @@ class _Db:
         if word != "BEGIN":
             self._points.touch(f"state: before {label}")
         if word == "COMMIT" and not self._points.has_room():
-            raise sqlite3.OperationalError("database or disk is full")
+            raise self._points.database_error()
         result = self._db.execute(sql, *args)
         if word != "BEGIN":
             self._points.touch(f"state: after {label}")
@@ -202,7 +224,7 @@ class _File:
         self._points.touch(f"file: before write {self._label}")
         self._points.touch(f"file: within write {self._label}", half)
         if not self._points.has_room():
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise self._points.disk_error()
         written: int = self._file.write(data)
         self._points.touch(f"file: after write {self._label}")
         return written
@@ -242,6 +264,7 @@ def _wrap_path(points: Points, name: str) -> None:
             return done(self, *args, **options)
         label = f"{name} {clean(self.name)}"
         points.touch(f"file: before {label}")
+        points.check_changes()
         result = done(self, *args, **options)
         points.touch(f"file: after {label}")
         return result

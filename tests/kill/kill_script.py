@@ -108,6 +108,7 @@ def run_script(order: dict[str, Any]) -> dict[str, Any]:
         Path(order["folder"]), tuple(kill) if kill else None, order.get("disk_full_after")
     )
     points.kill_at = order.get("kill_at")
+    points.is_read_only = order.get("is_read_only", False)
     watch_money(report["violations"])
     instrument(points)
     logging.basicConfig(

@@ -24,6 +24,7 @@ from batchata.stores.sqlite import SQLiteStore
 QUICK = Plan(name="quick", jobs=9, items_per_batch=3)
 SLOW = replace(QUICK, max_parallel_batches=3, scenario=Scenario(latency_seconds=1.5))
 FULL_DISKS = range(0, 60, 4)
+READ_ONLY_DISKS = range(2, 60, 14)
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +152,22 @@ def test_a_full_disk_ends_the_run_with_a_clear_error_and_a_later_run_finishes_it
     assert not error or error.startswith(("StateError: ", "ResultsError: ")), error
     assert not error or "hint: " in error
     killing.check(calm, folder, again)
+
+
+@pytest.mark.parametrize("raw_files", [True, False])
+@pytest.mark.parametrize("share", READ_ONLY_DISKS)
+def test_a_disk_that_becomes_read_only_is_no_worse_than_a_full_one(
+    killing: Arena, calm: Baseline, share: int, raw_files: bool
+) -> None:
+    plan = replace(QUICK, raw_files=raw_files)
+    folder = killing.new_case(plan)
+
+    outcome = killing.run(plan, folder, disk_full_after=share, is_read_only=True)
+    again = killing.run(plan, folder)
+
+    assert outcome.report["error"].startswith(("StateError: ", "ResultsError: "))
+    assert "hint: " in outcome.report["error"]
+    killing.check(replace(calm, plan=plan), folder, again)
 
 
 @pytest.mark.parametrize("limit", [20_000, 150_000, 250_000])
