@@ -24,7 +24,7 @@ from batchata.core.events import (
 from batchata.core.status import SubmissionStatus
 from batchata.core.usage import from_parts, to_parts
 from batchata.gateway import Ledger, Sandbox, Scenario, with_faults
-from batchata.gateway.ledger import BilledItem
+from batchata.gateway.sandbox.ledger import BilledItem
 from batchata.stores.sqlite import SQLiteStore
 
 GPT = "gpt-6-luna"

@@ -110,7 +110,7 @@ async def serve_until_idle(
     scenario: Scenario, tell: Callable[[str], None], idle_seconds: float = IDLE_SECONDS
 ) -> None:
     """Serve until SIGTERM, or until no request has come for a while."""
-    from batchata.gateway.server import running
+    from batchata.gateway.sandbox.server import running
 
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)

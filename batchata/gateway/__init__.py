@@ -4,8 +4,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batchata.gateway.faults import FAULTS, with_faults
-    from batchata.gateway.ledger import Ledger
     from batchata.gateway.proxy.events import GatewayEvent
     from batchata.gateway.proxy.exchange import Answered, Exchange
     from batchata.gateway.proxy.interceptor import (
@@ -18,9 +16,11 @@ if TYPE_CHECKING:
         Respond,
     )
     from batchata.gateway.proxy.local import Gateway
-    from batchata.gateway.sandbox import Sandbox
-    from batchata.gateway.scenario import BatchFault, HttpFault, ItemFault, Scenario
-    from batchata.gateway.server import serve
+    from batchata.gateway.sandbox.faults import FAULTS, with_faults
+    from batchata.gateway.sandbox.ledger import Ledger
+    from batchata.gateway.sandbox.sandbox import Sandbox
+    from batchata.gateway.sandbox.scenario import BatchFault, HttpFault, ItemFault, Scenario
+    from batchata.gateway.sandbox.server import serve
 
 __all__ = [
     "CONTINUE",
@@ -47,25 +47,25 @@ __all__ = [
 
 _HOMES = {
     "CONTINUE": "proxy.interceptor",
-    "FAULTS": "faults",
+    "FAULTS": "sandbox.faults",
     "Answered": "proxy.exchange",
-    "BatchFault": "scenario",
+    "BatchFault": "sandbox.scenario",
     "Continue": "proxy.interceptor",
     "Exchange": "proxy.exchange",
     "Gateway": "proxy.local",
     "GatewayEvent": "proxy.events",
-    "HttpFault": "scenario",
+    "HttpFault": "sandbox.scenario",
     "Interceptor": "proxy.interceptor",
-    "ItemFault": "scenario",
-    "Ledger": "ledger",
+    "ItemFault": "sandbox.scenario",
+    "Ledger": "sandbox.ledger",
     "Outcome": "proxy.interceptor",
     "Reject": "proxy.interceptor",
     "Replace": "proxy.interceptor",
     "Respond": "proxy.interceptor",
-    "Sandbox": "sandbox",
-    "Scenario": "scenario",
-    "serve": "server",
-    "with_faults": "faults",
+    "Sandbox": "sandbox.sandbox",
+    "Scenario": "sandbox.scenario",
+    "serve": "sandbox.server",
+    "with_faults": "sandbox.faults",
 }
 
 

@@ -6,10 +6,10 @@ import logging
 import sys
 from dataclasses import replace
 
-from batchata.gateway.faults import with_faults
 from batchata.gateway.loops import new_event_loop
-from batchata.gateway.scenario import Scenario
-from batchata.gateway.server import serve
+from batchata.gateway.sandbox.faults import with_faults
+from batchata.gateway.sandbox.scenario import Scenario
+from batchata.gateway.sandbox.server import serve
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 from batchata import Batch
 from batchata.frames import extract_df
 from batchata.gateway import Sandbox, Scenario
-from batchata.gateway.answers import ScriptedUpstream
+from batchata.gateway.sandbox.answers import ScriptedUpstream
 from batchata.gateway.upstream import Answer, Question
 
 Rows = list[dict[str, str]]

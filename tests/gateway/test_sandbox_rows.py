@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchata.gateway.row_answers import row_answers, row_ids
+from batchata.gateway.sandbox.row_answers import row_answers, row_ids
 
 
 def body(content: Any) -> bytes:

@@ -10,10 +10,10 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel, Field, HttpUrl
 
-from batchata.gateway.input_tokens import input_tokens
-from batchata.gateway.pattern_values import text_matching
-from batchata.gateway.schema_rules import anthropic_fault, openai_fault
-from batchata.gateway.schema_values import BadSchemaError, SchemaValues
+from batchata.gateway.sandbox.input_tokens import input_tokens
+from batchata.gateway.sandbox.pattern_values import text_matching
+from batchata.gateway.sandbox.schema_rules import anthropic_fault, openai_fault
+from batchata.gateway.sandbox.schema_values import BadSchemaError, SchemaValues
 from batchata.gateway.wire_openai import CHAT
 
 

@@ -21,7 +21,7 @@ from batchata.core.errors import (
     ValidationError,
 )
 from batchata.gateway import HttpFault, ItemFault, Scenario
-from batchata.gateway.scenario import ItemOutcome
+from batchata.gateway.sandbox.scenario import ItemOutcome
 
 Reuse = Literal["strict", "ignore_params", "ignore_prompt", "fresh"]
 QUESTION: dict[str, Any] = {

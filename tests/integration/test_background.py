@@ -15,7 +15,7 @@ from batchata import Batch, BatchRun, JobStatus, Reason, Usage
 from batchata.core.errors import AccountStoppedError, NoRouteError, RunError
 from batchata.core.usage import from_parts, to_parts
 from batchata.gateway import HttpFault, ItemFault, Scenario
-from batchata.gateway.openai_checks import read_request
+from batchata.gateway.sandbox.openai.checks import read_request
 
 BEGIN, FETCH, CANCEL = "openai.responses", "openai.responses.retrieve", "openai.responses.cancel"
 LONG = Scenario(background_seconds=1000)
@@ -74,7 +74,7 @@ def test_the_request_is_that_of_any_route_with_background_and_store(
         seen.append((endpoint, orjson.loads(body)))
         return read_request(endpoint, body, *rest)
 
-    monkeypatch.setattr("batchata.gateway.openai_live.read_request", watched)
+    monkeypatch.setattr("batchata.gateway.sandbox.openai.live.read_request", watched)
 
     asking(lab, 1).run()
 

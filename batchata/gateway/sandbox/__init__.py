@@ -1,0 +1,1 @@
+"""A vendor made of scripted answers, over the real protocols."""
