@@ -24,6 +24,9 @@ def openai_quota(headers: Mapping[str, str]) -> Quota:
         return _SILENT if wait is None else Quota(retry_after_seconds=wait)
     requests = _limit(headers, "x-ratelimit-{}-requests")
     tokens = _limit(headers, "x-ratelimit-{}-tokens")
+    if "x-ratelimit-limit-project-tokens" in headers:
+        project = _limit(headers, "x-ratelimit-{}-project-tokens")
+        tokens = min(tokens, project, key=_lowest)
     return Quota(
         requests_limit=requests.per_minute,
         requests_left=requests.left,
@@ -39,6 +42,11 @@ class _Limit(NamedTuple):
     per_minute: int | None
     left: int | None
     reset_seconds: float | None
+
+
+def _lowest(limit: _Limit) -> float:
+    """Of two limits on the same thing, the one that is lower holds."""
+    return float("inf") if limit.per_minute is None else limit.per_minute
 
 
 def _limit(headers: Mapping[str, str], name: str) -> _Limit:

@@ -32,6 +32,20 @@ def test_openais_limits_are_read() -> None:
     assert quota.tokens_reset_seconds == pytest.approx(360.3)
 
 
+@pytest.mark.parametrize(("project", "holds"), [("50000", 50_000), ("900000", 200_000)])
+def test_the_lower_of_the_accounts_and_the_projects_limit_holds(project: str, holds: int) -> None:
+    quota = openai_quota(
+        openai_headers(
+            x_ratelimit_limit_project_tokens=project,
+            x_ratelimit_remaining_project_tokens="40000",
+            x_ratelimit_reset_project_tokens="12s",
+        )
+    )
+
+    assert quota.tokens_limit == holds
+    assert quota.tokens_left == (40_000 if holds == 50_000 else 0)
+
+
 def test_a_quota_of_a_day_is_no_pace() -> None:
     quota = openai_quota(
         openai_headers(x_ratelimit_remaining_requests="400", x_ratelimit_reset_requests="4h48m")
