@@ -155,17 +155,22 @@ def test_a_langchain_logger_writes_to_its_folder_and_to_the_bucket(
     lc = importlib.import_module("batchata.integrations.langchain")
     models = importlib.import_module("langchain_core.language_models.fake_chat_models")
     llm = models.FakeListChatModel(responses=["fine"])
-    bucket = lc.S3Config(bucket="logs-of-tests", prefix="lc/", endpoint_url=store.endpoint)
+    bucket = lc.S3Config(
+        "logs-of-tests", "lc/", endpoint_url=store.endpoint, region="us-east-1", retry_attempts=1
+    )
 
     with lc.ParquetLogger(tmp_path / "logs", s3_config=bucket) as logger:
         llm.invoke("?", {"callbacks": [logger]})
     here, there = read_events(tmp_path / "logs"), read_events(store.url("lc"))
     store.refuses = True
     llm.invoke("?", {"callbacks": [logger]})
+    before = store.puts
     with pytest.raises(EventLogError, match="lc"):
         logger.flush()
+    tried = store.puts - before
     store.refuses = False
 
+    assert tried == 1
     assert list(here["payload"]) == list(there["payload"])
     assert logger.close()
     assert len(read_events(store.url("lc"))) == 4

@@ -17,6 +17,7 @@ import pytest
 from batchata import read_events
 from batchata.core.errors import EventLogError, ValidationError
 from batchata.gateway import HttpFault, Sandbox, Scenario, with_faults
+from batchata.sinks.eventlog.place import Place, place_of
 
 if TYPE_CHECKING:
     import langchain_lab
@@ -295,8 +296,8 @@ def test_a_bucket_that_must_be_written_to_stops_the_calls_when_it_is_not(
     (tmp_path / "bucket").write_text("in the way")
 
     class Blocked(lc.S3Config):  # type: ignore[misc]
-        def url(self, below: str = "") -> str:
-            return str(tmp_path / "bucket")
+        def place(self) -> Place:
+            return place_of(tmp_path / "bucket")
 
     logger = lc.still(tmp_path, s3_config=Blocked(bucket="b", on_failure=on_failure))
     lc.ready().invoke("?", {"callbacks": [logger]})
@@ -377,6 +378,8 @@ def test_without_partitions_the_files_lie_flat(lc: langchain_lab, tmp_path: Path
         ({"buffer_size": 0}, "buffer_size"),
         ({"event_types": ["llm_strat"]}, "llm_strat"),
         ({"partition_on": "hour"}, "partition_on"),
+        ({"s3_config": {"buket": "b"}}, "buket"),
+        ({"s3_config": {"bucket": "b", "on_failure": "shrug"}}, "shrug"),
     ],
 )
 def test_options_that_mean_nothing_are_told(

@@ -87,7 +87,7 @@ class Asked:
         """A job for each row; its id follows from the chain, the prompt and the tools."""
         chain = _ADDRESS.sub(b"", dumps(self.llm).encode())
         seen: dict[str, int] = {}
-        model = f"{NAME}:{self.model_name}"
+        model, most = f"{NAME}:{self.model_name}", self.max_tokens
         for number in range(len(self.columns)):
             prompt, _, tools = self.columns.row(number)
             asked = _ADDRESS.sub(b"", to_json([prompt, tools]))
@@ -98,9 +98,7 @@ class Asked:
             if prompt is None:
                 yield UnaskableJob(job_id, model, prompt="", why=NO_PROMPT)
             else:
-                yield Job(
-                    job_id, model, max_tokens=self.max_tokens, params={"input": asked.decode()}
-                )
+                yield Job(job_id, model, max_tokens=most, params={"input": asked.decode()})
 
     def call(self, job_id: str) -> Called:
         """Ask about one row."""

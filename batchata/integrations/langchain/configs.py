@@ -7,22 +7,23 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
-from urllib.parse import urlencode
 
-from batchata.core.errors import ValidationError
+from batchata.core.errors import EventLogError, ValidationError
 from batchata.core.job import check_number
+from batchata.sinks.eventlog.place import Place, place_of
+from batchata.sinks.eventlog.table import import_pyarrow
 
 PartitionOn = Literal["date"] | None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class S3Config:
     """A bucket that the log is also written to; credentials come from the environment."""
 
     bucket: str
     prefix: str = "langchain-logs/"
     on_failure: Literal["error", "continue"] = "error"  #: a run fails with its log, or goes on
-    retry_attempts: int = 3  #: a file that failed so often waits for the next one
+    retry_attempts: int = 3  #: of one request; a file that failed is tried again later all the same
     region: str | None = None
     endpoint_url: str | None = None  #: of another store that speaks S3
 
@@ -35,19 +36,43 @@ class S3Config:
             )
         check_number("retry_attempts", self.retry_attempts, least=0, whole=True)
 
-    def url(self, below: str = "") -> str:
-        """The address of the log, or of a folder in it."""
-        options: dict[str, str] = {}
-        if self.region:
-            options["region"] = self.region
-        if self.endpoint_url:
-            scheme, _, host = self.endpoint_url.rpartition("://")
-            options |= {"endpoint_override": host, "scheme": scheme or "https"}
-        path = "/".join(part.strip("/") for part in (self.bucket, self.prefix, below) if part)
-        return f"s3://{path}" + (f"?{urlencode(options)}" if options else "")
+    @classmethod
+    def of(cls, given: S3Config | Mapping[str, Any] | None) -> S3Config | None:
+        """The config itself, or one from a mapping; ValidationError for a key that is none."""
+        if given is None or isinstance(given, S3Config):
+            return given
+        names = cls.__dataclass_fields__
+        for name in given:
+            if name not in names:
+                raise ValidationError(
+                    f"s3_config has {name!r}", hint=f"it may have: {', '.join(names)}"
+                )
+        return cls(**given)
+
+    @property
+    def url(self) -> str:
+        """The address of the log."""
+        return "s3://" + "/".join(part.strip("/") for part in (self.bucket, self.prefix) if part)
+
+    def place(self) -> Place:
+        """The bucket as a place of the event log; EventLogError when nobody can tell its region."""
+        fs = import_pyarrow().fs
+        options: dict[str, Any] = {"region": self.region}
+        try:
+            if self.endpoint_url:
+                options["endpoint_override"] = self.endpoint_url
+            elif not self.region:
+                options["region"] = fs.resolve_s3_region(self.bucket)
+        except OSError as error:
+            raise EventLogError(
+                f"the region of the bucket {self.bucket!r} is not known: {error}",
+                hint='write S3Config(bucket=…, region="eu-central-1")',
+            ) from error
+        attempts = fs.AwsStandardS3RetryStrategy(max_attempts=max(1, self.retry_attempts))
+        return place_of(self.url, fs.S3FileSystem(retry_strategy=attempts, **options))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class LLMConfig:
     """A model to be made: its class and what it is called with."""
 
@@ -81,7 +106,7 @@ class LLMConfig:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class JobConfig:
     """What the job is, for whoever reads the log."""
 
@@ -97,7 +122,7 @@ class JobConfig:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class StorageConfig:
     """Where the log goes."""
 
@@ -124,7 +149,7 @@ class StorageConfig:
         return self.path_template.format(**names)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ProcessingConfig:
     """How the job goes."""
 
@@ -138,7 +163,7 @@ class ProcessingConfig:
     cost_limit_usd: float | None = None  #: over all calls of the same job; None: no limit
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ColumnConfig:
     """Names of the table's columns."""
 

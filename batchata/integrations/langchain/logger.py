@@ -64,7 +64,7 @@ class ParquetLogger(EventHandler):
         super().__init__()
         check_number("buffer_size", buffer_size, least=1, whole=True)
         self.event_types = checked_types(event_types)
-        bucket = s3_config if isinstance(s3_config, S3Config | None) else S3Config(**s3_config)
+        bucket = S3Config.of(s3_config)
         must_write = bucket is not None and bucket.on_failure == "error"
         self.raise_error = must_write  # else LangChain swallows what a handler raises
         self._groups = {each.partition("_")[0] for each in self.event_types}
@@ -79,7 +79,7 @@ class ParquetLogger(EventHandler):
             provider=provider,
             logger_metadata=logger_metadata,
             secrets=known_secrets() | set(secrets),
-            also=[] if bucket is None else [bucket.url()],
+            also=[] if bucket is None else [bucket.place()],
             on_failure="error" if must_write else "continue",
             spans=spans_as_asked(spans),
         )

@@ -72,7 +72,7 @@ class EventLog:
         provider: str = "",
         logger_metadata: Mapping[str, Any] | None = None,
         secrets: Iterable[str] = (),
-        also: Iterable[str | os.PathLike[str]] = (),
+        also: Iterable[str | os.PathLike[str] | Place] = (),
         journal_dir: str | os.PathLike[str] | None = None,
         on_failure: Literal["continue", "error"] = "continue",
         filesystem: Any = None,

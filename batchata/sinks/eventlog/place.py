@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 from urllib.parse import urlsplit
 
 from batchata.core.errors import EventLogError
@@ -137,9 +137,11 @@ class ObjectStore:
             raise _failed(what, f"{self.url}/{path}".rstrip("/"), error) from error
 
 
-def place_of(where: str | os.PathLike[str], filesystem: Any = None) -> Place:
+def place_of(where: str | os.PathLike[str] | Place, filesystem: Any = None) -> Place:
     """The place of an address: a path, `s3://…`, `gs://…`, or another address of fsspec."""
-    text = os.fspath(where)
+    if isinstance(where, (Folder, ObjectStore)):
+        return where
+    text = os.fspath(cast(str, where))
     if not isinstance(text, str) or not text.strip():
         raise EventLogError(f"the event log is {where!r}, not a place", hint="write './logs'")
     if filesystem is None and "://" not in text:
