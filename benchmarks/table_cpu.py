@@ -1,4 +1,4 @@
-"""CPU per row of `extract_df`, with run file and cache file on disk, and its rerun from the cache.
+"""CPU per row of `add_rows` and of `extract_df` with all files on disk, and a rerun from the cache.
 
     python -m benchmarks.table_cpu --rows 10000
 
@@ -30,10 +30,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchata import Batch
 from batchata.frames import extract_df
 from benchmarks.batch_cpu import cpu_seconds
 from benchmarks.instant import instant, peak_mb, resident_mb
@@ -97,6 +99,27 @@ def measure(url: str, count: int, rows_per_request: int, workers: int, folder: P
     )
 
 
+def stream(url: str, count: int, workers: int, folder: Path) -> str:
+    """The figures of `add_rows` from a file to its results, neither of which is held."""
+
+    def run(rows: int) -> int:
+        path = folder / f"{rows}.jsonl"
+        with path.open("wb") as file:
+            for number in range(rows):
+                file.write(orjson.dumps({"id": number, "text": f"{number}: {_WORDS}"}) + b"\n")
+        batch = Batch().set_state(folder / f"{rows}.db").set_route("live", concurrency=workers)
+        batch.set_provider("openai", api_key="sandbox", base_url=f"{url}/v1")
+        batch.set_default_params(model="gpt-6-luna", max_tokens=50).add_cost_limit(1000)
+        done = batch.add_rows(path, prompt="Name the mood: {text}", id="id").run()
+        return sum(each.is_success for each in done.results().iter_all())
+
+    run(1)
+    before, cpu = resident_mb(), cpu_seconds()
+    assert run(count) == count
+    cpu, memory = cpu_seconds() - cpu, peak_mb() - before
+    return f"cpu_ms_per_row {cpu / count * 1e3:.3f}, memory_mb {memory:.0f}"
+
+
 def show_rate(count: int, workers: int, latency: float) -> None:
     """Print the rows a second beside what so many workers could do with no time of their own."""
     folder = Path(tempfile.mkdtemp(prefix="batchata-bench-"))
@@ -125,6 +148,9 @@ def main() -> None:
     if options.latency:
         show_rate(options.rows, options.workers, options.latency)
         return
+    with tempfile.TemporaryDirectory(prefix="batchata-bench-") as place, instant() as url:
+        figures = stream(url, options.rows, options.workers, Path(place))
+        print(f"add_rows from a file, {options.rows:,} rows: {figures}")
     for rows_per_request in (1, 5):
         folder = Path(tempfile.mkdtemp(prefix="batchata-bench-"))
         try:
