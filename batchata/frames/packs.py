@@ -81,19 +81,17 @@ def unpack(
     by_id: dict[str, list[dict[str, Any]]] = {}
     for answer in answers:
         by_id.setdefault(_id(answer), []).append(answer)
-    invented = _invented(by_id, {row.id for row in rows})
     for row in rows:
         mine = by_id.get(row.id, [])
-        why = f"the answer has no row with {ID} {row.id!r}{invented}"
-        if len(mine) > 1:
-            why = f"the answer has {len(mine)} rows with {ID} {row.id!r}"
-        elif mine:
-            wrong = problem(mine[0])
-            if wrong is None:
-                found.good.append((row, {**mine[0], ID: row.id}))
-                continue
-            why = f"the row does not fit the schema: {wrong}"
-        found.bad.append((row, why))
+        wrong = problem(mine[0]) if len(mine) == 1 else None
+        if wrong is not None:
+            found.bad.append((row, f"the row does not fit the schema: {wrong}"))
+        elif len(mine) == 1:
+            found.good.append((row, {**mine[0], ID: row.id}))
+        else:
+            had = f"{len(mine)} rows" if mine else "no row"
+            invented = "" if mine else _invented(by_id, rows)
+            found.bad.append((row, f"the answer has {had} with {ID} {row.id!r}{invented}"))
     return found
 
 
@@ -146,7 +144,8 @@ def _id(answer: Mapping[str, Any]) -> str:
     return str(value) if is_name else ""
 
 
-def _invented(by_id: Mapping[str, object], sent: set[str]) -> str:
+def _invented(by_id: Mapping[str, object], rows: Sequence[Row]) -> str:
+    sent = {row.id for row in rows}
     strange = [repr(each) for each in by_id if each not in sent]
     if not strange:
         return ""
