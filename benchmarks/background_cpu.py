@@ -14,13 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
 
-from benchmarks.batch_cpu import cpu_seconds
+from batchata.gateway import Scenario
+from benchmarks.batch_cpu import cpu_seconds, prompts
 
 TURNS = 3
 
@@ -62,6 +64,39 @@ def fetch(url: str, ids: list[str], folder: Path, *, is_logged: bool) -> float:
     if log is not None:
         log.close()
     return spent / len(ids) * 1e3
+
+
+def play(url: str, **settings: Any) -> None:
+    """Have the sandbox play another scenario."""
+    data = Scenario(**settings).to_json()
+    request = urllib.request.Request(f"{url}/_sandbox/scenario", data, method="PUT")
+    with urllib.request.urlopen(request) as answer:
+        answer.read()
+
+
+def run_route(url: str, count: int, folder: Path) -> tuple[float, float]:
+    """Begin so many in one run and fetch them in the next; CPU ms each of both."""
+    from batchata import Batch, BatchRun
+
+    def start() -> BatchRun:
+        batch = Batch(folder, result_format="jsonl").set_route("background")
+        batch.set_default_params(model="gpt-6-luna", max_tokens=50).add_cost_limit(1000)
+        batch.set_provider("openai", api_key="sandbox", base_url=f"{url}/v1")
+        return batch.add_jobs(prompts(count)).start()
+
+    play(url, background_seconds=3600, poll_after_ms=3_000_000)
+    before = cpu_seconds()
+    first = start()
+    while not first.wait(0.5) and first.status()["calls_in_flight"] < count:
+        pass
+    first.shutdown()
+    begun, before = cpu_seconds() - before, cpu_seconds()
+    play(url, clock_skew_seconds=7200)
+    second = start()
+    second.wait()
+    fetched = cpu_seconds() - before
+    assert second.status()["completed"] == count, second.status()
+    return begun / count * 1e3, fetched / count * 1e3
 
 
 async def bare(url: str, ids: list[str]) -> float:
@@ -117,6 +152,11 @@ def main() -> None:
         print(
             f"retrieve_background_responses, {len(ids):,} ids: cpu_ms_per_id {plain:.3f}, "
             f"with event log {logged:.3f}, {len(ids) / wall:,.0f} a second"
+        )
+        began_ms, fetched_ms = run_route(url, options.ids, folder / "route")
+        print(
+            f'set_route("background"), {options.ids:,} jobs: begun with state and budget '
+            f"{began_ms:.3f} cpu ms a job, fetched and settled {fetched_ms:.3f}"
         )
         print(f"bare aiohttp: cpu_ms_per_id {floor:.3f}; the SDK alone: {sdk:.3f}")
     finally:
