@@ -84,7 +84,6 @@ def generate(
     """
     from batchata.generate import load_config
     from batchata.generate.loading import to_yaml
-    from batchata.generate.log_file import said_aloud
 
     if batch_file.is_asked(from_batch_file, to_batch_file):
         flags = flags_of(context.params)
@@ -97,8 +96,7 @@ def generate(
     if dry_run:
         show_preview(made, as_json=as_json)
         return
-    with said_aloud(made.logging):
-        summary = _run(made, is_fresh=fresh, is_shown=progress_bar and not as_json)
+    summary = _run(made, is_fresh=fresh, is_shown=progress_bar and not as_json)
     _report(summary, as_json=as_json)
 
 
@@ -172,13 +170,8 @@ def show_preview(config: Config, *, as_json: bool, counts_all: bool = False) -> 
 
 
 def _run(config: Config, *, is_fresh: bool, is_shown: bool) -> Summary:
-    from batchata.cli.generate_display import shown
-    from batchata.generate import GenerationPipeline
-
-    pipeline = GenerationPipeline(config)
     try:
-        with shown(is_on=is_shown) as watch:
-            return pipeline.run(fresh=is_fresh, watch=watch)
+        return _shown_run(config, is_fresh=is_fresh, is_shown=is_shown)
     except ConfigChangedError as error:
         if not is_person_there():
             raise
@@ -186,8 +179,21 @@ def _run(config: Config, *, is_fresh: bool, is_shown: bool) -> Summary:
         typer.confirm(
             "Begin anew, and keep what there is under another name?", abort=True, err=True
         )
-    with shown(is_on=is_shown) as watch:
-        return pipeline.run(fresh=True, watch=watch)
+    return _shown_run(config, is_fresh=True, is_shown=is_shown)
+
+
+def _shown_run(config: Config, *, is_fresh: bool, is_shown: bool) -> Summary:
+    from batchata.cli.generate_display import shown
+    from batchata.generate import GenerationPipeline
+    from batchata.generate.log_file import said_aloud
+
+    try:
+        # the log goes through the display: what it says stands above a moving picture
+        with shown(is_on=is_shown) as watch, said_aloud(config.logging):
+            return GenerationPipeline(config).run(fresh=is_fresh, watch=watch)
+    except KeyboardInterrupt:
+        say("the same command goes on: nothing that is answered is asked again")
+        raise
 
 
 def _report(summary: Summary, *, as_json: bool) -> None:

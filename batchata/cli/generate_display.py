@@ -53,15 +53,15 @@ def _bar() -> Iterator[Watch]:
 def _picture(last: list[Progress]) -> RenderableType:
     from rich.console import Group
     from rich.progress_bar import ProgressBar
+    from rich.table import Table
     from rich.text import Text
 
     if not last:
         return Text("reading the rows")
     progress = last[0]
-    lines: list[RenderableType] = [
-        ProgressBar(progress.answers_wanted, progress.answers, width=60),
-        Text(_line(progress)),
-    ]
+    bar = Table.grid()  # by itself a bar does not end its line
+    bar.add_row(ProgressBar(progress.answers_wanted, progress.answers, width=60))
+    lines: list[RenderableType] = [bar, Text(_line(progress))]
     if len(progress.servers) > 1:
         lines.extend(Text(_server(each)) for each in progress.servers)
     return Group(*lines)

@@ -63,10 +63,12 @@ def test_the_log_level_says_what_is_told(cli: Typed) -> None:
     cut = {"message": {"content": ""}, "finish_reason": "content_filter"}
     told = {}
     with server_of(lambda _: [cut]) as server:
+        flags = ["-m", server.url, "--model", "tiny"]
+        cli("generate", "-c", "config.yaml", *flags, code=3)
         for level in ("error", "info"):
-            flags = ["-m", server.url, "--model", "tiny", "--log-level", level]
-            cli("generate", "-c", "config.yaml", "--fresh", *flags, code=3)
-            _, told[level] = cli("generate", "-c", "config.yaml", *flags, code=3)
+            _, told[level] = cli(
+                "generate", "-c", "config.yaml", *flags, "--log-level", level, code=3
+            )
 
     assert "INFO | asking again what failed" in told["info"]
     assert "asking again what failed" not in told["error"]
@@ -276,5 +278,6 @@ def test_progress_tells_rate_tokens_and_each_server() -> None:
     assert "50 %, 100 of 200 answers, 4 failed, 50/s, 2.0k tokens/s, 8 in flight" in line
     assert "2 workers" in line
     assert "about 5 s left" in line
+    assert [line.strip()[:4] for line in text.getvalue().splitlines()][1] == "50 %"
     assert "http://two: 50 answers, 2 failed, 0.25 s each" in text.getvalue()
     assert "down" in text.getvalue()

@@ -65,8 +65,9 @@ def test_a_finished_run_sends_nothing(made: GenerationLab) -> None:
     assert made.out.read_bytes() == bytes_before
 
 
-@pytest.mark.parametrize("ending", [".parquet", ".csv"])
-@pytest.mark.parametrize("at", ["join_parts", "write_summary", "_clear"])
+@pytest.mark.parametrize(
+    ("at", "ending"), [("join_parts", ".parquet"), ("write_summary", ".csv"), ("_clear", ".csv")]
+)
 def test_killed_while_the_output_is_written_the_same_command_ends_it(
     made: GenerationLab, monkeypatch: pytest.MonkeyPatch, at: str, ending: str
 ) -> None:
