@@ -70,8 +70,6 @@ def preview(config: Config, *, counts_all: bool = False) -> Preview:
     span = checked_span(selection.rows, config.processing.split)
     asker = Asker(config, config.model.name or UNNAMED)
     asker.check(dict.fromkeys(selection.file.schema.names))
-    work = config.processing
-    rows_per_part = work.rows_per_part if work.online_saving else max(1, len(span))
     sums: dict[str, Any] = {}
     if counts_all:
         sums = _counted(config, asker, selection, span)
@@ -81,7 +79,7 @@ def preview(config: Config, *, counts_all: bool = False) -> Preview:
         columns=tuple(PartWriter(config, selection.file.schema).schema.names),
         rows=len(span),
         requests=len(span) * asker.asks,
-        parts=-(-len(span) // rows_per_part),
+        parts=-(-len(span) // config.processing.rows_of_shard(len(span))),
         first_request=_first_request(config, asker, selection, span),
         **sums,
     )

@@ -22,6 +22,8 @@ from batchata.providers.profiles import COMPATIBLE, PROFILES
 from batchata.providers.registry import provider_names
 
 OPENAI_HOST = "api.openai.com"
+#: shards that each of several workers takes at least, and rows that are worth one
+_TURNS, _SHARD_LEAST = 8, 1_000
 ROW_FILES = (".parquet", ".csv", ".jsonl", ".ndjson")
 #: columns that every output has, whatever it is asked for
 OWN_COLUMNS = ("thinking_text", "sample_idx", "finish_reason", "error")
@@ -189,6 +191,13 @@ class ProcessingConfig(Section):
         if self.split_id is not None and self.split_id > (self.num_splits or 0):
             raise ValueError(f"split_id is {self.split_id} of {self.num_splits} splits")
         return self
+
+    def rows_of_shard(self, rows: int) -> int:
+        """How many of so many rows a worker takes at a time; few enough that all end together."""
+        most = self.rows_per_part if self.online_saving else rows
+        if self.workers > 1:
+            most = min(most, max(_SHARD_LEAST, -(-rows // (self.workers * _TURNS))))
+        return max(1, most)
 
     @property
     def split(self) -> tuple[int, int] | None:

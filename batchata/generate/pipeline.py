@@ -157,7 +157,6 @@ class GenerationPipeline:
         )
         if config.data.shuffle:
             shuffled_copy(selection, config.data.shuffle_seed, folder / "shuffled.parquet")
-        rows = config.processing.rows_per_part if config.processing.online_saving else len(span)
         digest = digest_of(config.data.input_path)
         meta = {
             "plan": msgspec.to_builtins(plan),
@@ -165,7 +164,7 @@ class GenerationPipeline:
             "seen": seen,
             "span": [span.start, span.stop],
         }
-        ledger.plan(meta, span.pieces(max(1, rows)))
+        ledger.plan(meta, span.pieces(config.processing.rows_of_shard(len(span))))
         return plan
 
     def _complete(self, ledger: Ledger, folder: Path, plan: Plan, began: float) -> Summary:

@@ -11,6 +11,7 @@ from generation_lab import GenerationLab, questions, read
 
 from batchata.gateway import HttpFault, Scenario
 from batchata.generate import GenerationPipeline, Progress
+from batchata.generate.config import ProcessingConfig
 from batchata.generate.ledger import LEASE_SECONDS, Ledger, Tally
 from batchata.generate.selection import Span
 
@@ -47,6 +48,23 @@ def test_killed_workers_lose_no_row_and_their_shards_go_on(made: GenerationLab) 
     assert len(set(made.calls)) == 120
     assert len(made.calls) - 120 <= 8  # those that the dead one had in flight
     assert not worker_pids()
+
+
+@pytest.mark.parametrize(
+    ("work", "rows", "size"),
+    [
+        ({}, 50_000, 10_000),
+        ({"workers": 2}, 50_000, 3_125),
+        ({"workers": 2}, 5_000, 1_000),
+        ({"workers": 2, "rows_per_part": 15}, 120, 15),
+        ({"online_saving": False}, 50_000, 50_000),
+        ({}, 0, 10_000),
+    ],
+)
+def test_workers_take_shards_that_let_them_end_together(
+    work: dict[str, int], rows: int, size: int
+) -> None:
+    assert ProcessingConfig.model_validate(work).rows_of_shard(rows) == size
 
 
 class Clock:
