@@ -7,7 +7,8 @@ import heapq
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,7 @@ from batchata.core.errors import (
 )
 from batchata.core.retry import Backoff, poll_wait_seconds
 from batchata.core.submission import CANCEL_ASKED
+from batchata.engine import leaving
 from batchata.engine.context import RunContext
 from batchata.engine.gone import GIVE_UP, REFUSALS, is_gone, is_results_gone
 from batchata.ports import BackgroundAPI, ResponseLook
@@ -30,7 +32,6 @@ _AT_ONCE: Final = 64
 _LOOKS_PER_SECOND: Final = 500
 _REFUSED_SECONDS: Final = 10.0
 _LONGEST_NAP: Final = 60.0
-_GRACE_SECONDS: Final = 1.5
 _BACKOFF: Final = Backoff(first_seconds=2.0, most_seconds=60.0)
 
 
@@ -197,19 +198,23 @@ class Responses:
         return _REFUSED_SECONDS
 
     async def _last_looks(self, group: asyncio.TaskGroup) -> None:
+        """Ask for each once more; a vendor that does not answer holds the run for a moment only."""
         stop = self._context.stop
-        if stop.cancels:  # what was cancelled can be asked for at once
-            await stop.told.wait()
-        left = iter([watch for _, _, watch in self._due])
-        self._due.clear()
+        tasks = set(self._asking)
 
-        async def work() -> None:
+        async def work(left: Iterator[Watch]) -> None:
             for watch in left:
                 await self._asked(watch)
 
-        tasks = {group.create_task(work()) for _ in range(_AT_ONCE)} | self._asking
-        _, late = await asyncio.wait(tasks, timeout=None if stop.cancels else _GRACE_SECONDS)
-        for task in late:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(leaving.GRACE_SECONDS):
+                if stop.cancels:  # what was cancelled can be asked for at once
+                    await stop.told.wait()
+                left = iter([watch for _, _, watch in self._due])
+                self._due.clear()
+                tasks |= {group.create_task(work(left)) for _ in range(_AT_ONCE)}
+                await asyncio.wait(tasks)
+        for task in tasks:
             task.cancel()
 
     async def _cancelled(self, watch: Watch) -> None:

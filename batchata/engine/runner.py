@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from batchata.core.errors import ProviderRejectedError, QueueFullError
@@ -11,10 +12,10 @@ from batchata.core.result import Failure, Reason
 from batchata.core.retry import Backoff
 from batchata.core.status import JobStatus, RemoteState, SubmissionStatus
 from batchata.core.submission import Outcome, Submission
+from batchata.engine import leaving
 from batchata.engine.background import route_of
 from batchata.engine.collecting import Collector
 from batchata.engine.context import RunContext, first_error
-from batchata.engine.leaving import Leaving
 from batchata.engine.pilot import fly
 from batchata.engine.planning import Planner
 from batchata.engine.poller import Poller
@@ -48,7 +49,7 @@ class Runner:
         self._sender = Sender(context, self._uploads)
         self._collector = Collector(context)
         self._poller = Poller(context)
-        self._leaving = Leaving(context, self._sender.creating)
+        self._leaving = leaving.Leaving(context, self._sender.creating)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._queue_refusals = 0
         self.live = route_of(context, context.config.pace, self._uploads)
@@ -378,10 +379,14 @@ class Runner:
 
     async def _on_stop(self) -> None:
         """Ask vendors to cancel what is in flight, where the user wants that."""
-        await self._context.stop.event.wait()
-        if self._context.stop.cancels:
-            await self._cancel_all()
-        self._context.stop.told.set()
+        stop = self._context.stop
+        await stop.event.wait()
+        if stop.cancels:
+            seconds = leaving.GRACE_SECONDS if stop.leaving.is_set() else None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._cancel_all()
+        stop.told.set()
 
 
 def _why(look: BatchLook) -> str:

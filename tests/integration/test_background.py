@@ -205,6 +205,20 @@ def test_cancel_stops_them_at_the_vendor(lab: Lab) -> None:
     assert run.status()["cost_usd"] == run.status()["reserved_usd"] == 0
 
 
+@pytest.mark.parametrize("silent", [CANCEL, FETCH])
+def test_a_vendor_that_does_not_answer_holds_no_stopped_run(lab: Lab, silent: str) -> None:
+    hang = HttpFault(action="hang", route=silent, times=None, seconds=60)
+    lab.play(scenario=Scenario(background_seconds=1000, http=(hang,)))
+    run = asking(lab).set_stop("cancel").start()
+    until_accepted(run, 6)
+
+    run.stop()
+
+    assert run.wait(timeout=20)
+    lab.play(scenario=Scenario(clock_skew_seconds=1001))
+    assert asking(lab).run().status()["completed"] == 6
+
+
 @pytest.mark.parametrize(
     "fault",
     [
