@@ -117,7 +117,7 @@ def _hosted_rounds(request: Mapping[str, Any], tool: Mapping[str, Any]) -> int:
     if kind is None or str(kind).startswith(_CALLERS_TOOLS):
         return 0
     limit = tool.get("max_uses") or request.get("max_tool_calls")
-    return limit + 1 if isinstance(limit, int) else _HOSTED_ROUNDS
+    return limit + 1 if isinstance(limit, int) and limit >= 0 else _HOSTED_ROUNDS
 
 
 class _Blocks:

@@ -90,12 +90,12 @@ def worst_case_usd(exchange: Exchange, prices: PriceBook) -> Decimal:
         cap = output_cap(exchange)
         most = output_bound(MODEL_MOST if cap is None else cap, _answers(body))
     text = exchange.body or b""
-    worst = card.worst_case_usd(
-        input_bound(text, body, provider=exchange.provider),
-        most,
-        web_searches=web_search_bound(body),
-    )
-    return worst * price_factor(exchange)
+    try:
+        read = input_bound(text, body, provider=exchange.provider)
+        searches = web_search_bound(body)
+    except (TypeError, AttributeError) as error:  # no API takes such a body
+        raise ValidationError(f"a field of the body has a wrong type: {error}") from error
+    return card.worst_case_usd(read, most, web_searches=searches) * price_factor(exchange)
 
 
 def _answers(body: Mapping[str, Any]) -> int:

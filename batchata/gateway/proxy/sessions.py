@@ -279,7 +279,8 @@ def _echoed(turn: Mapping[str, Any], texts: list[str], calls: list[tuple[str, st
             texts.append(str(part.get("text") or ""))
         elif str(part.get("type")).endswith("tool_use"):
             calls.append((str(part.get("id")), str(part.get("name")), part.get("input")))
-    for call in turn.get("tool_calls") or ():
+    asked = turn.get("tool_calls")
+    for call in asked if isinstance(asked, list) else ():
         function = call.get("function") if isinstance(call, Mapping) else None
         if isinstance(function, Mapping):
             arguments = _arguments(function.get("arguments"))

@@ -1,0 +1,126 @@
+"""Whatever a body holds, looking at it breaks nothing: the upstream is to say what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from itertools import count
+from typing import Any
+
+import orjson
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from batchata.core.errors import UnknownPriceError, ValidationError
+from batchata.gateway.proxy.bounds import worst_case_usd
+from batchata.gateway.proxy.events import EventQueue
+from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES, Answered, Exchange
+from batchata.gateway.proxy.interceptors.event_recorder import event_row
+from batchata.gateway.proxy.interceptors.message_logger import MessageLogger
+from batchata.gateway.proxy.interceptors.parquet import logged_event
+from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
+from batchata.gateway.proxy.interceptors.trace_export import PRESETS
+from batchata.gateway.proxy.isolation import Isolation
+from batchata.gateway.proxy.lines import as_json
+from batchata.gateway.proxy.sessions import Sessions
+from batchata.gateway.proxy.telling import Teller
+from batchata.gateway.proxy.upstreams import Upstream
+from batchata.prices import GenaiPriceBook
+
+UPSTREAM = Upstream(name="up", base_url="http://127.0.0.1:1", type="openai")
+BOOK = GenaiPriceBook({"m": {"input": 1, "output": 1}})
+#: where code that reads a body looks
+NAMES = (
+    *("messages", "input", "system", "instructions", "prompt", "tools", "tool_calls", "function"),
+    *("content", "role", "type", "text", "id", "call_id", "tool_use_id", "arguments", "name"),
+    *("conversation", "previous_response_id", "output", "image_url", "source", "data", "n"),
+    *("max_tokens", "max_uses", "max_tool_calls", "service_tier", "speed", "file"),
+)
+WORDS = (
+    "web_search",
+    "user",
+    "assistant",
+    "tool",
+    "tool_use",
+    "tool_result",
+    "function_call",
+    "image_url",
+)
+LEAVES = (
+    st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from(WORDS) | st.text(max_size=3)
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=5)
+    ),
+    max_leaves=12,
+)
+TURNS = st.lists(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=5) | VALUES, max_size=4)
+BODIES = st.builds(
+    lambda turns, name, rest: {**rest, name: turns},
+    TURNS,
+    st.sampled_from(["messages", "input"]),
+    st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4),
+)
+
+
+def exchange(body: Any, endpoint: str) -> Exchange:
+    return Exchange(
+        id="x",
+        number=1,
+        began_us=0,
+        method="POST",
+        target=endpoint,
+        path=endpoint,
+        headers=(),
+        body=orjson.dumps(body),
+        json=body,
+        upstream=UPSTREAM,
+        endpoint=endpoint,
+        model="m",
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@example({"messages": [{"role": "assistant", "tool_calls": 5}]}, CHAT)
+@example({"messages": [{"role": "assistant", "content": [{"type": "tool_use", "id": [1]}]}]}, CHAT)
+@given(body=BODIES, endpoint=st.sampled_from([CHAT, RESPONSES, MESSAGES]))
+def test_a_call_with_any_body_is_told_and_remembered(body: Any, endpoint: str) -> None:
+    recorder = TestRecorder()
+
+    async def tell() -> None:
+        ids = count()
+        await recorder.start()
+        queue = EventQueue([recorder], Isolation())
+        queue.start()
+        sessions = Sessions(
+            max_sessions=3, ttl_seconds=9, clock=time.monotonic, new_id=lambda: str(next(ids))
+        )
+        teller = Teller(queue, sessions, time.monotonic)
+        for _ in range(2):
+            asked = exchange(body, endpoint)
+            teller.began(asked, "")
+            asked.answer = Answered(status=200, text="Fine.")
+            teller.ended(asked, asked.answer)
+            MessageLogger()._row(asked)
+        await queue.aclose()
+
+    asyncio.run(tell())
+
+    assert len(recorder.events) >= 5
+    for event in recorder.events:
+        assert orjson.loads(as_json(event_row(event)))
+        logged_event(event)
+    for preset in PRESETS.values():
+        preset(list(recorder.events))
+
+
+@settings(max_examples=40, deadline=None)
+@example({"messages": [], "tools": 7}, CHAT)
+@example({"input": "", "tools": [{"type": "web_search", "max_uses": -9}]}, RESPONSES)
+@given(body=BODIES, endpoint=st.sampled_from([CHAT, RESPONSES, MESSAGES]))
+def test_a_body_has_a_bound_or_is_refused_with_a_reason(body: Any, endpoint: str) -> None:
+    with contextlib.suppress(ValidationError, UnknownPriceError):
+        assert worst_case_usd(exchange(body, endpoint), BOOK) > 0
