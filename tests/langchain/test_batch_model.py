@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -155,6 +158,37 @@ def test_answers_as_completed_are_no_live_calls(
 
     assert sorted(said) == [0, 1, 2]
     assert box.ledger.live == []
+
+
+KILLED = """
+import sys
+from langchain_openai import ChatOpenAI
+from batchata import Batch
+from batchata.integrations.langchain import batch_model
+
+url, key, folder, *questions = sys.argv[1:]
+llm = ChatOpenAI(model="gpt-6-luna", api_key=key, max_retries=0, base_url=url)
+batch_model(llm, Batch(folder, items_per_batch=None, result_format="jsonl")).batch(questions)
+"""
+
+
+@pytest.mark.slow
+def test_a_batch_of_a_killed_process_is_collected_by_the_next(
+    lc: langchain_lab, box: Sandbox, tmp_path: Path
+) -> None:
+    box.set_scenario(Scenario(latency_seconds=2))
+    arguments = [box.openai_base_url, lc.KEY, tmp_path / "out", *QUESTIONS]
+    child = subprocess.Popen([sys.executable, "-c", KILLED, *map(str, arguments)])
+    while not box.ledger.batches:
+        assert child.poll() is None
+        time.sleep(0.01)
+    child.kill()
+    child.wait()
+
+    said = lc.part.batch_model(lc.model("openai", box), through(tmp_path)).batch(QUESTIONS)
+
+    assert all(each.content for each in said)
+    assert [each.n for each in box.ledger.batches] == [3]
 
 
 def test_a_cancelled_batch_is_taken_up_again(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,6 +123,49 @@ def test_a_vendor_that_is_busy_is_asked_again(lc: langchain_lab, box: Sandbox) -
     [said] = asked(lc, rows("a"), lc.model("openai", box))
 
     assert said.content
+
+
+KILLED = """
+import asyncio, os, signal, sys
+import pandas as pd
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_openai import ChatOpenAI
+from batchata.integrations.langchain import batch_run
+
+class Death(BaseCallbackHandler):
+    answered = 0
+    def on_llm_end(self, *_, **__):
+        Death.answered += 1
+        if Death.answered == 40:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+url, key, folder = sys.argv[1:]
+llm = ChatOpenAI(
+    model="gpt-6-luna", api_key=key, max_retries=0, base_url=url, callbacks=[Death()]
+)
+table = pd.DataFrame({"prompt": [f"Name river {number}." for number in range(60)]})
+asyncio.run(batch_run(table, llm, max_concurrency=4, show_progress=False, results_dir=folder))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_asks_again_only_what_was_in_flight(
+    lc: langchain_lab, box: Sandbox, tmp_path: Path
+) -> None:
+    box.set_scenario(Scenario(http=[HttpFault(action="slow", seconds=0.03, times=None)]))
+    arguments = [box.openai_base_url, lc.KEY, tmp_path / "out"]
+    child = subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False)
+    paid = len(box.ledger.live)
+    box.set_scenario(Scenario())
+
+    table = pd.DataFrame({"prompt": [f"Name river {number}." for number in range(60)]})
+    said = asked(lc, table, lc.model("openai", box), results_dir=tmp_path / "out")
+
+    assert child.returncode == -signal.SIGKILL
+    assert 40 <= paid < 60
+    assert all(each.content for each in said)
+    again = len(box.ledger.live) - 60
+    assert again <= 4 + 4 * 5  # in flight, and answers of the last tenth of a second
 
 
 def test_another_chain_is_asked_anew(lc: langchain_lab, tmp_path: Path) -> None:
