@@ -206,6 +206,33 @@ def test_a_server_that_dies_on_the_way_loses_no_row(made: GenerationLab) -> None
     assert summary.failed == 0
 
 
+def test_without_a_server_left_the_run_stops_and_goes_on_with_another(
+    made: GenerationLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from batchata.generate import line
+
+    monkeypatch.setattr(line, "_DOWN_SECONDS", 0.1)
+    monkeypatch.setattr(line, "_BEAT_SECONDS", 0.05)
+    made.rows = questions(150)
+    slow = HttpFault(action="slow", route="openai.chat*", times=None, seconds=0.05)
+    dying = Sandbox(Scenario(http=(slow,)))
+    dying.__enter__()
+
+    def kill(progress: Progress) -> None:
+        if progress.answers and dying._thread is not None:
+            dying.__exit__(None, None, None)
+
+    config = made.config(model={"url": dying.openai_base_url})
+    with pytest.raises(ProviderUnavailableError, match="no server can be reached") as caught:
+        GenerationPipeline(config).run(watch=kill)
+    assert "the same command goes on" in (caught.value.hint or "")
+
+    summary = made.run()  # at another address
+
+    assert (summary.failed, len(read(made.out))) == (0, 150)
+    assert len(made.calls) < 150
+
+
 def test_without_any_server_nothing_is_begun(made: GenerationLab) -> None:
     with Sandbox() as gone:
         dead = gone.openai_base_url
