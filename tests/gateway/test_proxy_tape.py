@@ -171,6 +171,20 @@ def test_an_interceptor_answers_refuses_and_changes_requests() -> None:
     assert b"replaced" in bodies[-1]
 
 
+def test_a_fault_after_the_answer_does_not_take_it_from_the_client(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("batchata.gateway.proxy.telling.Teller.ended", fail)
+    with Sandbox() as box, Gateway(box.url) as gateway:
+        found = [asked(gateway, "hi", stream=stream)[:3] for stream in (False, True)]
+
+    assert found == [b"200", b"200"]
+    assert caplog.text.count("RuntimeError: a fault of ours") == 2
+
+
 @pytest.mark.parametrize(("kind", "status"), [(Deciding, b"500"), (Looking, b"200")])
 def test_a_policy_that_raises_refuses_and_an_observer_does_not(
     kind: type[Interceptor], status: bytes

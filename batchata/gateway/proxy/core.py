@@ -117,7 +117,7 @@ class Core:
     async def aclose(self) -> None:
         """Wait until what clients left behind is settled."""
         while self._ending:
-            await asyncio.gather(*self._ending)
+            await asyncio.wait(self._ending)
 
     async def _exchange(
         self, request: web.BaseRequest, headers: Headers, found: Mapping[str, str]
@@ -290,15 +290,24 @@ class Core:
         answered.error = answered.error or "the client went away"
         answered.error_type = answered.error_type or "disconnected"
         exchange.answer = answered
-        self._finish(exchange, began)
+        self._settling(exchange, began)
 
-    def _finish(self, exchange: Exchange, began: float) -> asyncio.Future[None]:
+    async def _finish(self, exchange: Exchange, began: float) -> None:
+        """Wait until an exchange is settled; whatever fails in it, the client has its answer."""
+        await asyncio.wait((self._settling(exchange, began),))
+
+    def _settling(self, exchange: Exchange, began: float) -> asyncio.Task[None]:
         """Settle an exchange, also when its client goes away meanwhile."""
         exchange.is_ended = True
         task = asyncio.get_running_loop().create_task(self._settle(exchange, began))
         self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
-        return asyncio.shield(task)
+        task.add_done_callback(self._settled)
+        return task
+
+    def _settled(self, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            LOG.error("an exchange was not told as it should be", exc_info=error)
 
     async def _settle(self, exchange: Exchange, began: float) -> None:
         answered = exchange.answer
