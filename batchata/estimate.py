@@ -238,7 +238,7 @@ def _add(parts: Parts, total: _Sum, ready: Ready) -> None:
 
 def _likely_card(parts: Parts, provider: str, model: str) -> RateCard:
     """The prices that most jobs will pay: those of batches, unless none is made."""
-    if parts.config.route == "live":
+    if not parts.config.makes_batches:
         return parts.card(provider, model, "standard")
     try:
         return parts.card(provider, model, "batch")
@@ -250,7 +250,7 @@ def _model(parts: Parts, provider: str, model: str, total: _Sum) -> ModelEstimat
     config = parts.config
     batch = parts.provider(provider).batch
     chunks = 0
-    if batch is not None and config.route != "live":
+    if batch is not None and config.makes_batches:
         limits = chunk_limits(batch.limits, config.items_per_batch, config.queue_tokens.get(model))
         chunks = sum(1 for _ in plan(total.items, limits))
     return ModelEstimate(

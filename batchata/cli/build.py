@@ -83,9 +83,9 @@ def make_batch(inputs: Inputs) -> Batch:
 def _set_way(batch: Batch, inputs: Inputs) -> None:
     batch.set_route(inputs.route, concurrency=inputs.concurrency, rpm=inputs.rpm, tpm=inputs.tpm)
     if inputs.finish_within_hours is not None:
-        if inputs.route == "live":
+        if inputs.route in ("live", "background"):
             raise ValidationError(
-                "--finish-within has no meaning for --live",
+                f"--finish-within has no meaning for --route {inputs.route}",
                 hint="leave one of them out: it says when batches are late",
             )
         batch.finish_within(hours=inputs.finish_within_hours)

@@ -70,6 +70,11 @@ class RunConfig:
     #: the vendor's pace is multiplied by this; tests use less than one
     poll_factor: float = 1.0
 
+    @property
+    def makes_batches(self) -> bool:
+        """True for a route that sends batches where a vendor has them."""
+        return self.route in ("batch", "auto")
+
 
 def checked_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Raise ValidationError unless `value` is one of `choices`."""

@@ -119,7 +119,7 @@ class _Prices:
     def on_the_others_way(self, outcome: Outcome) -> int:
         """1e-12 USD; the live cost where the others go live too, or no price is known."""
         context = self._context
-        if context.config.route in ("live", "background") or outcome.usage == Usage():
+        if not context.config.makes_batches or outcome.usage == Usage():
             return outcome.cost
         shape = context.shape(outcome.seq)
         key = (shape.provider, shape.model)

@@ -109,7 +109,7 @@ class Runner:
 
     def _queue(self, seqs: list[int], *, first: bool = False) -> None:
         context = self._context
-        if context.config.route in ("live", "background") or context.is_late:
+        if not context.config.makes_batches or context.is_late:
             self.live.add(seqs)
             return
         if context.config.route == "auto":

@@ -55,7 +55,7 @@ class UploadChoice:
         """What a request may hold on each of the routes that it may go."""
         config, provider = self.config, self.provider
         limits = [float("inf")]
-        if provider.batch is not None and config.route in ("batch", "auto"):
+        if provider.batch is not None and config.makes_batches:
             limits.append(provider.batch.limits.size_bytes)
         if provider.live is not None and (config.route != "batch" or config.pilot is not None):
             limits.append(provider.live.request_bytes or float("inf"))

@@ -359,3 +359,22 @@ def test_jobs_that_cannot_be_asked_so_fail_before_anything_leaves(lab: Lab) -> N
 def test_a_vendor_without_background_responses_is_refused(lab: Lab) -> None:
     with pytest.raises(NoRouteError, match="background"):
         lab.chat(1, CLAUDE).set_route("background").run()
+
+
+def test_those_of_an_earlier_run_are_fetched_beside_live_calls(lab: Lab) -> None:
+    lab.play(scenario=LONG)
+    first = asking(lab, 4).start()
+    until_accepted(first, 4)
+    first.shutdown()
+    for each in lab.box._world.responses.values():  # type: ignore[union-attr]
+        each.ready_at = 0.0
+    lab.play()
+
+    second = lab.batch().set_default_params(model=GPT, max_tokens=60, endpoint="responses")
+    for number in range(7):
+        second.add_job(prompt=f"question {number}", id=f"q{number}")
+    run = second.set_route("live").run()
+
+    assert run.status()["completed"] == 7
+    assert begun(lab) == len(lab.ledger.live) == 7
+    assert run.status()["cost_usd"] == live_bill_usd(lab)

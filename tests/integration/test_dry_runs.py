@@ -138,9 +138,14 @@ def test_jobs_that_ask_the_same_are_estimated_once_where_they_are_asked_once(lab
     assert len(lab.ledger.items) == once.jobs
 
 
-def test_a_live_estimate_is_at_live_prices_and_counts_no_batches(lab: Lab) -> None:
-    batched = lab.chat(5).estimate()
-    live = lab.chat(5).set_route("live").estimate()
+@pytest.mark.parametrize("route", ["live", "background"])
+def test_a_live_estimate_is_at_live_prices_and_counts_no_batches(lab: Lab, route: Any) -> None:
+    def asking() -> Batch:
+        batch = lab.batch().set_default_params(model=GPT, max_tokens=60, endpoint="responses")
+        return batch.add_jobs([f"question {number}" for number in range(5)])
+
+    batched = asking().estimate()
+    live = asking().set_route(route).estimate()
 
     assert (batched.chunks, live.chunks) == (1, 0)
     assert live.expected_usd == 2 * batched.expected_usd
