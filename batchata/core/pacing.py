@@ -73,6 +73,7 @@ _START_WINDOW = 16.0
 _MOST_WINDOW = 1000.0
 _CUT = 0.7
 _FREEZE_SECONDS = 10.0
+_PAUSE_SECONDS = 1.0
 #: a window grows only while it is nearly used
 _NEAR = 0.8
 
@@ -182,7 +183,8 @@ class Pace:
             self.window = max(1.0, self.window * _CUT)
         wait = quota.retry_after_seconds
         if wait is None:
-            wait = _reset(quota) if is_new else 0.0
+            # where nothing can be cut any more, a pause does it
+            wait = (_reset(quota) or (_PAUSE_SECONDS if self.window <= 1 else 0)) if is_new else 0
         self._paused_until = max(self._paused_until, now + wait * self._hurry)
         return wait
 
@@ -220,4 +222,4 @@ def _reset(quota: Quota) -> float:
         )
         if reset is not None and left == 0
     ]
-    return min(max(resets), 60.0) if resets else 1.0
+    return min(max(resets), 60.0) if resets else 0.0

@@ -30,6 +30,8 @@ log = logging.getLogger("batchata.engine")
 
 #: how often one job may be told to slow down before it fails
 _SLOWED_MOST: Final = 50
+#: the server's own, which pass
+_FAULTS: Final = (Reason.SERVER_ERROR, Reason.OVERLOADED)
 #: when so many jobs in a row get a 5xx, and none anything else, the server has an outage
 _FAULTS_IN_A_ROW: Final = 8
 #: which is waited out for so long; then each fault is counted as a try of its job
@@ -120,7 +122,7 @@ class Calls:
     async def _replied(self, lane: Lane, ask: Ask, reply: LiveReply) -> Outcome | None:
         now = self._context.clock.monotonic()
         failure = reply.failure
-        is_fault = failure is not None and failure.reason is Reason.SERVER_ERROR
+        is_fault = failure is not None and not reply.is_congested and failure.reason in _FAULTS
         if not is_fault:
             lane.is_well()
             if not reply.is_congested:

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from batchata.core.pacing import Quota
 from batchata.core.result import Failure, Reason
 
 #: 429 and 400 codes that no waiting mends
@@ -135,6 +136,12 @@ def _is_date(value: str) -> bool:
     return parsed is not None and parsed[9] is not None
 
 
-def is_congestion(failure: Failure) -> bool:
-    """True when the vendor asked to slow down, rather than having a fault of its own."""
-    return failure.reason in (Reason.RATE_LIMITED, Reason.OVERLOADED)
+def is_congestion(failure: Failure, quota: Quota) -> bool:
+    """True when the vendor asked to slow down, rather than having a fault of its own.
+
+    A plain 503 is such a fault: it says neither that it was too much, nor when to come back.
+    """
+    if failure.reason is not Reason.OVERLOADED:
+        return failure.reason is Reason.RATE_LIMITED
+    is_plain = failure.status == 503 and failure.code not in _OVERLOADED_CODES
+    return not is_plain or quota.retry_after_seconds is not None

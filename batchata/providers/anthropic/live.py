@@ -50,7 +50,7 @@ class AnthropicLive:
         if 200 <= reply.status < 300:
             return LiveReply(quota, reply.body, None, request_id)
         failure = read_refusal(reply)
-        return LiveReply(quota, None, failure, request_id, is_congestion(failure))
+        return LiveReply(quota, None, failure, request_id, is_congestion(failure, quota))
 
 
 def read_refusal(reply: Reply) -> Failure:

@@ -95,7 +95,7 @@ class OpenAIBackground:
                 status=reply.status,
             )
         failure = read_refusal(reply)
-        return LiveReply(quota, None, failure, failure.request_id, is_congestion(failure))
+        return LiveReply(quota, None, failure, failure.request_id, is_congestion(failure, quota))
 
     def id_of(self, body: bytes) -> str:
         """The id of the response that was begun."""

@@ -41,7 +41,13 @@ class OpenAILive:
         if 200 <= reply.status < 300:
             return LiveReply(quota, reply.body, None, reply.headers.get("x-request-id"))
         failure = read_refusal(reply)
-        return LiveReply(quota, None, failure, failure.request_id, is_congestion(failure))
+        return LiveReply(
+            quota,
+            None,
+            failure,
+            failure.request_id,
+            is_congestion(failure, quota),
+        )
 
 
 def read_refusal(reply: Reply) -> Failure:

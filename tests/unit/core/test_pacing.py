@@ -220,3 +220,16 @@ def test_an_exhausted_quota_without_retry_after_waits_for_its_reset() -> None:
 
     assert wait == 12.0
     assert pace.wait_seconds(1, 0.0) == pytest.approx(12.0)
+
+
+def test_a_congestion_without_a_word_pauses_only_where_nothing_is_left_to_cut() -> None:
+    pace = pace_of()
+    waits = []
+
+    for now in range(1, 12):
+        pace.sent(1, now)
+        waits.append(pace.congested(SILENT, now, now))
+
+    assert waits[0] == 0.0
+    assert waits[-1] == 1.0
+    assert pace.window == 1.0

@@ -20,8 +20,9 @@ from batchata.core.errors import (
     ProviderUnavailableError,
     QueueFullError,
 )
+from batchata.core.pacing import Quota
 from batchata.providers.anthropic.client import translate as claude
-from batchata.providers.failures import retry_after_seconds
+from batchata.providers.failures import is_congestion, item_failure, retry_after_seconds
 from batchata.providers.openai.client import translate as gpt
 
 Said = tuple[int, Any, dict[str, str]]
@@ -195,3 +196,27 @@ def test_no_key_is_in_any_message(vendor: str) -> None:
     error = translated(vendor, 401, gpt_body(message="no"))
 
     assert "Bearer" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "wait", "expected"),
+    [
+        (429, "rate_limit_exceeded", None, True),
+        (529, "overloaded_error", None, True),
+        (503, "slow_down", None, True),
+        (503, None, 2.0, True),
+        (503, None, None, False),
+        (500, "api_error", None, False),
+        (400, "api_error", None, False),
+    ],
+)
+def test_only_a_vendor_that_asks_for_it_slows_all_calls_down(
+    status: int, code: str | None, wait: float | None, expected: bool
+) -> None:
+    failure = item_failure(status=status, code=code, message="no")
+
+    assert is_congestion(failure, Quota(retry_after_seconds=wait)) is expected
+
+
+def test_a_call_that_is_wrong_is_wrong_whatever_its_error_is_called() -> None:
+    assert item_failure(status=422, code="api_error", message="no").reason == "invalid_request"
