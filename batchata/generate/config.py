@@ -47,6 +47,10 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, (str, int, float)) else value
 
 
+def _distinct(values: list[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
 RowFile = Annotated[Path, AfterValidator(_checked_file)]
 ServerUrl = Annotated[str, AfterValidator(_checked_url)]
 
@@ -96,7 +100,7 @@ class ModelConfig(Section):
     """Who answers."""
 
     #: one server or several; "/v1" is added where it is missing
-    url: Annotated[list[ServerUrl], BeforeValidator(_as_list)] = []
+    url: Annotated[list[ServerUrl], BeforeValidator(_as_list), AfterValidator(_distinct)] = []
     #: for a vendor its own variable, as OPENAI_API_KEY, if not given
     api_key: str | None = Field(default=None, repr=False)
     headers: dict[str, str] = Field(default={}, repr=False)

@@ -203,6 +203,6 @@ def _told(error: pydantic.ValidationError) -> ValidationError:
         message = f"{place} is {first['input']!r:.80}: {said}"
     more = f" (and {len(others)} more)" if others else ""
     hint = "batchata generate --help names all flags; the reference page all keys"
-    if place == "data":
+    if place == "data" and first["type"] == "missing":
         hint = "write data:, and below it input_path: rows.parquet and output_path: out.parquet"
     return ValidationError(message + more, hint=hint)

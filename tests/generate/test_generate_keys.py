@@ -291,6 +291,12 @@ def test_the_address_that_other_tools_know_brings_its_key(tmp_path: Path) -> Non
     assert (config.model.url, config.model.api_key) == (["http://two/v1"], "sk-of-two")
 
 
+def test_an_address_that_is_said_twice_is_one_server(made: GenerationLab) -> None:
+    config = made.config(model={"url": ["http://one", "http://one/v1/", "http://two"]})
+
+    assert config.model.url == ["http://one/v1", "http://two/v1"]
+
+
 def test_a_saved_config_is_the_same_config(made: GenerationLab) -> None:
     config = made.config(
         generation={"temperature": [0.1, 0.2], "num_samples": 2, "response_schema": SCHEMA},
