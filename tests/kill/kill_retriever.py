@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import narwhals
+import pandas
 import pyarrow
 from kill_points import Points
 from openai import AsyncOpenAI
@@ -16,6 +18,8 @@ from batchata.integrations.background import retrieving
 from batchata.integrations.background.checkpoint import Checkpoint
 from batchata.providers.openai.background import OpenAIBackground
 from batchata.sinks.eventlog.log import EventLog
+
+assert narwhals, pandas  # imported on the way otherwise, by every child for itself
 
 
 def watch(points: Points, owner: Any, name: str) -> None:

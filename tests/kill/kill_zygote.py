@@ -38,6 +38,7 @@ def warm_up(order: dict[str, Any]) -> None:
 
 def fork(order: dict[str, Any]) -> dict[str, Any]:
     """Carry out an order in a child and say how it ended."""
+    script = import_module(order.get("script", "kill_script"))  # once, for all its children
     began = time.monotonic()
     child = os.fork()
     if not child:
@@ -45,7 +46,7 @@ def fork(order: dict[str, Any]) -> dict[str, Any]:
         try:
             os.setpgid(0, 0)
             _die_with_parent()
-            import_module(order.get("script", "kill_script")).main(order)
+            script.main(order)
             status = 0
         finally:
             os._exit(status)

@@ -14,7 +14,7 @@ from batchata.integrations.background.checkpoint import Checkpoint
 
 PLAN = Plan(name="retriever", vendors=("openai",))
 RESPONSES = 9
-POINTS = 8
+POINTS = 6
 
 
 def begin(killing: Arena) -> list[str]:
