@@ -175,8 +175,8 @@ class BatchRun(KnownRun):
     def view(self) -> RunView:
         """The run now, as plain numbers; RunError before it was started."""
         session, driver = self._opened(), self._driver
-        if driver is None:  # it takes in its jobs
-            return session.viewer.view()
+        if driver is None:
+            return replace(session.viewer.view(), is_taking_in=True)
         return driver.view if self._done.is_set() else driver.refresh()
 
     @property

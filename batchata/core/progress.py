@@ -118,6 +118,7 @@ class RunView:
     note: str | None = None  #: what the run waits for, as "waiting for the network"
     results_dir: str | None = None
     state_file: str | None = None
+    is_taking_in: bool = False  #: more jobs may come than are counted yet
     is_complete: bool = False
 
     @property

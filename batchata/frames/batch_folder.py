@@ -237,8 +237,9 @@ def wait_for_a_look(run: BatchRun) -> None:
 
 def _leave(run: BatchRun, is_time: Callable[[RunView], bool], reason: str) -> None:
     while not run.wait(_LOOK_SECONDS):
-        with contextlib.suppress(RunError):  # it is still reading its jobs
-            if is_time(run.view):
+        with contextlib.suppress(RunError):  # it has only just begun
+            view = run.view
+            if not view.is_taking_in and is_time(view):
                 run.stop(reason)
                 run.shutdown()
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from run_lab import MODELS, Lab, all_of, wait_until
+from run_lab import GPT, MODELS, Lab, all_of, wait_until
 
-from batchata import Batch, BatchRun, JobStatus, Reason
+from batchata import Batch, BatchRun, Job, JobStatus, Reason
 from batchata.core.errors import RunError, StateError
 from batchata.gateway import HttpFault, Scenario
 
@@ -291,6 +292,29 @@ def test_a_run_that_has_just_been_started_tells_of_itself(lab: Lab) -> None:
     assert found <= 40
     assert spent <= run.status()["cost_usd"]
     assert run.status()["completed"] == 40
+
+
+def test_a_run_says_whether_more_jobs_may_come(lab: Lab) -> None:
+    may_go_on = threading.Event()
+
+    def jobs() -> Iterator[Job]:
+        yield Job(id="a", model=GPT, prompt="one")
+        assert may_go_on.wait(30)
+        yield Job(id="b", model=GPT, prompt="two")
+
+    run = lab.batch().add_jobs(jobs()).start()
+
+    def takes_in() -> bool:
+        try:
+            return run.view.is_taking_in
+        except RunError:
+            return False
+
+    wait_until(takes_in)
+    may_go_on.set()
+    run.wait()
+    assert not run.view.is_taking_in
+    assert run.view.succeeded == 2
 
 
 def test_a_run_that_could_not_begin_says_why(lab: Lab) -> None:
