@@ -61,9 +61,10 @@ def is_asked(source: Path | None, target: Path | None) -> bool:
 
 def run_file(given: dict[str, Any]) -> None:
     """Ask OpenAI, or whoever is at `base_url`, about the requests of a file."""
-    from batchata.generate.batch_file import FileProvider, ask_file
+    from batchata.generate.batch_file import ask_file
     from batchata.providers.control import ProviderSettings
     from batchata.providers.registry import create_provider
+    from batchata.providers.written import FileProvider
 
     stray = [name for name in _SAID_IN_THE_FILE if given.get(name)]
     if stray:

@@ -15,6 +15,7 @@ from batchata.core.errors import ValidationError
 if TYPE_CHECKING:
     from batchata.gateway.proxy.config import GatewayConfig
 
+_BATCHES = "Batch API"
 _LIMITS = "Budget"
 _TAPE = "Record and replay"
 _UPSTREAM = "Upstream"
@@ -110,6 +111,13 @@ def run(
     timing: Annotated[
         bool, typer.Option("--timing", help="Keep the recorded pace.", rich_help_panel=_TAPE)
     ] = False,
+    batches: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of batches: serve the vendors' batch APIs too, for any upstream.",
+            rich_help_panel=_BATCHES,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print addresses as JSON.")] = False,
 ) -> None:
     """Serve until Ctrl-C. Point your client's base URL here; nothing else changes.
@@ -126,6 +134,7 @@ def run(
         ("server", "port"): port,
         ("server", "client_token"): client_token,
         ("logging", "level"): log_level and log_level.value,
+        ("batches", "directory"): batches,
     }
     added = _tape(record, replay, "strict" if strict else "fallthrough", timing=timing) + _budget(
         limit_usd, per, state
@@ -262,10 +271,11 @@ def _welcome(url: str, config: GatewayConfig) -> str:
         for each in config.sections
     )
     names = ", ".join(each.type for each in config.interceptors if each.enabled) or "none"
+    batches = f"\n  batches        {config.batches.directory}" if config.batches else ""
     return f"""\
 Gateway on {url} for {upstreams}. Ctrl-C ends it.
 
-  interceptors   {names}
+  interceptors   {names}{batches}
   health         {url}/health
   metrics        {url}/metrics
 

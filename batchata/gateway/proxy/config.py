@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -117,6 +118,14 @@ class LoggingSection(Section):
     level: LogLevel = "info"
 
 
+class BatchesSection(Section):
+    """The batch APIs in front of the upstreams: where their state lies, and how much at once."""
+
+    directory: Path
+    parallel: int = Field(4, ge=1)
+    concurrency: int | None = Field(None, ge=1)
+
+
 class GatewayConfig(Section):
     """Everything that a gateway is told."""
 
@@ -124,6 +133,7 @@ class GatewayConfig(Section):
     llm: UpstreamSection | None = None
     upstreams: tuple[UpstreamSection, ...] = ()
     interceptors: tuple[InterceptorSection, ...] = ()
+    batches: BatchesSection | None = None
     sessions: SessionsSection = SessionsSection()  # type: ignore[call-arg]
     logging: LoggingSection = LoggingSection()
     prices: dict[str, dict[str, float]] = Field(default_factory=dict)

@@ -7,7 +7,6 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping
-from hashlib import blake2b
 from typing import Final
 
 import aiohttp
@@ -41,13 +40,12 @@ from batchata.gateway.proxy.telling import (
     now_us,
     tags_of,
 )
-from batchata.gateway.proxy.upstreams import KEY_HEADERS, Upstream, Upstreams
+from batchata.gateway.proxy.upstreams import Upstream, Upstreams, client_of
 from batchata.gateway.upstream import Vendor
 from batchata.gateway.vendor_errors import VendorError
 from batchata.ports import PriceBook
 
 LOG: Final = logging.getLogger("batchata.gateway")
-_KEYS: Final = tuple(sorted(KEY_HEADERS))
 
 
 class Core:
@@ -153,7 +151,7 @@ class Core:
                 agent_id=named(found, AGENT_HEADERS),
                 tags=tags_of(named(found, TAG_HEADERS)),
                 attempt=_attempt(found),
-                client=_client_of(found),
+                client=client_of(found),
             ),
             body,
         )
@@ -368,8 +366,3 @@ def _unfit(request: web.BaseRequest, found: Mapping[str, str]) -> VendorError | 
 def _attempt(found: Mapping[str, str]) -> int:
     count = found.get("x-stainless-retry-count", "")
     return 1 + int(count) if count.isdigit() and len(count) < 4 else 1
-
-
-def _client_of(found: Mapping[str, str]) -> str:
-    key = next((found[name] for name in _KEYS if found.get(name)), "")
-    return blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest() if key else ""

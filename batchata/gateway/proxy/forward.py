@@ -19,6 +19,10 @@ from batchata.gateway.vendor_errors import VendorError
 _UNASKED: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _LINE: Final = 64 * 1024
 _READ: Final = 256 * 1024
+#: codes of a 502 or 504 that say what became of the call
+UNREACHABLE: Final = "upstream_unreachable"
+BROKE_OFF: Final = "upstream_broke_off"
+TIMED_OUT: Final = "upstream_timed_out"
 Payload = bytes | AsyncIterator[bytes] | None
 
 
@@ -168,11 +172,13 @@ def upstream_error(error: BaseException, exchange: Exchange) -> VendorError:
     place = f"{exchange.upstream.name} ({exchange.upstream.base_url})"
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, TimeoutError):
-        return VendorError(
-            status=504, message=f"the gateway's upstream {place} did not answer in time: {said}"
-        )
-    what = "cannot be reached" if isinstance(error, aiohttp.ClientConnectorError) else "broke off"
-    return VendorError(status=502, message=f"the gateway's upstream {place} {what}: {said}")
+        code = UNREACHABLE if surely_unsent(error) else TIMED_OUT
+        message = f"the gateway's upstream {place} did not answer in time: {said}"
+        return VendorError(status=504, message=message, code=code)
+    is_unsent = surely_unsent(error)
+    what, code = ("cannot be reached", UNREACHABLE) if is_unsent else ("broke off", BROKE_OFF)
+    message = f"the gateway's upstream {place} {what}: {said}"
+    return VendorError(status=502, message=message, code=code)
 
 
 def surely_unsent(error: BaseException) -> bool:

@@ -34,6 +34,11 @@ sessions:
 logging:
   level: info
 
+# batches:                 # /v1/files and /v1/batches for any upstream
+#   directory: ./batches   # what is under way survives a restart
+#   parallel: 4            # batches that are asked at once
+#   concurrency: 32        # calls of one batch at once; else as many as the upstream takes
+
 # prices:                  # USD per million tokens, where none is known
 #   my-model: {{input: 0.10, output: 0.40}}
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 from aiohttp import web
@@ -31,6 +31,9 @@ from batchata.gateway.proxy.sessions import Sessions
 from batchata.gateway.proxy.telling import Teller
 from batchata.gateway.proxy.upstreams import Upstreams
 from batchata.prices import GenaiPriceBook
+
+if TYPE_CHECKING:
+    from batchata.gateway.batches.desk import Desk
 
 LOG: Final = logging.getLogger("batchata.gateway")
 _LINE: Final = 64 * 1024
@@ -63,16 +66,20 @@ async def running(
     client = Client(
         connect_seconds=config.server.connect_seconds, idle_seconds=config.server.idle_seconds
     )
+    upstreams, guard = Upstreams([each.upstream() for each in config.sections]), _guard(config)
+    desk = _desk(config, upstreams, guard)
     core = Core(
-        upstreams=Upstreams([each.upstream() for each in config.sections]),
-        guard=_guard(config),
+        upstreams=upstreams,
+        guard=guard,
         chain=chain,
         client=client,
         teller=Teller(queue, sessions, time.monotonic),
         prices=prices,
         inspect_bytes=config.server.inspect_bytes,
     )
-    runner = _runner(config, core, queue)
+    runner = _runner(config, core, queue, desk)
+    if desk is not None:
+        desk.take_folder()
     client.open()
     try:
         await chain.start()
@@ -82,9 +89,13 @@ async def running(
         host, port = runner.addresses[0][:2]
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{port}"
+        if desk is not None:
+            desk.open(_own_url(host, port))
         async with _sweeping(sessions):
             yield Running(url=url, interceptors=chain.all, queue=queue, core=core)
     finally:
+        if desk is not None:
+            await desk.aclose()
         await runner.cleanup()  # takes no more, and lets what is in flight come to its end
         await core.aclose()
         if sessions is not None:
@@ -139,8 +150,24 @@ def _guard(config: GatewayConfig) -> Guard:
     )
 
 
-def _runner(config: GatewayConfig, core: Core, queue: EventQueue) -> web.ServerRunner:
-    """Without an application and its router: every path but two goes to the upstream."""
+def _desk(config: GatewayConfig, upstreams: Upstreams, guard: Guard) -> Desk | None:
+    if config.batches is None:
+        return None
+    from batchata.gateway.batches.desk import Desk
+
+    return Desk(config.batches, config, upstreams, guard)
+
+
+def _own_url(host: str, port: int) -> str:
+    """Where the gateway reaches itself."""
+    here = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{here}:{port}"
+
+
+def _runner(
+    config: GatewayConfig, core: Core, queue: EventQueue, desk: Desk | None
+) -> web.ServerRunner:
+    """Without an application and its router: every path but a few goes to the upstream."""
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         inside = pages.get(request.raw_path.partition("?")[0])
@@ -149,7 +176,8 @@ def _runner(config: GatewayConfig, core: Core, queue: EventQueue) -> web.ServerR
         if queue.is_full:
             await queue.room()
         await go_on(request)
-        return await core.handle(request)
+        at_desk = desk.handler(request) if desk is not None else None
+        return await (core.handle(request) if at_desk is None else at_desk())
 
     def health() -> web.Response:
         return web.Response(

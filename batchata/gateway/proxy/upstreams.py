@@ -1,8 +1,9 @@
 """Where requests go: one or several upstreams, told apart by path prefix or by model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from hashlib import blake2b
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from batchata.gateway.upstream import Vendor
 
 #: the headers in which vendors look for a key
 KEY_HEADERS: Final = frozenset({"authorization", "x-api-key", "api-key"})
+_KEYS: Final = tuple(sorted(KEY_HEADERS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,12 @@ class Upstream:
         if self.type == "anthropic":
             return with_header(headers, "x-api-key", self.api_key)
         return with_header(headers, "Authorization", f"Bearer {self.api_key}")
+
+
+def client_of(found: Mapping[str, str]) -> str:
+    """A digest of the key among these headers, by lower-case name; empty without a key."""
+    key = next((found[name] for name in _KEYS if found.get(name)), "")
+    return blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest() if key else ""
 
 
 def has_key(headers: Headers) -> bool:

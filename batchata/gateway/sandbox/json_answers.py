@@ -12,7 +12,7 @@ def json_answer(body: object, *, status: int = 200) -> web.Response:
     return web.Response(body=data, status=status, content_type="application/json")
 
 
-def page_limit(request: web.Request, *, default: int, most: int) -> int:
+def page_limit(request: web.BaseRequest, *, default: int, most: int) -> int:
     """Read `limit` from the query, within its bounds."""
     given = request.query.get("limit", str(default))
     if not given.isdigit() or not 1 <= int(given) <= most:

@@ -30,7 +30,7 @@ async def create(request: web.Request) -> web.StreamResponse:
         message = f"Request exceeds the maximum size of {limit} bytes"
         raise RefusedError(VendorError(status=413, message=message))
     wanted = read_anthropic(BATCH_CREATE, body)
-    _check(world, wanted.requests)
+    check_requests(wanted.requests, world.scenario.anthropic_max_requests)
     path = world.new_path(".items")
     _save(path, wanted.requests)
     batch = BatchRecord(
@@ -127,10 +127,10 @@ async def advance(world: World, batch: BatchRecord) -> None:
             await settle(world, batch)
 
 
-def _check(world: World, requests: list[BatchRequest]) -> None:
+def check_requests(requests: list[BatchRequest], limit: int) -> None:
+    """Refuse requests that make no batch."""
     if not requests:
         raise invalid("requests: List should have at least 1 item after validation, not 0")
-    limit = world.scenario.anthropic_max_requests
     if len(requests) > limit:
         message = f"requests: a batch may have at most {limit} requests, got {len(requests)}"
         raise RefusedError(VendorError(status=413, message=message))

@@ -12,7 +12,7 @@ from batchata.gateway.sandbox.openai.files import DAY, EXPIRY_RANGE, find
 from batchata.gateway.sandbox.openai.input import check_input
 from batchata.gateway.sandbox.openai.output import settle
 from batchata.gateway.sandbox.read_errors import read_openai
-from batchata.gateway.sandbox.records import BatchRecord
+from batchata.gateway.sandbox.records import BatchRecord, StoredFile
 from batchata.gateway.sandbox.world import World, world_of
 from batchata.gateway.vendor_errors import RefusedError, VendorError, invalid, not_found
 from batchata.gateway.wire_openai import BATCH_CREATE
@@ -93,24 +93,29 @@ async def advance(world: World, batch: BatchRecord) -> None:
 
 def _check(world: World, wanted: Wanted) -> None:
     stored = world.files.get(wanted.input_file_id)
+    check_create(wanted, stored and find(world, stored.id))
+    if wanted.completion_window != "24h":
+        raise invalid(
+            f"Invalid value: '{wanted.completion_window}'. Supported values are: '24h'.",
+            param="completion_window",
+            code="invalid_value",
+        )
+
+
+def check_create(wanted: Wanted, stored: StoredFile | None) -> None:
+    """Refuse a batch that cannot be; `stored` is its input file."""
     if stored is None:
         raise invalid(
             f"Invalid 'input_file_id': no file found with id '{wanted.input_file_id}'.",
             param="input_file_id",
         )
-    if find(world, stored.id).purpose != "batch":
+    if stored.purpose != "batch":
         raise invalid("Invalid input file purpose: expected 'batch'.", param="input_file_id")
     if wanted.endpoint not in ENDPOINTS:
         raise invalid(
             f"Invalid value: '{wanted.endpoint}'. Supported values are: "
             f"{', '.join(repr(endpoint) for endpoint in ENDPOINTS)}.",
             param="endpoint",
-            code="invalid_value",
-        )
-    if wanted.completion_window != "24h":
-        raise invalid(
-            f"Invalid value: '{wanted.completion_window}'. Supported values are: '24h'.",
-            param="completion_window",
             code="invalid_value",
         )
     check_metadata(wanted.metadata)

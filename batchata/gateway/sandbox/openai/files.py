@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from aiohttp import BodyPartReader, web
+from aiohttp import BodyPartReader, MultipartReader, web
 
 from batchata.gateway.sandbox.downloads import Download
 from batchata.gateway.sandbox.json_answers import json_answer, page_limit
@@ -108,11 +108,11 @@ def keep_result(world: World, path: Path, name: str, *, seconds: float | None) -
     return stored
 
 
-async def read_form(request: web.Request, path: Path) -> tuple[dict[str, str], int]:
+async def read_form(request: web.BaseRequest, path: Path) -> tuple[dict[str, str], int]:
     """Read the fields of an upload, its file to `path`, and count its lines."""
     fields: dict[str, str] = {}
     lines = 0
-    async for part in await request.multipart():
+    async for part in MultipartReader(request.headers, request.content):
         if not isinstance(part, BodyPartReader):
             raise invalid("Nested multipart parts are not supported.")
         if part.name == "file":
@@ -137,7 +137,8 @@ async def _save(part: BodyPartReader, path: Path) -> int:
     return lines + (last != b"\n")
 
 
-def _stored(world: World, path: Path, fields: dict[str, str], lines: int) -> StoredFile:
+def check_form(fields: dict[str, str], size: int, *, batch_bytes: int) -> None:
+    """Refuse an upload whose fields or size are wrong."""
     if "filename" not in fields:
         raise invalid("'file' is a required property", param="file")
     purpose = fields.get("purpose", "")
@@ -147,38 +148,15 @@ def _stored(world: World, path: Path, fields: dict[str, str], lines: int) -> Sto
         set(fields) - {"filename", "purpose", "expires_after[anchor]", "expires_after[seconds]"}
     ):
         raise invalid(f"Unknown parameter: '{unknown[0]}'.", param=unknown[0])
-    size = path.stat().st_size
     if purpose == "batch":
-        _check_batch_file(world, fields["filename"], size)
-    now = world.now()
-    return StoredFile(
-        id=world.make_id("file-sandbox-"),
-        path=path,
-        filename=fields["filename"],
-        purpose=purpose,
-        size=size,
-        lines=lines,
-        created_at=now,
-        expires_at=_expiry(fields, purpose, now),
-    )
+        _check_batch_file(fields["filename"], size, batch_bytes)
 
 
-def _check_batch_file(world: World, name: str, size: int) -> None:
-    if not name.endswith(".jsonl"):
-        raise invalid(
-            f"Invalid file format for Batch API. Must be .jsonl, got '{name}'.", param="file"
-        )
-    if size == 0:
-        raise invalid("File is empty.", param="file")
-    if size > world.scenario.openai_max_bytes:
-        message = f"File is too large for the Batch API: {size} bytes."
-        raise RefusedError(VendorError(status=413, message=message, param="file"))
-
-
-def _expiry(fields: dict[str, str], purpose: str, now: float) -> float | None:
+def expiry(fields: dict[str, str], now: float) -> float | None:
+    """When an upload goes away; None: it stays."""
     given = fields.get("expires_after[seconds]")
     if given is None:
-        return now + BATCH_DAYS * DAY if purpose == "batch" else None
+        return now + BATCH_DAYS * DAY if fields.get("purpose") == "batch" else None
     low, high = EXPIRY_RANGE
     if not given.isdigit() or not low <= int(given) <= high:
         raise invalid(
@@ -186,3 +164,31 @@ def _expiry(fields: dict[str, str], purpose: str, now: float) -> float | None:
             param="expires_after.seconds",
         )
     return now + int(given)
+
+
+def _stored(world: World, path: Path, fields: dict[str, str], lines: int) -> StoredFile:
+    size = path.stat().st_size
+    check_form(fields, size, batch_bytes=world.scenario.openai_max_bytes)
+    now = world.now()
+    return StoredFile(
+        id=world.make_id("file-sandbox-"),
+        path=path,
+        filename=fields["filename"],
+        purpose=fields["purpose"],
+        size=size,
+        lines=lines,
+        created_at=now,
+        expires_at=expiry(fields, now),
+    )
+
+
+def _check_batch_file(name: str, size: int, most_bytes: int) -> None:
+    if not name.endswith(".jsonl"):
+        raise invalid(
+            f"Invalid file format for Batch API. Must be .jsonl, got '{name}'.", param="file"
+        )
+    if size == 0:
+        raise invalid("File is empty.", param="file")
+    if size > most_bytes:
+        message = f"File is too large for the Batch API: {size} bytes."
+        raise RefusedError(VendorError(status=413, message=message, param="file"))

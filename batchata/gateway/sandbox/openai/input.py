@@ -42,7 +42,12 @@ async def check_input(world: World, batch: BatchRecord) -> None:
         message = f"The batch has {batch.n} requests, the limit is {limit}."
         batch.errors.append(FileError(code="too_many_tasks", message=message))
         return
-    check = _InputCheck(world, batch)
+    scenario = world.scenario
+    check = InputCheck(
+        batch.endpoint,
+        prefixes=scenario.model_prefixes,
+        counts_tokens=scenario.enqueued_token_limit is not None,
+    )
     with batch.path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             check.line(number, line)
@@ -55,17 +60,28 @@ async def check_input(world: World, batch: BatchRecord) -> None:
         batch.errors.extend(_enqueued_errors(world, batch))
 
 
-class _InputCheck:
-    """Goes over the lines of one input file."""
+class InputCheck:
+    """Goes over the lines of one input file; without `prefixes` any model is taken."""
 
-    def __init__(self, world: World, batch: BatchRecord) -> None:
-        self._scenario = world.scenario
-        self._endpoint = batch.endpoint
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        prefixes: tuple[str, ...] | None = None,
+        counts_tokens: bool = False,
+    ) -> None:
+        self._endpoint = endpoint
+        self._prefixes = prefixes
         self._ids: set[str] = set()
         self._errors: list[FileError] = []
-        self._counts_tokens = world.scenario.enqueued_token_limit is not None
+        self._counts_tokens = counts_tokens
         self.model: str | None = None
         self.tokens = 0
+
+    @property
+    def count(self) -> int:
+        """How many requests there are."""
+        return len(self._ids)
 
     def line(self, number: int, raw: bytes) -> None:
         """Check one line."""
@@ -92,6 +108,8 @@ class _InputCheck:
         self._errors.append(FileError(code=code, line=line, message=message))
 
     def _line_problems(self, line: BatchLine) -> Iterator[tuple[str, str, str]]:
+        if not line.custom_id:
+            yield "invalid_request", "The custom_id of this request is empty.", "custom_id"
         if line.custom_id in self._ids:
             message = f"The custom_id '{line.custom_id}' for this request is a duplicate."
             yield "duplicate_custom_id", message, "custom_id"
@@ -114,7 +132,8 @@ class _InputCheck:
             yield "invalid_request", message, "body.stream"
         if self.model is None:
             try:
-                check_model(head.model, self._scenario.model_prefixes)
+                if self._prefixes is not None:
+                    check_model(head.model, self._prefixes)
             except RefusedError as refused:
                 yield "model_not_found", refused.error.message, "body.model"
             self.model = head.model
@@ -127,7 +146,7 @@ class _InputCheck:
     def _line_tokens(self, line: BatchLine) -> int:
         try:
             body = bytes(line.body)
-            return input_tokens(read_request(self._endpoint, body, self._scenario.model_prefixes))
+            return input_tokens(read_request(self._endpoint, body, self._prefixes or ()))
         except RefusedError:
             return 0
 

@@ -1,0 +1,225 @@
+"""`/v1/files` and `/v1/batches` as OpenAI has them."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Any, Final
+
+from aiohttp import web
+
+from batchata.gateway.batches.records import Batch, KeptFile
+from batchata.gateway.batches.visit import Visit
+from batchata.gateway.sandbox.downloads import Download
+from batchata.gateway.sandbox.json_answers import json_answer, page_limit
+from batchata.gateway.sandbox.openai.answers import usage_object
+from batchata.gateway.sandbox.openai.batches import check_create
+from batchata.gateway.sandbox.openai.files import DAY, check_form, expiry, read_form
+from batchata.gateway.sandbox.read_errors import read_openai
+from batchata.gateway.vendor_errors import RefusedError, VendorError, invalid, not_found
+from batchata.gateway.wire_openai import BATCH_CREATE
+
+FILE_BYTES: Final = 200_000_000
+CREATE_BYTES: Final = 1 << 20
+_WINDOW: Final = re.compile(r"([1-9]\d{0,4})([mhd])")
+_UNITS: Final = {"m": 60, "h": 3600, "d": DAY}
+Wire = dict[str, Any]
+
+
+async def create_file(visit: Visit) -> web.StreamResponse:
+    """Take an upload, its bytes straight to disk."""
+    if not visit.request.content_type.startswith("multipart/"):
+        raise invalid("Expected a multipart/form-data request.")
+    shelf = visit.shelf
+    file_id = f"file-{secrets.token_hex(12)}"
+    path = shelf.file_path(file_id)
+    try:
+        fields, lines = await read_form(visit.request, path)
+        size = path.stat().st_size if path.exists() else 0
+        check_form(fields, size, batch_bytes=FILE_BYTES)
+        if fields["purpose"] != "batch":
+            raise invalid(
+                f"The gateway keeps files of the purpose 'batch' only, not {fields['purpose']!r}: "
+                "upload others to the vendor itself.",
+                param="purpose",
+            )
+        now = shelf.now()
+        file = KeptFile(
+            id=file_id,
+            path=path,
+            filename=fields["filename"],
+            purpose="batch",
+            size=size,
+            lines=lines,
+            created_at=now,
+            expires_at=expiry(fields, now),
+            owner=visit.owner,
+        )
+        shelf.keep(file)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return json_answer(file.to_wire())
+
+
+async def list_files(visit: Visit) -> web.StreamResponse:
+    """List files, newest first unless asked otherwise."""
+    query = visit.request.query
+    purpose = query.get("purpose")
+    found = [
+        each.to_wire()
+        for each in visit.shelf.files_of(visit.owner)
+        if purpose in (None, each.purpose)
+    ]
+    if query.get("order", "desc") == "desc":
+        found.reverse()
+    return _page(visit, found, default=10_000, most=10_000)
+
+
+async def retrieve_file(visit: Visit, file_id: str) -> web.StreamResponse:
+    """Show one file."""
+    return json_answer(visit.shelf.find_file(file_id, visit.owner).to_wire())
+
+
+async def file_content(visit: Visit, file_id: str) -> web.StreamResponse:
+    """Send a file's bytes; a Range request gets the part it asks for."""
+    path = visit.shelf.find_file(file_id, visit.owner).path
+    return Download(path, "application/octet-stream")
+
+
+async def delete_file(visit: Visit, file_id: str) -> web.StreamResponse:
+    """Remove a file; batches that were made of it go on."""
+    visit.shelf.drop(visit.shelf.find_file(file_id, visit.owner))
+    return json_answer({"id": file_id, "object": "file", "deleted": True})
+
+
+async def create_batch(visit: Visit) -> web.StreamResponse:
+    """Take a batch; its input file is looked into at once, and then asked."""
+    wanted = read_openai(BATCH_CREATE, await visit.body(CREATE_BYTES))
+    shelf = visit.shelf
+    mine = {each.id: each for each in shelf.files_of(visit.owner)}
+    stored = mine.get(wanted.input_file_id)
+    check_create(wanted, stored)
+    expires = wanted.output_expires_after
+    now = shelf.now()
+    batch = Batch(
+        id=f"batch_{secrets.token_hex(12)}",
+        vendor="openai",
+        owner=visit.owner,
+        prefix=visit.upstream.prefix,
+        provider=visit.provider,
+        endpoint=wanted.endpoint,
+        created_at=now,
+        expires_at=now + _seconds(wanted.completion_window),
+        window=wanted.completion_window,
+        headers=visit.kept_headers,
+        input_file_id=wanted.input_file_id,
+        output_seconds=None if expires is None else float(expires.seconds),
+        metadata=wanted.metadata,
+    )
+    shelf.take(batch, mine[wanted.input_file_id].path)
+    visit.works.carry(batch)
+    return json_answer(batch_object(batch))
+
+
+async def list_batches(visit: Visit) -> web.StreamResponse:
+    """List batches, newest first."""
+    found = visit.shelf.batches_of(visit.owner, "openai")
+    return _page(visit, [batch_object(each) for each in found], default=20, most=100)
+
+
+async def retrieve_batch(visit: Visit, batch_id: str) -> web.StreamResponse:
+    """Show how a batch stands."""
+    return json_answer(batch_object(_find(visit, batch_id)))
+
+
+async def cancel_batch(visit: Visit, batch_id: str) -> web.StreamResponse:
+    """Begin to cancel a batch; what it has answers for it keeps."""
+    batch = _find(visit, batch_id)
+    if batch.is_final or batch.phase == "finalizing":
+        message = f"Cannot cancel a batch with status '{batch.phase}'."
+        raise RefusedError(VendorError(status=409, message=message))
+    visit.works.cancel(batch)
+    return json_answer(batch_object(batch))
+
+
+def batch_object(batch: Batch) -> Wire:
+    """The batch as OpenAI shows it."""
+    is_valid = batch.phase not in ("validating", "failed")
+    is_cancelling = batch.cancelling_at is not None and not batch.is_final
+    ended = dict.fromkeys(("completed", "failed", "expired", "cancelled"))
+    counts = batch.counts
+    errors = [
+        {"code": each.code, "line": each.line, "message": each.message, "param": each.param}
+        for each in batch.errors
+    ]
+    return {
+        "id": batch.id,
+        "object": "batch",
+        "endpoint": batch.endpoint,
+        "model": batch.model,
+        "errors": {"object": "list", "data": errors} if errors else None,
+        "input_file_id": batch.input_file_id,
+        "completion_window": batch.window,
+        "status": "cancelling" if is_cancelling else batch.phase,
+        "output_file_id": batch.output_file_id,
+        "error_file_id": batch.error_file_id,
+        "created_at": int(batch.created_at),
+        "in_progress_at": _whole(batch.in_progress_at),
+        "expires_at": int(batch.expires_at),
+        "finalizing_at": _whole(batch.finalizing_at),
+        **{f"{phase}_at": _ended(batch, phase) for phase in ended},
+        "cancelling_at": _whole(batch.cancelling_at),
+        "request_counts": {
+            "total": batch.total if is_valid else 0,
+            "completed": counts.succeeded,
+            "failed": counts.errored + counts.expired,
+        },
+        "usage": usage_object(batch.usage) if batch.usage is not None else None,
+        "metadata": batch.metadata,
+    }
+
+
+def _ended(batch: Batch, phase: str) -> int | None:
+    return _whole(batch.ended_at) if batch.phase == phase else None
+
+
+def _whole(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds)
+
+
+def _find(visit: Visit, batch_id: str) -> Batch:
+    batch = visit.shelf.batches.get(batch_id)
+    if batch is None or (batch.vendor, batch.owner) != ("openai", visit.owner):
+        raise not_found(f"No batch found with id '{batch_id}'.")
+    return batch
+
+
+def _seconds(window: str) -> int:
+    found = _WINDOW.fullmatch(window)
+    if found is None:
+        raise invalid(
+            f"Invalid value: '{window}'. Write a number of minutes, hours or days, as '24h'.",
+            param="completion_window",
+            code="invalid_value",
+        )
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _page(visit: Visit, found: list[Wire], *, default: int, most: int) -> web.StreamResponse:
+    limit = page_limit(visit.request, default=default, most=most)
+    ids = [each["id"] for each in found]
+    after = visit.request.query.get("after")
+    if after is not None and after not in ids:
+        raise not_found(f"Nothing found with id '{after}'.")
+    start = ids.index(after) + 1 if after is not None else 0
+    page = found[start : start + limit]
+    return json_answer(
+        {
+            "object": "list",
+            "data": page,
+            "first_id": page[0]["id"] if page else None,
+            "last_id": page[-1]["id"] if page else None,
+            "has_more": len(found) > start + limit,
+        }
+    )

@@ -1,0 +1,102 @@
+"""How the run of a batch asks: each request through the gateway itself, as its client would."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import structs
+
+from batchata.core.errors import OutcomeUnknownError, ProviderUnavailableError
+from batchata.core.pacing import Quota
+from batchata.core.result import Answer, Failure, Reason
+from batchata.core.submission import Shape
+from batchata.gateway.batches.records import Batch
+from batchata.gateway.proxy.forward import BROKE_OFF, TIMED_OUT, UNREACHABLE
+from batchata.gateway.upstream import Vendor
+from batchata.ports import BackgroundAPI, BatchAPI, Codec, FilesAPI, LiveAPI, LiveReply
+from batchata.providers.anthropic.live import read_refusal as anthropic_refusal
+from batchata.providers.control import Patience
+from batchata.providers.failures import is_congestion
+from batchata.providers.openai.live import read_refusal as openai_refusal
+from batchata.providers.quotas import anthropic_quota, openai_quota
+from batchata.providers.registry import create_provider
+from batchata.providers.transport import Reply, Transport
+from batchata.providers.written import BodyCodec
+
+
+class RelayCodec(BodyCodec):
+    """Whatever a server answers with 200 is the answer: its client is to read it, not we."""
+
+    def decode(self, shape: Shape, body: bytes | msgspec.Raw) -> Answer | Failure:
+        """The whole body as the answer's text, with what was used where that can be told."""
+        answer = super().decode(shape, body)
+        if isinstance(answer, Answer):
+            return answer
+        try:
+            text = bytes(body).decode()
+            msgspec.json.decode(text)
+        except (UnicodeDecodeError, msgspec.DecodeError):
+            return answer
+        return Answer(text=text, finish_reason="stop", usage=None)
+
+
+class Relay:
+    """A provider of live calls, with the headers of one client."""
+
+    request_bytes: int | None = None
+
+    def __init__(self, batch: Batch, url: str, headers: Mapping[str, str]) -> None:
+        self.name = batch.provider
+        self.batch: BatchAPI | None = None
+        self.background: BackgroundAPI | None = None
+        self.files: FilesAPI | None = None
+        self.codec: Codec = RelayCodec(create_provider(batch.provider).codec, batch.provider)
+        self.live: LiveAPI | None = self
+        self.refusal: str | None = None  #: of the account: no call will be answered
+        self._vendor = batch.vendor
+        self._base = url + batch.prefix
+        self._headers = {
+            **headers,
+            **batch.headers,
+            "Content-Type": "application/json",
+            "Host": "localhost",
+            "x-batchata-session-id": batch.id,
+        }
+        self._transport = Transport()
+
+    async def send(self, shape: Shape, body: bytes) -> LiveReply:
+        """Ask one question; what the server said stands in the message of a failure."""
+        reply = await self._transport.post(
+            self._base + shape.endpoint, self._headers, body, seconds=Patience().answering
+        )
+        quota = _quota(self._vendor, reply)
+        if 200 <= reply.status < 300:
+            request_id = reply.headers.get("x-request-id") or reply.headers.get("request-id")
+            return LiveReply(quota, reply.body, None, request_id)
+        failure = _refusal(self._vendor, reply)
+        if failure.code == UNREACHABLE:
+            raise ProviderUnavailableError(failure.message)
+        if failure.code in (BROKE_OFF, TIMED_OUT):
+            raise OutcomeUnknownError(failure.message)
+        told = structs.replace(failure, message=as_said(reply))
+        if failure.reason is Reason.ACCOUNT:
+            self.refusal = told.message
+        return LiveReply(quota, None, told, told.request_id, is_congestion(told, quota))
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._transport.aclose()
+
+
+def as_said(reply: Reply) -> str:
+    """A refusal as it came: the status and the body."""
+    return f"{reply.status} {reply.body.decode('utf-8', 'replace')}"
+
+
+def _quota(vendor: Vendor, reply: Reply) -> Quota:
+    return anthropic_quota(reply.headers) if vendor == "anthropic" else openai_quota(reply.headers)
+
+
+def _refusal(vendor: Vendor, reply: Reply) -> Failure:
+    return anthropic_refusal(reply) if vendor == "anthropic" else openai_refusal(reply)

@@ -1,0 +1,138 @@
+"""The folder of the gateway's batches: every record is written whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import orjson
+
+from batchata.core.errors import StateError
+from batchata.gateway.batches.records import Batch, KeptFile
+from batchata.gateway.vendor_errors import not_found
+from batchata.sinks.results import sync
+from batchata.stores.lock import RunLock
+
+_READ: Final = msgspec.json.Decoder(Batch).decode
+
+
+class Shelf:
+    """`files/` and `batches/` below one folder, which one gateway at a time has."""
+
+    def __init__(self, folder: Path, now: Callable[[], float]) -> None:
+        self.folder = folder
+        self.now = now
+        self.files: dict[str, KeptFile] = {}
+        self.batches: dict[str, Batch] = {}
+        self._lock = RunLock(folder / "gateway")
+
+    def open(self) -> None:
+        """Take the folder and read what is in it.
+
+        Raises StateLockedError when another gateway has it, StateError when it cannot be used.
+        """
+        try:
+            for name in ("files", "batches"):
+                (self.folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock.acquire()
+            for path in (self.folder / "files").glob("*.json"):
+                file = KeptFile(path=path.with_suffix(".data"), **orjson.loads(path.read_bytes()))
+                self.files[file.id] = file
+            for path in (self.folder / "batches").glob("*/batch.json"):
+                batch = _READ(path.read_bytes())
+                self.batches[batch.id] = batch
+        except (OSError, msgspec.DecodeError, orjson.JSONDecodeError, TypeError) as error:
+            raise StateError(
+                f"the folder of batches {str(self.folder)!r} cannot be used: {error}",
+                hint="name a folder that you may write to, and that nothing else writes to",
+            ) from error
+        self._drop_expired()
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._lock.release()
+
+    def place(self, batch: Batch) -> Path:
+        """The folder of a batch."""
+        return self.folder / "batches" / batch.id
+
+    def input_of(self, batch: Batch) -> Path:
+        """The requests of a batch, one a line."""
+        return self.place(batch) / "input.jsonl"
+
+    def file_path(self, file_id: str) -> Path:
+        """Where the bytes of a file lie."""
+        return self.folder / "files" / f"{file_id}.data"
+
+    def save(self, batch: Batch) -> None:
+        """Write down how a batch stands."""
+        self._write(self.place(batch) / "batch.json", msgspec.json.encode(batch))
+        self.batches[batch.id] = batch
+
+    def take(self, batch: Batch, requests: Path) -> None:
+        """Begin a batch: a name of its own for its requests, then its record.
+
+        The file that they came in may be deleted at any time.
+        """
+        place = self.place(batch)
+        place.mkdir(mode=0o700)
+        try:
+            os.link(requests, self.input_of(batch))
+        except OSError:  # a file system without links
+            shutil.copyfile(requests, self.input_of(batch))
+            sync(place, [self.input_of(batch)])
+        self.save(batch)
+        sync(place.parent, [])
+
+    def keep(self, file: KeptFile) -> None:
+        """Have a file whose bytes lie at its path."""
+        self._drop_expired()
+        sync(file.path.parent, [file.path])
+        said = {each.name: getattr(file, each.name) for each in fields(file)}
+        del said["path"]
+        self._write(file.path.with_suffix(".json"), orjson.dumps(said))
+        self.files[file.id] = file
+
+    def find_file(self, file_id: str, owner: str) -> KeptFile:
+        """A client's file that has not expired, or the vendor's 404."""
+        found = self.files.get(file_id)
+        if found is None or found.owner != owner or self._has_expired(found):
+            raise not_found(f"No such File object: {file_id}")
+        return found
+
+    def drop(self, file: KeptFile) -> None:
+        """Remove a file."""
+        file.path.with_suffix(".json").unlink(missing_ok=True)
+        file.path.unlink(missing_ok=True)
+        self.files.pop(file.id, None)
+
+    def files_of(self, owner: str) -> list[KeptFile]:
+        """A client's files, oldest first."""
+        mine = [each for each in self.files.values() if each.owner == owner]
+        living = [each for each in mine if not self._has_expired(each)]
+        return sorted(living, key=lambda each: each.created_at)
+
+    def batches_of(self, owner: str, vendor: str) -> list[Batch]:
+        """A client's batches, newest first."""
+        found = self.batches.values()
+        mine = [each for each in found if each.owner == owner and each.vendor == vendor]
+        return sorted(mine, key=lambda each: -each.created_at)
+
+    def _has_expired(self, file: KeptFile) -> bool:
+        return file.expires_at is not None and file.expires_at <= self.now()
+
+    def _drop_expired(self) -> None:
+        for file in [each for each in self.files.values() if self._has_expired(each)]:
+            self.drop(file)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        part = path.with_suffix(".part")
+        part.write_bytes(data)
+        sync(path.parent, [part])
+        part.replace(path)
+        sync(path.parent, [])

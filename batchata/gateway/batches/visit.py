@@ -1,0 +1,61 @@
+"""A client at the door of the batch APIs: who it is, and what its requests would be sent with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from batchata.gateway.batches.records import KEPT_HEADERS
+from batchata.gateway.batches.shelf import Shelf
+from batchata.gateway.batches.works import Works
+from batchata.gateway.proxy.guard import TOKEN_HEADER
+from batchata.gateway.proxy.headers import Headers, by_name
+from batchata.gateway.proxy.upstreams import KEY_HEADERS, Upstream
+from batchata.gateway.vendor_errors import RefusedError, VendorError
+from batchata.providers.registry import provider_names
+
+_PIECE: Final = 256 * 1024
+_SECRETS: Final = (*sorted(KEY_HEADERS), TOKEN_HEADER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One request to a batch API."""
+
+    request: web.BaseRequest
+    upstream: Upstream
+    owner: str  #: digest of the client's own key; empty where the gateway has the key
+    url: str  #: of this gateway as the client reaches it, with the upstream's prefix
+    found: Mapping[str, str]  #: the headers by their names
+    shelf: Shelf
+    works: Works
+
+    async def body(self, most_bytes: int) -> bytes:
+        """The request's body; the vendors' 413 when it is larger."""
+        pieces = bytearray()
+        async for piece in self.request.content.iter_chunked(_PIECE):
+            pieces += piece
+            if len(pieces) > most_bytes:
+                message = f"Request exceeds the maximum size of {most_bytes} bytes"
+                raise RefusedError(VendorError(status=413, message=message))
+        return bytes(pieces)
+
+    @property
+    def provider(self) -> str:
+        """The provider whose prices hold."""
+        name = self.upstream.provider
+        return name if name in provider_names() else self.upstream.type
+
+    @property
+    def kept_headers(self) -> dict[str, str]:
+        """What the requests of a batch are sent with besides the key."""
+        return {name: self.found[name] for name in KEPT_HEADERS if self.found.get(name)}
+
+
+def secrets_of(headers: Headers) -> dict[str, str]:
+    """The headers that a client proves itself with."""
+    found = by_name(headers)
+    return {name: found[name] for name in _SECRETS if found.get(name)}

@@ -1,0 +1,219 @@
+"""Batches at work: each a run on the live route, carried to its end over restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from batchata.core.config import RunConfig
+from batchata.core.errors import AccountStoppedError, BatchataError
+from batchata.core.pacing import PaceCaps
+from batchata.gateway.batches.endings import Ending, write_results
+from batchata.gateway.batches.records import Batch, Phase
+from batchata.gateway.batches.relay import Relay
+from batchata.gateway.batches.shelf import Shelf
+from batchata.gateway.proxy.config import BatchesSection
+from batchata.gateway.sandbox.openai.input import ERRORS_SHOWN, InputCheck
+from batchata.gateway.sandbox.records import FileError
+from batchata.providers.written import read_requests
+from batchata.run import BatchRun
+
+LOG: Final = logging.getLogger("batchata.gateway")
+_TICK_SECONDS: Final = 0.05
+#: before a run that met a full disk, or the like, is tried again
+_AGAIN_SECONDS: Final = 30.0
+_LONG_SECONDS: Final = 60.0
+_MOST_REQUESTS: Final = 50_000
+
+
+class Works:
+    """Carries batches to their ends, some at a time; keys of clients stay in memory."""
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        config: BatchesSection,
+        *,
+        headers: Mapping[str, str],
+        shutdown_seconds: float,
+        prices: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        self._shelf = shelf
+        self._config = config
+        self._keys: dict[str, Mapping[str, str]] = {"": headers}
+        self._shutdown_seconds = shutdown_seconds
+        self._prices = prices
+        self._url = ""
+        self._running = 0
+        self._is_closing = False
+        self._changed = asyncio.Event()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._runs: dict[str, BatchRun] = {}
+
+    def open(self, url: str) -> None:
+        """Go on with what an earlier process left; `url` is where the gateway listens."""
+        self._url = url
+        for batch in self._shelf.batches.values():
+            if not batch.is_final:
+                self.carry(batch)
+
+    def carry(self, batch: Batch) -> None:
+        """Carry a batch to its end from now on."""
+        task = asyncio.get_running_loop().create_task(self._carry(batch))
+        self._tasks[batch.id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(batch.id, None))
+
+    def lend(self, owner: str, headers: Mapping[str, str]) -> None:
+        """Have a client's key: batches of that client that wait for it go on."""
+        if self._keys.get(owner) != headers:
+            self._keys[owner] = headers
+            self._notify()
+
+    def cancel(self, batch: Batch) -> None:
+        """End a batch; calls in flight are waited for, they are paid for."""
+        if batch.cancelling_at is None:
+            batch.cancelling_at = self._shelf.now()
+            self._shelf.save(batch)
+            if batch.id in self._runs:
+                self._runs[batch.id].stop("the batch is cancelled")
+            self._notify()
+
+    async def aclose(self) -> None:
+        """Send nothing more; what is in flight comes to its end, and the rest waits on disk."""
+        self._is_closing = True
+        for run in self._runs.values():
+            run.stop("the gateway ends")
+        self._notify()
+        tasks = list(self._tasks.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._shutdown_seconds)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _carry(self, batch: Batch) -> None:
+        """From wherever the batch stands; each step is on disk before the next one."""
+        while not batch.is_final and not self._is_closing:
+            try:
+                await self._step(batch)
+            except (BatchataError, OSError) as error:
+                LOG.error("batch %s: %s", batch.id, error)
+                await self._wait(_AGAIN_SECONDS)
+
+    async def _step(self, batch: Batch) -> None:
+        shelf = self._shelf
+        if batch.phase == "validating":
+            check = await asyncio.to_thread(_checked, shelf.input_of(batch), batch.endpoint)
+            self._begin(batch, check)
+        elif batch.phase == "in_progress":
+            if not await self._run(batch):
+                return
+            batch.ending = self._over(batch) or "completed"
+            batch.phase, batch.finalizing_at = "finalizing", shelf.now()
+            shelf.save(batch)
+        else:
+            self._end(batch, await asyncio.to_thread(write_results, shelf, batch))
+
+    def _begin(self, batch: Batch, check: InputCheck) -> None:
+        batch.errors = check.problems()[:ERRORS_SHOWN]
+        if check.count > _MOST_REQUESTS:
+            message = f"The batch has {check.count} requests, the limit is {_MOST_REQUESTS}."
+            batch.errors = [FileError(code="too_many_tasks", message=message)]
+        batch.model, batch.total = check.model, check.count
+        if batch.errors:
+            batch.phase, batch.ended_at = "failed", self._shelf.now()
+        else:
+            batch.phase, batch.in_progress_at = "in_progress", self._shelf.now()
+        self._shelf.save(batch)
+
+    def _end(self, batch: Batch, ending: Ending) -> None:
+        batch.counts, batch.usage = ending.counts, ending.usage
+        for file in (ending.output, ending.errors):
+            if file is not None:
+                self._shelf.keep(file)
+        batch.output_file_id = ending.output.id if ending.output else None
+        batch.error_file_id = ending.errors.id if ending.errors else None
+        batch.phase, batch.ended_at = batch.ending, self._shelf.now()
+        self._shelf.save(batch)
+
+    async def _run(self, batch: Batch) -> bool:
+        """Ask what is not answered yet; False when the gateway ends before that is done."""
+        while not self._is_closing:
+            if self._over(batch):
+                return True
+            headers = self._keys.get(batch.owner)
+            if headers is not None and self._running < self._config.parallel:
+                self._running += 1
+                try:
+                    return await self._ask(batch, headers)
+                finally:
+                    self._running -= 1
+                    self._notify()
+            await self._wait(min(_LONG_SECONDS, batch.expires_at - self._shelf.now()))
+        return False
+
+    async def _ask(self, batch: Batch, headers: Mapping[str, str]) -> bool:
+        relay = Relay(batch, self._url, headers)
+        jobs = read_requests(self._shelf.input_of(batch), batch.provider, [batch.endpoint])
+        run = BatchRun(self._settings(batch), jobs, made={relay.name: relay})
+        counts = batch.counts
+
+        def count(stats: dict[str, Any], *_: Any) -> None:
+            counts.succeeded, counts.errored = stats["completed"], stats["failed"]
+
+        run.set_on_progress(count, _TICK_SECONDS).start()
+        self._runs[batch.id] = run
+        try:
+            while not run.wait(0):
+                if self._over(batch) == "expired":
+                    run.stop("the time of the batch is over")
+                await asyncio.sleep(_TICK_SECONDS)
+        except AccountStoppedError:
+            batch.refusal = relay.refusal
+            return True
+        finally:
+            del self._runs[batch.id]
+        return run.is_complete or self._over(batch) is not None
+
+    def _settings(self, batch: Batch) -> RunConfig:
+        return RunConfig(
+            state_file=self._shelf.place(batch) / "state.db",
+            route="live",
+            raw_files=False,
+            allow_unpriced=True,
+            prices=self._prices,
+            pace=PaceCaps(concurrency=self._config.concurrency),
+            verbosity="error",
+        )
+
+    def _over(self, batch: Batch) -> Phase | None:
+        if batch.cancelling_at is not None:
+            return "cancelled"
+        return "expired" if self._shelf.now() >= batch.expires_at else None
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _wait(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), max(seconds, _TICK_SECONDS))
+
+
+def _checked(path: Path, endpoint: str) -> InputCheck:
+    """Look into the input of a batch, as OpenAI does before it begins."""
+    check = InputCheck(endpoint)
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            check.line(number, line)
+    return check
+
+
+def wall_clock() -> float:
+    """Seconds since the epoch."""
+    return time.time()
