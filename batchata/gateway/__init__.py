@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from batchata.gateway.proxy.cassette_gateway import CassetteGateway
     from batchata.gateway.proxy.events import GatewayEvent
     from batchata.gateway.proxy.exchange import Answered, Exchange
     from batchata.gateway.proxy.interceptor import (
@@ -27,6 +28,7 @@ __all__ = [
     "FAULTS",
     "Answered",
     "BatchFault",
+    "CassetteGateway",
     "Continue",
     "Exchange",
     "Gateway",
@@ -50,6 +52,7 @@ _HOMES = {
     "FAULTS": "sandbox.faults",
     "Answered": "proxy.exchange",
     "BatchFault": "sandbox.scenario",
+    "CassetteGateway": "proxy.cassette_gateway",
     "Continue": "proxy.interceptor",
     "Exchange": "proxy.exchange",
     "Gateway": "proxy.local",

@@ -42,6 +42,11 @@ class Recorded:
     pieces: tuple[tuple[float, bytes], ...]
 
 
+def cassette_file(place: Path) -> Path:
+    """The file that is recorded into: the place itself when it is named as a file."""
+    return place if place.suffix == ".jsonl" else place / FILE
+
+
 def target_of(target: str) -> str:
     """Path and query without anything secret."""
     path, mark, query = target.partition("?")
@@ -122,27 +127,27 @@ def _body_row(body: bytes, kind: str) -> Row:
         return {"base64": base64.b64encode(body).decode()}
 
 
-def load(folder: Path, ignore: frozenset[str] = frozenset()) -> dict[bytes, list[Recorded]]:
-    """All recordings below a folder by key, in the order they were asked.
+def load(place: Path, ignore: frozenset[str] = frozenset()) -> dict[bytes, list[Recorded]]:
+    """All recordings of a folder, or of one file, by key, in the order they were asked.
 
     A folder of a batch run counts too: its raw files are questions and answers. Raises
     ResultsError when there is none, or one cannot be read.
     """
-    if not folder.is_dir():
+    if not place.exists():
         raise ResultsError(
-            f"there is no folder {str(folder)!r} to replay", hint="record one with --record DIR"
+            f"there is no {str(place)!r} to replay", hint="record one with --record DIR"
         )
     found: dict[bytes, dict[int, Recorded]] = {}
-    for recorded in _batch_recordings(folder, ignore):
+    for recorded in _batch_recordings(place, ignore):
         found.setdefault(recorded.key, {}).setdefault(recorded.nth, recorded)
-    for path in sorted(folder.glob("*.jsonl")):
+    for path in [place] if place.is_file() else sorted(place.glob("*.jsonl")):
         if path.name != "results.jsonl":
             for recorded in _recordings(path, ignore):
                 # what was recorded again holds
                 found.setdefault(recorded.key, {})[recorded.nth] = recorded
     if not found:
         raise ResultsError(
-            f"{str(folder)!r} holds no recordings", hint="record some with --record DIR"
+            f"{str(place)!r} holds no recordings", hint="record some with --record DIR"
         )
     return {key: [each[nth] for nth in sorted(each)] for key, each in found.items()}
 

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import ClassVar
 
-from batchata.gateway.proxy.cassette import FILE, request_row, response_row, row_key
+from batchata.gateway.proxy.cassette import cassette_file, request_row, response_row, row_key
 from batchata.gateway.proxy.events import GatewayEvent
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome
@@ -16,7 +16,10 @@ _MOST_WAITING = 256
 
 
 class Record(Interceptor):
-    """Appends to `directory/cassette.jsonl`; keys and other secrets are never in it."""
+    """Appends to `directory/cassette.jsonl`, or to `directory` itself when that ends in `.jsonl`.
+
+    Keys and other secrets are never in it.
+    """
 
     name = "record"
     wants_pieces = True
@@ -25,7 +28,7 @@ class Record(Interceptor):
 
     async def start(self) -> None:
         """Open the cassette; what is in it already stays."""
-        self._file = LineFile(Path(self.directory) / FILE)
+        self._file = LineFile(cassette_file(Path(self.directory)))
         self._file.open()
         self._counts: Counter[bytes] = Counter()
         self._open: dict[str, tuple[dict[str, object], int]] = {}

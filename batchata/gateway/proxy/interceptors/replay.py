@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from batchata.core.errors import ValidationError
-from batchata.gateway.proxy.cassette import load, request_row, row_key
+from batchata.gateway.proxy.cassette import Recorded, load, request_row, row_key
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Reject, Respond
 
@@ -25,6 +25,8 @@ class Replay(Interceptor):
 
     name = "replay"
     is_policy = True
+    #: what is said to whoever asks what no recording has
+    advice: ClassVar[str] = "Record it with --record"
     options: ClassVar = {
         "directory": "./cassettes",
         "miss": "strict",
@@ -46,8 +48,13 @@ class Replay(Interceptor):
     async def start(self) -> None:
         """Read the cassette."""
         self._ignored = frozenset(self.ignore)
-        self._recorded = load(Path(self.directory), self._ignored)
+        self._recorded = self.recordings(Path(self.directory), self._ignored)
         self._given: Counter[bytes] = Counter()
+        self.missed: list[str] = []
+
+    def recordings(self, place: Path, ignore: frozenset[str]) -> dict[bytes, list[Recorded]]:
+        """What can be given, by key."""
+        return load(place, ignore)
 
     async def on_request(self, exchange: Exchange) -> Outcome:
         """Answer from the cassette."""
@@ -55,7 +62,7 @@ class Replay(Interceptor):
         found = self._recorded.get(key, [])
         nth = self._given[key]
         if nth >= len(found) and not (found and self.miss == "repeat"):
-            return CONTINUE if self.miss == "fallthrough" else _missing(exchange, nth)
+            return CONTINUE if self.miss == "fallthrough" else self._missing(exchange, nth)
         self._given[key] += 1
         recorded = found[min(nth, len(found) - 1)]
         pieces = (
@@ -70,15 +77,15 @@ class Replay(Interceptor):
         """Recordings that nobody has asked for."""
         return sum(max(0, len(each) - self._given[key]) for key, each in self._recorded.items())
 
-
-def _missing(exchange: Exchange, nth: int) -> Reject:
-    asked = f"{exchange.method} {exchange.path}" + (
-        f" of {exchange.model}" if exchange.model else ""
-    )
-    had = f"was recorded {nth} times and asked once more" if nth else "was not recorded"
-    return Reject(
-        message=f"replay: {asked} {had}; nothing was sent. Record it with --record",
-        status=404,
-        code="not_recorded",
-        headers=(("x-should-retry", "false"),),
-    )
+    def _missing(self, exchange: Exchange, nth: int) -> Reject:
+        asked = f"{exchange.method} {exchange.path}" + (
+            f" of {exchange.model}" if exchange.model else ""
+        )
+        had = f"was recorded {nth} times and asked once more" if nth else "was not recorded"
+        self.missed.append(f"{asked} {had}")
+        return Reject(
+            message=f"replay: {asked} {had}; nothing was sent. {self.advice}",
+            status=404,
+            code="not_recorded",
+            headers=(("x-should-retry", "false"),),
+        )
