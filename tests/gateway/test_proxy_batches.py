@@ -24,7 +24,8 @@ from batchata.gateway.batches import desk
 def test_each_request_is_answered_live_and_a_refused_one_is_in_the_error_file(
     lab: Lab, tmp_path: Path
 ) -> None:
-    lines = [lab.chat_line("a"), lab.chat_line("bad", temperature=9), lab.chat_line("ü 2")]
+    bad_lines = [lab.chat_line("bad", temperature=9), lab.chat_line("odd", tools=5, n=-1)]
+    lines = [lab.chat_line("a"), *bad_lines, lab.chat_line("ü 2")]
     with gateway(lab.box.url, tmp_path) as door, client_of(door.openai_base_url) as client:
         batch_id = submit(client, lines, metadata={"team": "search"})
         client.files.delete(client.batches.retrieve(batch_id).input_file_id)
@@ -33,7 +34,7 @@ def test_each_request_is_answered_live_and_a_refused_one_is_in_the_error_file(
         bad = lines_of(client, batch.error_file_id)
 
     assert batch.status == "completed"
-    assert batch.request_counts.to_dict() == {"total": 3, "completed": 2, "failed": 1}
+    assert batch.request_counts.to_dict() == {"total": 4, "completed": 2, "failed": 2}
     assert batch.metadata == {"team": "search"}
     assert set(good) == {"a", "ü 2"}
     assert good["a"]["response"]["status_code"] == 200
@@ -41,9 +42,10 @@ def test_each_request_is_answered_live_and_a_refused_one_is_in_the_error_file(
     assert batch.usage.total_tokens == sum(used) > 0
     assert bad["bad"]["response"]["status_code"] == 400
     assert bad["bad"]["response"]["body"]["error"]["param"] == "temperature"
+    assert bad["odd"]["response"]["body"]["error"]["param"] == "tools"
     assert len(lab.box.ledger.live) == 2
     table = parquet.read_table(tmp_path / "batches" / batch_id / "results").to_pylist()
-    assert [row["job_id"] for row in table] == ["a", "bad", "ü 2"]
+    assert [row["job_id"] for row in table] == ["a", "bad", "odd", "ü 2"]
     assert "temperature" in table[1]["error"]
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
-from batchata.gateway.batches import openai
+from batchata.gateway.batches import anthropic, openai
 from batchata.gateway.batches.shelf import Shelf
 from batchata.gateway.batches.visit import Visit, secrets_of
 from batchata.gateway.batches.works import Works, wall_clock
@@ -36,6 +36,12 @@ _HANDLERS: Final[dict[tuple[str, str, bool, str | None], Handler]] = {
     ("GET", "batches", False, None): openai.list_batches,
     ("GET", "batches", True, None): openai.retrieve_batch,
     ("POST", "batches", True, "cancel"): openai.cancel_batch,
+    ("POST", "messages/batches", False, None): anthropic.create_batch,
+    ("GET", "messages/batches", False, None): anthropic.list_batches,
+    ("GET", "messages/batches", True, None): anthropic.retrieve_batch,
+    ("GET", "messages/batches", True, "results"): anthropic.results,
+    ("POST", "messages/batches", True, "cancel"): anthropic.cancel_batch,
+    ("DELETE", "messages/batches", True, None): anthropic.delete_batch,
 }
 
 

@@ -124,7 +124,9 @@ def _answer(batch: Batch, result: JobResult) -> tuple[int, orjson.Fragment | Non
     """Status and body of what the server answered; no body where it answered nothing."""
     if result.status is JobStatus.SUCCEEDED:
         return 200, orjson.Fragment((result.raw_response or "null").encode())
-    refusal = result.error if result.status is JobStatus.FAILED else batch.refusal
+    refusal = batch.refusal if batch.ending == "completed" else None
+    if result.status is JobStatus.FAILED:
+        refusal = result.error
     found = _SAID.fullmatch(refusal or "")
     if found is None:
         return 0, None

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import structs
 
-from batchata.core.errors import OutcomeUnknownError, ProviderUnavailableError
+from batchata.core.document import Document
+from batchata.core.errors import OutcomeUnknownError, ProviderUnavailableError, ValidationError
+from batchata.core.job import Job
 from batchata.core.pacing import Quota
 from batchata.core.result import Answer, Failure, Reason
 from batchata.core.submission import Shape
 from batchata.gateway.batches.records import Batch
 from batchata.gateway.proxy.forward import BROKE_OFF, TIMED_OUT, UNREACHABLE
 from batchata.gateway.upstream import Vendor
-from batchata.ports import BackgroundAPI, BatchAPI, Codec, FilesAPI, LiveAPI, LiveReply
+from batchata.ports import BackgroundAPI, BatchAPI, Codec, Encoded, FilesAPI, LiveAPI, LiveReply
 from batchata.providers.anthropic.live import read_refusal as anthropic_refusal
 from batchata.providers.control import Patience
 from batchata.providers.failures import is_congestion
+from batchata.providers.openai.codec import CHAT
 from batchata.providers.openai.live import read_refusal as openai_refusal
 from batchata.providers.quotas import anthropic_quota, openai_quota
 from batchata.providers.registry import create_provider
 from batchata.providers.transport import Reply, Transport
-from batchata.providers.written import BodyCodec
+from batchata.providers.written import BodyCodec, WrittenJob
 
 
 class RelayCodec(BodyCodec):
-    """Whatever a server answers with 200 is the answer: its client is to read it, not we."""
+    """Requests and answers are for the server and its client to read, not for us.
+
+    What a request may cost is no business of the run: the gateway's own limit looks at each call.
+    """
+
+    def encode(self, job: Job, model: str, documents: Sequence[Document] = ()) -> Encoded:
+        """The body that the job brings."""
+        if not isinstance(job, WrittenJob):
+            raise ValidationError(f"job {job.id!r} brings no request of its own")
+        shape = Shape(provider=self._provider, endpoint=job.endpoint or CHAT, model=model)
+        return Encoded(shape=shape, body=job.body, input_bound=len(job.body), output_bound=0)
 
     def decode(self, shape: Shape, body: bytes | msgspec.Raw) -> Answer | Failure:
         """The whole body as the answer's text, with what was used where that can be told."""

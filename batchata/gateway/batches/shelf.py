@@ -71,7 +71,7 @@ class Shelf:
 
     def save(self, batch: Batch) -> None:
         """Write down how a batch stands."""
-        self._write(self.place(batch) / "batch.json", msgspec.json.encode(batch))
+        self._write(self._record(batch), msgspec.json.encode(batch))
         self.batches[batch.id] = batch
 
     def take(self, batch: Batch, requests: Path) -> None:
@@ -88,6 +88,15 @@ class Shelf:
             sync(place, [self.input_of(batch)])
         self.save(batch)
         sync(place.parent, [])
+
+    def remove(self, batch: Batch) -> None:
+        """Remove a batch that has ended, with its results."""
+        del self.batches[batch.id]
+        self._record(batch).unlink()  # without it the rest is nothing
+        shutil.rmtree(self.place(batch), ignore_errors=True)
+        for file_id in (batch.output_file_id, batch.error_file_id):
+            if file_id in self.files:
+                self.drop(self.files[file_id])
 
     def keep(self, file: KeptFile) -> None:
         """Have a file whose bytes lie at its path."""
@@ -122,6 +131,9 @@ class Shelf:
         found = self.batches.values()
         mine = [each for each in found if each.owner == owner and each.vendor == vendor]
         return sorted(mine, key=lambda each: -each.created_at)
+
+    def _record(self, batch: Batch) -> Path:
+        return self.place(batch) / "batch.json"
 
     def _has_expired(self, file: KeptFile) -> bool:
         return file.expires_at is not None and file.expires_at <= self.now()

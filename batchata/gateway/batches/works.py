@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,7 +67,12 @@ class Works:
         """Carry a batch to its end from now on."""
         task = asyncio.get_running_loop().create_task(self._carry(batch))
         self._tasks[batch.id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(batch.id, None))
+        task.add_done_callback(partial(self._left, batch))
+
+    def _left(self, batch: Batch, task: asyncio.Task[None]) -> None:
+        del self._tasks[batch.id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            LOG.error("batch %s waits for the next start", batch.id, exc_info=error)
 
     def lend(self, owner: str, headers: Mapping[str, str]) -> None:
         """Have a client's key: batches of that client that wait for it go on."""

@@ -34,7 +34,7 @@ sessions:
 logging:
   level: info
 
-# batches:                 # /v1/files and /v1/batches for any upstream
+# batches:                 # both vendors' batch APIs for any upstream
 #   directory: ./batches   # what is under way survives a restart
 #   parallel: 4            # batches that are asked at once
 #   concurrency: 32        # calls of one batch at once; else as many as the upstream takes
