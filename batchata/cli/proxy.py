@@ -92,6 +92,14 @@ def run(
         Path | None,
         typer.Option(help="State file of the limit. ./gateway.db", rich_help_panel=_LIMITS),
     ] = None,
+    flex: Annotated[
+        bool,
+        typer.Option(
+            "--flex",
+            help="Ask OpenAI at half the price, and at the full one where that has no room.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = False,
     record: Annotated[
         Path | None,
         typer.Option(help="Folder to record exchanges into.", rich_help_panel=_TAPE),
@@ -136,12 +144,19 @@ def run(
         ("logging", "level"): log_level and log_level.value,
         ("batches", "directory"): batches,
     }
-    added = _tape(record, replay, "strict" if strict else "fallthrough", timing=timing) + _budget(
-        limit_usd, per, state
-    )
+    added = [
+        *_tape(record, replay, "strict" if strict else "fallthrough", timing=timing),
+        *([{"type": "flex"}] if flex else ()),
+        *_budget(limit_usd, per, state),
+    ]
     from batchata.gateway.proxy.loading import load_config
 
     found = load_config(config, flags, interceptors=added)
+    if flex and not any((each.provider or each.type) == "openai" for each in found.sections):
+        raise ValidationError(
+            "--flex is a tier of OpenAI, and no upstream is OpenAI's",
+            hint="leave it out, or write --base-url https://api.openai.com",
+        )
     if api_key is not None:
         say("--api-key is seen by everybody on this machine: set BATCHATA_PROXY_API_KEY instead")
     _serve(found, as_json=as_json)

@@ -93,3 +93,11 @@ def test_a_path_is_free_only_when_no_server_can_take_it_for_another(
     method: str, path: str, free: bool
 ) -> None:
     assert is_free(exchange(path, method)) is free
+
+
+def test_a_discount_counts_once_the_answer_says_so() -> None:
+    asked = exchange(CHAT, service_tier="flex")
+
+    found = [tier_of(asked, answered) for answered in (None, "flex", "default")]
+
+    assert found == ["standard", "flex", "default"]

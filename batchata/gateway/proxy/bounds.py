@@ -19,6 +19,7 @@ from batchata.gateway.proxy.exchange import (
 )
 from batchata.gateway.proxy.guard import SAFE
 from batchata.ports import PriceBook
+from batchata.prices.book import CHEAPER_TIERS
 from batchata.providers.openai.codec import MODEL_MOST
 
 #: what caps an answer; a cap of another endpoint is not heeded by the vendor
@@ -68,7 +69,9 @@ def tier_of(exchange: Exchange, answered: str | None = None) -> str:
     body = exchange.json or {}
     if exchange.provider == "anthropic" and body.get("speed") not in (None, "standard"):
         return str(body["speed"])
-    return answered or str(body.get("service_tier") or "standard")
+    asked = str(body.get("service_tier") or "standard")
+    # a discount holds once the answer says so: the vendor may take another tier
+    return answered or ("standard" if asked in CHEAPER_TIERS else asked)
 
 
 def price_factor(exchange: Exchange) -> Decimal:

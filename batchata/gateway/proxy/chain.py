@@ -63,7 +63,7 @@ class Chain:
                 case Continue():
                     continue
                 case Replace():
-                    _replace(exchange, outcome)
+                    put_in(exchange, outcome)
                 case Respond() | Reject():
                     return each.name, outcome
                 case _:
@@ -97,7 +97,8 @@ def _failed(interceptor: Interceptor, error: Exception) -> Reject:
     )
 
 
-def _replace(exchange: Exchange, outcome: Replace) -> None:
+def put_in(exchange: Exchange, outcome: Replace) -> None:
+    """Give a request another body or other headers."""
     if outcome.headers is not None:
         exchange.headers = outcome.headers
     if outcome.body is not None:

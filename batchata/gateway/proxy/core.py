@@ -16,8 +16,10 @@ from batchata.core.errors import UnknownPriceError
 from batchata.gateway.proxy.bounds import price_factor, tier_of
 from batchata.gateway.proxy.chain import Chain
 from batchata.gateway.proxy.exchange import MODEL_ENDPOINTS, Answered, Exchange
+from batchata.gateway.proxy.flex import Content, asked
 from batchata.gateway.proxy.forward import (
     Client,
+    Payload,
     cut,
     head_of,
     response_with,
@@ -177,13 +179,13 @@ class Core:
         self,
         request: web.BaseRequest,
         exchange: Exchange,
-        payload: object,
+        payload: Payload,
         began: float,
     ) -> web.StreamResponse:
         exchange.is_sent = True
         try:
-            async with self._client.send(exchange, exchange.headers, payload) as upstream:  # type: ignore[arg-type]
-                return await self._relay(request, exchange, upstream, began)
+            async with asked(self._client, exchange, payload) as (upstream, content):
+                return await self._relay(request, exchange, upstream, content, began)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             if exchange.answer is not None:
                 raise
@@ -203,11 +205,11 @@ class Core:
         request: web.BaseRequest,
         exchange: Exchange,
         upstream: aiohttp.ClientResponse,
+        content: Content,
         began: float,
     ) -> web.StreamResponse:
         answered = head_of(upstream, exchange)
         tee = Tee(exchange, answered, most=self._most, wants_pieces=self._chain.wants_pieces)
-        content = upstream.content
         response: web.StreamResponse | None = None
         exchange.answer = answered
         try:

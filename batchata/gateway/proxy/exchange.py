@@ -85,6 +85,7 @@ class Exchange:
     client: str = ""  #: stands for the client's key; says nothing about it
     is_new_session: bool = False
     is_sent: bool = False  #: the upstream may have seen it
+    is_on_flex: bool = False  #: the gateway has put it on the half-price tier
     is_ended: bool = False
     history_seed: bytes = b""  #: what its history is hashed upon
     answer: Answered | None = None

@@ -25,6 +25,7 @@ OWN: Final = {
     "budget": f"{_HOME}.budget:Budget",
     "cache": f"{_HOME}.cache:Cache",
     "rate_limit": f"{_HOME}.rate_limit:RateLimit",
+    "flex": f"{_HOME}.flex:Flex",
     "redact": f"{_HOME}.redact:Redact",
     "record": f"{_HOME}.record:Record",
     "replay": f"{_HOME}.replay:Replay",

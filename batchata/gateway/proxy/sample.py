@@ -52,6 +52,7 @@ interceptors:
   # - {{type: rate_limit, config: {{requests_per_minute: 600, per: key}}}}
   # - {{type: cache, config: {{file: ./gateway_cache.db}}}}
   # - {{type: redact}}
+  # - {{type: flex}}                                         # OpenAI's half-price tier
   # - {{type: record, config: {{directory: ./cassettes}}}}
   # - {{type: replay, config: {{directory: ./cassettes, miss: strict}}}}
   # - {{type: trace_export, config: {{url: "http://127.0.0.1:4318/v1/traces", preset: otlp}}}}

@@ -65,7 +65,9 @@ def _pieces(text: str) -> Iterable[str]:
 
 
 def _chat_chunks(body: dict[str, Any], wants_usage: bool) -> Iterator[dict[str, Any]]:
-    base = {key: body[key] for key in ("id", "created", "model", "system_fingerprint")}
+    base = {
+        key: body[key] for key in ("id", "created", "model", "service_tier", "system_fingerprint")
+    }
     base |= {"object": "chat.completion.chunk", "usage": None}
     for choice in body["choices"]:
         index, message = choice["index"], choice["message"]

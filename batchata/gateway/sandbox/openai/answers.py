@@ -24,9 +24,14 @@ def chat_body(request: ChatRequest, made: Draft, created: int) -> Wire:
         "model": request.model,
         "choices": [_choice(made, index) for index in range(request.n or 1)],
         "usage": _chat_usage(made),
-        "service_tier": "default",
+        "service_tier": _tier(request.service_tier),
         "system_fingerprint": FINGERPRINT,
     }
+
+
+def _tier(asked: str | None) -> str:
+    """The tier that answers: flex always has room, unless a fault says otherwise."""
+    return "flex" if asked == "flex" else "default"
 
 
 def _choice(made: Draft, index: int) -> Wire:
@@ -97,7 +102,7 @@ def response_body(request: ResponsesRequest, made: Draft, created: int) -> Wire:
         "parallel_tool_calls": request.parallel_tool_calls is not False,
         "tool_choice": tool_choice,
         "tools": request.tools or [],
-        "service_tier": "default",
+        "service_tier": _tier(request.service_tier),
         "metadata": request.metadata or {},
         "usage": None if status == "failed" else response_usage(made),
     }

@@ -1,0 +1,103 @@
+"""OpenAI's flex tier: asked for at half the price, and left where it has no room."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final, Protocol
+
+import aiohttp
+import orjson
+
+from batchata.gateway.proxy.chain import put_in
+from batchata.gateway.proxy.exchange import Exchange
+from batchata.gateway.proxy.forward import Client, Payload
+from batchata.gateway.proxy.interceptor import Replace
+from batchata.gateway.proxy.sse import whole
+
+LOG: Final = logging.getLogger("batchata.gateway")
+_MARK: Final = b'{"service_tier":"flex",'
+#: how much of a refusal is read to understand it
+_MOST: Final = 64 * 1024
+
+
+class Content(Protocol):
+    """A body, piece by piece."""
+
+    async def readany(self) -> bytes: ...
+
+    def at_eof(self) -> bool: ...
+
+
+class _LookedAt:
+    """A body whose beginning was read already."""
+
+    def __init__(self, head: bytes, rest: Content) -> None:
+        self._head = head
+        self._rest = rest
+
+    async def readany(self) -> bytes:
+        head, self._head = self._head, b""
+        return head or await self._rest.readany()
+
+    def at_eof(self) -> bool:
+        return not self._head and self._rest.at_eof()
+
+
+def on_flex(body: bytes) -> bytes:
+    """A JSON object with the tier at its beginning; all else stays as it was written."""
+    return _MARK + body.lstrip().removeprefix(b"{")
+
+
+@asynccontextmanager
+async def asked(
+    client: Client, exchange: Exchange, payload: Payload
+) -> AsyncIterator[tuple[aiohttp.ClientResponse, Content]]:
+    """The upstream's response and its body; asked once more where flex has no room for it."""
+    async with client.send(exchange, exchange.headers, payload) as upstream:
+        if not exchange.is_on_flex or upstream.status not in (400, 429):
+            yield upstream, upstream.content
+            return
+        head = await _beginning(upstream.content)
+        why = flex_refusal(upstream.status, head, upstream.headers.get("Content-Encoding", ""))
+        if not why:
+            yield upstream, _LookedAt(head, upstream.content)
+            return
+    LOG.info("exchange %s: asked again without flex: %s", exchange.id, why)
+    _leave_flex(exchange)
+    async with client.send(exchange, exchange.headers, exchange.body) as upstream:
+        yield upstream, upstream.content
+
+
+def flex_refusal(status: int, body: bytes, encoding: str = "") -> str:
+    """Why a request was refused that the standard tier may take; empty for all other refusals."""
+    try:
+        error = orjson.loads(whole(body, encoding, _MOST) or b"")["error"]
+        said = str(error.get("message") or "")
+        kinds = f"{error.get('code')} {error.get('type')} {said}".lower().replace("_", " ")
+        is_tier = error.get("param") == "service_tier" or "service tier" in kinds
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return ""
+    if (status == 429 and "resource unavailable" in kinds) or (status == 400 and is_tier):
+        return said or kinds
+    return ""
+
+
+async def _beginning(content: Content) -> bytes:
+    read = bytearray()
+    while len(read) < _MOST and (piece := await content.readany()):
+        read += piece
+    return bytes(read)
+
+
+def _leave_flex(exchange: Exchange) -> None:
+    body = exchange.body or b""
+    if body.startswith(_MARK):
+        body = b"{" + body.removeprefix(_MARK)
+    else:  # an interceptor has written it anew
+        kept: dict[str, Any] = dict(exchange.json or {})
+        kept.pop("service_tier", None)
+        body = orjson.dumps(kept)
+    exchange.is_on_flex = False
+    put_in(exchange, Replace(body=body))
