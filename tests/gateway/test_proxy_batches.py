@@ -214,6 +214,39 @@ def test_stopped_in_good_order_it_waits_for_its_client_and_goes_on(tmp_path: Pat
     assert model.asked == {"a": 1, "hold": 1, "b": 1}
 
 
+def test_a_call_that_broke_off_is_asked_again_and_a_gateway_with_a_key_waits_for_nobody(
+    tmp_path: Path,
+) -> None:
+    model, drops, keys = HeldModel(), [True], []
+
+    def script(connection: Any, seen: Any) -> str | None:
+        keys.append((seen.all(b"authorization"), seen.all(b"x-batchata-tags")))
+        if drops and drops.pop():
+            return "close"
+        return model(connection, seen)
+
+    server = {"client_token": "a-token-of-the-gateway"}
+    config = {"server": server, "llm": {"api_key": "sk-of-the-gateway"}}
+    with RawUpstream(script) as upstream:
+        with (
+            gateway(upstream.url, tmp_path, **config, batches={"concurrency": 1}) as door,
+            client_of(door.openai_base_url, server["client_token"]) as client,
+        ):
+            tagged = client.with_options(default_headers={"x-batchata-tags": "nightly"})
+            submit(tagged, [chat("a"), chat("hold"), chat("b")])
+            until(lambda: model.asked["hold"])
+            with client_of(door.openai_base_url) as stranger, pytest.raises(openai.APIStatusError):
+                stranger.batches.list()
+            model.go_on.set()
+        with gateway(upstream.url, tmp_path, **config):
+            until(lambda: b'"phase":"completed"' in next(tmp_path.rglob("batch.json")).read_bytes())
+
+    assert model.asked == {"a": 1, "hold": 1, "b": 1}
+    assert set(map(str, keys)) == {str(([b"Bearer sk-of-the-gateway"], []))}
+    records = next(tmp_path.rglob("batch.json")).read_bytes()
+    assert orjson.loads(records)["headers"] == {"x-batchata-tags": "nightly"}
+
+
 def test_our_own_batch_route_goes_through_it(lab: Lab, tmp_path: Path) -> None:
     with gateway(lab.box.url, tmp_path / "kept") as door:
         batch = Batch(tmp_path / "out", items_per_batch=2, raw_files=False).set_polling(0.02)

@@ -110,14 +110,14 @@ class Desk:
     def _visit(self, request: web.BaseRequest) -> Visit:
         headers = decoded(request.raw_headers)
         path = request.raw_path.partition("?")[0]
+        if refused := self._guard.refusal(headers, request.headers.get("Host", "")):
+            raise RefusedError(refused)
         placed = self._upstreams.by_path(path)
         upstream = placed[0] if placed else self._upstreams.choose(path, "")
         if upstream is None:
             message = f"no upstream of the gateway serves {path}"
             raise RefusedError(VendorError(status=404, message=message, code="unknown_upstream"))
-        refused = self._guard.refusal(headers, request.headers.get("Host", ""))
-        refused = refused or self._guard.refusal_of_key(request.method, headers, upstream)
-        if refused is not None:
+        if refused := self._guard.refusal_of_key(request.method, headers, upstream):
             raise RefusedError(refused)
         own = self._guard.without_token(headers)
         owner = client_of(by_name(own)) if has_key(own) else ""

@@ -20,6 +20,8 @@ KEPT_HEADERS: Final = (
     "anthropic-beta",
     "openai-organization",
     "openai-project",
+    "x-batchata-agent-id",
+    "x-batchata-tags",
 )
 
 

@@ -194,7 +194,7 @@ class Works:
             allow_unpriced=True,
             prices=self._prices,
             pace=PaceCaps(concurrency=self._config.concurrency),
-            verbosity="error",
+            go_on="what has not ended needs the gateway on the same folder",
         )
 
     def _over(self, batch: Batch) -> Phase | None:
