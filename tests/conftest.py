@@ -30,9 +30,10 @@ _HIDDEN = ("OPENAI", "ANTHROPIC", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 def pytest_configure() -> None:
     """No property is held against the clock; temporary folders lie in memory where there is room.
 
-    TMPDIR names another place for them.
+    TMPDIR names another place for them. With CI set, properties see more examples.
     """
-    settings.register_profile("unhurried", settings(), deadline=None)
+    examples = 100 if os.environ.get("CI") else 40
+    settings.register_profile("unhurried", settings(), deadline=None, max_examples=examples)
     settings.load_profile("unhurried")
     if "TMPDIR" in os.environ or not os.access(_MEMORY, os.W_OK):
         return
