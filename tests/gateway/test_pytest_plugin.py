@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import openai
@@ -159,6 +160,12 @@ def test_the_tests_of_the_page_run(project: pytest.Pytester) -> None:
 
     names = {path.name for path in (project.path / "cassettes").rglob("*.jsonl")}
     assert names == {"rivers.jsonl", "test_a_river_has_a_name.jsonl"}
+
+
+def test_an_installed_package_brings_the_plugin() -> None:
+    project = tomllib.loads((PAGE.parents[2] / "pyproject.toml").read_text())["project"]
+
+    assert project["entry-points"]["pytest11"] == {"batchata": PLUGIN}
 
 
 def test_a_run_that_does_not_use_it_pays_nothing_for_it() -> None:
