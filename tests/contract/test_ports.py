@@ -132,6 +132,28 @@ class TestAnthropicBatch(OverTheSandbox, BatchAPIContract):
     provider, model = "anthropic", "claude-haiku-5-5"
 
 
+class BehindTheGateway(OverTheSandbox):
+    """The gateway's batch APIs, whose requests the sandbox answers live."""
+
+    @contextmanager
+    def open_provider(self, folder: Path) -> Iterator[Callable[[], Provider]]:
+        from batchata.gateway import Gateway
+
+        batches = {"batches": {"directory": str(folder / "gateway")}}
+        with Gateway(self.box.url, type=self.provider, config=batches) as gateway:
+            url = gateway.openai_base_url if self.provider == "openai" else gateway.url
+            settings = ProviderSettings(api_key="k", base_url=url)
+            yield lambda: create_provider(self.provider, settings)
+
+
+class TestOpenAIBatchOfTheGateway(BehindTheGateway, BatchAPIContract):
+    provider, model = "openai", "gpt-6-luna"
+
+
+class TestAnthropicBatchOfTheGateway(BehindTheGateway, BatchAPIContract):
+    provider, model = "anthropic", "claude-haiku-5-5"
+
+
 class TestOpenAIFiles(OverTheSandbox, FilesAPIContract):
     provider, model = "openai", "gpt-6-luna"
 

@@ -19,6 +19,7 @@ from test_proxy_process import start
 from batchata import Batch
 from batchata.core.errors import StateLockedError
 from batchata.gateway.batches import desk
+from batchata.gateway.batches.shelf import Shelf
 
 
 def test_each_request_is_answered_live_and_a_refused_one_is_in_the_error_file(
@@ -195,6 +196,39 @@ def test_killed_in_the_middle_it_asks_nothing_again_that_was_answered(tmp_path: 
     assert {name: model.asked[name] for name in names} == dict.fromkeys(names, 1)
     assert model.asked["hold"] <= 2  # it was in flight: nobody can know its answer
     assert model.asked["last"] == 1
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+@pytest.mark.parametrize("step", ["in_progress", "finalizing", "batch_output", "completed"])
+def test_whichever_record_is_its_last_it_goes_on_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, is_written: bool
+) -> None:
+    model, write = HeldModel(), Shelf._write
+    dead: list[Path] = []
+
+    def write_or_die(self: Shelf, path: Path, data: bytes) -> None:
+        said = orjson.loads(data)
+        is_step = step in (said.get("phase"), said.get("purpose"))
+        if is_written or dead or not is_step:
+            write(self, path, data)
+        if is_step and not dead:
+            dead.append(path)
+            raise RuntimeError("the power went")
+
+    monkeypatch.setattr(Shelf, "_write", write_or_die)
+    with model.upstream() as upstream:
+        with gateway(upstream.url, tmp_path) as door, client_of(door.openai_base_url) as client:
+            batch_id = submit(client, [chat("a"), chat("b")])
+            until(lambda: dead)
+        with gateway(upstream.url, tmp_path) as door, client_of(door.openai_base_url) as client:
+            batch = ended(client, batch_id)
+            good = lines_of(client, batch.output_file_id)
+            files = list(client.files.list())
+
+    assert (batch.status, set(good)) == ("completed", {"a", "b"})
+    assert model.asked == {"a": 1, "b": 1}
+    assert {each.purpose for each in files} == {"batch", "batch_output"}
+    assert len(files) == 2
 
 
 def test_stopped_in_good_order_it_waits_for_its_client_and_goes_on(tmp_path: Path) -> None:
