@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import openai
 import orjson
@@ -119,6 +120,8 @@ def test_a_cancelled_batch_keeps_what_was_answered_and_sends_nothing_more(tmp_pa
     ):
         batch_id = submit(client, lines)
         until(lambda: model.asked["hold"])
+        metrics = urlopen(f"{door.url}/metrics").read()
+        assert b"batchata_gateway_batches_running 1\n" in metrics
         assert client.batches.cancel(batch_id).status == "cancelling"
         model.go_on.set()
         batch = ended(client, batch_id)
@@ -175,14 +178,16 @@ def test_killed_in_the_middle_it_asks_nothing_again_that_was_answered(tmp_path: 
         config = {
             "llm": {"base_url": upstream.url},
             "server": {"port": 0},
-            "batches": {"directory": str(tmp_path / "kept"), "concurrency": 1},
+            "batches": {"concurrency": 1},
         }
-        process, url = start(config, tmp_path)
+        process, url = start(config, tmp_path, "--batches", str(tmp_path / "kept"))
         with client_of(f"{url}/v1") as client:
             batch_id = submit(client, lines)
             until(lambda: client.batches.retrieve(batch_id).request_counts.completed == 6)
         process.send_signal(signal.SIGKILL)
         process.communicate()
+        (tmp_path / "kept/files/file-half.data").write_bytes(b"half an upl")
+        (tmp_path / "kept/batches/batch_unknown").mkdir()
         model.go_on.set()
         with (
             gateway(upstream.url, tmp_path / "kept") as door,
@@ -192,6 +197,8 @@ def test_killed_in_the_middle_it_asks_nothing_again_that_was_answered(tmp_path: 
             good = lines_of(client, batch.output_file_id)
 
     assert batch.status == "completed"
+    assert [path.name for path in (tmp_path / "kept/batches").iterdir()] == [batch_id]
+    assert not (tmp_path / "kept/files/file-half.data").exists()
     assert set(good) == {*names, "hold", "last"}
     assert {name: model.asked[name] for name in names} == dict.fromkeys(names, 1)
     assert model.asked["hold"] <= 2  # it was in flight: nobody can know its answer

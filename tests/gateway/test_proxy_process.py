@@ -32,12 +32,12 @@ ANSWER = orjson.dumps(
 )
 
 
-def start(config: dict[str, Any], folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+def start(config: dict[str, Any], folder: Path, *flags: str) -> tuple[subprocess.Popen[bytes], str]:
     """The command in another process, and its address."""
     file = folder / "gateway.yaml"
     file.write_bytes(orjson.dumps(config))
     code = "from batchata.cli import main; main()"
-    command = [sys.executable, "-c", code, "proxy", "run", "--json", "--config", str(file)]
+    command = [sys.executable, "-c", code, "proxy", "run", "--json", "--config", str(file), *flags]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     said = b""

@@ -59,7 +59,7 @@ class Desk:
             self._shelf,
             section,
             headers={TOKEN_HEADER: token} if token else {},
-            shutdown_seconds=config.server.shutdown_seconds,
+            server=config.server,
             prices=config.prices,
         )
 
@@ -70,6 +70,10 @@ class Desk:
     def open(self, url: str) -> None:
         """Go on with what is in the folder."""
         self._works.open(url)
+
+    def gauges(self) -> dict[str, float]:
+        """The batches in numbers."""
+        return self._works.gauges()
 
     async def aclose(self) -> None:
         """Stop all work in good order."""

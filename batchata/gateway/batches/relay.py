@@ -18,7 +18,6 @@ from batchata.gateway.proxy.forward import BROKE_OFF, TIMED_OUT, UNREACHABLE
 from batchata.gateway.upstream import Vendor
 from batchata.ports import BackgroundAPI, BatchAPI, Codec, Encoded, FilesAPI, LiveAPI, LiveReply
 from batchata.providers.anthropic.live import read_refusal as anthropic_refusal
-from batchata.providers.control import Patience
 from batchata.providers.failures import is_congestion
 from batchata.providers.openai.codec import CHAT
 from batchata.providers.openai.live import read_refusal as openai_refusal
@@ -59,7 +58,9 @@ class Relay:
 
     request_bytes: int | None = None
 
-    def __init__(self, batch: Batch, url: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, batch: Batch, url: str, headers: Mapping[str, str], *, seconds: float
+    ) -> None:
         self.name = batch.provider
         self.batch: BatchAPI | None = None
         self.background: BackgroundAPI | None = None
@@ -68,6 +69,7 @@ class Relay:
         self.live: LiveAPI | None = self
         self.refusal: str | None = None  #: of the account: no call will be answered
         self._vendor = batch.vendor
+        self._seconds = seconds
         self._base = url + batch.prefix
         self._headers = {
             **headers,
@@ -81,7 +83,7 @@ class Relay:
     async def send(self, shape: Shape, body: bytes) -> LiveReply:
         """Ask one question; what the server said stands in the message of a failure."""
         reply = await self._transport.post(
-            self._base + shape.endpoint, self._headers, body, seconds=Patience().answering
+            self._base + shape.endpoint, self._headers, body, seconds=self._seconds
         )
         quota = _quota(self._vendor, reply)
         if 200 <= reply.status < 300:

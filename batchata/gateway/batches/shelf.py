@@ -51,6 +51,7 @@ class Shelf:
                 f"the folder of batches {str(self.folder)!r} cannot be used: {error}",
                 hint="name a folder that you may write to, and that nothing else writes to",
             ) from error
+        self._drop_unfinished()
         self._drop_expired()
 
     def close(self) -> None:
@@ -137,6 +138,15 @@ class Shelf:
 
     def _has_expired(self, file: KeptFile) -> bool:
         return file.expires_at is not None and file.expires_at <= self.now()
+
+    def _drop_unfinished(self) -> None:
+        """Remove what a process that died left of uploads and create calls nobody was told of."""
+        for path in (self.folder / "files").glob("*.data"):
+            if path.stem not in self.files:
+                path.unlink()
+        for place in (self.folder / "batches").glob("*batch_*"):
+            if place.is_dir() and place.name not in self.batches:
+                shutil.rmtree(place)
 
     def _drop_expired(self) -> None:
         for file in [each for each in self.files.values() if self._has_expired(each)]:

@@ -18,7 +18,7 @@ from batchata.gateway.batches.endings import Ending, write_results
 from batchata.gateway.batches.records import Batch, Phase
 from batchata.gateway.batches.relay import Relay
 from batchata.gateway.batches.shelf import Shelf
-from batchata.gateway.proxy.config import BatchesSection
+from batchata.gateway.proxy.config import BatchesSection, ServerSection
 from batchata.gateway.sandbox.openai.input import ERRORS_SHOWN, InputCheck
 from batchata.gateway.sandbox.records import FileError
 from batchata.providers.written import read_requests
@@ -41,13 +41,13 @@ class Works:
         config: BatchesSection,
         *,
         headers: Mapping[str, str],
-        shutdown_seconds: float,
+        server: ServerSection,
         prices: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self._shelf = shelf
         self._config = config
         self._keys: dict[str, Mapping[str, str]] = {"": headers}
-        self._shutdown_seconds = shutdown_seconds
+        self._server = server
         self._prices = prices
         self._url = ""
         self._running = 0
@@ -89,6 +89,10 @@ class Works:
                 self._runs[batch.id].stop("the batch is cancelled")
             self._notify()
 
+    def gauges(self) -> dict[str, float]:
+        """Batches that have not ended, and how many of them are being asked."""
+        return {"batches_open": len(self._tasks), "batches_running": len(self._runs)}
+
     async def aclose(self) -> None:
         """Send nothing more; what is in flight comes to its end, and the rest waits on disk."""
         self._is_closing = True
@@ -97,7 +101,7 @@ class Works:
         self._notify()
         tasks = list(self._tasks.values())
         if tasks:
-            await asyncio.wait(tasks, timeout=self._shutdown_seconds)
+            await asyncio.wait(tasks, timeout=self._server.shutdown_seconds)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -149,6 +153,8 @@ class Works:
 
     async def _run(self, batch: Batch) -> bool:
         """Ask what is not answered yet; False when the gateway ends before that is done."""
+        if batch.owner not in self._keys:
+            LOG.info("batch %s goes on when its client asks about it", batch.id)
         while not self._is_closing:
             if self._over(batch):
                 return True
@@ -164,7 +170,7 @@ class Works:
         return False
 
     async def _ask(self, batch: Batch, headers: Mapping[str, str]) -> bool:
-        relay = Relay(batch, self._url, headers)
+        relay = Relay(batch, self._url, headers, seconds=self._patience)
         jobs = read_requests(self._shelf.input_of(batch), batch.provider, [batch.endpoint])
         run = BatchRun(self._settings(batch), jobs, made={relay.name: relay})
         counts = batch.counts
@@ -185,6 +191,11 @@ class Works:
         finally:
             del self._runs[batch.id]
         return run.is_complete or self._over(batch) is not None
+
+    @property
+    def _patience(self) -> float:
+        """Longer than the gateway's own for its upstream: it is to be the one that gives up."""
+        return self._server.connect_seconds + self._server.idle_seconds + _LONG_SECONDS
 
     def _settings(self, batch: Batch) -> RunConfig:
         return RunConfig(

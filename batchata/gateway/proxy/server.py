@@ -190,6 +190,7 @@ def _runner(
             interceptor_failures=core.failures + queue.failures,
             events_waiting=queue.waiting,
             **core.gauges(),
+            **(desk.gauges() if desk is not None else {}),
         )
         return web.Response(text=text, headers={"Content-Type": CONTENT_TYPE})
 
