@@ -133,7 +133,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--vendor", choices=sorted(MODELS), default="openai")
-    parser.add_argument("--profile", help="write a cProfile of the run's loop thread there")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="batchata-bench-"))
     try:

@@ -52,7 +52,7 @@ class JobRow(msgspec.Struct, frozen=True, gc=False):
 
 def attached_size(attachments: Sequence[Attachment]) -> int:
     """Bytes of these files as base64."""
-    return sum(map(inline_bytes, attachments))
+    return sum(map(inline_bytes, attachments)) if attachments else 0
 
 
 class Bounds(msgspec.Struct, frozen=True, gc=False):
