@@ -18,7 +18,7 @@ from sandbox_lab import Lab
 from test_proxy_process import start
 
 from batchata import Batch
-from batchata.core.errors import StateLockedError
+from batchata.core.errors import StateError, StateLockedError
 from batchata.gateway.batches import desk
 from batchata.gateway.batches.shelf import Shelf
 
@@ -236,6 +236,24 @@ def test_whichever_record_is_its_last_it_goes_on_from_there(
     assert model.asked == {"a": 1, "b": 1}
     assert {each.purpose for each in files} == {"batch", "batch_output"}
     assert len(files) == 2
+
+
+def test_a_folder_that_cannot_be_used_is_told_before_anything_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("here is no folder", encoding="utf-8")
+    broken = tmp_path / "broken/batches/batch_1/batch.json"
+    broken.parent.mkdir(parents=True)
+    broken.write_text('{"id": 5}', encoding="utf-8")
+    for name in ("file", "broken"):
+        with (
+            pytest.raises(StateError, match=rf"folder of batches .*{name}.* cannot be used"),
+            gateway("http://127.0.0.1:9", tmp_path / name),
+        ):
+            pass
+
+    broken.unlink()  # nobody holds the folder any more
+
+    with gateway("http://127.0.0.1:9", tmp_path / "broken"):
+        pass
 
 
 def test_stopped_in_good_order_it_waits_for_its_client_and_goes_on(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ class Shelf:
                 batch = _READ(path.read_bytes())
                 self.batches[batch.id] = batch
         except (OSError, msgspec.DecodeError, orjson.JSONDecodeError, TypeError) as error:
+            self._lock.release()
             raise StateError(
                 f"the folder of batches {str(self.folder)!r} cannot be used: {error}",
                 hint="name a folder that you may write to, and that nothing else writes to",
