@@ -37,7 +37,7 @@ from batchata.providers.registry import create_provider, provider_names, route
 from batchata.sinks.exporter import Exporter
 from batchata.sinks.results import make_folder
 from batchata.stores.cache import AnswerCache, CacheFeeder
-from batchata.stores.files import clear_folder
+from batchata.stores.files import clear_folder, files_error
 from batchata.stores.reader import ResultReader
 from batchata.stores.sqlite import SQLiteStore
 
@@ -341,6 +341,8 @@ class Session:
         )
         try:
             await runner.run()
+        except OSError as error:
+            raise files_error(error) from error
         finally:
             for provider in self.parts.providers.values():
                 await provider.aclose()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,8 @@ class Collector:
     def _clean(self, paths: list[Path]) -> None:
         if not self._context.keeps_raw:
             for path in paths:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # the answers are safe; the file is only in the way
+                    path.unlink(missing_ok=True)
 
 
 class _Reading:

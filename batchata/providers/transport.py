@@ -59,6 +59,7 @@ class Transport:
         part = path.with_name(path.name + ".part")
         try:
             size = await self._stream(url, headers, part)
+            part.replace(path)
         except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
             raise ProviderUnavailableError(
                 f"the download of {_shown(url)} broke off: {type(error).__name__}: {error}"
@@ -68,7 +69,6 @@ class Transport:
                 f"the answers cannot be written to {str(part)!r}: {error.strerror or error}",
                 hint="free some space and run again: the vendor keeps the answers for weeks",
             ) from error
-        part.replace(path)
         return size
 
     async def post(

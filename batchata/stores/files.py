@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from batchata.core.errors import StateError, StateVersionError
+from batchata.core.errors import ResultsError, StateError, StateVersionError
 from batchata.stores import schema
 
 _FULL: Final = "free some space and run the same script again: nothing is lost"
@@ -115,10 +115,19 @@ def disk_error(path: Path, error: sqlite3.Error) -> StateError:
     return StateError(f"the state file {str(path)!r} cannot be used: {error}", hint=hint)
 
 
+def files_error(error: OSError) -> ResultsError:
+    """A disk that took no file of the run's any more, with what to do about it."""
+    return ResultsError(
+        f"the files of the run cannot be written: {error}",
+        hint="make room or make the folder writable, and run again: it goes on",
+    )
+
+
 def clear_folder(folder: Path, *, is_done: bool) -> None:
     """Remove our own folder of passing files, unless something in it is still needed."""
-    if is_done:
-        for path in folder.iterdir():
-            path.unlink(missing_ok=True)
-    if not any(folder.iterdir()):
-        folder.rmdir()
+    with suppress(OSError):  # what stays is only in the way
+        if is_done:
+            for path in folder.iterdir():
+                path.unlink(missing_ok=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()

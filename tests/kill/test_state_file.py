@@ -24,7 +24,7 @@ from batchata.stores.sqlite import SQLiteStore
 QUICK = Plan(name="quick", jobs=9, items_per_batch=3)
 SLOW = replace(QUICK, max_parallel_batches=3, scenario=Scenario(latency_seconds=1.5))
 FULL_DISKS = range(0, 60, 4)
-READ_ONLY_DISKS = range(2, 60, 14)
+READ_ONLY_DISKS = range(2, 90, 22)
 
 
 @pytest.fixture(scope="module")
