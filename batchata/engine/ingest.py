@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -85,13 +86,14 @@ class Preparer:
             bound = card.worst_case_usd(
                 encoded.input_bound, encoded.output_bound, web_searches=encoded.web_searches
             )
-        job_id, key = self._name(job, encoded)
+        metadata = _json(job.metadata) if job.metadata else None
+        job_id, key = self._name(job, encoded)  # last: a job that is refused may have its id yet
         return Ready(
             id=job_id,
             key=key,
             encoded=encoded,
             cost_bound=to_parts(bound),
-            metadata=_json(job.metadata) if job.metadata else None,
+            metadata=metadata,
             response_model=job.response_model,
         )
 
@@ -293,7 +295,10 @@ class Ingest:
         self.order.append(seq)
         if known is None:
             self._next += 1
-            metadata = _json(job.metadata) if job.metadata else None
+            metadata = None
+            if job.metadata:
+                with suppress(ValidationError):  # it may be what is wrong with the job
+                    metadata = _json(job.metadata)
             number = self._shapeless(job)
             self._rows.append(JobRow(seq, job_id, number, b"", None, metadata, 0, 0, 0))
         else:

@@ -122,14 +122,16 @@ def test_one_bad_job_among_many_fails_alone(lab: Lab, tmp_path: Path) -> None:
     batch.add_job(prompt="q \ud800", id="surrogate")
     batch.add_job(prompt="q", id="stream", stream=True)
     batch.add_job(prompt="q", id="object", tools=[object()])
+    batch.add_job(prompt="q", id="odd", metadata={"n": object()})
 
     run = batch.run()
 
     results = all_of(run)
-    bad = {"gone", "empty", "hot", "surrogate", "stream", "object"}
+    bad = {"gone", "empty", "hot", "surrogate", "stream", "object", "odd"}
     assert {job_id for job_id, result in results.items() if not result.is_success} == bad
     assert {results[job_id].reason for job_id in bad} == {Reason.BAD_INPUT}
     assert "gone.pdf" in (results["gone"].error or "")
+    assert "metadata" in (results["odd"].error or "")
     assert run.status()["completed"] == 20
 
 
