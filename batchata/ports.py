@@ -47,6 +47,7 @@ class Encoded:
     input_bound: int  #: tokens, never less than the vendor will count
     output_bound: int  #: tokens
     web_searches: int = 0  #: the most that may be charged for
+    dearer_tier: str | None = None  #: asked for by the request, and dearer than the standard one
     cost_bound_usd: Decimal | None = None  #: where the provider says it itself; None: by price
     attachments: tuple[Attachment, ...] = ()  #: files that the body only marks
 

@@ -18,6 +18,15 @@ from batchata.core.media import (
 #: framing tokens of a message or a block, and of a request
 _PER_MESSAGE: Final = 8
 _PER_REQUEST: Final = 16
+#: tiers of live calls that cost more than the standard one
+DEARER_TIERS: Final = frozenset({"priority", "fast", "ultrafast"})
+#: what caps an answer, by endpoint; a cap of another endpoint is not heeded by the vendor
+_CAPS: Final = {
+    "/v1/chat/completions": ("max_completion_tokens", "max_tokens"),
+    "/v1/completions": ("max_tokens",),
+    "/v1/responses": ("max_output_tokens",),
+    "/v1/messages": ("max_tokens",),
+}
 #: hidden prompts that Anthropic adds for tools and for structured output
 _HIDDEN_PROMPT: Final = 1_024
 #: rounds of a tool that the vendor runs itself, where the request sets no limit
@@ -52,6 +61,25 @@ def output_bound(max_tokens: int, n: int = 1) -> int:
     return max_tokens * n
 
 
+def output_cap(endpoint: str | None, request: Mapping[str, Any]) -> int | None:
+    """The most tokens of one answer that a request in the vendor's words allows, if it says."""
+    names = _CAPS.get(endpoint or "", ())
+    caps = [request[name] for name in names if type(request.get(name)) is int]
+    return max(caps) if caps else None
+
+
+def answers_asked(request: Mapping[str, Any]) -> int:
+    """How many answers a request in the vendor's words asks for; ValidationError for no number."""
+    counts = [request.get(name) for name in ("n", "best_of")]
+    for count in counts:
+        if count is not None and type(count) is not int:
+            raise ValidationError(f"n or best_of is {count!r}", hint="write n: 1")
+    prompts = request.get("prompt")
+    # a list of texts or of token lists asks for each of them; a list of tokens is one
+    several = isinstance(prompts, list) and bool(prompts) and not isinstance(prompts[0], int)
+    return max(1, *(count or 1 for count in counts)) * (len(prompts or ()) if several else 1)
+
+
 def input_bound(
     body: bytes, request: Mapping[str, Any], *, provider: str, sizes: Sizes | None = None
 ) -> int:
@@ -68,6 +96,15 @@ def input_bound(
     if not _OPTIONS.isdisjoint(request):
         bound += _options_bound(request, provider)
     return bound
+
+
+def dearer_tier(request: Mapping[str, Any]) -> str | None:
+    """The tier a live request names that costs more than the standard one; None for no such."""
+    for name in ("service_tier", "speed"):
+        asked = request.get(name)
+        if isinstance(asked, str) and asked in DEARER_TIERS:
+            return asked
+    return None
 
 
 def web_search_bound(request: Mapping[str, Any]) -> int:

@@ -82,7 +82,7 @@ class Preparer:
         encoded = self._encoded(job, provider, model)
         bound = encoded.cost_bound_usd
         if bound is None:
-            card = self.card(provider, model)
+            card = self.card(provider, model, encoded.dearer_tier)
             bound = card.worst_case_usd(
                 encoded.input_bound, encoded.output_bound, web_searches=encoded.web_searches
             )
@@ -116,9 +116,10 @@ class Preparer:
         said = repr((job.model, job.messages, job.sources, job.prompt, sorted(job.params)))
         return self._first_free(digest(b"bad", said.encode("utf-8", "replace")))
 
-    def card(self, provider: str, model: str) -> RateCard:
-        """The prices that jobs are bounded by."""
-        return self._card(provider, model, self._tier)
+    def card(self, provider: str, model: str, dearer_tier: str | None = None) -> RateCard:
+        """The prices that a job is bounded by; batches know no tiers."""
+        tier = dearer_tier if dearer_tier and self._tier == "standard" else self._tier
+        return self._card(provider, model, tier)
 
     def _routed(self, model: str) -> tuple[str, str]:
         found = self._routes.get(model)
@@ -266,7 +267,7 @@ class Ingest:
         shape, most = encoded.shape, encoded.output_bound
         bound = ready.cost_bound
         if tokens > encoded.input_bound:
-            card = self.preparer.card(shape.provider, shape.model)
+            card = self.preparer.card(shape.provider, shape.model, encoded.dearer_tier)
             bound += added_cost(card, encoded.input_bound, tokens, most)
         if bound != state.cost_bound[seq]:
             again = Bounds(state.size_bytes[seq], tokens, bound)

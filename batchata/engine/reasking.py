@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import orjson
+
+from batchata.core.bounds import dearer_tier
 from batchata.core.submission import Bounds, Shape, attached_size
 from batchata.core.usage import RateCard, to_parts
 from batchata.engine.context import RunContext
@@ -51,7 +54,10 @@ def next_bounds(
     grown = max(0, size - state.size_bytes[seq])
     before = state.input_bound[seq]
     tokens = before + grown + _TURNS
-    card: RateCard = context.card(shape.provider, shape.model, context.bound_tier)
+    tier = context.bound_tier
+    if tier == "standard":
+        tier = dearer_tier(orjson.loads(body)) or tier
+    card: RateCard = context.card(shape.provider, shape.model, tier)
     more = added_cost(card, before, tokens, store.output_bounds([seq])[seq])
     return Bounds(state.size_bytes[seq] + grown, tokens, state.cost_bound[seq] + more)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from batchata.core.bounds import DEARER_TIERS
 from batchata.core.errors import UnknownPriceError
 from batchata.core.fits import Checker, checker_of
 from batchata.core.judge import extra_json, judge
@@ -148,7 +149,7 @@ class Settler:
 
     def _card(self, shape: Shape, service_tier: str | None) -> RateCard | None:
         tier = self._tier
-        if tier == "standard" and service_tier in ("flex", "priority", "fast", "ultrafast"):
+        if tier == "standard" and service_tier in ("flex", *DEARER_TIERS):
             tier = service_tier
         key = (shape.provider, shape.model, tier)
         if key not in self._cards:

@@ -10,7 +10,14 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from batchata.core.bounds import input_bound, output_bound, web_search_bound
+from batchata.core.bounds import (
+    answers_asked,
+    dearer_tier,
+    input_bound,
+    output_bound,
+    output_cap,
+    web_search_bound,
+)
 from batchata.core.document import Document
 from batchata.core.errors import ValidationError
 from batchata.core.job import Job
@@ -20,7 +27,6 @@ from batchata.ports import BackgroundAPI, BatchAPI, Codec, Encoded, FilesAPI, Li
 from batchata.providers.openai.codec import CHAT, EMBEDDINGS, MODEL_MOST, RESPONSES
 
 ENDPOINTS: Final = (CHAT, RESPONSES, EMBEDDINGS)
-_CAPS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 
 class _Line(msgspec.Struct):
@@ -99,16 +105,25 @@ class BodyCodec:
             raise ValidationError(
                 f"{job.id!r} asks for a stream", hint="leave stream out: the file takes answers"
             )
-        most = 0
-        if job.endpoint != EMBEDDINGS:
-            caps = [said[name] for name in _CAPS if isinstance(said.get(name), int)]
-            most = output_bound(caps[0] if caps else MODEL_MOST, int(said.get("n") or 1))
+        endpoint, most = job.endpoint or CHAT, 0
+        try:
+            if endpoint != EMBEDDINGS:
+                cap = output_cap(endpoint, said)
+                most = output_bound(MODEL_MOST if cap is None else cap, answers_asked(said))
+            read = input_bound(job.body, said, provider=self._provider)
+            searches = web_search_bound(said)
+        except (TypeError, AttributeError) as error:
+            raise ValidationError(
+                f"the body of {job.id!r} has a field of a wrong type: {error}",
+                hint="no server takes such a body: mend the line",
+            ) from error
         return Encoded(
-            shape=Shape(provider=self._provider, endpoint=job.endpoint or CHAT, model=model),
+            shape=Shape(provider=self._provider, endpoint=endpoint, model=model),
             body=job.body,
-            input_bound=input_bound(job.body, said, provider=self._provider),
+            input_bound=read,
             output_bound=most,
-            web_searches=web_search_bound(said),
+            web_searches=searches,
+            dearer_tier=dearer_tier(said),
         )
 
     def decode(self, shape: Shape, body: bytes | msgspec.Raw) -> Answer | Failure:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from run_lab import Lab
 
+from batchata import Reason
 from batchata.engine.clock import SystemClock
 
 
@@ -26,3 +28,16 @@ def test_jobs_that_never_fit_are_skipped_without_waiting(
 
     assert run.status()["skipped"] == 3
     assert max(slept, default=0) < 0.5
+
+
+@pytest.mark.parametrize("tier", ["priority", "fast"])
+def test_a_dearer_tier_is_reserved_at_its_own_price(lab: Lab, tier: str) -> None:
+    plain = lab.chat(1).set_route("live").estimate()
+    between = plain.worst_case_usd * Decimal("1.5")  # it costs twice as much
+    batch = lab.chat(0).set_route("live").add_cost_limit(between)
+
+    run = batch.add_job(prompt="question 0", id="q0", service_tier=tier).run()
+
+    (skipped,) = run.results().skipped
+    assert skipped.reason is Reason.COST_LIMIT
+    assert lab.box.requests == []

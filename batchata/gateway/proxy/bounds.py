@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Final
 
-from batchata.core.bounds import input_bound, output_bound, web_search_bound
-from batchata.core.errors import ValidationError
-from batchata.gateway.proxy.exchange import (
-    CHAT,
-    COMPLETIONS,
-    EMBEDDINGS,
-    MESSAGES,
-    RESPONSES,
-    Exchange,
+from batchata.core.bounds import (
+    answers_asked,
+    input_bound,
+    output_bound,
+    output_cap,
+    web_search_bound,
 )
+from batchata.core.errors import ValidationError
+from batchata.gateway.proxy.exchange import EMBEDDINGS, Exchange
 from batchata.gateway.proxy.guard import SAFE
 from batchata.ports import PriceBook
 from batchata.prices.book import CHEAPER_TIERS
 from batchata.providers.openai.codec import MODEL_MOST
 
-#: what caps an answer; a cap of another endpoint is not heeded by the vendor
-_CAPS: Final = {
-    CHAT: ("max_completion_tokens", "max_tokens"),
-    COMPLETIONS: ("max_tokens",),
-    RESPONSES: ("max_output_tokens",),
-    MESSAGES: ("max_tokens",),
-}
 #: what Anthropic asks for keeping a call within a country
 _GEO_FACTOR: Final = Decimal("1.1")
 #: POST requests for which no vendor asks money
@@ -54,14 +45,6 @@ def is_free(exchange: Exchange, more: tuple[str, ...] = ()) -> bool:
     if _is_ambiguous(exchange.path):
         return False
     return any(fnmatchcase(exchange.path, pattern) for pattern in (*FREE_PATHS, *more))
-
-
-def output_cap(exchange: Exchange) -> int | None:
-    """The most tokens of an answer that the request itself allows."""
-    body = exchange.json or {}
-    names = _CAPS.get(exchange.endpoint or "", ())
-    caps = [body[name] for name in names if type(body.get(name)) is int]
-    return max(caps) if caps else None
 
 
 def tier_of(exchange: Exchange, answered: str | None = None) -> str:
@@ -90,8 +73,8 @@ def worst_case_usd(exchange: Exchange, prices: PriceBook) -> Decimal:
     card = prices.card(exchange.provider, exchange.model, tier_of(exchange))
     most = 0
     if exchange.endpoint != EMBEDDINGS:
-        cap = output_cap(exchange)
-        most = output_bound(MODEL_MOST if cap is None else cap, _answers(body))
+        cap = output_cap(exchange.endpoint, body)
+        most = output_bound(MODEL_MOST if cap is None else cap, answers_asked(body))
     text = exchange.body or b""
     try:
         read = input_bound(text, body, provider=exchange.provider)
@@ -99,18 +82,6 @@ def worst_case_usd(exchange: Exchange, prices: PriceBook) -> Decimal:
     except (TypeError, AttributeError) as error:  # no API takes such a body
         raise ValidationError(f"a field of the body has a wrong type: {error}") from error
     return card.worst_case_usd(read, most, web_searches=searches) * price_factor(exchange)
-
-
-def _answers(body: Mapping[str, Any]) -> int:
-    """How many answers a request asks for."""
-    counts = [body.get(name) for name in ("n", "best_of")]
-    for count in counts:
-        if count is not None and type(count) is not int:
-            raise ValidationError(f"n or best_of is {count!r}", hint="write n: 1")
-    prompts = body.get("prompt")
-    # a list of texts or of token lists asks for each of them; a list of tokens is one
-    several = isinstance(prompts, list) and bool(prompts) and not isinstance(prompts[0], int)
-    return max(1, *(count or 1 for count in counts)) * (len(prompts or ()) if several else 1)
 
 
 def _is_ambiguous(path: str) -> bool:

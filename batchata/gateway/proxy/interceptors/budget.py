@@ -10,10 +10,11 @@ from typing import Any, ClassVar, Final
 
 import orjson
 
+from batchata.core.bounds import output_cap
 from batchata.core.budget import checked_usd
 from batchata.core.errors import UnknownPriceError, ValidationError
 from batchata.core.usage import from_parts, to_parts
-from batchata.gateway.proxy.bounds import is_free, output_cap, worst_case_usd
+from batchata.gateway.proxy.bounds import is_free, worst_case_usd
 from batchata.gateway.proxy.exchange import CHAT, COMPLETIONS, EMBEDDINGS, Answered, Exchange
 from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Reject, Replace
 from batchata.gateway.proxy.purse import Purse, Purses
@@ -164,7 +165,10 @@ def _too_dear(exchange: Exchange, worst: Decimal, purse: Purse) -> str:
         f"this call may cost ${worst:.6f}, and of the limit of ${limit} for {what} "
         f"${used:.6f} is spent and ${tracker.reserved_usd:.6f} set aside"
     )
-    if output_cap(exchange) is None and exchange.endpoint != EMBEDDINGS:
+    if (
+        output_cap(exchange.endpoint, exchange.json or {}) is None
+        and exchange.endpoint != EMBEDDINGS
+    ):
         said += "; it names no max_tokens, so that the longest possible answer was assumed"
     return said
 
