@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import socket
@@ -13,7 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer.main
+import typer.testing
 from hypothesis import settings
+from thoroughness import how_often
 
 if TYPE_CHECKING:
     from run_lab import Lab
@@ -32,13 +36,22 @@ def pytest_configure() -> None:
 
     TMPDIR names another place for them. With CI set, properties see more examples.
     """
-    examples = 100 if os.environ.get("CI") else 40
+    gc.disable()  # nothing is garbage before the first test runs
+    examples = how_often(100)
     settings.register_profile("unhurried", settings(), deadline=None, max_examples=examples)
     settings.load_profile("unhurried")
     if "TMPDIR" in os.environ or not os.access(_MEMORY, os.W_OK):
         return
     if shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES:
         os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: no search for garbage has to look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -67,6 +80,14 @@ def _one_ssl_context() -> Iterator[None]:
     """Reading the machine's certificates takes a third of a short run: do it once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_command_line() -> Iterator[None]:
+    """Typer reads the signatures of all commands anew for each call of a test: once is enough."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.testing, "_get_command", cache(typer.main.get_command))
         yield
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_lab import RawUpstream, Seen, call, chunked, request_bytes
+from thoroughness import how_often
 
 from batchata.gateway import Gateway
 
@@ -45,7 +46,7 @@ def framed(status: int, kind: bytes, extra: list[Header], body: list[bytes], cut
     return b"\r\n".join([*head, b"Content-Length: %d" % len(whole)]) + b"\r\n\r\n" + whole
 
 
-@settings(max_examples=60, deadline=None, database=None)
+@settings(max_examples=how_often(60), deadline=None, database=None)
 @given(
     target=targets,
     asked=headers,

@@ -8,12 +8,14 @@ import random
 import pytest
 from kill_arena import Arena, Baseline, BrokenPromiseError, Point
 from kill_plans import PLANS, SAMPLE
+from thoroughness import IS_THOROUGH
 
 #: every point of every plan, instead of a sample of them
 IS_WHOLE = bool(os.environ.get("KILL_EVERYWHERE"))
 #: one of so many points of the sample is tried, all of them where CI is set
-ONE_IN = 1 if os.environ.get("CI") else 3
-SHARES = 2
+ONE_IN = 1 if IS_THOROUGH else 5
+#: each test tries a share of them, and has an undisturbed run of its own to compare with
+SHARES = 2 if IS_THOROUGH else 1
 #: so many of the cases are killed once more, at a point of the second run
 TWICE_IN = 6
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from kill_arena import Arena, Baseline
 from kill_plans import Plan
+from thoroughness import IS_THOROUGH, how_often
 
 from batchata.core.errors import StateError, StateLockedError
 from batchata.gateway import Scenario
@@ -23,7 +24,8 @@ from batchata.stores.sqlite import SQLiteStore
 
 QUICK = Plan(name="quick", jobs=9, items_per_batch=3)
 SLOW = replace(QUICK, max_parallel_batches=3, scenario=Scenario(latency_seconds=1.5))
-FULL_DISKS = range(0, 60, 4)
+FULL_DISKS = range(0, 60, 4 if IS_THOROUGH else 12)
+TORN_LOGS = how_often(12)
 READ_ONLY_DISKS = range(2, 90, 22)
 
 
@@ -102,7 +104,7 @@ def test_others_read_what_a_killed_run_left(killing: Arena, calm: Baseline) -> N
     assert found.count("succeeded") >= 2
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(TORN_LOGS))
 def test_a_log_that_was_torn_by_a_power_cut_still_opens_with_all_that_came_before(
     killing: Arena, calm: Baseline, seed: int
 ) -> None:

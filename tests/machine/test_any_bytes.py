@@ -6,6 +6,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import how_often
 
 from batchata.core.judge import Verdict, extra_json
 from batchata.core.result import Answer, Failure
@@ -59,7 +60,7 @@ def spoiled(draw: st.DrawFn, lines: list[dict[str, object]]) -> bytes:
     return line[:start] + draw(NASTY) + line[end:]
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=how_often(400), deadline=None, derandomize=True)
 @given(line=spoiled(OPENAI_LINES))
 def test_no_line_of_openai_raises(line: bytes) -> None:
     item = openai_batch.read_line(line, 1, "results.jsonl")
@@ -70,7 +71,7 @@ def test_no_line_of_openai_raises(line: bytes) -> None:
             assert isinstance(decode_body(endpoint, item.body), (Answer, Failure))
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=how_often(400), deadline=None, derandomize=True)
 @given(line=spoiled(ANTHROPIC_LINES))
 def test_no_line_of_anthropic_raises(line: bytes) -> None:
     item = anthropic_batch.read_line(line, 1, "results.jsonl")

@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
+from thoroughness import how_often
 
 from batchata.core.check import violations
 from batchata.core.fits import Checker, checker_of
@@ -61,7 +62,7 @@ SCHEMAS = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=how_often(300))
 @given(VALUES, SCHEMAS, LEAVES)
 def test_the_quick_check_and_the_one_that_explains_agree(value: Any, schema: Any, one: Any) -> None:
     whole = {**(schema if isinstance(schema, dict) else {"allOf": [schema]}), "$defs": {"One": one}}

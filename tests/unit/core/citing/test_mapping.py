@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, RootModel
+from thoroughness import how_often
 
 from batchata.core.citing import CitedBlock, map_citations, map_citations_to_fields
 from batchata.core.result import Citation
@@ -196,7 +197,7 @@ _scalars = (
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=how_often(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     blocks=st.lists(st.tuples(_texts, st.lists(_texts, max_size=2)), max_size=5),
     parsed=st.recursive(
@@ -215,7 +216,7 @@ def test_no_answer_makes_the_mapper_raise(blocks: list[tuple[str, list[str]]], p
             assert 0 <= each.metadata["score"] <= 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=how_often(100), deadline=None)
 @given(number=st.decimals(min_value=-(10**9), max_value=10**9, places=2, allow_nan=False))
 def test_any_amount_is_found_as_it_is_printed_in_english_and_german(number: Decimal) -> None:
     english = f"{number:,.2f}"
@@ -226,7 +227,7 @@ def test_any_amount_is_found_as_it_is_printed_in_english_and_german(number: Deci
         assert "grand_total" in found.fields, text
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=how_often(100), deadline=None)
 @given(day=st.dates(min_value=date(1900, 1, 1), max_value=date(2099, 12, 31)))
 def test_any_date_is_found_in_the_usual_forms(day: date) -> None:
     forms = (

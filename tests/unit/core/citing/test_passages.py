@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import how_often
 
 from batchata.core.citing import Location, Pages, locate
 
@@ -114,7 +115,7 @@ def test_many_quotes_share_the_work_on_the_pages() -> None:
     ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=how_often(200), deadline=None)
 @given(pages=st.lists(st.text(max_size=80), max_size=3), quote=st.text(max_size=50), data=st.data())
 def test_no_text_makes_it_raise_and_pieces_of_pages_are_in_bounds(
     pages: list[str], quote: str, data: st.DataObject
@@ -133,7 +134,7 @@ def test_no_text_makes_it_raise_and_pieces_of_pages_are_in_bounds(
         assert 0 <= found.end <= len(pages[found.end_page - 1])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=how_often(100), deadline=None)
 @given(st.lists(st.sampled_from(WORDS), min_size=3))
 def test_every_run_of_whole_words_is_found(words: list[str]) -> None:
     page = " ".join(words)

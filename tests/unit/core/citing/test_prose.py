@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
+from thoroughness import how_often
 
 from batchata.core.citing import CitedBlock, labelled_prompt, map_citations, parse_labelled
 from batchata.core.parse import Parsed
@@ -236,7 +237,7 @@ def test_fields_and_citations_come_from_one_answer() -> None:
     assert {each.confidence for got in mapped.fields.values() for each in got} == {"high"}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=how_often(200), deadline=None)
 @given(st.text(alphabet="vendor.nameitems[0] :;|-*\n\"'(),1%", max_size=80) | st.text(max_size=60))
 def test_no_text_makes_the_reader_raise(text: str) -> None:
     assert isinstance(parse_labelled(text, Order), Parsed | Failure)
