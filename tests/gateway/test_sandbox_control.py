@@ -14,6 +14,7 @@ import pytest
 from openai import OpenAI
 from sandbox_lab import Lab
 
+from batchata.core.errors import RunError
 from batchata.gateway import FAULTS, HttpFault, ItemFault, Ledger, Sandbox, Scenario, with_faults
 
 
@@ -148,7 +149,7 @@ def test_a_sandbox_says_when_its_port_is_taken() -> None:
 
 
 def test_a_sandbox_outside_its_block_says_so() -> None:
-    with pytest.raises(RuntimeError, match="use it in a `with` block"):
+    with pytest.raises(RunError, match="use it in a `with` block"):
         _ = Sandbox().url
 
 
