@@ -13,7 +13,7 @@ import orjson
 import pytest
 from raw_lab import OK, RawUpstream, Reply, Seen, call, chunked, connect, read_reply, request_bytes
 
-from batchata.gateway import Gateway
+from batchata.gateway import Exchange, Gateway, Interceptor, Outcome, Replace
 
 JSON = (b"Content-Type", b"application/json")
 SSE_HEAD = (
@@ -82,6 +82,35 @@ def test_headers_keep_their_order_their_spelling_and_their_repetitions(
         (b"Server", b"raw"),
         (b"Content-Length", b"0"),
     ]
+
+
+def test_the_headers_of_a_question_arrive_byte_for_byte_and_so_do_those_of_its_answer(
+    upstream: RawUpstream, url: str
+) -> None:
+    upstream.answer(OK.replace(b"\r\n\r\n", b"\r\nX-Name: caf\xe9\r\nx-name: \xff\r\n\r\n"))
+    odd = ((b"X-a", b"caf\xe9"), (b"x-A", b"\xff"), JSON)
+
+    reply = call(url, request_bytes(b"/v1/chat/completions", *odd, method=b"POST", body=CHAT))
+
+    assert [each for each in upstream.seen[0].headers if each in odd] == list(odd)
+    assert reply.headers[-2:] == [(b"X-Name", b"caf\xe9"), (b"x-name", b"\xff")]
+
+
+@pytest.mark.parametrize("name", ["X-Mine", "X-Mine: 1\r\nX-Other"])
+@pytest.mark.parametrize("value", ["1\r\nX-Other: 2", "1\nX-Other: 2", "1\0"])
+def test_a_header_that_would_be_two_is_not_sent(
+    upstream: RawUpstream, name: str, value: str
+) -> None:
+    class Adding(Interceptor):
+        name = "adding"
+
+        async def on_request(self, exchange: Exchange) -> Outcome:
+            return Replace(headers=(*exchange.headers, (name, value)))
+
+    with Gateway(upstream.url, interceptors=[Adding()]) as gateway:
+        reply = post(gateway.url)
+
+    assert (reply.status, upstream.seen) == (500, [])
 
 
 def test_nothing_is_added_to_a_bare_response(upstream: RawUpstream, url: str) -> None:

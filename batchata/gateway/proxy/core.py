@@ -7,6 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 import aiohttp
@@ -294,7 +295,9 @@ class Core:
 
     async def _finish(self, exchange: Exchange, began: float) -> None:
         """Wait until an exchange is settled; whatever fails in it, the client has its answer."""
-        await asyncio.wait((self._settling(exchange, began),))
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._settling(exchange, began).add_done_callback(partial(_told, ended))
+        await ended
 
     def _settling(self, exchange: Exchange, began: float) -> asyncio.Task[None]:
         """Settle an exchange, also when its client goes away meanwhile."""
@@ -339,6 +342,11 @@ class Core:
 def end_headers(headers: Headers) -> Headers:
     """Headers of an answer made here, without a length that aiohttp knows better."""
     return without(headers, "content-length", "transfer-encoding", "connection")
+
+
+def _told(ended: asyncio.Future[None], task: asyncio.Task[None]) -> None:
+    if not ended.done():
+        ended.set_result(None)
 
 
 def _refusal(error: VendorError, vendor: Vendor, headers: Headers = ()) -> web.Response:

@@ -12,13 +12,14 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from batchata.gateway.proxy.exchange import Answered, Exchange
-from batchata.gateway.proxy.headers import Headers, decoded, end_to_end, first
+from batchata.gateway.proxy.headers import Headers, decoded, end_to_end, first, has, head_lines
+from batchata.gateway.proxy.one_piece import LINE_BYTES, READ_BYTES, Asking, Place
 from batchata.gateway.vendor_errors import VendorError
 
 #: what aiohttp would say by itself and the client did not
 _UNASKED: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-_LINE: Final = 64 * 1024
-_READ: Final = 256 * 1024
+#: statuses whose answers have no body
+_BODILESS: Final = frozenset({*range(100, 200), 204, 304})
 #: codes of a 502 or 504 that say what became of the call
 UNREACHABLE: Final = "upstream_unreachable"
 BROKE_OFF: Final = "upstream_broke_off"
@@ -34,6 +35,7 @@ class Client:
             total=None, connect=None, sock_connect=connect_seconds, sock_read=idle_seconds
         )
         self._session: aiohttp.ClientSession | None = None
+        self._places: dict[str, Place | None] = {}
 
     def open(self) -> None:
         """Open the session on the running loop."""
@@ -44,15 +46,20 @@ class Client:
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=_UNASKED,
-            max_line_size=_LINE,
-            max_field_size=_LINE,
-            read_bufsize=_READ,
+            max_line_size=LINE_BYTES,
+            max_field_size=LINE_BYTES,
+            read_bufsize=READ_BYTES,
         )
 
     def send(self, exchange: Exchange, headers: Headers, payload: Payload) -> Any:
         """Begin the request; a context manager of the upstream's response."""
         if self._session is None:
             raise RuntimeError("the gateway is not running")
+        if exchange.endpoint is not None and isinstance(payload, bytes) and not _is_large(payload):
+            place = self._place(exchange.upstream.base_url)
+            if place is not None and self._session.connector is not None:
+                text = place.head(exchange.target, headers, len(payload)) + payload
+                return Asking(self._session.connector, place, self._timeout, text)
         return self._session.request(
             exchange.method,
             exchange.upstream.url(exchange.target),
@@ -60,6 +67,11 @@ class Client:
             data=_in_pieces(payload) if _is_large(payload) else payload,
             allow_redirects=False,
         )
+
+    def _place(self, base_url: str) -> Place | None:
+        if base_url not in self._places:
+            self._places[base_url] = Place.of(base_url)
+        return self._places[base_url]
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -69,14 +81,14 @@ class Client:
 
 
 def _is_large(payload: Payload) -> TypeGuard[bytes]:
-    return isinstance(payload, bytes) and len(payload) > _READ
+    return isinstance(payload, bytes) and len(payload) > READ_BYTES
 
 
 async def _in_pieces(data: bytes) -> AsyncIterator[bytes]:
     """A large body bit by bit, so that other calls have their turn."""
     view = memoryview(data)
-    for start in range(0, len(data), _READ):
-        yield bytes(view[start : start + _READ])
+    for start in range(0, len(data), READ_BYTES):
+        yield bytes(view[start : start + READ_BYTES])
 
 
 def _spelled_alike(headers: Headers) -> Headers:
@@ -98,10 +110,50 @@ class Answer(web.StreamResponse):
     kept: Headers = ()
 
 
-class WholeAnswer(web.Response):
+class WholeAnswer(web.StreamResponse):
     """An answer in one piece, with the upstream's header list and nothing else."""
 
-    kept: Headers = ()
+    def __init__(self, status: int, reason: str | None, headers: Headers, body: bytes) -> None:
+        super().__init__(status=status, reason=reason)
+        self._kept = headers
+        self._whole = body
+        self._stays = True
+
+    @property
+    def keep_alive(self) -> bool:
+        """True when the connection takes more requests."""
+        return self._stays
+
+    def force_close(self) -> None:
+        """Let the connection end after this answer."""
+        self._stays = False
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Write all of it."""
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client went away")
+        self._stays = self._stays and request.keep_alive
+        is_empty = request.method == "HEAD" or self.status in _BODILESS
+        text = self._head(request, is_empty) + (b"" if is_empty else self._whole)
+        request.writer.output_size += len(text)
+        transport.write(text)
+        await request.writer.drain()
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left to write."""
+
+    def _head(self, request: web.BaseRequest, is_empty: bool) -> bytes:
+        version = request.version
+        lines = [f"HTTP/{version.major}.{version.minor} {self.status} {self.reason}"]
+        lines.extend([f"{name}: {value}" for name, value in self._kept])
+        if not is_empty and not has(self._kept, "content-length"):
+            lines.append(f"Content-Length: {len(self._whole)}")
+        if version >= aiohttp.HttpVersion11:
+            lines.extend(() if self._stays else ("Connection: close",))
+        elif self._stays:
+            lines.append("Connection: keep-alive")
+        return head_lines(lines)
 
 
 def response_with(
@@ -109,9 +161,7 @@ def response_with(
 ) -> web.StreamResponse:
     """A response that will have these headers only; without a body it is written in pieces."""
     if body is not None:
-        whole = WholeAnswer(status=status, reason=reason, body=body)
-        whole.kept = headers
-        return whole
+        return WholeAnswer(status, reason, headers, body)
     response = Answer(status=status, reason=reason)
     response.kept = headers
     length = first(headers, "content-length")
@@ -137,7 +187,7 @@ class Request(web.BaseRequest):
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         """Just before a response leaves: take out what aiohttp added to the headers."""
-        if isinstance(response, Answer | WholeAnswer):
+        if isinstance(response, Answer):
             keep_headers(response)
 
 
@@ -148,7 +198,7 @@ async def go_on(request: web.BaseRequest) -> None:
         request.writer.output_size = 0  # the answer itself has not begun
 
 
-def keep_headers(response: Answer | WholeAnswer) -> None:
+def keep_headers(response: Answer) -> None:
     """Leave the upstream's header list and the framing of this connection."""
     kept = response.kept
     headers = response.headers

@@ -6,7 +6,7 @@ import hmac
 from dataclasses import dataclass
 from typing import Final
 
-from batchata.gateway.proxy.headers import Headers, end_to_end, first, without
+from batchata.gateway.proxy.headers import Headers, end_to_end, first
 from batchata.gateway.proxy.upstreams import Upstream, has_key
 from batchata.gateway.vendor_errors import VendorError
 
@@ -70,14 +70,10 @@ class Guard:
         return None
 
     def without_token(self, headers: Headers) -> Headers:
-        """The headers for the upstream: our token is no business of it."""
+        """The headers for the upstream: our token is no business of it, under whatever name."""
         if self.token is None:
-            return without(headers, TOKEN_HEADER)
-        return tuple(
-            (name, value)
-            for name, value in headers
-            if name.lower() != TOKEN_HEADER and not self._is_token(value)
-        )
+            return headers
+        return tuple([each for each in headers if not self._is_token(each[1])])
 
     def _has_token(self, headers: Headers) -> bool:
         names = (TOKEN_HEADER, "authorization", "x-api-key", "api-key")

@@ -1,6 +1,7 @@
 """Header lists: what is a matter between two neighbours stays there, the rest goes through."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Final
 
 Headers = tuple[tuple[str, str], ...]
@@ -22,8 +23,10 @@ HOP_BY_HOP: Final = frozenset(
 #: headers that speak to the gateway; the upstream never sees them
 OURS: Final = ("x-batchata-", "x-cylestio-")
 #: made anew for the upstream's connection, or answered here
-_CONNECTION: Final = len("connection")
-_REMADE: Final = frozenset({"host", "expect"})
+_NOT_UPSTREAM: Final = HOP_BY_HOP | {"host", "expect"}
+_NAME: Final = itemgetter(0)
+_VALUE: Final = itemgetter(1)
+_NONE: Final[frozenset[str]] = frozenset()
 
 
 def decoded(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
@@ -36,6 +39,18 @@ def decoded(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
     )
 
 
+def head_lines(lines: Sequence[str]) -> bytes:
+    """The head of a message: its lines up to the empty one.
+
+    Raises ValueError for a line that would be more than one.
+    """
+    text = "\r\n".join(lines)
+    breaks = len(lines) - 1
+    if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
+        raise ValueError("a header has a line break or a zero in it")
+    return f"{text}\r\n\r\n".encode("utf-8", "surrogateescape")
+
+
 def first(headers: Headers, name: str, default: str = "") -> str:
     """The first value under a lower-case name."""
     for each, value in headers:
@@ -44,29 +59,49 @@ def first(headers: Headers, name: str, default: str = "") -> str:
     return default
 
 
+def has(headers: Headers, name: str) -> bool:
+    """True when a header of this lower-case name is there."""
+    return name in _lower_names(headers)
+
+
 def by_name(headers: Headers) -> dict[str, str]:
     """The first value under each lower-case name."""
-    return {name.lower(): value for name, value in reversed(headers)}
+    backwards = headers[::-1]
+    return dict(zip(_lower_names(backwards), map(_VALUE, backwards), strict=True))
 
 
 def end_to_end(headers: Headers) -> Headers:
     """The headers without those of the connection and those it names."""
-    dropped = HOP_BY_HOP
-    for name, value in headers:
-        if len(name) == _CONNECTION and name.lower() == "connection":
-            dropped = dropped | {each.strip().lower() for each in value.split(",")}
-    return tuple([each for each in headers if each[0].lower() not in dropped])
+    names = _lower_names(headers)
+    dropped = HOP_BY_HOP | _named_by_connection(headers, names)
+    if dropped.isdisjoint(names):
+        return headers
+    return tuple([each for each, name in zip(headers, names, strict=True) if name not in dropped])
 
 
 def to_upstream(headers: Headers) -> Headers:
     """What the upstream is told of a client's headers."""
+    names = _lower_names(headers)
+    dropped = _NOT_UPSTREAM | _named_by_connection(headers, names)
     return tuple(
         [
-            (name, value)
-            for name, value in end_to_end(headers)
-            if (lower := name.lower()) not in _REMADE and not lower.startswith(OURS)
+            each
+            for each, name in zip(headers, names, strict=True)
+            if name not in dropped and not name.startswith(OURS)
         ]
     )
+
+
+def _lower_names(headers: Headers) -> list[str]:
+    return [*map(str.lower, map(_NAME, headers))]
+
+
+def _named_by_connection(headers: Headers, names: Sequence[str]) -> frozenset[str]:
+    """Lower-case names that `Connection` headers name."""
+    if "connection" not in names:
+        return _NONE
+    values = [value for name, value in headers if name.lower() == "connection"]
+    return frozenset(each.strip().lower() for value in values for each in value.split(","))
 
 
 def with_header(headers: Headers, name: str, value: str) -> Headers:

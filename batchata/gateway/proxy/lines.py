@@ -37,13 +37,13 @@ class LineFile:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take a row; it is on disk after `flush`."""
-        self._waiting.append(as_json(row, self._redactor) + b"\n")
+        self._waiting.append(to_json(row))
 
     async def flush(self) -> None:
         """Write what waits, without holding up the loop."""
         if self._waiting and self._fd is not None:
             waiting, self._waiting = self._waiting, []
-            await asyncio.to_thread(_write, self._fd, waiting)
+            await asyncio.to_thread(_write, self._fd, waiting, self._redactor)
 
     async def aclose(self) -> None:
         """Write what waits and let go of the file."""
@@ -59,7 +59,9 @@ def as_json(value: Any, redactor: Redactor | None = None) -> bytes:
     return text if redactor is None else redactor.json(text)
 
 
-def _write(fd: int, lines: Sequence[bytes]) -> None:
-    rest = memoryview(b"".join(lines))
+def _write(fd: int, lines: Sequence[bytes], redactor: Redactor | None) -> None:
+    text = b"\n".join((*lines, b""))
+    # no secret goes over a line's end, so that all lines are looked through at once
+    rest = memoryview(text if redactor is None else redactor.json(text))
     while rest:
         rest = rest[os.write(fd, rest) :]

@@ -183,33 +183,35 @@ class Teller:
 
 def answer_attributes(answered: Answered) -> dict[str, Any]:
     """The numbers and words of an answer; what is not known is left out."""
-    usage = answered.usage
     found: dict[str, Any] = {
         "http.status_code": answered.status,
         "llm.response.seconds": round(answered.seconds, 6),
-        "llm.response.first_byte_seconds": answered.first_byte_seconds,
-        "llm.response.content": answered.text or None,
-        "llm.response.finish_reason": answered.finish_reason,
-        "llm.response.id": answered.response_id,
-        "llm.request_id": answered.request_id,
-        "llm.service_tier": answered.service_tier,
         "source": answered.source,
-        "error.message": answered.error,
-        "error.type": answered.error_type,
-        "ending": None if answered.ending == "answered" else answered.ending,
     }
+    for name, told in (
+        ("llm.response.first_byte_seconds", answered.first_byte_seconds),
+        ("llm.response.content", answered.text or None),
+        ("llm.response.finish_reason", answered.finish_reason),
+        ("llm.response.id", answered.response_id),
+        ("llm.request_id", answered.request_id),
+        ("llm.service_tier", answered.service_tier),
+        ("error.message", answered.error),
+        ("error.type", answered.error_type),
+    ):
+        if told is not None:
+            found[name] = told
+    if answered.ending != "answered":
+        found["ending"] = answered.ending
     if answered.cost_usd is not None:
         found["llm.cost_usd"] = str(answered.cost_usd)
-    if usage is not None:
-        found |= {
-            "llm.usage.input_tokens": usage.input_tokens,
-            "llm.usage.output_tokens": usage.output_tokens,
-            "llm.usage.total_tokens": usage.total_tokens,
-            "llm.usage.cache_read_tokens": usage.cache_read_tokens,
-            "llm.usage.cache_write_tokens": usage.cache_write_tokens,
-            "llm.usage.reasoning_tokens": usage.reasoning_tokens,
-        }
-    return {name: value for name, value in found.items() if value is not None}
+    if (usage := answered.usage) is not None:
+        found["llm.usage.input_tokens"] = usage.input_tokens
+        found["llm.usage.output_tokens"] = usage.output_tokens
+        found["llm.usage.total_tokens"] = usage.total_tokens
+        found["llm.usage.cache_read_tokens"] = usage.cache_read_tokens
+        found["llm.usage.cache_write_tokens"] = usage.cache_write_tokens
+        found["llm.usage.reasoning_tokens"] = usage.reasoning_tokens
+    return found
 
 
 def tool_results(body: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
