@@ -86,11 +86,8 @@ class Driver:
         try:
             if self._display is not None:
                 self._display.start_progress(self.view)
-            with (
-                rarely_swept(),
-                terminated(
-                    lambda: self.ask_stop("stop: SIGTERM", cancels=cancels), is_on=has_signals
-                ),
+            with terminated(
+                lambda: self.ask_stop("stop: SIGTERM", cancels=cancels), is_on=has_signals
             ):
                 self._tick(self._future, cancels=cancels)
         finally:

@@ -19,7 +19,14 @@ from batchata.core.job import Job, check_number
 from batchata.core.pilot import Decide, PilotReport
 from batchata.core.progress import RunView
 from batchata.core.result import JobResult
-from batchata.driving import TICK_SECONDS, Driver, ProgressCallback, Terminated, log_level
+from batchata.driving import (
+    TICK_SECONDS,
+    Driver,
+    ProgressCallback,
+    Terminated,
+    log_level,
+    rarely_swept,
+)
 from batchata.estimate import Estimate, make_estimate
 from batchata.known_run import KnownRun
 from batchata.ports import Provider
@@ -274,7 +281,7 @@ class BatchRun(KnownRun):
             self._done.set()
 
     def _drive(self, print_status: bool, *, has_signals: bool) -> None:
-        with log_level(self.config.verbosity):
+        with log_level(self.config.verbosity), rarely_swept():
             session = self._session = Session(self._parts, keeps_limit=self._attached is not None)
             if self._early_stop is not None:
                 reason, cancels, stays = self._early_stop

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from batchata.batch import Batch
 from batchata.core.errors import ValidationError
 from batchata.core.job import check_number
+from batchata.driving import rarely_swept
 from batchata.frames.asking import Asking, make_asking
 from batchata.frames.cache import SqliteCache
 from batchata.frames.extraction import Extraction, Reuse, Texts, keyed
@@ -88,6 +89,7 @@ def extract_df(
     return table.renamed({id_col: ID}).with_columns(*columns_of(ended, asking.schema))
 
 
+@rarely_swept()
 def extract(
     rows: Iterable[tuple[Any, ...]],
     asking: Asking,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -14,13 +13,12 @@ from batchata.batch import Batch
 from batchata.core.errors import RunError, StateLockedError
 from batchata.core.job import Job
 from batchata.core.parse import value_of
-from batchata.core.result import PAID_FAILURES, JobResult, Reason
 from batchata.core.status import JobStatus
 from batchata.frames.asking import Asking
-from batchata.frames.cache import Entry, SqliteCache
+from batchata.frames.cache import SqliteCache
+from batchata.frames.harvest import Harvest
 from batchata.frames.leftover import remove, settle
-from batchata.frames.packs import Row, RowAnswer, pack, unpack_result, with_raw
-from batchata.providers.encoding import json_text
+from batchata.frames.packs import Row, RowAnswer, pack
 from batchata.run import BatchRun
 from batchata.showing import print_line
 from batchata.sinks.wording import plural
@@ -29,16 +27,9 @@ from batchata.stores.lock import RunLock
 Reuse = Literal["strict", "ignore_prompt", "fresh"]
 #: the texts of rows, by their numbers
 Texts = Callable[[Sequence[int]], Sequence[Any]]
-_KEPT_AT_ONCE: Final = 500
 _PACKS_AT_ONCE: Final = 500
-
-
-@dataclass(slots=True)
-class _Round:
-    """What one run over the rows brought."""
-
-    again: list[Row] = field(default_factory=list)  #: to be asked alone
-    is_any_answered: bool = False
+#: how often answers are put into the cache while a run goes on
+_LOOK_SECONDS: Final = 0.5
 
 
 class Extraction:
@@ -110,9 +101,9 @@ class Extraction:
                 return
             if len(rows) > self._rows_per_request > 1:
                 self._say(f"asking about {len(rows):,} rows, {self._rows_per_request} to a job")
-            first = self._round(pack(rows, self._rows_per_request), "p")
-            if first.again:
-                alone = [[row] for row in sorted(first.again)]
+            again = self._round(pack(rows, self._rows_per_request), "p")
+            if again:
+                alone = [[row] for row in sorted(again)]
                 self._say(f"asking again about {plural(len(alone), 'row')}, each alone")
                 self._round(alone, "a")
             remove(self._run_file)
@@ -144,18 +135,28 @@ class Extraction:
         finally:
             lock.release()
 
-    def _round(self, packs: Iterable[Sequence[Row]], prefix: str) -> _Round:
+    def _round(self, packs: Iterable[Sequence[Row]], prefix: str) -> list[Row]:
+        """Ask about these packs; the rows that are to be asked again, alone."""
         asked: list[Sequence[Row]] = []
         batch = self._connect(self._run_file)
         run = BatchRun(batch.config, self._jobs(packs, prefix, asked), providers=batch.providers)
+        harvest = Harvest(
+            self._asking,
+            self._cache,
+            asked,
+            prefix=prefix,
+            answers=self._answers,
+            failures=self._failures,
+        )
+        run.set_on_progress(lambda *_: harvest.take_new(self._run_file), interval=_LOOK_SECONDS)
         try:
             run.execute(print_status=self._print_status)
         except BaseException:
             with contextlib.suppress(RunError):  # it may not have begun
-                self._harvest(run, asked)
+                harvest.finish(run, self._run_file)
                 remove(self._run_file)
             raise
-        return self._harvest(run, asked)
+        return harvest.finish(run, self._run_file)
 
     def _jobs(
         self, packs: Iterable[Sequence[Row]], prefix: str, asked: list[Sequence[Row]]
@@ -169,42 +170,6 @@ class Extraction:
                 asked.append(rows)
                 told = [row._replace(text=str(next(texts))) for row in rows]
                 yield self._asking.job(job_id, told)
-
-    def _harvest(self, run: BatchRun, asked: Sequence[Sequence[Row]]) -> _Round:
-        """Put every good answer of a run into the cache."""
-        found, entries = _Round(), list[Entry]()
-        refused: list[Row] = []
-        for result in run.results().iter_all():
-            rows = asked[int(result.job_id[1:])]
-            if result.reason is Reason.INVALID_REQUEST and len(rows) > 1:
-                refused.extend(rows)
-            self._take(rows, result, found, entries)
-            if len(entries) >= _KEPT_AT_ONCE:
-                self._cache.put_many(entries)
-                entries.clear()
-        self._cache.put_many(entries)
-        if found.is_any_answered:  # then one of its rows is at fault, and not the whole request
-            found.again.extend(refused)
-        return found
-
-    def _take(
-        self, rows: Sequence[Row], result: JobResult, found: _Round, entries: list[Entry]
-    ) -> None:
-        if result.status is not JobStatus.SUCCEEDED and result.reason not in PAID_FAILURES:
-            ended = RowAnswer(result.status.value, None, result.error)
-            self._failures.update({row.number: ended for row in rows})
-            return
-        found.is_any_answered = True
-        unpacked = unpack_result(rows, result, self._asking.problem)
-        prompt_hash = self._asking.prompt_hash
-        for row, fields in unpacked.good:
-            text = json_text(fields)
-            self._answers[row.number] = text
-            entries.append(Entry(row.id, prompt_hash, row.key, text))
-        for row, why in unpacked.bad:
-            found.again.append(row)
-            error = with_raw(why, result)
-            self._failures[row.number] = RowAnswer(JobStatus.FAILED.value, None, error)
 
 
 def keyed(asking: Asking, rows: Iterable[tuple[int, str, str]]) -> list[Row]:

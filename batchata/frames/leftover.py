@@ -37,8 +37,10 @@ def settle(
                 entries.extend(_entries(result, asking))
     finally:
         reader.close()
-    cache.put_many(entries)
-    log.info("%d answers of an interrupted run were put into the cache", len(entries))
+    known = set(cache.find(entry.row_id for entry in entries))  # it may have come to some itself
+    new = [entry for entry in entries if entry not in known]
+    cache.put_many(new)
+    log.info("%d answers of an interrupted run were put into the cache", len(new))
     remove(run_file)
 
 

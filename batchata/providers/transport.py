@@ -148,7 +148,10 @@ class Transport:
             connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
             # without a proxy to look up, asking the environment at each call is wasted
             self._session = aiohttp.ClientSession(
-                connector=connector, timeout=self._timeout, trust_env=bool(getproxies())
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),  # keys say who asks; cookies only take time
+                timeout=self._timeout,
+                trust_env=bool(getproxies()),
             )
         return self._session
 
