@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import orjson
 import pytest
 from raw_lab import OK, RawUpstream, Reply, Seen, call, chunked, connect, read_reply, request_bytes
@@ -354,6 +355,17 @@ def test_connections_to_the_upstream_are_kept(upstream: RawUpstream, url: str) -
         post(url)
 
     assert upstream.connections == before
+
+
+def test_with_another_aiohttp_questions_go_its_public_way(
+    upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aiohttp, "__version__", "4.0.0")
+
+    with Gateway(upstream.url) as gateway:
+        reply = post(gateway.url)
+
+    assert (reply.status, upstream.seen[0].body) == (200, CHAT)
 
 
 def test_curl_sends_a_large_body_through(upstream: RawUpstream, url: str, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """A question whose body is at hand, written in one piece on a connection of aiohttp's pool.
 
 `ClientSession.request` builds a request, an address, a payload and a task for each call; a question
-to a model needs none of them, and its header list goes out as it came.
+to a model needs none of them, and its header list goes out as it came. The pool and the parser are
+aiohttp's, reached by parts that are not its public face: with a version whose parts are not known,
+questions go the public way.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from yarl import URL
 
 from batchata.gateway.proxy.headers import Headers, has, head_lines
 
+#: versions of aiohttp whose pool and parser are known to work so
+_KNOWN: Final = ("3.14.",)
 #: the longest line of a head that is read
 LINE_BYTES: Final = 64 * 1024
 #: what is read or written at once
@@ -33,7 +37,12 @@ class Place:
 
     @classmethod
     def of(cls, base_url: str) -> Place | None:
-        """The place of an address; None for one with a user and a password in it."""
+        """The place of an address; None where questions go the public way.
+
+        That is for an address with a user and a password in it, and for another aiohttp.
+        """
+        if not aiohttp.__version__.startswith(_KNOWN):
+            return None
         url = URL(base_url, encoded=True)
         if url.raw_user is not None or url.raw_password is not None:
             return None
