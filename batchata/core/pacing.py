@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from batchata.core.allowance import Allowance, Amount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +88,16 @@ class Pace:
     that left before the cut.
     """
 
-    def __init__(self, caps: PaceCaps, now: float, *, hurry: float = 1.0) -> None:
+    def __init__(
+        self,
+        caps: PaceCaps,
+        now: float,
+        *,
+        hurry: float = 1.0,
+        allowance: Allowance | None = None,
+    ) -> None:
         self._caps = caps
+        self._allowance = allowance  #: of rates that are shared with other processes
         self._hurry = hurry  #: what the waits that vendors ask for are multiplied by
         self._cap = float(caps.concurrency or _MOST_WINDOW)
         self.window = self._cap if caps.concurrency else min(_START_WINDOW, self._cap)
@@ -113,6 +123,8 @@ class Pace:
             wait = max(wait, self._requests.wait_seconds(1, now))
         if self._tokens is not None:
             wait = max(wait, self._tokens.wait_seconds(tokens, now))
+        if self._allowance is not None and wait <= 0:
+            wait = self._allowance.wait_seconds(tokens, now)
         return wait
 
     def paused_seconds(self, now: float) -> float:
@@ -126,6 +138,8 @@ class Pace:
             self._requests.take(1, now)
         if self._tokens is not None:
             self._tokens.take(tokens, now)
+        if self._allowance is not None:
+            self._allowance.use(Amount(1, tokens))
 
     def answered(self, quota: Quota, now: float) -> None:
         """A request came back well."""
@@ -136,26 +150,12 @@ class Pace:
             self.window += 1.0 if self._is_slow_start else 1.0 / self.window
             self.window = min(self.window, self._cap)
 
-    def cap_rates(self, requests: int | None, tokens: int | None, now: float) -> None:
-        """Other caps of the user's from now on, per minute; what was used stays used."""
-        if (requests, tokens) == (self._caps.requests_per_minute, self._caps.tokens_per_minute):
-            return
-        self._caps = replace(self._caps, requests_per_minute=requests, tokens_per_minute=tokens)
-        self._requests = self._recapped(self._requests, requests, now)
-        self._tokens = self._recapped(self._tokens, tokens, now)
-
-    def _recapped(
-        self, bucket: _Bucket | None, per_minute: int | None, now: float
-    ) -> _Bucket | None:
-        made = self._bucket(per_minute, now)
-        if made is not None and bucket is not None:
-            made.hold_to(bucket.level(now), now)
-        return made
-
     def used(self, tokens: int, now: float) -> None:
         """A request took so many tokens more than was thought when it left, or less."""
         if self._tokens is not None:
             self._tokens.take(tokens, now)
+        if self._allowance is not None:
+            self._allowance.use(Amount(0, tokens))
 
     def failed(self) -> None:
         """A request came back with a fault of its own: nothing is learnt about the pace."""

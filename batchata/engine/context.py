@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from pydantic import BaseModel
 
@@ -81,6 +81,18 @@ class Stop:
         return self.event.is_set()
 
 
+class Supply(NamedTuple):
+    """Jobs with money and without; all money in 1e-12 USD."""
+
+    earmarked: int = 0  #: for jobs that are about to be written down
+    ready: int = 0  #: jobs with money that have not left
+    bounds: Sequence[int] = ()  #: of jobs that have none
+
+
+def _nothing_live(most: int) -> Supply:
+    return Supply()
+
+
 @dataclass(slots=True, kw_only=True)
 class RunContext:
     """One run's state, store, providers and clock, and the one way to record what happened."""
@@ -111,6 +123,9 @@ class RunContext:
     paces: Paces = field(default_factory=Paces)  #: of live calls; runs side by side share them
     progress: dict[str, RemoteProgress] = field(default_factory=dict)
     decide: Decide | None = None  #: asked after a pilot whether to go on
+    #: the limit is what was handed out so far: jobs that do not fit wait until there is more
+    awaits_money: bool = False
+    supply: Callable[[int], Supply] = _nothing_live  #: of the live route
     is_late: bool = False  #: the time for batches is over: what is cancelled goes live
     #: adds to an event what belongs into the same transaction
     complete: Callable[[Durable], Durable] = _as_it_is

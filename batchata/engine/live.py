@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 
 from batchata.core.events import Durable, OutcomesRecorded, SubmissionIntended
 from batchata.core.pacing import PaceCaps
@@ -12,7 +13,7 @@ from batchata.core.progress import LiveView
 from batchata.core.status import JobStatus
 from batchata.core.submission import Outcome, Shape, Submission
 from batchata.engine.calls import Calls
-from batchata.engine.context import RunContext
+from batchata.engine.context import RunContext, Supply
 from batchata.engine.lane import Lane
 from batchata.engine.leases import Ask, Leases
 from batchata.engine.settling import skipped
@@ -29,6 +30,7 @@ class LiveRoute:
 
     def __init__(self, context: RunContext, caps: PaceCaps, uploads: Uploads) -> None:
         self._context = context
+        context.supply = self.supply
         self._caps = caps
         self._calls: Calls = Calls(context, uploads)
         self._lanes: dict[tuple[str, str], Lane] = {}
@@ -52,6 +54,16 @@ class LiveRoute:
     def is_idle(self) -> bool:
         """True when there is nothing to send."""
         return not self.waiting
+
+    def supply(self, most: int) -> Supply:
+        """What there is money for, and the next `most` jobs that wait for some."""
+        lanes = self._lanes.values()
+        bounds = self._context.state.cost_bound
+        return Supply(
+            earmarked=self._earmarked,
+            ready=sum(len(lane.ready) + len(lane.asks) for lane in lanes),
+            bounds=[bounds[seq] for seq in islice(self._waiting, most)],
+        )
 
     @property
     def view(self) -> LiveView | None:
@@ -111,14 +123,14 @@ class LiveRoute:
         if dear or self._fits_next():
             self._wake.set()  # there is nothing to wait for
             return True
-        return False
+        return bool(self._waiting) and self._context.awaits_money
 
     def _awaits_answers(self) -> bool:
         return bool(self._tasks)
 
     def _may_free(self) -> bool:
-        """True while something is in flight that may give money back."""
-        return self._context.state.cost.reserved > 0
+        """True while something is in flight that may give money back, or more may come."""
+        return self._context.state.cost.reserved > 0 or self._context.awaits_money
 
     def _too_dear(self) -> list[int]:
         """Jobs that do not fit although nothing is in flight that may give money back."""

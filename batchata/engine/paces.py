@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
+from batchata.core.allowance import Allowance
 from batchata.core.pacing import Pace, PaceCaps
 
 
 class Paces:
     """One pace for each provider and model; whoever waits for a free place is woken."""
 
-    def __init__(self) -> None:
+    def __init__(self, allowance: Allowance | None = None) -> None:
         self._paces: dict[tuple[str, str], Pace] = {}
         self._waiting: list[asyncio.Event] = []
-        self._rates: tuple[int | None, int | None] | None = None
+        self._allowance = allowance  #: of rates that are shared with other processes
 
     def of(
         self, provider: str, model: str, caps: PaceCaps, now: float, *, hurry: float = 1.0
@@ -21,9 +22,9 @@ class Paces:
         """The pace of a model; made by the first run that asks for it."""
         found = self._paces.get((provider, model))
         if found is None:
-            found = self._paces[provider, model] = Pace(caps, now, hurry=hurry)
-            if self._rates is not None:
-                found.cap_rates(*self._rates, now)
+            found = self._paces[provider, model] = Pace(
+                caps, now, hurry=hurry, allowance=self._allowance
+            )
         return found
 
     @property
@@ -35,12 +36,6 @@ class Paces:
     def in_flight(self) -> int:
         """Requests without an answer, over all models."""
         return sum(pace.in_flight for pace in self._paces.values())
-
-    def cap_rates(self, requests: int | None, tokens: int | None, now: float) -> None:
-        """Hold every model to so many requests and tokens a minute from now on."""
-        self._rates = requests, tokens
-        for pace in self._paces.values():
-            pace.cap_rates(requests, tokens, now)
 
     def join(self, wake: asyncio.Event) -> None:
         """Have a run told when another leaves a place free."""
@@ -55,3 +50,8 @@ class Paces:
         if len(self._waiting) > 1:
             for wake in self._waiting:
                 wake.set()
+
+    def changed(self) -> None:
+        """There is more that may be used: every run looks again."""
+        for wake in self._waiting:
+            wake.set()

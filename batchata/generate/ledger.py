@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import orjson
 
+from batchata.core.allowance import Grant, Rates, SharedRates, Use
 from batchata.core.errors import StateError, StateVersionError
 from batchata.generate.selection import Span
 
@@ -53,6 +54,23 @@ class Shard:
     def state(self) -> str:
         """Name of the state file, which all attempts share: none pays for what another has."""
         return f"shard-{self.number:06d}.db"
+
+
+class Funds(NamedTuple):
+    """Money that a shard asks for, all in 1e-12 USD."""
+
+    sure: int  #: what it has cost, or may have
+    kept: int  #: what it does not give back: that, and what is on its way
+    least: int  #: less than this is of no use
+    wanted: int
+
+
+class Funded(NamedTuple):
+    """What a shard may cost in all, 1e-12 USD; no more will come where it is final."""
+
+    parts: int
+    is_final: bool = False
+    is_lost: bool = False  #: another worker has the shard by now
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -178,8 +196,8 @@ class Ledger:
         span = Span(start, stop)
         return Shard(number=number, span=span, attempt=attempt + 1, again=bool(again))
 
-    def renew(self, worker: str, report: Mapping[str, Any]) -> int:
-        """Keep what this worker holds, and what it has to tell; how many workers are alive."""
+    def renew(self, worker: str, report: Mapping[str, Any]) -> None:
+        """Keep what this worker holds, and what it has to tell."""
         now = self._clock()
         with self._transaction() as db:
             db.execute(
@@ -188,45 +206,56 @@ class Ledger:
             )
             said = orjson.dumps(dict(report)).decode()
             db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?)", (worker, now, said))
-            alive = db.execute(
-                "SELECT count(*) FROM workers WHERE seen_at > ?", (now - LEASE_SECONDS,)
-            ).fetchone()
-        return max(1, int(alive[0]))
 
-    def free_all(self) -> None:
-        """Free every shard: the processes that held them are gone, or soon will be."""
-        with self._transaction() as db:
-            db.execute("UPDATE shards SET worker=NULL, lease_until=NULL")
-            db.execute("DELETE FROM workers")
+    def give_back(self, worker: str | None) -> None:
+        """Free what this worker holds, or all when there is none any more.
 
-    def give_back(self, worker: str, *, is_gone: bool = True) -> None:
-        """Free what this worker holds; its money stays set aside until the shard is taken up."""
+        Money stays set aside until a shard is taken up.
+        """
         with self._transaction() as db:
+            if worker is None:
+                db.execute("DELETE FROM workers")
             db.execute(
-                "UPDATE shards SET worker=NULL, lease_until=NULL WHERE worker=? AND part IS NULL",
+                "UPDATE shards SET worker=NULL, lease_until=NULL "
+                "WHERE part IS NULL AND worker=coalesce(?, worker)",
                 (worker,),
             )
-            if is_gone:
-                db.execute("UPDATE workers SET seen_at=0 WHERE name=?", (worker,))
 
-    def set_aside(self, shard: Shard, bound: int, limit: int) -> int | None:
-        """Money for a shard: its bound, or else what is left; None while others may give some back.
+    def set_aside(self, shard: Shard, worker: str, funds: Funds, limit: int) -> Funded:
+        """Money for the next jobs of a shard, within a limit on all; all in 1e-12 USD.
 
-        All in 1e-12 USD. What the shard had set aside before counts as its own.
+        A shard whose worker is dead keeps what it had until it is taken up: it may be spent.
         """
         with self._transaction() as db:
             spent, held, others = db.execute(
-                "SELECT coalesce(sum(cost), 0), "
-                "coalesce(sum(CASE WHEN part IS NULL THEN leased ELSE 0 END), 0), "
-                "coalesce(sum(part IS NULL AND worker IS NOT NULL AND leased > 0), 0) "
+                "SELECT coalesce(sum(CASE WHEN part IS NULL THEN 0 ELSE cost END), 0), "
+                "coalesce(sum(CASE WHEN part IS NULL THEN max(leased, cost) ELSE 0 END), 0), "
+                "coalesce(sum(part IS NULL AND lease_until >= ?2 AND leased > cost), 0) "
                 "FROM shards WHERE n != ?1",
-                (shard.number,),
+                (shard.number, self._clock()),
             ).fetchone()
-            given = int(max(0, min(bound, limit - spent - held)))
-            if given < bound and others:
-                return None
-            db.execute("UPDATE shards SET leased=? WHERE n=?", (given, shard.number))
-        return given
+            free = int(limit - spent - held)
+            parts = min(funds.wanted, free)
+            if parts < funds.least:
+                parts = funds.kept
+            changed = db.execute(
+                "UPDATE shards SET leased=?, cost=? "
+                "WHERE n=? AND part IS NULL AND worker=? AND attempt=?",
+                (parts, funds.sure, shard.number, worker, shard.attempt),
+            ).rowcount
+        if not changed:
+            return Funded(funds.kept, is_lost=True)
+        return Funded(parts, is_final=parts < funds.wanted and not others)
+
+    def draw(self, worker: str, use: Use, rates: Rates) -> Grant:
+        """Take a worker's account of its rates, and hand out what it needs."""
+        with self._transaction() as db:
+            row = db.execute("SELECT value FROM meta WHERE key='rates'").fetchone()
+            shared = msgspec.json.decode(row[0], type=SharedRates) if row else SharedRates()
+            grant = shared.draw(worker, use, rates, self._clock())
+            said = msgspec.json.encode(shared).decode()
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('rates', ?)", (said,))
+        return grant
 
     def commit(self, shard: Shard, worker: str, tally: Tally) -> bool:
         """Make an attempt's part the one that counts; False when another was first."""
@@ -243,7 +272,7 @@ class Ledger:
         """Shards with failures are open again, for their failed rows alone; how many."""
         with self._transaction() as db:
             changed = db.execute(
-                "UPDATE shards SET part=NULL, again=1, leased=cost, cost=0, answers=0, failed=0, "
+                "UPDATE shards SET part=NULL, again=1, leased=cost, answers=0, failed=0, "
                 "cut=0, input_tokens=0, output_tokens=0, error=NULL "
                 "WHERE failed > 0 AND part IS NOT NULL"
             ).rowcount

@@ -9,12 +9,10 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from batchata.core.budget import checked_usd
 from batchata.core.errors import ProviderUnavailableError
 from batchata.core.status import JobStatus
-from batchata.core.usage import to_parts
-from batchata.engine.paces import Paces
 from batchata.generate.ledger import Shard
+from batchata.generate.purse import Purse
 from batchata.generate.servers import Servers
 from batchata.generate.workshop import Counter, Shards, Shared, Work, Workshop
 
@@ -37,14 +35,15 @@ class Line:
         self._shards = shards
         self._servers = servers
         self._worker = worker
-        self._paces = Paces()
+        self.counter = Counter()
+        self._purse = Purse(shards, worker, shop.config.processing, lambda: self.counter.answered)
+        self._paces = self._purse.paces
         provider = servers.provider
         self._shared = Shared({provider.name: provider}, self._paces)
         self._running: list[Work] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop_reason: str | None = None
         self.error: Exception | None = None
-        self.counter = Counter()
         self.is_left: Callable[[], bool] = lambda: False  #: nobody waits for this process any more
 
     async def run(self) -> None:
@@ -53,6 +52,7 @@ class Line:
             helpers = [
                 group.create_task(self._servers.pool.watch()),
                 group.create_task(self._beat()),
+                group.create_task(self._purse.run(self._running)),
             ]
             try:
                 await self._take_all(group)
@@ -61,6 +61,7 @@ class Line:
             finally:
                 for each in helpers:
                     each.cancel()
+                await self._purse.empty()
                 await asyncio.to_thread(self._shards.give_back, self._worker)
         if self.error is not None:
             raise self.error
@@ -130,26 +131,13 @@ class Line:
                 waiting = sum(each.session.waiting for each in self._running)
                 window = max(_WINDOW_LEAST, 2 * self._paces.window)
                 if len(self._running) < _OPEN_MOST and waiting < window:
-                    is_placed = await self._fund(work)
+                    is_placed = await self._purse.open(work)
                 if not is_placed:
                     await asyncio.sleep(_TICK_SECONDS)
         finally:
             if not is_placed:
                 work.leave()
         return is_placed
-
-    async def _fund(self, work: Work) -> bool:
-        limit = self._shop.config.processing.limit_usd
-        if limit is None:
-            return True
-        given = await asyncio.to_thread(
-            self._shards.set_aside, work.shard, work.bound, to_parts(checked_usd(limit))
-        )
-        if given is None:
-            await asyncio.sleep(0.1)
-            return False
-        work.limit(given)
-        return True
 
     async def _drive(self, work: Work) -> None:
         session = work.session
@@ -162,6 +150,7 @@ class Line:
             work.leave()
             raise
         finally:
+            work.is_open = False
             self._running.remove(work)
         if session.context.stop.error is not None:
             self._fail(session.context.stop.error)
@@ -174,8 +163,7 @@ class Line:
 
     async def _beat(self) -> None:
         while True:
-            alive = await asyncio.to_thread(self._shards.renew, self._worker, self.report())
-            self._share_rates(alive)
+            await asyncio.to_thread(self._shards.renew, self._worker, self.report())
             down = self._servers.pool.down_since
             if down is not None and time.monotonic() - down > _DOWN_SECONDS:
                 urls = ", ".join(each.url for each in self._servers.pool.servers)
@@ -188,12 +176,6 @@ class Line:
             if self.is_left():
                 self.stop("stop: the process that started this one is gone")
             await asyncio.sleep(_BEAT_SECONDS)
-
-    def _share_rates(self, alive: int) -> None:
-        """An equal share of the user's rates, for as long as so many workers are alive."""
-        work = self._shop.config.processing
-        shares = [each and max(1, each // alive) for each in (work.rpm, work.tpm)]
-        self._paces.cap_rates(shares[0], shares[1], time.monotonic())
 
     def _fail(self, error: Exception) -> None:
         if self.error is None:

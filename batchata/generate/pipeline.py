@@ -97,7 +97,7 @@ class GenerationPipeline:
         elif ledger.meta("is_whole") and output.exists() and not ledger.open_shards():
             self._clear(folder, ledger)
             return self._finished(output)
-        ledger.free_all()
+        ledger.give_back(None)
         if ledger.open_shards():
             ledger.set_meta(is_whole=False)
             crew = Crew(self.config, plan, folder, ledger)

@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
 import pyarrow
 
+from batchata.core.allowance import Grant, Rates, Use
 from batchata.core.config import RunConfig
 from batchata.core.errors import StateLockedError, UnknownPriceError
 from batchata.core.events import Event, OutcomesRecorded
@@ -23,7 +25,7 @@ from batchata.core.usage import from_parts
 from batchata.generate.asking import Asker
 from batchata.generate.config import Config
 from batchata.generate.filters import Filter
-from batchata.generate.ledger import Shard, Tally
+from batchata.generate.ledger import Funded, Funds, Shard, Tally
 from batchata.generate.parts import PartWriter
 from batchata.generate.selection import Selection
 from batchata.generate.sources import Index, ParquetRows, open_rows
@@ -39,9 +41,10 @@ class Shards(Protocol):
     """The ledger as a worker uses it."""
 
     def take(self, worker: str) -> Shard | None: ...
-    def renew(self, worker: str, report: Mapping[str, Any]) -> int: ...
+    def renew(self, worker: str, report: Mapping[str, Any]) -> None: ...
     def give_back(self, worker: str) -> None: ...
-    def set_aside(self, shard: Shard, bound: int, limit: int) -> int | None: ...
+    def set_aside(self, shard: Shard, worker: str, funds: Funds, limit: int) -> Funded: ...
+    def draw(self, worker: str, use: Use, rates: Rates) -> Grant: ...
     def commit(self, shard: Shard, worker: str, tally: Tally) -> bool: ...
     def open_shards(self) -> int: ...
 
@@ -109,15 +112,29 @@ class Work:
     shard: Shard
     session: Session
     rows: pyarrow.Table
+    is_open: bool = True  #: its rows are being answered, or will be
+    ask_at: float = 0.0  #: when it may ask for money again
 
     @property
-    def bound(self) -> int:
-        """The most that the shard may cost in all, 1e-12 USD."""
+    def sure(self) -> int:
+        """What the shard has cost, or may have, 1e-12 USD."""
+        cost = self.session.state.cost
+        return cost.spent + cost.uncertain
+
+    @property
+    def used(self) -> int:
+        """What it has cost or may still cost by what is in flight, 1e-12 USD."""
+        return self.sure + self.session.state.cost.reserved
+
+    def bounds(self, most: int) -> list[int]:
+        """The most that each of the next `most` jobs may cost, 1e-12 USD."""
         state = self.session.state
-        return state.cost.spent + state.cost.uncertain + state.bounds_of(list(state.pending()))
+        return [state.cost_bound[seq] for seq in islice(state.pending(), most)]
 
     def limit(self, parts: int) -> None:
         """Hold the shard to so much money, 1e-12 USD."""
+        if self.session.state.cost.limit == parts:
+            return
         self.session.config = replace(self.session.config, cost_limit_usd=from_parts(parts))
         self.session.set_limit()
 

@@ -161,9 +161,9 @@ def test_a_limit_holds_and_a_higher_one_goes_on(made: GenerationLab) -> None:
     assert len(made.calls) == len(set(made.calls)) == 20
 
 
-@pytest.mark.parametrize("rate", [{"rpm": 3_000}, {"tpm": 120_000}])
+@pytest.mark.parametrize("rate", [{"rpm": 2_400}, {"tpm": 60_000}])
 def test_rates_hold_calls_back(made: GenerationLab, rate: dict[str, int]) -> None:
-    made.rows = questions(80)  # a burst is a second's worth, of 50 rows or so
+    made.rows = questions(95)  # a burst is two seconds' worth, of 80 rows or so
 
     began = time.monotonic()
     made.run(processing=rate)

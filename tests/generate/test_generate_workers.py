@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
 from generation_lab import GenerationLab, questions, read
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from thoroughness import how_often
 
+from batchata.core.allowance import Amount, Rates, Use
 from batchata.gateway import HttpFault, Scenario
 from batchata.generate import GenerationPipeline, Progress
+from batchata.generate.checking import preview
 from batchata.generate.config import ProcessingConfig
-from batchata.generate.ledger import LEASE_SECONDS, Ledger, Tally
+from batchata.generate.ledger import LEASE_SECONDS, Funded, Funds, Ledger, Shard, Tally
 from batchata.generate.selection import Span
 
 
@@ -89,6 +96,13 @@ def ledger(tmp_path: Path, clock: Clock) -> Ledger:
     return made
 
 
+def taken(ledger: Ledger, worker: str) -> Shard:
+    """The next shard, which is there."""
+    shard = ledger.take(worker)
+    assert shard is not None
+    return shard
+
+
 def test_a_shard_is_one_workers_until_its_lease_ends(ledger: Ledger, clock: Clock) -> None:
     first = [ledger.take("one") for _ in range(3)]
     assert [shard and shard.number for shard in first] == [0, 1, 2]
@@ -121,26 +135,137 @@ def test_the_first_attempt_that_commits_wins(ledger: Ledger, clock: Clock) -> No
     assert ledger.tally().answers == 10
 
 
-def test_money_is_set_aside_for_a_shard_and_what_is_left_comes_back(ledger: Ledger) -> None:
-    one, two = ledger.take("a"), ledger.take("b")
-    assert one is not None
-    assert two is not None
+def test_money_is_handed_out_a_few_jobs_at_a_time(ledger: Ledger) -> None:
+    one, two = taken(ledger, "a"), taken(ledger, "b")
 
-    assert ledger.set_aside(one, bound=60, limit=100) == 60
-    assert ledger.set_aside(two, bound=60, limit=100) is None  # the other may give some back
+    first = ledger.set_aside(one, "a", Funds(sure=0, kept=0, least=5, wanted=60), 100)
+    second = ledger.set_aside(two, "b", Funds(sure=0, kept=0, least=5, wanted=60), 100)
+    more = ledger.set_aside(one, "a", Funds(sure=20, kept=60, least=65, wanted=90), 100)
+    less = ledger.set_aside(two, "b", Funds(sure=5, kept=10, least=10, wanted=10), 100)
+    then = ledger.set_aside(one, "a", Funds(sure=20, kept=60, least=65, wanted=90), 100)
+
+    assert first == Funded(60)
+    assert second == Funded(40)
+    assert more == Funded(60)  # the other may give some back
+    assert less == Funded(10)
+    assert then == Funded(90)
+
+
+def test_what_is_left_is_final_when_nobody_can_give_any_back(ledger: Ledger) -> None:
+    one, two = taken(ledger, "a"), taken(ledger, "b")
+    ledger.set_aside(one, "a", Funds(sure=0, kept=0, least=5, wanted=60), 100)
     ledger.commit(one, "a", Tally(answers=10, cost=20))
-    assert ledger.set_aside(two, bound=60, limit=100) == 60
-    ledger.commit(two, "b", Tally(answers=10, cost=60))
 
-    three = ledger.take("a")
-    assert three is not None
-    assert ledger.set_aside(three, bound=60, limit=100) == 20
+    funded = ledger.set_aside(two, "b", Funds(sure=0, kept=0, least=5, wanted=200), 100)
+    spent = ledger.set_aside(two, "b", Funds(sure=80, kept=80, least=85, wanted=200), 100)
+
+    assert funded == Funded(80, is_final=True)
+    assert spent == Funded(80, is_final=True)
 
 
-def test_rates_are_shared_by_the_workers_that_are_alive(ledger: Ledger, clock: Clock) -> None:
-    assert ledger.renew("one", {}) == 1
-    assert ledger.renew("two", {}) == 2
+def test_what_a_dead_worker_held_may_be_spent(ledger: Ledger, clock: Clock) -> None:
+    one, two = taken(ledger, "dead"), taken(ledger, "b")
+    ledger.set_aside(one, "dead", Funds(sure=10, kept=10, least=20, wanted=70), 100)
+
     clock.now += LEASE_SECONDS + 1
-    assert ledger.renew("two", {}) == 1
-    ledger.give_back("two")
-    assert ledger.renew("one", {}) == 1
+    ledger.renew("b", {})
+    left = ledger.set_aside(two, "b", Funds(sure=0, kept=0, least=5, wanted=60), 100)
+    again = taken(ledger, "c")
+    ledger.set_aside(again, "c", Funds(sure=30, kept=30, least=30, wanted=30), 100)
+    more = ledger.set_aside(two, "b", Funds(sure=0, kept=30, least=35, wanted=60), 100)
+
+    assert left == Funded(30, is_final=True)
+    assert again.number == one.number
+    assert more == Funded(60)  # its successor has read how much it was
+
+
+def test_a_worker_that_lost_its_shard_gets_no_money_for_it(ledger: Ledger, clock: Clock) -> None:
+    slow = taken(ledger, "slow")
+    clock.now += LEASE_SECONDS + 1
+    taken(ledger, "quick")
+
+    funded = ledger.set_aside(slow, "slow", Funds(sure=0, kept=0, least=5, wanted=60), 100)
+
+    assert funded.is_lost
+    assert funded.parts == 0
+
+
+@settings(max_examples=how_often(20), deadline=None)
+@given(st.integers(0, 1 << 30), st.integers(20, 200))
+def test_no_more_than_the_limit_is_ever_handed_out(seed: int, limit: int) -> None:
+    chance = random.Random(seed)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        clock = Clock()
+        book = Ledger(Path(folder) / "ledger.db", clock=clock)
+        book.plan({"plan": 1}, Span(0, 60).pieces(10))
+        worth = dict.fromkeys(range(6), 0)  # spent, as the state file of each shard says
+        lent = dict.fromkeys(range(6), 0)  # what it may be, by those who have it or died
+        crew: dict[str, Shard] = {}
+        for step in range(80):
+            name = f"w{chance.randrange(3)}"
+            shard = crew.get(name) or book.take(name)
+            clock.now += 2
+            if shard is None:
+                continue
+            number, crew[name] = shard.number, shard
+            if chance.random() < 0.1:  # dies, and its shard is soon another's
+                del crew[name]
+                book.give_back(name)
+            elif chance.random() < 0.1:
+                del crew[name]
+                if book.commit(shard, name, Tally(answers=10, cost=worth[number])):
+                    lent[number] = worth[number]
+            else:
+                sure = worth[number]
+                kept = chance.randint(sure, max(sure, lent[number]))
+                wanted = kept + chance.randint(0, 60)
+                funds = Funds(sure, kept, chance.randint(kept, wanted), wanted)
+                funded = book.set_aside(shard, name, funds, limit)
+                if not funded.is_lost:
+                    lent[number] = funded.parts
+                    worth[number] = chance.randint(sure, funded.parts)
+            book.renew(name, {})
+            assert sum(max(worth[n], lent[n]) for n in worth) <= limit, step
+        book.close()
+
+
+def test_rates_outlive_the_processes_that_share_them(tmp_path: Path, clock: Clock) -> None:
+    rates, need = Rates(requests=600), Use(need=Amount(1))
+    first, second = (Ledger(tmp_path / "ledger.db", clock=clock) for _ in range(2))
+
+    grant = first.draw("one", need, rates)
+    first.close()
+    nothing = second.draw("two", need, rates)
+    clock.now += 5.5
+    after = second.draw("two", need, rates)
+
+    assert grant.amount.requests == 20  # two seconds' worth
+    assert nothing.amount.requests == 0
+    assert after.amount.requests == 20
+
+
+@pytest.mark.slow
+def test_a_limit_is_shared_and_holds_when_a_worker_is_killed(made: GenerationLab) -> None:
+    made.rows = questions(120)
+    slow = HttpFault(action="slow", route="openai.chat*", times=None, seconds=0.01)
+    made.box.set_scenario(Scenario(http=(slow,)))
+    model = {"prices": {"input": 1000.0, "output": 1000.0}}
+    work = {"workers": 2, "rows_per_part": 15, "batch_size": 1}
+    most = preview(made.config(model=model), counts_all=True).cost_usd
+    assert most is not None
+    limit = float(most) / 8
+    killed: list[int] = []
+
+    def kill(progress: Progress) -> None:
+        if progress.answers >= 10 and not killed:
+            killed.extend(worker_pids()[:1])
+            os.kill(killed[0], signal.SIGKILL)
+
+    config = made.config(model=model, processing={**work, "limit_usd": limit})
+    summary = GenerationPipeline(config).run(watch=kill)
+
+    assert killed
+    assert 10 < summary.total_responses - summary.failed < 120
+    assert "limit" in (summary.first_error or "")
+    tokens = sum(call.input_tokens + call.output_tokens for call in made.box.ledger.live)
+    assert tokens / 1_000 <= limit

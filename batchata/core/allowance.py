@@ -1,0 +1,232 @@
+"""Rates that several processes share: handed out for a few seconds, and what is left handed back.
+
+In any 60 seconds all of them together use no more than the limit: what they hold and what is free
+never are more than a burst, and a minute adds so much that both together fit. What a dead process
+held counts as used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+#: nobody holds what was handed out for longer
+HOLD_SECONDS: Final = 5.0
+#: so many seconds' worth may be used at once
+_BURST_SECONDS: Final = 2.0
+#: who waits is given at least this part of a burst: not each call is asked for alone
+_LEAST_PART: Final = 8
+#: a process that waits and says nothing for so long has lost its place
+_PLACE_SECONDS: Final = 2.0
+_MOST_WAIT_SECONDS: Final = 1.0
+_POLL_SECONDS: Final = 0.05
+
+
+class Amount(NamedTuple):
+    """So many calls, with so many tokens."""
+
+    requests: int = 0
+    tokens: int = 0
+
+    def plus(self, other: Amount) -> Amount:
+        """Both together."""
+        return Amount(self.requests + other.requests, self.tokens + other.tokens)
+
+    def minus(self, other: Amount) -> Amount:
+        """What is left; may be below zero."""
+        return Amount(self.requests - other.requests, self.tokens - other.tokens)
+
+    def has(self, other: Amount) -> bool:
+        """True when the other is in this."""
+        return self.requests >= other.requests and self.tokens >= other.tokens
+
+
+NOTHING: Final = Amount()
+
+
+class Use(NamedTuple):
+    """What a process tells of its allowance."""
+
+    spent: Amount = NOTHING  #: since it told last
+    kept: Amount = NOTHING  #: what it goes on with
+    need: Amount | None = None  #: the call that did not fit
+    want: Amount = NOTHING  #: more would be of use, and nothing waits for it
+
+
+class Grant(NamedTuple):
+    """What a process may use from now on, beside what it kept."""
+
+    amount: Amount = NOTHING
+    wait_seconds: float = 0.0  #: when to ask again, where it is nothing
+
+
+class Rates(NamedTuple):
+    """Limits a minute; None: none."""
+
+    requests: int | None = None
+    tokens: int | None = None
+
+    @property
+    def is_set(self) -> bool:
+        """True when there is a limit."""
+        return self.requests is not None or self.tokens is not None
+
+
+class Allowance:
+    """What one process may still ask, of what all of them may. Pure: the time is passed in."""
+
+    def __init__(self, rates: Rates) -> None:
+        self._rates = rates
+        self._left = NOTHING
+        self._spent = NOTHING
+        self._recent = NOTHING
+        self._need: Amount | None = None
+        self._until = 0.0
+
+    @property
+    def is_short(self) -> bool:
+        """True when a call has to wait for more."""
+        return self._need is not None
+
+    @property
+    def is_in_use(self) -> bool:
+        """True when there is something to tell."""
+        return any(self._left) or any(self._spent)
+
+    def wait_seconds(self, tokens: int, now: float) -> float:
+        """Zero when a call of so many tokens may leave; else a while, after which to look again."""
+        need = self._limited(Amount(1, tokens))
+        if now < self._until and self._left.has(need):
+            return 0.0
+        if self._need is None or self._need.tokens < tokens:
+            self._need = need
+        return _POLL_SECONDS
+
+    def use(self, amount: Amount) -> None:
+        """A call left, or took more or less than was thought."""
+        amount = self._limited(amount)
+        self._left = self._left.minus(amount)
+        self._spent = self._spent.plus(amount)
+
+    def _limited(self, amount: Amount) -> Amount:
+        """So much of it as there are limits on."""
+        requests, tokens = self._rates
+        return Amount(
+            0 if requests is None else amount.requests, 0 if tokens is None else amount.tokens
+        )
+
+    def tell(self, now: float) -> Use:
+        """Give an account of it; what is not kept is no longer there."""
+        spent, need = self._spent, self._need
+        kept = want = NOTHING
+        if need is None and now < self._until:
+            ahead = spent.plus(self._recent)
+            ahead = ahead.plus(ahead)
+            kept = Amount(*(max(0, min(pair)) for pair in zip(self._left, ahead, strict=True)))
+            want = ahead.minus(kept)
+        self._recent, self._spent, self._need, self._left = spent, NOTHING, None, kept
+        return Use(spent, kept, need, want)
+
+    def grant(self, amount: Amount, told_at: float) -> None:
+        """More of it, in answer to what was told then."""
+        self._left = self._left.plus(amount)
+        self._until = told_at + HOLD_SECONDS
+        if self._need is not None and self._left.has(self._need):
+            self._need = None
+
+
+class Hold(msgspec.Struct):
+    """What a process has, or what it waits for."""
+
+    until: float
+    kept: Amount
+    need: Amount | None = None
+    since: float = 0.0
+
+
+class SharedRates(msgspec.Struct):
+    """All of it: what is free or held, and who holds or waits. Pure: the time is passed in."""
+
+    at: float = 0.0
+    #: requests and tokens that are free or held; below zero where a call took more
+    pool: tuple[float, float] | None = None
+    holds: dict[str, Hold] = {}
+
+    def draw(self, worker: str, use: Use, rates: Rates, now: float) -> Grant:
+        """Take a worker's account, and give it what it waits for when its turn comes.
+
+        A worker that waits holds nothing, and is given all that a call needs or nothing, so that
+        no two wait for each other.
+        """
+        self._pass(rates, now)
+        mine = self.holds.pop(worker, None)
+        self._pay(use.spent)
+        since = mine.since if mine is not None and mine.need is not None else now
+        free = self._free(since, rates)
+        fair = Amount(*(max(0, int(each / (len(self.holds) + 1))) for each in free))
+        if use.need is None:
+            more = Amount(*map(min, fair, use.want))
+            self.holds[worker] = Hold(now + HOLD_SECONDS, use.kept.plus(more))
+            return Grant(more)
+        wait = _wait_seconds(use.need, free, rates)
+        if wait:
+            self.holds[worker] = Hold(now + _PLACE_SECONDS, NOTHING, use.need, since)
+            return Grant(NOTHING, wait)
+        given = Amount(*map(max, fair, use.need))
+        self.holds[worker] = Hold(now + HOLD_SECONDS, given)
+        return Grant(given)
+
+    def _pass(self, rates: Rates, now: float) -> None:
+        """Time goes on: what the dead held is used, and there is more of it."""
+        elapsed = min(60.0, max(0.0, now - self.at))
+        self.at = now
+        for worker, hold in list(self.holds.items()):
+            if hold.until < now:
+                self._pay(hold.kept)
+                del self.holds[worker]
+        bursts = [_burst(limit) for limit in rates]
+        pool = self.pool or tuple(bursts)
+        grown = [
+            min(burst, level + elapsed * _per_second(limit))
+            for burst, level, limit in zip(bursts, pool, rates, strict=True)
+        ]
+        self.pool = grown[0], grown[1]
+
+    def _pay(self, spent: Amount) -> None:
+        if self.pool is not None:
+            self.pool = self.pool[0] - spent.requests, self.pool[1] - spent.tokens
+
+    def _free(self, since: float, rates: Rates) -> list[float]:
+        """What nobody holds, and nobody waits for since earlier."""
+        holds, pool = self.holds.values(), self.pool or (0.0, 0.0)
+        before = [each.need for each in holds if each.need is not None and each.since < since]
+        free: list[float] = []
+        for which, limit in enumerate(rates):
+            held = sum(each.kept[which] for each in holds)
+            claimed = sum(min(_burst(limit), need[which]) for need in before)
+            free.append(pool[which] - held - claimed)
+        return free
+
+
+def _wait_seconds(need: Amount, free: Sequence[float], rates: Rates) -> float:
+    """For how long there is too little for a call, or for a few of them; zero if there is not."""
+    wait = 0.0
+    for amount, there, limit in zip(need, free, rates, strict=True):
+        least = min(_burst(limit), max(amount, _burst(limit) / _LEAST_PART))
+        if there < least:
+            wait = max(wait, (least - there) / _per_second(limit))
+    return min(_MOST_WAIT_SECONDS, max(_POLL_SECONDS, wait)) if wait else 0.0
+
+
+def _burst(limit: int | None) -> float:
+    return 0.0 if limit is None else max(1.0, limit * _BURST_SECONDS / 60.0)
+
+
+def _per_second(limit: int | None) -> float:
+    """So much that a burst and a minute of it come to less than one over the limit."""
+    return 0.0 if limit is None else (limit + 0.999 - _burst(limit)) / 60.0
+
+
+__all__ = ["HOLD_SECONDS", "Allowance", "Amount", "Grant", "Rates", "SharedRates", "Use"]
