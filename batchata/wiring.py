@@ -170,7 +170,8 @@ class Session:
         path = self.config.state_file
         if path is None:
             raise StateError("the run has no state file")
-        self.store = SQLiteStore(path, sets_aside=not self.config.reuse_state)
+        is_new, small = not self.config.reuse_state, self.config.has_small_batches
+        self.store = SQLiteStore(path, sets_aside=is_new, small_commits=small)
         try:
             self.state = self.store.load()
             if keeps_limit:  # the bounds in the file are those of the route it was made for

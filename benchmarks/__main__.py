@@ -14,6 +14,7 @@ RUNS = (
     ("batch_cpu", "--jobs", "10000", "--vendor", "openai"),
     ("batch_cpu", "--jobs", "10000", "--vendor", "anthropic"),
     ("batch_cpu", "--jobs", "100000", "--vendor", "openai"),
+    ("small_batches", "--jobs", "10000", "--items", "10"),
     ("live_cpu", "--jobs", "10000"),
     ("live_cpu", "--jobs", "100000"),
     ("background_cpu", "--ids", "10000"),

@@ -22,6 +22,7 @@ OnChanged = Literal["error", "keep"]
 RouteName = Literal["batch", "live", "background", "auto"]
 Reuse = Literal["strict", "ignore_params", "ignore_prompt", "fresh"]
 
+_SMALL_BATCH: Final = 50
 LEVELS: Final = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40}
 
 
@@ -69,6 +70,11 @@ class RunConfig:
     settle_seconds: float = 60.0
     #: the vendor's pace is multiplied by this; tests use less than one
     poll_factor: float = 1.0
+
+    @property
+    def has_small_batches(self) -> bool:
+        """True when no batch has more than a few dozen jobs."""
+        return self.items_per_batch is not None and self.items_per_batch <= _SMALL_BATCH
 
     @property
     def makes_batches(self) -> bool:

@@ -67,7 +67,7 @@ class Collector:
                 group = []
                 await asyncio.sleep(0)
         group.extend(reading.missing())
-        self._context.record(OutcomesRecorded(outcomes=group, closes=submission.token))
+        await self._context.join(OutcomesRecorded(outcomes=group, closes=submission.token))
         self._clean(paths)
         if reading.account is not None:
             said = reading.account.message

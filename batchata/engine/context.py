@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -130,9 +131,37 @@ class RunContext:
     #: adds to an event what belongs into the same transaction
     complete: Callable[[Durable], Durable] = _as_it_is
     notes: dict[str, str] = field(default_factory=dict)  #: what is being waited for, by topic
+    #: what goes with the next commit, and who waits for that
+    _joined: list[tuple[tuple[Durable, ...], asyncio.Future[None]]] = field(default_factory=list)
+
+    async def join(self, *events: Durable) -> None:
+        """Record in one transaction with what other tasks bring in the same turn of the loop."""
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        if not self._joined:
+            loop.call_soon(self._record_joined)
+        self._joined.append((events, done))
+        await done
+
+    def _record_joined(self) -> None:
+        if self._joined:
+            with suppress(BaseException):  # those who wait are told
+                self.record()
 
     def record(self, *events: Durable) -> None:
-        """Disk, then memory, then watchers."""
+        """Disk, then memory, then watchers; what tasks have joined goes before it."""
+        joined, self._joined = self._joined, []
+        waiting = [done for _, done in joined if not done.done()]
+        try:
+            self._record([each for brought, _ in joined for each in brought] + list(events))
+        except BaseException as error:
+            for each in waiting:
+                each.set_exception(error)
+            raise
+        for each in waiting:
+            each.set_result(None)
+
+    def _record(self, events: Iterable[Durable]) -> None:
         events = tuple(map(self.complete, events))
         self.store.commit(*events)
         for event in events:

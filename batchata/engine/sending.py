@@ -120,20 +120,37 @@ class Sender:
         path = self._files.write(submission, references)
         if path is None:
             return None
+        reference = None
         if submission.input_ref is None:
-            await self._upload(submission, path)
-            self._stamps[self._now(token).input_ref or ""] = references.stamp
-        if context.stop.is_asked or context.is_late:
+            reference = await self._uploaded(submission, path)
+            self._stamps[reference or ""] = references.stamp
+        if not self._may_send():
+            if reference is not None:
+                self._move(token, SubmissionStatus.INTENDED, input_ref=reference)
             await self.give_back(token, "the run stopped before it was sent")
             return None
-        self._move(token, SubmissionStatus.CREATING, sent_us=context.now_us())
+        await context.join(
+            SubmissionMoved(
+                token=token,
+                status=SubmissionStatus.CREATING,
+                input_ref=reference,
+                sent_us=context.now_us(),
+            )
+        )
+        if not self._may_send():
+            await self.give_back(token, "the run stopped before it was sent")
+            return None
         task = asyncio.current_task()
         self.creating.add(task)
         try:
             remote_id = await api.create(self._now(token), path)
+            await self._accept(token, remote_id)
         finally:
             self.creating.discard(task)
-        return await self._accepted(token, remote_id)
+        return await self._accepted(token)
+
+    def _may_send(self) -> bool:
+        return not (self._context.stop.is_asked or self._context.is_late)
 
     async def _references(self, submission: Submission) -> References | None:
         """Where the files of the submission are; None when it was given back instead.
@@ -152,16 +169,18 @@ class Sender:
             return None
         return references
 
-    async def _upload(self, submission: Submission, path: Path) -> None:
-        """Bring the file to the vendor, unless an earlier call whose answer was lost did so."""
+    async def _uploaded(self, submission: Submission, path: Path) -> str | None:
+        """Bring the file to the vendor, unless an earlier call whose answer was lost did so.
+
+        Its name there goes to disk with the word that the create call leaves: until then it can
+        be found again.
+        """
         token, api = submission.token, self._context.api(submission.provider)
         reference = None
         if token not in self._new:
             reference = await api.uploaded(submission, path)
         self._new.discard(token)
-        reference = reference or await api.upload(submission, path)
-        if reference is not None:
-            self._move(token, SubmissionStatus.INTENDED, input_ref=reference)
+        return reference or await api.upload(submission, path)
 
     async def cancel(self, submission: Submission) -> None:
         """Ask the vendor to stop a batch."""
@@ -175,14 +194,18 @@ class Sender:
             if submission.token in self._context.state.left:
                 self._move(submission.token, SubmissionStatus.ACCEPTED, note=CANCEL_ASKED)
 
-    async def _accepted(self, token: str, remote_id: str) -> Submission:
-        context = self._context
-        self._move(
-            token,
-            SubmissionStatus.ACCEPTED,
-            remote_id=remote_id,
-            accepted_us=context.now_us(),
+    async def _accept(self, token: str, remote_id: str) -> None:
+        await self._context.join(
+            SubmissionMoved(
+                token=token,
+                status=SubmissionStatus.ACCEPTED,
+                remote_id=remote_id,
+                accepted_us=self._context.now_us(),
+            )
         )
+
+    async def _accepted(self, token: str) -> Submission:
+        context = self._context
         context.notes.pop("network", None)
         self._files.keep(self._now(token))
         if context.stop.cancels or context.is_late:  # all were cancelled while this was on its way
@@ -211,7 +234,8 @@ class Sender:
             else:
                 if isinstance(found, Found):
                     log.info("submission %s was found as %s", token, found.remote_id)
-                    return await self._accepted(token, found.remote_id)
+                    await self._accept(token, found.remote_id)
+                    return await self._accepted(token)
                 is_absent = isinstance(found, NotThere) and self._is_settled(submission)
                 absent = absent + 1 if is_absent else 0
                 if self._is_free(submission, found, absent):
@@ -330,20 +354,12 @@ class Sender:
         token: str,
         status: SubmissionStatus,
         *,
-        remote_id: str | None = None,
         input_ref: str | None = None,
         sent_us: int | None = None,
-        accepted_us: int | None = None,
         note: str | None = None,
     ) -> None:
         self._context.record(
             SubmissionMoved(
-                token=token,
-                status=status,
-                remote_id=remote_id,
-                input_ref=input_ref,
-                sent_us=sent_us,
-                accepted_us=accepted_us,
-                note=note,
+                token=token, status=status, input_ref=input_ref, sent_us=sent_us, note=note
             )
         )

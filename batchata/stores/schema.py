@@ -32,7 +32,7 @@ CREATE TABLE attachments (
     seq INTEGER NOT NULL, name TEXT, media_type TEXT, sha256 TEXT, size_bytes INTEGER, path TEXT);
 CREATE INDEX attachments_by_seq ON attachments (seq);
 CREATE TABLE submissions (
-    n INTEGER PRIMARY KEY, token TEXT NOT NULL UNIQUE, provider TEXT, endpoint TEXT, model TEXT,
+    n INTEGER PRIMARY KEY, token TEXT NOT NULL, provider TEXT, endpoint TEXT, model TEXT,
     wire_version TEXT, seqs BLOB NOT NULL, status INTEGER NOT NULL, intended_us INTEGER,
     input_tokens INTEGER, size_bytes INTEGER, remote_id TEXT, input_ref TEXT,
     sent_us INTEGER, accepted_us INTEGER, note TEXT, route TEXT NOT NULL);
@@ -73,7 +73,7 @@ ADD_ANSWER: Final = "INSERT INTO answers VALUES (?,?,?,?,?,?,?,?)"
 MOVE_SUBMISSION: Final = (
     "UPDATE submissions SET status=?, remote_id=coalesce(?,remote_id), "
     "input_ref=coalesce(?,input_ref), sent_us=coalesce(?,sent_us), "
-    "accepted_us=coalesce(?,accepted_us), note=coalesce(?,note) WHERE token=?"
+    "accepted_us=coalesce(?,accepted_us), note=coalesce(?,note) WHERE n=?"
 )
 REBOUND_JOB: Final = "UPDATE jobs SET size_bytes=?, input_bound=?, cost_bound=? WHERE seq=?"
 #: every answer of these jobs that did not fit, the newest last

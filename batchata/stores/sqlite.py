@@ -35,6 +35,8 @@ from batchata.stores.table import ResultTable
 _PENDING = CODES[JobStatus.PENDING]
 _SUBMITTED = CODES[JobStatus.SUBMITTED]
 _SUCCEEDED = CODES[JobStatus.SUCCEEDED]
+#: a commit writes whole pages; bodies of about 1 KB leave a fifth of a 4 KB page empty
+_PAGE_BYTES, _SMALL_PAGE_BYTES = 8192, 4096
 log = logging.getLogger("batchata")
 
 T = TypeVar("T")
@@ -46,10 +48,21 @@ class SQLiteStore:
     Raises StateError (StateLockedError, StateVersionError) when the file cannot be used.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False, sets_aside: bool = False) -> None:
-        """Open the file; with `sets_aside` an earlier one is renamed first, and a new one begun."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read_only: bool = False,
+        sets_aside: bool = False,
+        small_commits: bool = False,
+    ) -> None:
+        """Open the file; with `sets_aside` an earlier one is renamed first, and a new one begun.
+
+        A file that is made for `small_commits` writes fewer bytes with each, and is a bit larger.
+        """
         self.path = path
         self.is_read_only = read_only
+        self._page_bytes = _SMALL_PAGE_BYTES if small_commits else _PAGE_BYTES
         self._lock = None if read_only else RunLock(path)
         check_file(path, must_exist=read_only)
         if self._lock is not None:
@@ -61,6 +74,8 @@ class SQLiteStore:
             # results are read as they are asked for: whoever drops them lets go of the file too
             weakref.finalize(self, self._db.close)
             self._numbers = self._read(self._next_numbers)
+            self._submissions = {} if read_only else self._read(self._open_submissions)
+            self._new_submissions: dict[str, int] = {}  #: of the commit that is being made
             self.table = ResultTable(self._db, path)
         except BatchataError:
             self._unlock()
@@ -76,8 +91,7 @@ class SQLiteStore:
             db.execute("PRAGMA cache_size=-8000")
             if not self.is_read_only:
                 # FULL: a commit is on the disk before the call that it allows leaves
-                # bodies of about 1 KB leave a fifth of a 4 KB page empty
-                db.execute("PRAGMA page_size=8192")
+                db.execute(f"PRAGMA page_size={self._page_bytes}")
                 db.execute("PRAGMA journal_mode=WAL")
                 db.execute("PRAGMA synchronous=FULL")
                 self._prepare(db)
@@ -108,6 +122,11 @@ class SQLiteStore:
         found = self._db.execute(select + "(SELECT max(seq)+1 FROM jobs)").fetchone()
         names = ("outcomes", "submissions", "jobs")
         return {name: number or 0 for name, number in zip(names, found, strict=True)}
+
+    def _open_submissions(self) -> dict[str, int]:
+        """Numbers of the submissions that an earlier process left, by token."""
+        select = "SELECT token, n FROM submissions WHERE status<>?"
+        return dict(self._db.execute(select, (SubmissionStatus.COLLECTED,)))
 
     def load(self) -> RunState:
         """Everything the file knows, folded; no job is wanted until a run says so."""
@@ -185,11 +204,13 @@ class SQLiteStore:
     def commit(self, *events: Durable) -> None:
         """Keep these events, all or none; StateError when the disk refuses."""
         numbers = dict(self._numbers)
+        self._new_submissions.clear()
         work: list[tuple[str, list[tuple[Any, ...]]]] = []
         for event in events:
             work.extend(self._statements(event, numbers))
         self._write(work)
         self._numbers = numbers
+        self._submissions.update(self._new_submissions)
 
     def _statements(
         self, event: Durable, numbers: dict[str, int]
@@ -201,11 +222,12 @@ class SQLiteStore:
                 work = _job_statements(event, has_attachments=self._has_attachments())
                 return [*work, *self._replacing(event, numbers)]
             case SubmissionIntended():
-                numbers["submissions"] += 1
-                row = schema.submission_row(numbers["submissions"], event.submission)
+                number = numbers["submissions"] = numbers["submissions"] + 1
+                self._name(event.submission.token, number)
+                row = schema.submission_row(number, event.submission)
                 return [(schema.ADD_SUBMISSION, [row])]
             case SubmissionMoved():
-                return [(schema.MOVE_SUBMISSION, [_moved(event)])]
+                return [(schema.MOVE_SUBMISSION, [self._moved(event)])]
             case OutcomesRecorded():
                 return self._outcome_statements(event, numbers)
             case UploadIntended():
@@ -236,7 +258,7 @@ class SQLiteStore:
         narrow, wide = [], []
         for number, outcome in enumerate(event.outcomes, first):
             token = outcome.token
-            if token not in subs:
+            if token is not None and token not in subs:
                 subs[token] = self._submission_number(token)
             narrow.append(schema.outcome_row(number, subs[token], outcome))
             wide.append(schema.answer_row(number, outcome))
@@ -250,14 +272,34 @@ class SQLiteStore:
             work.append((schema.REBOUND_JOB, bounds))
         if event.closes is not None:
             collected = SubmissionMoved(token=event.closes, status=SubmissionStatus.COLLECTED)
-            work.append((schema.MOVE_SUBMISSION, [_moved(collected)]))
+            work.append((schema.MOVE_SUBMISSION, [self._moved(collected)]))
         return work
 
-    def _submission_number(self, token: str | None) -> int | None:
+    def _name(self, token: str, number: int) -> None:
+        if token in self._submissions or token in self._new_submissions:
+            raise StateError(f"the state file has a submission {token!r} already")
+        self._new_submissions[token] = number
+
+    def _submission_number(self, token: str) -> int:
+        """The number of a submission; tokens have no index, a page of which each would write."""
+        for known in (self._new_submissions, self._submissions):
+            if token in known:
+                return known[token]
         row = self._db.execute("SELECT n FROM submissions WHERE token=?", (token,)).fetchone()
         if row is None:
             raise StateError(f"the state file has no submission {token!r}")
         return int(row[0])
+
+    def _moved(self, event: SubmissionMoved) -> tuple[Any, ...]:
+        return (
+            int(event.status),
+            event.remote_id,
+            event.input_ref,
+            event.sent_us,
+            event.accepted_us,
+            event.note,
+            self._submission_number(event.token),
+        )
 
     def _write(self, work: list[tuple[str, list[tuple[Any, ...]]]]) -> None:
         try:
@@ -332,15 +374,3 @@ def _job_statements(
     if files:
         work.append((schema.ADD_ATTACHMENT, files))
     return work
-
-
-def _moved(event: SubmissionMoved) -> tuple[Any, ...]:
-    return (
-        int(event.status),
-        event.remote_id,
-        event.input_ref,
-        event.sent_us,
-        event.accepted_us,
-        event.note,
-        event.token,
-    )

@@ -172,7 +172,7 @@ def test_a_disk_that_becomes_read_only_is_no_worse_than_a_full_one(
     killing.check(replace(calm, plan=plan), folder, again)
 
 
-@pytest.mark.parametrize("limit", [20_000, 150_000, 250_000])
+@pytest.mark.parametrize("limit", [20_000, 100_000, 150_000])
 def test_a_file_size_limit_is_no_worse_than_a_full_disk(
     killing: Arena, calm: Baseline, limit: int
 ) -> None:

@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 
 from batchata.core.errors import StateError, StateLockedError, StateVersionError
-from batchata.core.events import JobsAdded, OutcomesRecorded, ShapeAdded, SubmissionIntended
+from batchata.core.events import (
+    JobsAdded,
+    OutcomesRecorded,
+    ShapeAdded,
+    SubmissionIntended,
+    SubmissionMoved,
+)
 from batchata.core.status import JobStatus, SubmissionStatus
 from batchata.core.submission import JobRow, Outcome, Shape, Submission
 from batchata.stores import schema
@@ -31,6 +37,21 @@ def path(tmp_path: Path) -> Path:
 def jobs(*seqs: int) -> JobsAdded:
     """Plain jobs with these numbers."""
     return JobsAdded(rows=[JobRow(n, f"j{n}", 0, b"{}", None, None, 1, 1, 10) for n in seqs])
+
+
+def intent(token: str, *seqs: int) -> SubmissionIntended:
+    """A batch of these jobs, about to be sent."""
+    submission = Submission(
+        token=token,
+        provider="fake",
+        endpoint="/fake",
+        model="m",
+        wire_version="",
+        seqs=array("I", seqs),
+        status=SubmissionStatus.INTENDED,
+        intended_us=1,
+    )
+    return SubmissionIntended(submission=submission)
 
 
 def filled(path: Path, count: int = 3) -> SQLiteStore:
@@ -158,18 +179,7 @@ def test_a_commit_costs_the_same_however_large_the_file_is(path: Path) -> None:
 
     def grown_by(seq: int) -> int:
         before = wal.stat().st_size
-        seqs = array("I", [seq])
-        submission = Submission(
-            token=f"t{seq}",
-            provider="fake",
-            endpoint="/fake",
-            model="m",
-            wire_version="",
-            seqs=seqs,
-            status=SubmissionStatus.INTENDED,
-            intended_us=1,
-        )
-        store.commit(SubmissionIntended(submission=submission))
+        store.commit(intent(f"t{seq}", seq))
         outcome = Outcome(seq=seq, status=JobStatus.SUCCEEDED, attempt=1, token=f"t{seq}")
         store.commit(OutcomesRecorded(outcomes=[outcome], closes=f"t{seq}"))
         return wal.stat().st_size - before
@@ -177,6 +187,62 @@ def test_a_commit_costs_the_same_however_large_the_file_is(path: Path) -> None:
     grown = [grown_by(seq) for seq in range(200)]
 
     assert sum(grown[100:]) <= 1.2 * sum(grown[:100])
+    store.close()
+
+
+def test_a_small_batch_writes_few_pages(path: Path) -> None:
+    store = SQLiteStore(path, small_commits=True)
+    store.commit(SHAPE, jobs(*range(1_000)))
+    store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store._db.execute("PRAGMA wal_autocheckpoint=0")
+
+    for first in range(0, 1_000, 10):
+        token, seqs = f"b{first:015x}", range(first, first + 10)
+        store.commit(intent(token, *seqs))
+        creating, accepted = SubmissionStatus.CREATING, SubmissionStatus.ACCEPTED
+        store.commit(SubmissionMoved(token=token, status=creating, input_ref="file-" + "f" * 24))
+        store.commit(SubmissionMoved(token=token, status=accepted, remote_id="batch_" + "b" * 32))
+        ended = [
+            Outcome(seq=n, status=JobStatus.SUCCEEDED, attempt=1, token=token, text="x" * 160)
+            for n in seqs
+        ]
+        store.commit(OutcomesRecorded(outcomes=ended, closes=token))
+
+    written = path.with_name(path.name + "-wal").stat().st_size
+    store.close()
+    assert written < 33_000 * 100  # four commits, and the pages that ten answers take
+
+
+def test_a_submission_of_an_earlier_process_is_known_by_its_token(path: Path) -> None:
+    store = filled(path)
+    store.commit(intent("open", 0))
+    store.commit(intent("ended", 1))
+    ended = Outcome(seq=1, status=JobStatus.FAILED, attempt=1, token="ended")
+    store.commit(OutcomesRecorded(outcomes=[ended], closes="ended"))
+    store.close()
+
+    again = SQLiteStore(path)
+    again.commit(SubmissionMoved(token="open", status=SubmissionStatus.DROPPED, note="gone"))
+    again.commit(OutcomesRecorded(outcomes=[ended]))
+
+    known = again.load().submissions
+    assert (known["open"].status, known["open"].note) == (SubmissionStatus.DROPPED, "gone")
+    assert known["ended"].status is SubmissionStatus.COLLECTED
+    with pytest.raises(StateError, match="no submission 'never'"):
+        again.commit(SubmissionMoved(token="never", status=SubmissionStatus.DROPPED))
+    again.close()
+
+
+def test_a_commit_that_failed_can_be_made_again(path: Path) -> None:
+    store = filled(path)
+    store._db.execute("PRAGMA query_only=ON")
+    with pytest.raises(StateError):
+        store.commit(intent("t", 0))
+    store._db.execute("PRAGMA query_only=OFF")
+
+    store.commit(intent("t", 0))
+
+    assert list(store.load().submissions) == ["t"]
     store.close()
 
 
