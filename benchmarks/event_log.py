@@ -87,7 +87,11 @@ def append_only(folder: Path, count: int) -> None:
 
 
 def cost_of_a_call(folder: Path, count: int) -> None:
-    """CPU that a logger adds to a call of a model that answers at once."""
+    """CPU that a logger adds to a call of a model that answers at once.
+
+    The floor beside it is a handler that does nothing, which LangChain tells the same.
+    """
+    from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.language_models.chat_models import BaseChatModel
     from langchain_core.outputs import ChatGeneration, ChatResult
 
@@ -111,13 +115,25 @@ def cost_of_a_call(folder: Path, count: int) -> None:
             llm.invoke(TEXT, config)
         return (cpu_seconds() - before) / (count // 20) * 1e6
 
-    bare, logged = [], []
+    class Idle(BaseCallbackHandler):
+        """Is told of chat models, and does nothing."""
+
+        run_inline = True
+
+        def on_chat_model_start(self, *_: Any, **__: Any) -> None:
+            """A model is asked."""
+
+    bare, idle, logged = [], [], []
     with ParquetLogger(folder / "calls", buffer_size=1000) as logger:
         for _ in range(20):  # the least disturbed turn counts
             bare.append(ask([]))
+            idle.append(ask([Idle()]))
             logged.append(ask([logger]))
-    added = min(logged) - min(bare)
-    print(f"a call: {min(bare):.0f} µs without a logger; a logger adds {added:.0f} µs")
+    added, least = min(logged) - min(bare), min(idle) - min(bare)
+    print(
+        f"a call: {min(bare):.0f} µs without a logger; a logger adds {added:.0f} µs "
+        f"(a handler that does nothing: {least:.0f})"
+    )
 
 
 def read_back(folder: Path, count: int) -> None:

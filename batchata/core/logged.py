@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Final
 
+import msgspec
 import orjson
 
 from batchata.core.redact import Redactor
@@ -19,19 +19,18 @@ CUSTOM_ID_PREFIX: Final = "logger_custom_id:"
 _OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoggedEvent:
+class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something that a door saw happen, as the event log keeps it."""
 
     event_type: str  #: "llm_start", "llm_end", "llm_error", "batch_submitted", …
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = {}
     run_id: str = ""
     parent_run_id: str | None = None
     custom_id: str = ""  #: the user's own name for the call
     provider: str = ""  #: empty: the log's own
     timestamp_us: int | None = None  #: µs since the epoch, UTC; None: when it is written
     tags: Sequence[str] = ()
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = {}
     raw: Mapping[str, Any] | None = None  #: everything again, as it came
 
     def payload(self, timestamp_us: int, redactor: Redactor) -> bytes:

@@ -21,6 +21,8 @@ _SHORTEST = 6
 #: a text under the bare name "token" is a secret only when it looks like one
 _TOKEN = re.compile(r"[^\s]{16,}")
 _DEEPEST = 64
+#: mappings of so many keys have names that come again and again
+_FEW: Final = 64
 #: nothing is inside these; asking for the exact type is many times quicker than for a Mapping
 _LEAVES: Final = frozenset({str, int, float, bool, type(None)})
 #: what every match of `_SHAPES` begins with, looked for first because that is quick; where a byte
@@ -81,11 +83,11 @@ def _named(value: Any, depth: int) -> Any:
     kind = type(value)
     if kind in _LEAVES or depth > _DEEPEST:
         return value
-    if kind is dict or isinstance(value, Mapping):
+    if kind is dict:
         return _mapping(value, depth)
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)):  # before the question for a Mapping, which is slow
         return _sequence(value, depth)
-    return value
+    return _mapping(value, depth) if isinstance(value, Mapping) else value
 
 
 def _sequence(value: Sequence[Any], depth: int) -> Sequence[Any]:
@@ -102,8 +104,9 @@ def _sequence(value: Sequence[Any], depth: int) -> Sequence[Any]:
 
 def _mapping(value: Mapping[Any, Any], depth: int) -> Mapping[Any, Any]:
     made: dict[Any, Any] | None = None
+    secret = _secret_names(tuple(value)) if len(value) <= _FEW else _secret_names.__wrapped__(value)
     for key, each in value.items():
-        if isinstance(key, str) and is_secret_name(key):
+        if key in secret:
             kept = REDACTED if _is_telling(key, each) else each
         elif type(each) in _LEAVES:
             continue
@@ -121,6 +124,12 @@ def _is_telling(key: str, value: Any) -> bool:
     if key.lower() == "token":  # also the name of a piece of text, in log probabilities
         return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
     return True
+
+
+@lru_cache(maxsize=4096)
+def _secret_names(names: Iterable[Any]) -> frozenset[str]:
+    """Those of a mapping's keys under which secrets are kept; mostly there are none."""
+    return frozenset(each for each in names if isinstance(each, str) and is_secret_name(each))
 
 
 @lru_cache(maxsize=4096)

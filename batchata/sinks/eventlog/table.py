@@ -22,6 +22,7 @@ COLUMNS: Final = (
 #: columns that say few different things
 _REPEATING: Final = frozenset({"event_type", "provider", "logger_metadata"})
 PartitionOn = Literal["date"] | None
+_DAY_US: Final = 86_400_000_000
 
 
 class Row(NamedTuple):
@@ -101,14 +102,14 @@ def files_of(
     The path follows from the rows and the segment's name alone, so that a segment that is written
     again after a crash takes its own place.
     """
-    days: dict[str, list[Row]] = {}
+    days: dict[int, list[Row]] = {}
     for row in rows:
-        day = _moment(row.timestamp_us).strftime("%Y-%m-%d") if partition_on == "date" else ""
+        day = row.timestamp_us // _DAY_US if partition_on == "date" else 0
         days.setdefault(day, []).append(row)
-    for day, found in days.items():
-        first = _moment(found[0].timestamp_us).strftime("%H%M%S_%f")
-        folder = f"date={day}/" if day else ""
-        yield f"{folder}logs_{first}_{segment}.parquet", found
+    for found in days.values():
+        first = _moment(found[0].timestamp_us)
+        folder = f"date={first:%Y-%m-%d}/" if partition_on == "date" else ""
+        yield f"{folder}logs_{first:%H%M%S_%f}_{segment}.parquet", found
 
 
 def _moment(timestamp_us: int) -> datetime:
