@@ -38,6 +38,7 @@ class Planner:
         self._keys: dict[int, tuple[str, str]] = {}  #: by shape number
         self._waiting: deque[int] = deque()  #: pending jobs without money, in order
         self._earmarked = 0  #: money of funded jobs that are not intended yet, 1e-12 USD
+        self.leaving: list[Submission] = []  #: taken, and about to be intended together
         self.is_last_money = False  #: nothing is in flight that may give any back
 
     def add(self, seqs: Iterator[int] | list[int], *, first: bool = False) -> None:
@@ -181,11 +182,7 @@ class Planner:
         limit = group.limits.queue_requests
         if limit is None:
             return True
-        in_flight = sum(
-            len(each.seqs)
-            for each in self._context.state.open_submissions()
-            if each.provider == group.provider
-        )
+        in_flight = sum(len(each.seqs) for each in self._open() if each.provider == group.provider)
         return in_flight + len(chunk.seqs) <= limit
 
     def _enqueued(self, group: _Group) -> int:
@@ -201,8 +198,11 @@ class Planner:
                 tokens += _queue_tokens(each.input_tokens)
         return tokens
 
+    def _open(self) -> list[Submission]:
+        return self._context.state.open_submissions() + self.leaving
+
     def _queued(self, group: _Group) -> Iterator[Submission]:
-        for each in self._context.state.open_submissions():
+        for each in self._open():
             if each.provider == group.provider and group.model in ("", each.model):
                 yield each
 

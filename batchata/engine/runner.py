@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from itertools import islice
 
 from batchata.core.errors import ProviderRejectedError, QueueFullError
 from batchata.core.events import OutcomesRecorded, SubmissionIntended, SubmissionMoved
@@ -201,14 +202,17 @@ class Runner:
             await self._next_change()
 
     def _launch(self, group: asyncio.TaskGroup) -> None:
-        most = self._context.config.max_parallel_batches
-        if len(self._tasks) >= most:
-            return
-        for seqs in self._planner.chunks():
+        leaving = self._planner.leaving
+        room = self._context.config.max_parallel_batches - len(self._tasks)
+        for seqs in islice(self._planner.chunks(), max(room, 0)):
             self._planner.take(seqs)
-            self._start(group, self._sender.intend(seqs).token)
-            if len(self._tasks) >= most:
-                return
+            leaving.append(self._sender.submission(seqs))
+        if not leaving:
+            return
+        self._sender.intend(leaving)
+        for submission in leaving:
+            self._start(group, submission.token)
+        leaving.clear()
 
     async def _next_change(self) -> None:
         context = self._context

@@ -54,12 +54,12 @@ class Sender:
         self._new: set[str] = set()  #: tokens for which nothing can have been uploaded yet
         self.creating: set[asyncio.Task[Any] | None] = set()  #: tasks whose create call has left
 
-    def intend(self, seqs: Sequence[int], input_ref: str | None = None) -> Submission:
-        """Write down what will be sent, with its money, before anything leaves."""
+    def submission(self, seqs: Sequence[int]) -> Submission:
+        """These jobs as one batch; nothing of it is on disk yet."""
         context = self._context
         shape = context.shape(seqs[0])
         state = context.state
-        submission = Submission(
+        return Submission(
             token=context.new_token(),
             provider=shape.provider,
             endpoint=shape.endpoint,
@@ -70,11 +70,12 @@ class Sender:
             intended_us=context.now_us(),
             input_tokens=sum(state.input_bound[seq] for seq in seqs),
             size_bytes=sum(map(self._uploads.plan.sent_bytes, seqs)),
-            input_ref=input_ref,
         )
-        context.record(SubmissionIntended(submission=submission))
-        self._new.add(submission.token)
-        return submission
+
+    def intend(self, submissions: Sequence[Submission]) -> None:
+        """Write down what will be sent, with its money, before anything leaves."""
+        self._context.record(*(SubmissionIntended(submission=each) for each in submissions))
+        self._new.update(each.token for each in submissions)
 
     async def send(self, token: str) -> Submission | None:
         """Bring an intended submission to the vendor; None when it was dropped or left for later.

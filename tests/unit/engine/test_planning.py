@@ -30,9 +30,18 @@ class Desk:
         found = []
         for seqs in self.planner.chunks():
             self.planner.take(seqs)
-            self.sender.intend(seqs)
+            self.planner.leaving.append(self.sender.submission(seqs))
             found.append(seqs)
+        if found:
+            self.sender.intend(self.planner.leaving)
+            self.planner.leaving.clear()
         return found
+
+    def intend(self, seqs: list[int]) -> Submission:
+        """One chunk, intended by itself."""
+        submission = self.sender.submission(seqs)
+        self.sender.intend([submission])
+        return submission
 
     def submission(self, number: int = 0) -> Submission:
         """The n-th submission."""
@@ -177,7 +186,7 @@ def test_a_vendor_that_refuses_a_size_gets_half_of_it(bench: Bench) -> None:
     first = next(desk.planner.chunks())
     desk.planner.take(first)
 
-    desk.planner.learn_size(desk.sender.intend(first))
+    desk.planner.learn_size(desk.intend(first))
 
     assert desk.chunks() == [[4, 5], [6, 7]]
 
@@ -189,7 +198,7 @@ def test_a_queue_that_was_full_is_kept_below_that(bench: Bench) -> None:
     two = []
     for seqs in desk.planner.chunks():
         desk.planner.take(seqs)
-        two.append(desk.sender.intend(seqs))
+        two.append(desk.intend(seqs))
         if len(two) == 2:
             break
     accept(bench, two[0])
@@ -219,7 +228,7 @@ def intended(desk: Desk) -> Submission:
     group = next(iter(desk.planner._groups.values()))
     seqs = [group.ready[number] for number in range(3)]
     desk.planner.take(seqs)
-    return desk.sender.intend(seqs)
+    return desk.intend(seqs)
 
 
 def accept(bench: Bench, submission: Submission) -> None:
