@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -93,8 +92,9 @@ def extract(
 
     Example: [bold]batchata extract reviews.csv moods.csv -m gpt-6-luna -p "Name the mood."[/bold]
     """
+    from batchata.cli.answered import Answered, write_answered
     from batchata.cli.build import param_of, text_of
-    from batchata.cli.tables import read_table, write_table
+    from batchata.cli.tables import FileTable
     from batchata.core.models import infer_provider
     from batchata.frames.asking import make_asking
     from batchata.frames.extracting import Reach, reuse_of
@@ -121,20 +121,20 @@ def extract(
         poll_factor=poll_factor,
         go_on="run the same command again",
     )
-    table = read_table(source)
-    id_name = table.id_column(id_col)
-    ended = ask(
-        table.pairs(id_name, text_col),
-        asking,
-        cache or target.with_name(target.name + ".cache"),
-        texts=partial(table.texts, text_col),
-        connect=reach.batch,
-        names=(id_name or "id", text_col),
-        rows_per_request=chunk_size,
-        reuse=reuse_of(fresh, False),
-        print_status=not as_json,
-    )
-    write_table(table, ended, asking.schema, target)
+    with FileTable(source, target.absolute().parent) as table:
+        id_name = table.id_column(id_col)
+        ended = ask(
+            table.pairs(id_name, text_col),
+            asking,
+            cache or target.with_name(target.name + ".cache"),
+            texts=table.texts,
+            connect=reach.batch,
+            names=(id_name or "id", text_col),
+            rows_per_request=chunk_size,
+            reuse=reuse_of(fresh, False),
+            print_status=not as_json,
+        )
+        write_answered(Answered(table, ended, asking.schema), target)
     _report(ended, target, as_json=as_json)
 
 

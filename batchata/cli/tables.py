@@ -1,35 +1,41 @@
-"""Files of rows as tables: read whole, and written with their answers, whole or not at all."""
+"""Files of rows as tables: read a row at a time, as often as need be, and never held."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import contextlib
+import tempfile
+from array import array
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Self
 
-from batchata.core.errors import ValidationError
-from batchata.core.job import is_unicode
-from batchata.frames.output import Columns, columns_of
-from batchata.frames.packs import RowAnswer
-from batchata.frames.schema import AnswerSchema
-from batchata.rows.columns import fitting, free_name
-from batchata.rows.files import Row, plain, read_rows
+from batchata.core.errors import ResultsError, ValidationError
+from batchata.core.template import is_missing
+from batchata.rows.files import Row, read_rows
 
-#: half a surrogate pair, which JSON can name and UTF-8 cannot hold, is written as JSON names it
-_BROKEN: Final = "backslashreplace"
-#: Parquet's names for what a column without any value would hold
-_VOID: Final = {str: "string", int: "int64", float: "float64", bool: "bool"}
+#: half a surrogate pair, which JSON can name, must come back as it was
+_BROKEN = "surrogatepass"
 
 
-@dataclass(slots=True)
 class FileTable:
-    """The rows of a file."""
+    """The rows of a file, and their texts in a nameless file in `folder`, where jobs find them.
 
-    path: Path
-    columns: list[str]
-    rows: list[Row]
+    Raises ValidationError when the file has no rows. A context manager: it lets go of the texts.
+    """
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self.path = path
+        self._seen = _stamp(path)
+        self.columns = list(dict.fromkeys(str(name) for _, row in read_rows(path) for name in row))
+        if not self.columns and next(read_rows(path), None) is None:
+            raise ValidationError(f"{path} has no rows", hint="give a file with at least one row")
+        self._texts = _Texts(folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._texts.close()
 
     def id_column(self, given: str | None) -> str | None:
         """The column of ids; None where rows are numbered."""
@@ -42,14 +48,26 @@ class FileTable:
         """Id and text of each row; ValidationError when there are no such texts."""
         self._check(text_column)
         is_csv = self.path.suffix.lower() == ".csv"
-        for number, row in enumerate(self.rows, 1):
+        for number, row in enumerate(self.rows(), 1):
             text = row.get(text_column)
-            row_id = number if id_column is None else row.get(id_column)
-            yield row_id, None if is_csv and text == "" else text
+            if is_csv and text == "":
+                text = None
+            self._texts.add("" if is_missing(text) else str(text))
+            yield (number if id_column is None else row.get(id_column)), text
 
-    def texts(self, text_column: str, numbers: Sequence[int]) -> list[Any]:
-        """The texts of these rows."""
-        return [self.rows[number].get(text_column) for number in numbers]
+    def texts(self, numbers: Sequence[int]) -> list[str]:
+        """The texts of these rows, which `pairs` has read."""
+        return [self._texts.at(number) for number in numbers]
+
+    def rows(self) -> Iterator[Row]:
+        """The rows; ValidationError when the file is not what it was."""
+        if _stamp(self.path) != self._seen:
+            raise ValidationError(
+                f"{self.path} was changed while its rows were asked about",
+                hint="run the same command again: answers to rows that are as they were are kept",
+            )
+        for _, row in read_rows(self.path):
+            yield row
 
     def _check(self, column: str) -> None:
         if column not in self.columns:
@@ -59,83 +77,42 @@ class FileTable:
             )
 
 
-def read_table(path: Path) -> FileTable:
-    """All rows of a file; ValidationError when it has none."""
-    rows = [row for _, row in read_rows(path)]
-    if not rows:
-        raise ValidationError(f"{path} has no rows", hint="give a file with at least one row")
-    return FileTable(path, list(dict.fromkeys(str(name) for row in rows for name in row)), rows)
+class _Texts:
+    """Texts by their numbers, on disk: eight bytes of each are held in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with self._told():
+            self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._ends = array("Q", [0])
+
+    def add(self, text: str) -> None:
+        data = text.encode("utf-8", _BROKEN)
+        with self._told():
+            self._file.write(data)
+        self._ends.append(self._ends[-1] + len(data))
+
+    def at(self, number: int) -> str:
+        start, end = self._ends[number], self._ends[number + 1]
+        with self._told():
+            self._file.seek(start)
+            return self._file.read(end - start).decode("utf-8", _BROKEN)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # of what was not written, because the disk is full
+            self._file.close()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ResultsError(
+                f"texts cannot be kept in {str(self._folder)!r}: {error.strerror or error}",
+                hint="make some space and run the same command again: nothing is paid twice",
+            ) from error
 
 
-def write_table(
-    table: FileTable, ended: Iterable[RowAnswer], schema: AnswerSchema | None, target: Path
-) -> None:
-    """Write the rows with their answers; a file that is there is replaced in one step."""
-    answers, made = Columns({}, {}), columns_of(ended, schema)
-    for name, values in made.values.items():
-        free = free_name(name, {*table.columns, *answers.values}, "answer_")
-        answers.values[free] = values
-        if name in made.kinds:
-            answers.kinds[free] = made.kinds[name]
-    passing = target.with_name(f".{target.name}.part")
-    suffix = target.suffix.lower()
-    try:
-        if suffix == ".parquet":
-            _write_parquet(table, answers, passing)
-        elif suffix == ".csv":
-            _write_csv(table, answers.values, passing)
-        else:
-            _write_jsonl(table, answers.values, passing)
-        passing.replace(target)
-    finally:
-        passing.unlink(missing_ok=True)
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, str) and not is_unicode(value):
-        return value.encode(errors=_BROKEN).decode()
-    return value
-
-
-def _write_csv(table: FileTable, answers: dict[str, list[Any]], path: Path) -> None:
-    with path.open("w", encoding="utf-8", errors=_BROKEN, newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*table.columns, *answers])
-        for number, row in enumerate(table.rows):
-            kept = [_cell(row.get(name)) for name in table.columns]
-            writer.writerow([*kept, *(_cell(values[number]) for values in answers.values())])
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, (dict, list, bool)):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return value
-
-
-def _write_jsonl(table: FileTable, answers: dict[str, list[Any]], path: Path) -> None:
-    with path.open("w", encoding="utf-8", errors=_BROKEN) as file:
-        for number, row in enumerate(table.rows):
-            made = {name: plain(value) for name, value in row.items()}
-            made.update({name: values[number] for name, values in answers.items()})
-            file.write(json.dumps(made, ensure_ascii=False, default=str) + "\n")
-
-
-def _write_parquet(table: FileTable, answers: Columns, path: Path) -> None:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ValidationError(
-            "Parquet files need pyarrow, which is not installed",
-            hint="pip install 'batchata[parquet]'",
-        ) from error
-    if table.path.suffix.lower() == ".parquet":
-        made = pyarrow.parquet.read_table(table.path)
-    else:
-        columns = {name: [_whole(row.get(name)) for row in table.rows] for name in table.columns}
-        made = pyarrow.table({name: fitting(values) for name, values in columns.items()})
-    for name, values in answers.values.items():
-        is_void = all(value is None for value in values)
-        void = _VOID[answers.kinds.get(name, str)] if is_void else None
-        made = made.append_column(name, pyarrow.array(fitting(values), void))
-    pyarrow.parquet.write_table(made, path)
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -44,10 +44,15 @@ def columns_of(ended: Iterable[RowAnswer], schema: AnswerSchema | None) -> Colum
         fields = {name: value for name, value in (each.fields or {}).items() if name != ID}
         answers.add(fields, None, each.status, each.error)
     made = Columns(dict(answers.field_columns()), dict(schema.kinds) if schema is not None else {})
-    for name, values in (("status", answers.statuses), ("error", answers.errors)):
-        name = free_name(name, answers.fields, "row_")
-        made.values[name], made.kinds[name] = values, str
+    own = own_columns(answers.fields)
+    made.values.update(zip(own, (answers.statuses, answers.errors), strict=True))
+    made.kinds.update(dict.fromkeys(own, str))
     return made
+
+
+def own_columns(fields: Collection[str]) -> tuple[str, str]:
+    """Names of the columns of `status` and `error`, which make room for fields of these names."""
+    return free_name("status", fields, "row_"), free_name("error", fields, "row_")
 
 
 def unasked(row: tuple[Any, ...], names: tuple[str, str]) -> RowAnswer | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 _MOST: Final = 2**63
@@ -16,18 +16,57 @@ def free_name(name: str, taken: Collection[str], prefix: str) -> str:
     return name
 
 
+class Fit:
+    """The one plain kind of a column's values, which are seen one by one and need not be held."""
+
+    def __init__(self) -> None:
+        self._kinds: set[type] = set()
+        self._inner: set[type] = set()  #: of what is in lists
+        self._is_short = True
+
+    def see(self, value: Any) -> None:
+        """One more value."""
+        if value is None:
+            return
+        self._kinds.add(type(value))
+        if isinstance(value, list):
+            self._inner.update(map(type, value))
+            self._is_short = self._is_short and all(map(_is_short, value))
+        else:
+            self._is_short = self._is_short and _is_short(value)
+
+    @property
+    def kind(self) -> type | None:
+        """What the values are; str too where they are of several kinds, None for no value."""
+        kinds = self._kinds
+        if not kinds or kinds == {bool} or (kinds == {int} and self._is_short):
+            return next(iter(kinds), None)
+        if kinds <= {int, float}:
+            return float
+        if kinds == {list} and len(self._inner) <= 1 and self._inner <= {str, int, float, bool}:
+            return list if self._is_short else str
+        return str
+
+    @property
+    def inner(self) -> type | None:
+        """What is in lists; None for nothing."""
+        return next(iter(self._inner), None)
+
+    @property
+    def convert(self) -> Callable[[Any], Any]:
+        """Makes a value fit; what is of another kind than the column becomes JSON text."""
+        kind = self.kind
+        if kind is float:
+            return lambda value: None if value is None else float(value)
+        return _text if kind is str else _same
+
+
 def fitting(values: Sequence[Any]) -> list[Any]:
     """The values when they are of one plain kind; else all of them but None as JSON text."""
-    kinds = {type(value) for value in values if value is not None}
-    if kinds <= {bool} or kinds <= {str}:
-        return list(values)
-    if kinds <= {int} and all(_is_short(value) for value in values):
-        return list(values)
-    if kinds <= {int, float}:
-        return [None if value is None else float(value) for value in values]
-    if kinds == {list} and _are_even(values):
-        return list(values)
-    return [_text(value) for value in values]
+    fit = Fit()
+    for value in values:
+        fit.see(value)
+    return list(map(fit.convert, values))
 
 
 def pandas_dtype(values: Sequence[Any]) -> str | None:
@@ -43,13 +82,12 @@ def pandas_dtype(values: Sequence[Any]) -> str | None:
     return None if kinds else "object"
 
 
-def _is_short(value: int | None) -> bool:
-    return value is None or -_MOST <= value < _MOST
+def _is_short(value: Any) -> bool:
+    return not isinstance(value, int) or -_MOST <= value < _MOST
 
 
-def _are_even(values: Sequence[Any]) -> bool:
-    inner = {type(each) for value in values if value is not None for each in value}
-    return len(inner) <= 1 and inner <= {str, int, float, bool}
+def _same(value: Any) -> Any:
+    return value
 
 
 def _text(value: Any) -> str | None:

@@ -6,11 +6,15 @@ import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from cli_lab import FAST, GPT, Cli, cli_in
 
+from batchata.cli import answered
+from batchata.cli.tables import FileTable
+from batchata.frames import extracting
 from batchata.gateway import HttpFault, ItemFault, Scenario
 
 SCHEMA = {
@@ -155,4 +159,71 @@ def test_a_cost_limit_holds(cli: Cli) -> None:
     extract(cli, "out.csv", "--limit-usd", "0.0000001", "--max-tokens", "100", code=3)
 
     assert {row["status"] for row in rows_of(cli, "out.csv")} == {"skipped"}
+    assert cli.box.ledger.live == []
+
+
+def test_a_column_of_the_output_is_of_one_kind_whatever_its_rows_hold(cli: Cli) -> None:
+    rows = [
+        {"text": "a", "n": 1, "mixed": 1, "tags": ["x"], "huge": [2**70], "only": None},
+        {"text": "b", "n": 2.5, "mixed": "two", "tags": [], "huge": [1], "more": True},
+    ]
+    source = cli.file("rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    cli("extract", source, "out.parquet", "-m", GPT, "-p", "Name it.", *FAST)
+
+    table = pq.read_table(cli.folder / "out.parquet")
+    kinds = {name: str(table.schema.field(name).type) for name in table.column_names}
+    assert kinds["n"] == "double"
+    assert kinds["mixed"] == kinds["huge"] == kinds["only"] == "string"
+    assert kinds["tags"].startswith("list<")
+    assert table["mixed"].to_pylist() == ["1", "two"]
+    assert table["more"].to_pylist() == [None, True]
+
+
+def test_rows_are_written_in_groups_that_fit_into_memory(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answered, "_PARQUET_ROWS", 3)
+
+    extract(cli, "first.parquet")
+    given = ("-m", GPT, "-p", "Name it.", "--id-col", "key", *FAST)
+    cli("extract", "first.parquet", "second.parquet", *given)
+
+    for name in ("first", "second"):
+        file = pq.ParquetFile(cli.folder / f"{name}.parquet")
+        assert [file.metadata.row_group(n).num_rows for n in range(3)] == [3, 3, 1]
+        assert file.read()["key"].to_pylist() == [f"r{n}" for n in range(7)]
+
+
+def test_texts_are_found_again_in_any_order(cli: Cli) -> None:
+    lines = [{"text": text} for text in ("one", "zwölf", None, "\ud83d", "")]
+    source = cli.file("rows.jsonl", "".join(json.dumps(row) + "\n" for row in lines))
+
+    with FileTable(cli.folder / source, cli.folder) as table:
+        pairs = list(table.pairs(None, "text"))
+        texts = table.texts([3, 0, 1, 4])
+
+    assert [text for _, text in pairs] == ["one", "zwölf", None, "\ud83d", ""]
+    assert texts == ["\ud83d", "one", "zwölf", ""]
+
+
+def test_an_input_that_is_changed_meanwhile_gets_no_answers_of_other_rows(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = extracting.extract
+
+    def ask_and_change(*args: Any, **kwargs: Any) -> Any:
+        ended = ask(*args, **kwargs)
+        cli.csv(6)
+        return ended
+
+    given = ("-m", GPT, "-p", "Name the mood.", "--schema", "schema.json", "--id-col", "key")
+    with monkeypatch.context() as patch:
+        patch.setattr(extracting, "extract", ask_and_change)
+        found = cli("extract", cli.csv(7), "out.csv", *given, *FAST, code=1)
+
+    assert "rows.csv was changed while its rows were asked about" in found.err
+    assert not (cli.folder / "out.csv").exists()
+    cli.box.reset()
+    cli("extract", cli.csv(7), "out.csv", *given, *FAST)
     assert cli.box.ledger.live == []
