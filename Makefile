@@ -10,7 +10,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help setup fast test check format lint types docs demo soak bench langchain clean
+.PHONY: help setup fast test check format lint types docs demo soak bench langchain ray clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
@@ -55,6 +55,10 @@ langchain: .venv/.dev ## LangChain's own standard tests, in an environment of th
 	@$(BIN)/python -m venv .venv/langchain
 	@.venv/langchain/bin/pip install -qq --disable-pip-version-check --editable '.[dev]' langchain-tests
 	@.venv/langchain/bin/python -m pytest -W default -p no:xdist tests/langchain/test_batch_model_standard.py $(ARGS)
+
+ray: .venv/.dev ## generations on a Ray cluster of two nodes, which are killed
+	@$(PIP) --editable '.[dev,ray]'
+	@$(BIN)/python -m pytest -p no:xdist tests/generate/test_generate_on_ray.py $(ARGS)
 
 clean: ## remove what tools left behind; .venv stays
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis site dist build

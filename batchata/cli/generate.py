@@ -56,6 +56,7 @@ def generate(
     split_id: options.SplitId = None,
     num_splits: options.NumSplits = None,
     workers: options.Workers = None,
+    engine: options.WhichEngine = None,
     rows_per_part: options.RowsPerPart = None,
     limit_usd: options.LimitUsd = None,
     timeout: options.Timeout = None,

@@ -22,6 +22,13 @@ class Endpoint(StrEnum):
     responses = "responses"
 
 
+class Engine(StrEnum):
+    """Where workers may be."""
+
+    local = "local"
+    ray = "ray"
+
+
 class Level(StrEnum):
     """How much is logged."""
 
@@ -150,7 +157,13 @@ ExtraBody = Annotated[
 SplitId = Annotated[int | None, typer.Option(help="Do this split, from 1,", rich_help_panel=_WORK)]
 NumSplits = Annotated[int | None, typer.Option(help="of so many.", rich_help_panel=_WORK)]
 Workers = Annotated[
-    int | None, typer.Option(help="Processes on this machine; 1.", rich_help_panel=_WORK)
+    int | None, typer.Option(help="Processes that share the work; 1.", rich_help_panel=_WORK)
+]
+WhichEngine = Annotated[
+    Engine | None,
+    typer.Option(
+        "--engine", help="Where they are: local, or on a Ray cluster.", rich_help_panel=_WORK
+    ),
 ]
 RowsPerPart = Annotated[
     int | None, typer.Option(help="Rows of a part; 10,000.", rich_help_panel=_WORK)

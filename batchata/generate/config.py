@@ -183,7 +183,8 @@ class ProcessingConfig(Section):
     batch_size: int = Field(default=500, ge=1)  #: answers that may wait for the disk, for 0.1 s
     temp_dir: Path = Path("temp")  #: for the work in hand, from the output's folder
     cleanup_batches: bool = True  #: remove the parts when the output is whole
-    workers: int = Field(default=1, ge=1)  #: processes on this machine
+    workers: int = Field(default=1, ge=1)  #: processes
+    engine: Literal["local", "ray"] = "local"  #: where they are: here, or on a Ray cluster
     limit_usd: float | None = Field(default=None, gt=0)
     rpm: int | None = Field(default=None, ge=1)  #: requests a minute, all workers together
     tpm: int | None = Field(default=None, ge=1)  #: tokens a minute, all workers together

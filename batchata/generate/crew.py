@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -18,6 +14,7 @@ from batchata.core.errors import RunError
 from batchata.driving import Terminated, rarely_swept, terminated
 from batchata.engine.portal import Portal
 from batchata.generate.config import Config, ModelConfig
+from batchata.generate.hands import Hand, LocalHand
 from batchata.generate.ledger import Ledger, worker_name
 from batchata.generate.line import Line
 from batchata.generate.metrics import Progress, servers_of
@@ -27,10 +24,6 @@ from batchata.generate.workshop import Plan, Workshop
 log = logging.getLogger("batchata.generate")
 
 TICK_SECONDS: Final = 0.125
-#: a worker that dies is started again so often
-_RESTARTS: Final = 3
-#: exit code of a worker whose error is in the ledger
-FAILED: Final = 4
 T = TypeVar("T")
 Watch = Callable[[Progress], None]
 
@@ -69,10 +62,17 @@ class Crew:
 
     def run(self, watch: Watch | None) -> None:
         """Work until done; a Ctrl-C or SIGTERM sends nothing new, and a second one leaves now."""
-        if self._config.processing.workers == 1:
+        work = self._config.processing
+        if work.engine == "ray":
+            from batchata.generate.on_ray import ray_hands
+
+            with ray_hands(self._config, self._plan, self._folder) as hands:
+                self._together(hands, watch)
+        elif work.workers == 1:
             self._alone(watch)
         else:
-            self._together(watch)
+            hands = [LocalHand(self._config, self._folder) for _ in range(work.workers)]
+            self._together(hands, watch)
 
     def _alone(self, watch: Watch | None) -> None:
         name = worker_name()
@@ -115,10 +115,7 @@ class Crew:
         if is_interrupted:
             raise KeyboardInterrupt
 
-    def _together(self, watch: Watch | None) -> None:
-        workers = self._config.processing.workers
-        hands = [_Hand(self._config, self._folder) for _ in range(workers)]
-
+    def _together(self, hands: Sequence[Hand], watch: Watch | None) -> None:
         def look() -> bool:
             if watch is not None:
                 watch(self.progress(self._ledger.reports()))
@@ -169,63 +166,6 @@ class Crew:
         )
 
 
-class _Hand:
-    """One worker process; started again when it dies."""
-
-    def __init__(self, config: Config, folder: Path) -> None:
-        self._config = config.model_dump_json()
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-        self._name = ""
-        self._starts = 0
-        self._is_stopping = False
-
-    def start(self) -> None:
-        """Start it; the config, which may hold a key, goes through a pipe."""
-        self._starts += 1
-        self._name = worker_name(self._starts)
-        command = [sys.executable, "-m", "batchata.generate.worker", str(self._folder), self._name]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
-        pipe = self._process.stdin
-        if pipe is not None:
-            with suppress(BrokenPipeError), pipe:
-                pipe.write(self._config.encode())
-
-    def is_working(self, ledger: Ledger) -> bool:
-        """True while there is something to wait for."""
-        process = self._process
-        if process is None:
-            return False
-        code = process.poll()
-        if code is None:
-            return True
-        self._process = None
-        ledger.give_back(self._name)
-        if code == 0 or code == FAILED or self._is_stopping:
-            return False
-        log.warning("worker %s ended with %d; its rows are taken up again", self._name, code)
-        if self._starts > _RESTARTS or not ledger.open_shards():
-            return False
-        self.start()
-        return True
-
-    def stop(self) -> None:
-        """Have it send nothing new."""
-        self._is_stopping = True
-        self._signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it now; what it has answered is in its state files."""
-        self._signal(signal.SIGKILL)
-        if self._process is not None:
-            self._process.wait()
-
-    def _signal(self, number: int) -> None:
-        if self._process is not None and self._process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.kill(self._process.pid, number)
-
-
 async def worked(line: Line, servers: Servers) -> None:
     """Run a line and close its connections; the first error of a group alone."""
     try:
@@ -242,4 +182,4 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-__all__ = ["FAILED", "Crew", "Progress", "Terminated", "Watch", "run_here", "worked"]
+__all__ = ["Crew", "Progress", "Terminated", "Watch", "run_here", "worked"]

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -196,13 +196,13 @@ class Ledger:
         span = Span(start, stop)
         return Shard(number=number, span=span, attempt=attempt + 1, again=bool(again))
 
-    def renew(self, worker: str, report: Mapping[str, Any]) -> None:
-        """Keep what this worker holds, and what it has to tell."""
+    def renew(self, worker: str, report: Mapping[str, Any], held: Sequence[int] = ()) -> None:
+        """Keep the shards that this worker knows it holds, and what it has to tell."""
         now = self._clock()
         with self._transaction() as db:
-            db.execute(
-                "UPDATE shards SET lease_until=? WHERE worker=? AND part IS NULL",
-                (now + LEASE_SECONDS, worker),
+            db.executemany(
+                "UPDATE shards SET lease_until=? WHERE n=? AND worker=? AND part IS NULL",
+                [(now + LEASE_SECONDS, number, worker) for number in held],
             )
             said = orjson.dumps(dict(report)).decode()
             db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?)", (worker, now, said))
@@ -258,7 +258,10 @@ class Ledger:
         return grant
 
     def commit(self, shard: Shard, worker: str, tally: Tally) -> bool:
-        """Make an attempt's part the one that counts; False when another was first."""
+        """Make an attempt's part the one that counts; False when another was first.
+
+        Asked again, as after an answer that was lost, the same attempt is still the one.
+        """
         with self._transaction() as db:
             changed = db.execute(
                 "UPDATE shards SET part=?, worker=NULL, lease_until=NULL, leased=0, again=0, "
@@ -266,7 +269,8 @@ class Ledger:
                 "WHERE n=? AND part IS NULL AND worker=? AND attempt=?",
                 (shard.part, *msgspec.structs.astuple(tally), shard.number, worker, shard.attempt),
             ).rowcount
-        return bool(changed)
+            part = db.execute("SELECT part FROM shards WHERE n=?", (shard.number,)).fetchone()
+        return bool(changed) or part == (shard.part,)
 
     def reopen_failed(self) -> int:
         """Shards with failures are open again, for their failed rows alone; how many."""

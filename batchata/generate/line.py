@@ -40,6 +40,7 @@ class Line:
         self._paces = self._purse.paces
         provider = servers.provider
         self._shared = Shared({provider.name: provider}, self._paces)
+        self._held: set[int] = set()  #: shards
         self._running: list[Work] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop_reason: str | None = None
@@ -103,6 +104,7 @@ class Line:
                 else:
                     await self._pause(0.1)
                 continue
+            self._held.add(shard.number)
             work = await self._open(shard)
             if work is None or not await self._is_placed(work):
                 return
@@ -155,15 +157,18 @@ class Line:
         if session.context.stop.error is not None:
             self._fail(session.context.stop.error)
         if not work.is_whole:
+            self._held.discard(work.shard.number)
             await asyncio.to_thread(work.leave)
             return
         tally = await asyncio.to_thread(work.finish)
         is_winner = await asyncio.to_thread(self._shards.commit, work.shard, self._worker, tally)
+        self._held.discard(work.shard.number)
         await asyncio.to_thread(work.clear, tally, is_winner=is_winner)
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.to_thread(self._shards.renew, self._worker, self.report())
+            held = list(self._held)
+            await asyncio.to_thread(self._shards.renew, self._worker, self.report(), held)
             down = self._servers.pool.down_since
             if down is not None and time.monotonic() - down > _DOWN_SECONDS:
                 urls = ", ".join(each.url for each in self._servers.pool.servers)

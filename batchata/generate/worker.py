@@ -13,11 +13,19 @@ from batchata.core.errors import BatchataError
 from batchata.driving import rarely_swept
 from batchata.engine.portal import Portal
 from batchata.generate.config import Config
-from batchata.generate.crew import FAILED, worked
+from batchata.generate.crew import worked
+from batchata.generate.hands import FAILED
 from batchata.generate.ledger import Ledger
 from batchata.generate.line import Line
 from batchata.generate.servers import Servers
-from batchata.generate.workshop import Plan, Workshop
+from batchata.generate.workshop import Plan, Shards, Workshop
+
+
+def line_of(
+    config: Config, plan: Plan, folder: Path, shards: Shards, servers: Servers, name: str
+) -> Line:
+    """What a worker does, in whatever process."""
+    return Line(Workshop(config, plan, folder), shards, servers, name)
 
 
 def work(folder: Path, name: str, config: Config) -> int:
@@ -26,7 +34,7 @@ def work(folder: Path, name: str, config: Config) -> int:
     parent = os.getppid()
     servers = Servers(config.model, config.retry.timeout)
     plan = msgspec.convert(ledger.meta("plan"), Plan)
-    line = Line(Workshop(config, plan, folder), ledger, servers, name)
+    line = line_of(config, plan, folder, ledger, servers, name)
     line.is_left = lambda: os.getppid() != parent
     portal = Portal("batchata-worker")
     signal.signal(signal.SIGTERM, lambda *_: portal.soon(line.stop, "stop: SIGTERM"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from snippets import ROOT, Block, blocks, examples, pages
 
 from batchata.cli import main
@@ -49,6 +50,13 @@ def test_every_code_block_of_a_page_runs(page: str) -> None:
         elif block.language == "sh":
             for command in block.commands:
                 assert run_command(command) == 0, f"{page}:{block.line}: {' '.join(command)}"
+
+
+def test_every_yaml_block_of_a_page_is_yaml() -> None:
+    found = [block for page in pages() for block in blocks(page) if block.language == "yaml"]
+
+    assert len(found) >= 3
+    assert all(yaml.safe_load(block.text) for block in found)
 
 
 @pytest.mark.parametrize("name", examples())

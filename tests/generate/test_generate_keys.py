@@ -68,6 +68,7 @@ OWN_TESTS = {
     "generation.one_request",
     "processing.cleanup_batches",
     "processing.workers",
+    "processing.engine",
     "processing.limit_usd",
     "processing.rpm",
     "processing.tpm",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from hypothesis import strategies as st
 from thoroughness import how_often
 
 from batchata.core.allowance import Amount, Rates, Use
+from batchata.core.errors import ValidationError
 from batchata.gateway import HttpFault, Scenario
 from batchata.generate import GenerationPipeline, Progress
 from batchata.generate.checking import preview
 from batchata.generate.config import ProcessingConfig
+from batchata.generate.hands import Lives
 from batchata.generate.ledger import LEASE_SECONDS, Funded, Funds, Ledger, Shard, Tally
 from batchata.generate.selection import Span
 
@@ -109,7 +112,7 @@ def test_a_shard_is_one_workers_until_its_lease_ends(ledger: Ledger, clock: Cloc
     assert ledger.take("two") is None
 
     clock.now += LEASE_SECONDS - 1
-    ledger.renew("one", {})
+    ledger.renew("one", {}, [0, 1, 2])
     clock.now += LEASE_SECONDS - 1
     assert ledger.take("two") is None
     clock.now += 2
@@ -117,6 +120,42 @@ def test_a_shard_is_one_workers_until_its_lease_ends(ledger: Ledger, clock: Cloc
 
     assert again is not None
     assert (again.number, again.attempt) == (0, 2)
+
+
+def test_a_worker_that_dies_again_and_again_without_an_answer_is_given_up(ledger: Ledger) -> None:
+    lives = Lives()
+
+    def die(answered: int) -> bool:
+        ledger.renew(lives.begin(), {"answered": answered})
+        taken(ledger, lives.name)
+        return lives.may_go_on(ledger, "died")
+
+    assert [die(0), die(5), die(0), die(0), die(0)] == [True, True, True, True, False]
+    assert taken(ledger, "another").number == 0  # it holds nothing
+
+
+def test_ray_that_is_not_installed_is_named(
+    made: GenerationLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "batchata.generate.on_ray", raising=False)
+
+    with pytest.raises(ValidationError, match="Ray is not installed") as caught:
+        made.run(processing={"engine": "ray"})
+
+    assert caught.value.hint == "pip install 'batchata[ray]'"
+    assert made.calls == []
+
+
+def test_a_shard_that_its_worker_never_heard_of_is_free_again(ledger: Ledger, clock: Clock) -> None:
+    taken(ledger, "one")  # the answer is lost
+    second = taken(ledger, "one")
+
+    for _ in range(3):
+        clock.now += LEASE_SECONDS / 2
+        ledger.renew("one", {}, [second.number])
+
+    assert taken(ledger, "two").number == 0
 
 
 def test_the_first_attempt_that_commits_wins(ledger: Ledger, clock: Clock) -> None:
@@ -129,7 +168,7 @@ def test_the_first_attempt_that_commits_wins(ledger: Ledger, clock: Clock) -> No
 
     assert not ledger.commit(slow, "slow", Tally(answers=10))
     assert ledger.commit(quick, "quick", Tally(answers=10))
-    assert not ledger.commit(quick, "quick", Tally(answers=10))
+    assert ledger.commit(quick, "quick", Tally(answers=10))  # as when the answer was lost
 
     assert ledger.parts() == [quick.part, None, None]
     assert ledger.tally().answers == 10
@@ -224,7 +263,7 @@ def test_no_more_than_the_limit_is_ever_handed_out(seed: int, limit: int) -> Non
                 if not funded.is_lost:
                     lent[number] = funded.parts
                     worth[number] = chance.randint(sure, funded.parts)
-            book.renew(name, {})
+            book.renew(name, {}, [each.number for each in crew.values()])
             assert sum(max(worth[n], lent[n]) for n in worth) <= limit, step
         book.close()
 

@@ -1,0 +1,280 @@
+"""Workers on a Ray cluster: the same work over the same ledger, which an actor serves."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final, cast
+
+import msgspec
+
+from batchata import __version__
+from batchata.core.errors import BatchataError, RunError, ValidationError
+from batchata.driving import rarely_swept
+from batchata.generate.config import Config
+from batchata.generate.hands import Hand, Lives
+from batchata.generate.ledger import Ledger
+from batchata.generate.line import Line
+from batchata.generate.servers import Servers, key_of
+from batchata.generate.worker import line_of
+from batchata.generate.workshop import Plan, Shards
+
+try:
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+    from ray.util import client
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+except ImportError as error:
+    raise ValidationError(
+        "processing.engine is 'ray', and Ray is not installed",
+        hint="pip install 'batchata[ray]'",
+    ) from error
+
+log = logging.getLogger("batchata.generate")
+
+NAMESPACE: Final = "batchata"
+#: nobody has room for a worker for so long: worth a word
+_PATIENCE_TICKS: Final = 240
+
+
+class Keeper:
+    """The ledger for workers on other machines; restarted, it goes on from the ledger's file."""
+
+    def __init__(self, path: str) -> None:
+        self._ledger = Ledger(Path(path))
+
+    def ask(self, what: str, *args: Any) -> Any:
+        """Call one of the methods of `Shards`; each may be repeated when an answer is lost."""
+        return getattr(self._ledger, what)(*args)
+
+
+class _Far:
+    """A ledger behind its keeper."""
+
+    def __init__(self, keeper: Any) -> None:
+        self._keeper = keeper
+
+    def __getattr__(self, what: str) -> Callable[..., Any]:
+        def ask(*args: Any) -> Any:
+            try:
+                return ray.get(self._keeper.ask.remote(what, *args))
+            except RayTaskError as error:
+                raise error.cause from None
+
+        return ask
+
+
+class Worker:
+    """One process of a cluster that takes shards until none is left."""
+
+    def __init__(self) -> None:
+        self._line: Line | None = None
+
+    async def work(
+        self, keeper: Any, said: str, plan: bytes, folder: str, name: str, version: str
+    ) -> tuple[str, str | None] | None:
+        """Do it; what went wrong, and what to do about it, or None."""
+        from batchata.generate.crew import worked
+
+        try:
+            _check(Path(folder), version)
+            config = Config.model_validate_json(said)
+            shards = cast(Shards, _Far(keeper))
+            servers = Servers(config.model, config.retry.timeout)
+            made = msgspec.json.decode(plan, type=Plan)
+            self._line = line = line_of(config, made, Path(folder), shards, servers, name)
+            try:
+                with rarely_swept():
+                    await worked(line, servers)
+            finally:
+                await keeper.ask.remote("renew", name, line.report())
+        except BatchataError as error:
+            return error.message, error.hint
+        return None
+
+    async def stop(self, reason: str) -> None:
+        """Send nothing new."""
+        if self._line is not None:
+            self._line.stop(reason)
+
+
+def _check(folder: Path, version: str) -> None:
+    node = os.uname().nodename
+    if version != __version__:
+        raise RunError(
+            f"batchata is {__version__} on {node}, and {version} where the run was started",
+            hint=f"pip install batchata=={version} on all nodes",
+        )
+    if not (folder / "ledger.db").exists():
+        raise RunError(
+            f"{str(folder)!r} is not there on {node}",
+            hint="input, output and processing.temp_dir lie on a file system that all nodes share",
+        )
+
+
+class RayHand:
+    """A worker actor; another takes its place when it dies, or its node does."""
+
+    def __init__(self, config: Config, plan: Plan, folder: Path, keeper: Any) -> None:
+        self._given = (keeper, _far_config(config), msgspec.json.encode(plan), str(folder))
+        self._lives = Lives()
+        self._actor: Any = None
+        self._done: Any = None
+        self._is_stopping = False
+        self._has_begun = False
+        self._ticks = 0
+
+    def start(self) -> None:
+        """Ask the cluster for a process; it begins when there is a free CPU."""
+        self._ticks, self._has_begun = 0, False
+        name = self._lives.begin()
+        options = {"num_cpus": 1, "name": name, "namespace": NAMESPACE}
+        self._actor = ray.remote(Worker).options(**options).remote()
+        self._done = self._actor.work.remote(*self._given, name, __version__)
+
+    def is_working(self, ledger: Ledger) -> bool:
+        """True while there is something to wait for."""
+        if self._done is None:
+            return False
+        ready, _ = ray.wait([self._done], timeout=0)
+        if not ready:
+            return self._is_awaited(ledger)
+        try:
+            error = ray.get(self._done)
+        except RayTaskError as failure:
+            error = (f"a worker failed: {failure.cause!r}", None)
+        except RayError:
+            return self._died(ledger)
+        self.kill()
+        ledger.give_back(self._lives.name)
+        if error is not None:
+            ledger.set_meta(error=list(error))
+        return False
+
+    def _died(self, ledger: Ledger) -> bool:
+        self.kill()
+        if self._is_stopping:
+            ledger.give_back(self._lives.name)
+            return False
+        if not self._lives.may_go_on(ledger, "or its node died"):
+            return False
+        self.start()
+        return True
+
+    def _is_awaited(self, ledger: Ledger) -> bool:
+        """False for a worker that never began, when there is nothing left to do."""
+        self._has_begun = self._has_begun or self._lives.name in ledger.reports()
+        if self._has_begun:
+            return True
+        self._ticks += 1
+        if self._ticks == _PATIENCE_TICKS:
+            log.warning("a worker still waits for a free CPU in the cluster; the others go on")
+        if ledger.open_shards() and not self._is_stopping:
+            return True
+        self.kill()
+        return False
+
+    def stop(self) -> None:
+        """Have it send nothing new."""
+        self._is_stopping = True
+        if self._actor is not None:
+            self._actor.stop.remote("stop: asked to")
+
+    def kill(self) -> None:
+        """End it now; what it has answered is in its state files."""
+        if self._actor is not None:
+            ray.kill(self._actor)
+        self._actor = self._done = None
+
+
+def _far_config(config: Config) -> str:
+    """The config for other machines: whole paths, and the key that is known here."""
+    data = config.data.model_copy(update={"input_path": config.data.input_path.absolute()})
+    model = config.model.model_copy(update={"api_key": key_of(config.model)})
+    generation = config.generation
+    if isinstance(generation.response_schema, Path):
+        schema = generation.response_schema.absolute()
+        generation = generation.model_copy(update={"response_schema": schema})
+    changed = {"data": data, "model": model, "generation": generation}
+    return config.model_copy(update=changed).model_dump_json()
+
+
+@contextmanager
+def ray_hands(config: Config, plan: Plan, folder: Path) -> Iterator[list[Hand]]:
+    """Workers on the cluster that is there (RAY_ADDRESS, or of this machine), or on a new one."""
+    with ExitStack() as stack:
+        stack.enter_context(_connected(config.processing.workers))
+        here = ray.get_runtime_context().get_node_id()
+        options = {
+            "name": f"ledger-{folder.name}-{os.urandom(3).hex()}",
+            "namespace": NAMESPACE,
+            "num_cpus": 0,
+            "max_restarts": -1,
+            "max_task_retries": -1,
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(node_id=here, soft=False),
+        }
+        whole = folder.absolute()
+        keeper: Any = ray.remote(Keeper).options(**options).remote(str(whole / "ledger.db"))
+        stack.callback(ray.kill, keeper)
+        yield [RayHand(config, plan, whole, keeper) for _ in range(config.processing.workers)]
+
+
+@contextmanager
+def _connected(workers: int) -> Iterator[None]:
+    """Ray, for as long as it is needed; one that the caller has begun is used and stays."""
+    if ray.is_initialized():
+        if cast(Any, client).num_connected_contexts():
+            raise _too_far()
+        yield
+        return
+    handler = _sigterm_handler()
+    try:
+        _begin(workers)
+        if handler is not None:
+            signal.signal(signal.SIGTERM, handler)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _begin(workers: int) -> None:
+    address = os.environ.get("RAY_ADDRESS")
+    if address is not None and address.startswith("ray://"):
+        raise _too_far()
+    settings: dict[str, Any] = {
+        "namespace": NAMESPACE,
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+    }
+    try:
+        try:
+            ray.init(address=address or "auto", **settings)
+        except ConnectionError:
+            if address:
+                raise
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a run of ours
+            ray.init(address="local", num_cpus=workers, include_dashboard=False, **settings)
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        where = f"at RAY_ADDRESS={address}" if address else "here"
+        raise RunError(
+            f"Ray cannot be used {where}: {error}",
+            hint="`ray status` says how the cluster is; without RAY_ADDRESS one is started here",
+        ) from error
+
+
+def _sigterm_handler() -> Any:
+    """What a SIGTERM does now: Ray changes that."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return signal.getsignal(signal.SIGTERM) if is_main else None
+
+
+def _too_far() -> RunError:
+    return RunError(
+        "this process is not on a node of the Ray cluster, and the ledger is a file of its node",
+        hint="start it there, as with `ray job submit -- batchata generate ...`",
+    )
