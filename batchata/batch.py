@@ -16,8 +16,11 @@ from batchata.core.job import DEFAULT_MAX_TOKENS, Job, Message, is_unicode
 from batchata.rows.source import RowJobs, RowSource
 from batchata.run import BatchRun, Estimate
 from batchata.settings import JOB_FIELDS, Settings, check_params
+from batchata.sinks.wording import plural
 
 BatchParams = RunConfig
+#: bad jobs that `check()` names
+_BAD_NAMED = 1000
 
 
 class Batch(Settings):
@@ -196,6 +199,23 @@ class Batch(Settings):
     def estimate(self) -> Estimate:
         """What the run would send and cost; nothing is sent or written."""
         return self._run().make_estimate()
+
+    def check(self) -> Self:
+        """Read every file and put every job into words, as a run does first; nothing is sent.
+
+        Raises ValidationError that names all jobs that cannot be sent, which in a run fail alone;
+        and what a run raises before it sends anything.
+        """
+        estimate = self.estimate()
+        if not estimate.bad:
+            return self
+        lines = "".join(f"\n- {each}" for each in estimate.bad[:_BAD_NAMED])
+        more = len(estimate.bad) - _BAD_NAMED
+        raise ValidationError(
+            f"{plural(len(estimate.bad), 'job')} cannot be sent:{lines}"
+            + (f"\n- and {more:,} more" if more > 0 else ""),
+            hint="mend or leave out these jobs; a run without check() sends the others",
+        )
 
     def _run(self) -> BatchRun:
         if not self:

@@ -14,7 +14,7 @@ from batchata.core.errors import (
     NoRouteError,
     UnknownPriceError,
 )
-from batchata.core.job import Job, digest
+from batchata.core.job import Job, digest, why_unaskable
 from batchata.core.plan import chunk_limits, plan
 from batchata.core.submission import Shape, attached_size
 from batchata.core.upload import UploadKey, inline_bytes
@@ -172,7 +172,7 @@ def make_estimate(parts: Parts, jobs: Iterable[Job]) -> Estimate:
         except (DuplicateJobError, UnknownPriceError, NoRouteError):
             raise
         except BatchataError as error:
-            bad.append(str(error))
+            bad.append(_bad(job, error))
             continue
         shape = ready.encoded.shape
         is_done = ready.id in done_ids
@@ -196,6 +196,11 @@ def make_estimate(parts: Parts, jobs: Iterable[Job]) -> Estimate:
         uploads=len(uploads),
         upload_bytes=sum(uploads.values()),
     )
+
+
+def _bad(job: Job, error: BatchataError) -> str:
+    why = why_unaskable(job, error)
+    return f"job {job.id!r}: {why}" if job.id else why
 
 
 def _spare(parts: Parts, sums: Mapping[tuple[str, str], _Sum]) -> dict[UploadKey, int]:

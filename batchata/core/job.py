@@ -6,12 +6,13 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from pathlib import PurePath
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 
 from batchata.core.document import FileSource, check_source, source_from_json, source_to_json
-from batchata.core.errors import ValidationError
+from batchata.core.errors import BatchataError, ValidationError
 
 #: what is asked for when a job names no cap: a paid answer always has an upper bound
 DEFAULT_MAX_TOKENS: Final = 1000
@@ -106,6 +107,15 @@ class UnaskableJob(Job):
 
     def __post_init__(self) -> None:
         """Nothing is checked: there is no question."""
+
+
+def why_unaskable(job: Job, error: BatchataError) -> str:
+    """The error of a job that cannot be sent, with the whole path of the file that it names."""
+    paths = [PurePath(each) for each in job.sources if isinstance(each, (str, PurePath))]
+    named = [each for each in paths if repr(each.name) in error.message]
+    if len(named) != 1 or len(named[0].parts) == 1:
+        return str(error)
+    return f"{named[0]}: {error}"
 
 
 #: fields of a job that `to_dict()` says in its own way

@@ -22,7 +22,7 @@ from batchata.core.errors import (
     ValidationError,
 )
 from batchata.core.events import Durable, JobsAdded, OutcomesRecorded, ShapeAdded
-from batchata.core.job import Job, UnaskableJob, derived_id, digest
+from batchata.core.job import Job, UnaskableJob, derived_id, digest, why_unaskable
 from batchata.core.parse import bound_to
 from batchata.core.result import Reason
 from batchata.core.retry import may_reopen
@@ -312,7 +312,7 @@ class Ingest:
                 status=JobStatus.FAILED,
                 attempt=0,
                 reason=Reason.BAD_INPUT,
-                error=str(error),
+                error=why_unaskable(job, error),
                 finished_us=self.now_us(),
             )
         )

@@ -268,3 +268,48 @@ def test_a_missing_key_names_its_variable_and_loses_nothing(
     again = lab.batch().add_job(prompt="q", id="a", model=model).run()
     assert variable in str(caught.value.hint)
     assert again.status()["completed"] == 1
+
+
+def test_a_check_names_every_bad_file_at_once_and_sends_nothing(lab: Lab, tmp_path: Path) -> None:
+    for folder in ("may", "june"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "bill.pdf").touch()
+    batch = lab.batch().set_default_params(model=GPT).add_job(prompt="a good one")
+    for source in ("may/bill.pdf", "june/bill.pdf", "lost.pdf"):
+        batch.add_job(id=source[:4], file=tmp_path / source, prompt="What does it cost?")
+
+    with pytest.raises(ValidationError) as caught:
+        batch.check()
+
+    said = caught.value.message
+    assert said.startswith("3 jobs cannot be sent:\n- job 'may/'")
+    for source in ("may/bill.pdf", "june/bill.pdf", "lost.pdf"):
+        assert str(tmp_path / source) in said
+    assert lab.box.requests == []
+
+
+def test_a_batch_whose_files_are_good_goes_on_after_its_check(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("It was delivered on Tuesday.")
+    batch = lab.batch().set_default_params(model=GPT)
+    batch.add_job(file=tmp_path / "notes.txt", prompt="When?")
+
+    run = batch.check().run()
+
+    assert run.status()["completed"] == 1
+
+
+def test_a_bad_file_is_told_by_its_whole_path_where_only_one_has_its_name(
+    lab: Lab, tmp_path: Path
+) -> None:
+    for folder in ("may", "june"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "bill.pdf").touch()
+    may, june = (tmp_path / folder / "bill.pdf" for folder in ("may", "june"))
+    batch = lab.batch().set_default_params(model=GPT)
+    batch.add_job(id="one", file=may, prompt="What does it cost?")
+    batch.add_job(id="both", files=[may, june], prompt="What do they cost?")
+
+    results = batch.run().results()
+
+    assert str(results["one"].error).startswith(f"{may}: 'bill.pdf' is empty")
+    assert str(results["both"].error).startswith("'bill.pdf' is empty")
