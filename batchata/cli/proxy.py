@@ -126,6 +126,19 @@ def run(
             rich_help_panel=_BATCHES,
         ),
     ] = None,
+    to_batch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WINDOW",
+            help="Hold calls for the vendor's batches, at half the price, and ask live what is not "
+            "back after so long: 30m, 6h, 1d.",
+            rich_help_panel=_BATCHES,
+        ),
+    ] = None,
+    held: Annotated[
+        Path | None,
+        typer.Option(help="Folder of what --to-batch holds. ./held", rich_help_panel=_BATCHES),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print addresses as JSON.")] = False,
 ) -> None:
     """Serve until Ctrl-C. Point your client's base URL here; nothing else changes.
@@ -143,6 +156,8 @@ def run(
         ("server", "client_token"): client_token,
         ("logging", "level"): log_level and log_level.value,
         ("batches", "directory"): batches,
+        ("to_batch", "window"): to_batch,
+        ("to_batch", "directory"): held,
     }
     added = [
         *_tape(record, replay, "strict" if strict else "fallthrough", timing=timing),
@@ -264,6 +279,8 @@ def _serve(config: GatewayConfig, *, as_json: bool) -> None:
     from batchata.gateway.loops import new_event_loop
     from batchata.gateway.proxy.server import serve
 
+    for name in ("httpx", "httpx2"):  # the vendors' SDKs: a line for each look at a batch
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.basicConfig(
         level=config.logging.level.upper(),
         stream=sys.stderr,
@@ -287,6 +304,8 @@ def _welcome(url: str, config: GatewayConfig) -> str:
     )
     names = ", ".join(each.type for each in config.interceptors if each.enabled) or "none"
     batches = f"\n  batches        {config.batches.directory}" if config.batches else ""
+    if config.to_batch is not None:
+        batches += f"\n  to batch       {config.to_batch.window}, {config.to_batch.directory}"
     return f"""\
 Gateway on {url} for {upstreams}. Ctrl-C ends it.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -12,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from batchata.gateway.proxy.upstreams import Upstream
 from batchata.gateway.upstream import Vendor
 
+_WINDOW: Final = re.compile(r"[1-9]\d{0,4}[smhd]")
+_UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -126,6 +129,38 @@ class BatchesSection(Section):
     concurrency: int | None = Field(None, ge=1)
 
 
+class ToBatchSection(Section):
+    """How long live calls may wait for a batch, and where what waits is kept."""
+
+    window: str
+    directory: Path = Path("held")
+    gather_seconds: float | None = Field(None, gt=0)
+    heartbeat_seconds: float = Field(15, gt=0)
+
+    @field_validator("window")
+    @classmethod
+    def _is_window(cls, value: str) -> str:
+        if _WINDOW.fullmatch(value) is None:
+            raise ValueError(f"window {value!r} is no time: write 90s, 30m, 6h or 1d")
+        return value
+
+    @property
+    def window_seconds(self) -> float:
+        """How long a call may wait before it is asked live."""
+        return float(self.window[:-1]) * _UNITS[self.window[-1]]
+
+    @property
+    def gather_for(self) -> float:
+        """For how long calls are gathered into one batch (s)."""
+        most = self.window_seconds / 2
+        return min(most, self.gather_seconds or max(1.0, self.window_seconds / 60))
+
+    @property
+    def batches_for(self) -> float:
+        """How much of the window is left for batches (s)."""
+        return self.window_seconds - self.gather_for
+
+
 class GatewayConfig(Section):
     """Everything that a gateway is told."""
 
@@ -134,6 +169,7 @@ class GatewayConfig(Section):
     upstreams: tuple[UpstreamSection, ...] = ()
     interceptors: tuple[InterceptorSection, ...] = ()
     batches: BatchesSection | None = None
+    to_batch: ToBatchSection | None = None
     sessions: SessionsSection = SessionsSection()  # type: ignore[call-arg]
     logging: LoggingSection = LoggingSection()
     prices: dict[str, dict[str, float]] = Field(default_factory=dict)
@@ -149,6 +185,9 @@ class GatewayConfig(Section):
         names = [each.upstream().name for each in self.sections]
         if len(set(names)) < len(names) and len(set(places)) < len(places):
             raise ValueError("two upstreams have the same prefix and models: one is never asked")
+        is_flex = any(each.enabled and each.type == "flex" for each in self.interceptors)
+        if is_flex and self.to_batch is not None:
+            raise ValueError("flex and to_batch both halve the price: leave one of them out")
         if not self.sessions.enabled and any(
             each.enabled and each.config.get("per") == "session" for each in self.interceptors
         ):

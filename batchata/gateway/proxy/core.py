@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 from aiohttp import web
@@ -48,6 +48,9 @@ from batchata.gateway.upstream import Vendor
 from batchata.gateway.vendor_errors import VendorError
 from batchata.ports import PriceBook
 
+if TYPE_CHECKING:
+    from batchata.gateway.held.holding import Holding
+
 LOG: Final = logging.getLogger("batchata.gateway")
 
 
@@ -76,6 +79,7 @@ class Core:
         self._prefix = secrets.token_hex(6)
         self._ending: set[asyncio.Task[None]] = set()
         self.metrics = Metrics()
+        self.holding: Holding | None = None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -166,10 +170,16 @@ class Core:
         if exchange.endpoint is not None:
             self._teller.began(exchange, named_session)
         asked = exchange.body
+        holding = self.holding
+        key = holding.key_of(exchange) if holding is not None else b""
         try:
+            if holding is not None and key and (held := holding.known(exchange, key)):
+                return await holding.again(request, exchange, held, began)
             outcome = await self._chain.on_request(exchange)
             if outcome is not None:
                 return await self._answer_here(request, exchange, outcome, began)
+            if holding is not None and key and holding.key_of(exchange):
+                return await holding.take(request, exchange, key, began)
             payload = exchange.body if exchange.body is not asked else body.payload
             return await self._forward(request, exchange, payload, began)
         finally:
@@ -245,6 +255,11 @@ class Core:
             return response_with(answered.status, upstream.reason, answered.headers, piece)
         await response.write_eof()
         return response
+
+    def settle(self, exchange: Exchange, answered: Answered, began: float) -> None:
+        """Settle an exchange that was held, now that its answer is there."""
+        exchange.answer = answered
+        self._settling(exchange, began)
 
     async def _answer_here(
         self,
@@ -324,7 +339,7 @@ class Core:
             self._teller.ended(exchange, answered)
 
     def _price(self, exchange: Exchange, answered: Answered) -> None:
-        if answered.usage is None or answered.source != "upstream":
+        if answered.usage is None or answered.source != "upstream" or answered.cost_usd is not None:
             return
         tier = tier_of(exchange, answered.service_tier)
         try:

@@ -118,6 +118,7 @@ class WholeAnswer(web.StreamResponse):
         self._kept = headers
         self._whole = body
         self._stays = True
+        self._is_written = False
 
     @property
     def keep_alive(self) -> bool:
@@ -129,13 +130,16 @@ class WholeAnswer(web.StreamResponse):
         self._stays = False
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        """Write all of it."""
+        """Write all of it, once."""
+        if self._is_written:
+            return
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the client went away")
         self._stays = self._stays and request.keep_alive
         is_empty = request.method == "HEAD" or self.status in _BODILESS
         text = self._head(request, is_empty) + (b"" if is_empty else self._whole)
+        self._is_written = True
         request.writer.output_size += len(text)
         transport.write(text)
         await request.writer.drain()

@@ -39,6 +39,12 @@ logging:
 #   parallel: 4            # batches that are asked at once
 #   concurrency: 32        # calls of one batch at once; else as many as the upstream takes
 
+# to_batch:                # live calls wait for the vendor's batches, at half the price
+#   window: 6h             # what is not back then is cancelled there and asked live
+#   directory: ./held      # what is under way survives a restart
+#   gather_seconds: 360    # for so long calls are gathered into one batch; else window / 60
+#   heartbeat_seconds: 15  # how often a waiting client is sent a sign of life
+
 # prices:                  # USD per million tokens, where none is known
 #   my-model: {{input: 0.10, output: 0.40}}
 

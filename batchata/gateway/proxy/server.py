@@ -34,6 +34,7 @@ from batchata.prices import GenaiPriceBook
 
 if TYPE_CHECKING:
     from batchata.gateway.batches.desk import Desk
+    from batchata.gateway.held.holding import Holding
 
 LOG: Final = logging.getLogger("batchata.gateway")
 _LINE: Final = 64 * 1024
@@ -77,6 +78,7 @@ async def running(
         prices=prices,
         inspect_bytes=config.server.inspect_bytes,
     )
+    holding = core.holding = _holding(config, upstreams, core)
     runner = _runner(config, core, queue, desk)
     if desk is not None:
         desk.take_folder()
@@ -84,6 +86,8 @@ async def running(
     try:
         await chain.start()
         queue.start()
+        if holding is not None:
+            holding.open()
         await runner.setup()
         await _listen(runner, config)
         host, port = runner.addresses[0][:2]
@@ -96,6 +100,8 @@ async def running(
     finally:
         if desk is not None:
             await desk.aclose()
+        if holding is not None:
+            await holding.aclose()
         await runner.cleanup()  # takes no more, and lets what is in flight come to its end
         await core.aclose()
         if sessions is not None:
@@ -158,6 +164,20 @@ def _desk(config: GatewayConfig, upstreams: Upstreams, guard: Guard) -> Desk | N
     return Desk(config.batches, config, upstreams, guard)
 
 
+def _holding(config: GatewayConfig, upstreams: Upstreams, core: Core) -> Holding | None:
+    if config.to_batch is None:
+        return None
+    from batchata.gateway.held.holding import Holding
+
+    return Holding(
+        config.to_batch,
+        upstreams,
+        config.prices,
+        core.settle,
+        shutdown_seconds=config.server.shutdown_seconds,
+    )
+
+
 def _own_url(host: str, port: int) -> str:
     """Where the gateway reaches itself."""
     here = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
@@ -191,6 +211,7 @@ def _runner(
             events_waiting=queue.waiting,
             **core.gauges(),
             **(desk.gauges() if desk is not None else {}),
+            **(core.holding.gauges() if core.holding is not None else {}),
         )
         return web.Response(text=text, headers={"Content-Type": CONTENT_TYPE})
 

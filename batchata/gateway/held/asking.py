@@ -1,0 +1,108 @@
+"""How a group of held calls is asked: a run whose batches go live when their time is over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from batchata.core.config import RunConfig
+from batchata.core.document import Document
+from batchata.core.job import Job
+from batchata.gateway.batches.relay import RelayCodec
+from batchata.gateway.held.folder import Group
+from batchata.gateway.proxy.upstreams import Upstream
+from batchata.ports import Codec, Encoded
+from batchata.providers.control import ProviderSettings
+from batchata.providers.registry import create_provider
+from batchata.providers.written import FileProvider, read_requests
+from batchata.run import BatchRun
+
+#: the vendors' pace of looking is multiplied by this
+POLL_FACTOR: float = 1.0
+_NO_KEY: Final = "none"
+_VERSION: Final = "anthropic-version"
+
+
+class _HeldCodec(RelayCodec):
+    """Requests as they are, in the version of the protocol that their client speaks."""
+
+    def __init__(self, inner: Codec, provider: str, version: str) -> None:
+        super().__init__(inner, provider)
+        self._version = version
+
+    def encode(self, job: Job, model: str, documents: Sequence[Document] = ()) -> Encoded:
+        """The body that the job brings."""
+        found = super().encode(job, model, documents)
+        return replace(found, shape=replace(found.shape, wire_version=self._version))
+
+
+class HeldProvider(FileProvider):
+    """A vendor whose requests and answers are for a client to read, not for us."""
+
+    def __init__(self, name: str, settings: ProviderSettings, version: str) -> None:
+        inner = create_provider(name, settings)
+        super().__init__(inner)
+        self.codec: Codec = _HeldCodec(inner.codec, inner.name, version)
+
+
+def make_run(
+    group: Group,
+    upstream: Upstream,
+    keys: Mapping[str, str],
+    *,
+    input_file: Path,
+    state_file: Path,
+    prices: Mapping[str, Mapping[str, Any]],
+) -> BatchRun:
+    """The run of a group; made again over the same state file it goes on.
+
+    What its calls may cost is set aside by the gateway's own limit, at the price of live calls.
+    """
+    settings = ProviderSettings(client=_client(group, upstream, keys))
+    version = group.headers.get(_VERSION, "")
+    provider = HeldProvider(group.provider, settings, version)
+    config = RunConfig(
+        state_file=state_file,
+        route="auto",
+        finish_within_seconds=group.batch_seconds,
+        items_per_batch=None,
+        raw_files=False,
+        allow_unpriced=True,
+        prices=prices,
+        poll_factor=POLL_FACTOR,
+        go_on="held calls need the gateway on the same folder",
+    )
+    jobs = read_requests(input_file, group.provider, [group.endpoint])
+    return BatchRun(config, jobs, made={provider.name: provider})
+
+
+def _client(group: Group, upstream: Upstream, keys: Mapping[str, str]) -> Any:
+    """The vendor's SDK with the key of the calls, and nothing of the gateway's own account."""
+    bearer = keys.get("authorization", "").removeprefix("Bearer ").strip() or None
+    key = keys.get("x-api-key") or keys.get("api-key")
+    headers = {name: value for name, value in group.headers.items() if name != _VERSION}
+    if group.vendor == "anthropic":
+        import anthropic
+
+        given: dict[str, Any] = (
+            {"auth_token": bearer} if bearer and not key else {"api_key": key or _NO_KEY}
+        )
+        client = anthropic.AsyncAnthropic(
+            base_url=upstream.base_url, default_headers=headers, **given
+        )
+        # nothing of the environment's
+        client.api_key, client.auth_token = given.get("api_key"), given.get("auth_token")
+        return client
+    import openai
+
+    if "api-key" in keys:
+        headers["api-key"] = keys["api-key"]
+    asked = openai.AsyncOpenAI(
+        base_url=f"{upstream.base_url}/v1",
+        api_key=bearer or key or _NO_KEY,
+        default_headers=headers,
+    )
+    asked.organization = asked.project = None  # the client's own are among the headers
+    return asked

@@ -1,0 +1,147 @@
+"""The folder of held calls: what was sent to a vendor is found again after a kill."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import orjson
+
+from batchata.core.errors import StateError
+from batchata.gateway.upstream import Vendor
+from batchata.sinks.results import sync
+from batchata.stores.lock import RunLock
+
+_NO_RIGHTS: Final = 0o700
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One call of a group; equal calls have equal keys."""
+
+    id: str
+    key: bytes
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls that go to a vendor together; times are seconds since the epoch, UTC."""
+
+    id: str
+    vendor: Vendor
+    owner: str  #: digest of the client's key; empty where the gateway has the key
+    upstream: str  #: name of the upstream in the configuration
+    provider: str  #: whose prices hold
+    endpoint: str
+    headers: dict[str, str]  #: what the calls are sent with besides the key
+    batch_seconds: float  #: how long batches have; then what is not back is asked live
+    calls: list[Call]
+
+
+_READ: Final = msgspec.json.Decoder(Group).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as it goes into a batch."""
+
+    call: Call
+    endpoint: str
+    body: bytes
+
+    @property
+    def line(self) -> bytes:
+        """The request as a line of an input file."""
+        # a newline in valid JSON is only ever space between tokens
+        return b'{"custom_id":%b,"method":"POST","url":%b,"body":%b}\n' % (
+            orjson.dumps(self.call.id),
+            orjson.dumps(self.endpoint),
+            self.body.replace(b"\n", b" "),
+        )
+
+
+class HeldFolder:
+    """A folder for each group; one gateway at a time has all of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = RunLock(folder / "gateway")
+
+    def open(self) -> list[tuple[Group, frozenset[str]]]:
+        """Take the folder: the groups in it, and the ids of the calls that have their answers.
+
+        Raises StateLockedError when another gateway has it, StateError when it cannot be used.
+        """
+        try:
+            self._folder.mkdir(mode=_NO_RIGHTS, parents=True, exist_ok=True)
+            self._lock.acquire()
+            return [self._read(place) for place in self._groups()]
+        except (OSError, msgspec.DecodeError, ValueError) as error:
+            self._lock.release()
+            raise StateError(
+                f"the folder of held calls {str(self._folder)!r} cannot be used: {error}",
+                hint="name a folder that you may write to, and that nothing else writes to",
+            ) from error
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._lock.release()
+
+    def state_of(self, group: Group) -> Path:
+        """The state file of the run of a group."""
+        return self._folder / group.id / "state.db"
+
+    def input_of(self, group: Group) -> Path:
+        """The requests of a group, one a line."""
+        return self._folder / group.id / "input.jsonl"
+
+    def keep(self, group: Group, requests: Sequence[Request]) -> None:
+        """Write a group down; StateError when the disk refuses, and then nothing of it stays."""
+        place = self._folder / group.id
+        try:
+            place.mkdir(mode=_NO_RIGHTS)
+            with self.input_of(group).open("wb") as file:
+                file.writelines(each.line for each in requests)
+            record, part = place / "group.json", place / "group.part"
+            part.write_bytes(msgspec.json.encode(group))
+            sync(place, [self.input_of(group), part])
+            part.replace(record)  # from now on the group is there
+            sync(place, [])
+            sync(self._folder, [])
+        except OSError as error:
+            shutil.rmtree(place, ignore_errors=True)
+            raise StateError(
+                f"held calls cannot be written to {str(place)!r}: {error.strerror or error}",
+                hint="free some space: until then held calls are refused",
+            ) from error
+
+    def given(self, group: Group, call: Call) -> None:
+        """Note that a client has the answer of a call: the next one that asks is another."""
+        fd = os.open(
+            self._folder / group.id / "given", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
+        )
+        try:
+            os.write(fd, f"{call.id}\n".encode())
+        finally:
+            os.close(fd)
+
+    def drop(self, group: Group) -> None:
+        """Remove a group whose answers are all given, or too old."""
+        place = self._folder / group.id
+        (place / "group.json").unlink(missing_ok=True)  # without it the rest is nothing
+        shutil.rmtree(place, ignore_errors=True)
+
+    def _groups(self) -> list[Path]:
+        places = sorted(each for each in self._folder.iterdir() if each.is_dir())
+        for place in places:
+            if not (place / "group.json").exists() and place.name.startswith("held_"):
+                shutil.rmtree(place)  # of a process that died before the group was there
+        return [each for each in places if (each / "group.json").exists()]
+
+    def _read(self, place: Path) -> tuple[Group, frozenset[str]]:
+        given = place / "given"
+        ids = given.read_text().split() if given.exists() else ()
+        return _READ((place / "group.json").read_bytes()), frozenset(ids)

@@ -1,0 +1,64 @@
+"""What a held call came to, as its client, the limit and the events are told."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from batchata.core.result import JobResult, Reason
+from batchata.gateway.held.waiting import JSON
+from batchata.gateway.proxy.exchange import Answered, Exchange
+from batchata.gateway.proxy.told import told_whole
+from batchata.gateway.upstream import Vendor
+from batchata.gateway.vendor_errors import VendorError
+
+#: a refusal of a live call begins with its status
+_SAID: Final = re.compile(r"(4\d\d|5\d\d): (.*)", re.DOTALL)
+_STATUSES: Final = {
+    Reason.INVALID_REQUEST: 400,
+    Reason.BAD_INPUT: 400,
+    Reason.BATCH_FAILED: 400,
+    Reason.RATE_LIMITED: 429,
+    Reason.OVERLOADED: 503,
+    Reason.SERVER_ERROR: 500,
+}
+_BROKE: Final = 502  #: nobody knows what became of it, so that it counts as paid
+
+
+def refused(vendor: Vendor, reason: Reason | None, message: str) -> tuple[int, bytes]:
+    """Status and body of a call without an answer, in its vendor's shape."""
+    found = _SAID.fullmatch(message)
+    code = str(reason or "failed")
+    if found is not None:
+        status, message = int(found[1]), found[2]
+    elif reason is Reason.ACCOUNT:
+        status = 402 if vendor == "anthropic" else 429
+        code = "billing_error" if vendor == "anthropic" else "insufficient_quota"
+    else:
+        status = _STATUSES.get(reason, _BROKE) if reason is not None else _BROKE
+    error = VendorError(status=status, message=message, code=code)
+    return status, error.body(vendor)
+
+
+def answered_of(exchange: Exchange, status: int, body: bytes, result: JobResult | None) -> Answered:
+    """The answer with what it says of itself, and the price of the way that it came."""
+    told = told_whole(exchange.endpoint, status, body)
+    answered = Answered(
+        status=status,
+        headers=JSON,
+        body=body,
+        usage=told.usage,
+        model=told.model,
+        text=told.text,
+        finish_reason=told.finish_reason,
+        response_id=told.response_id,
+        service_tier=told.service_tier,
+        tool_calls=told.tool_calls,
+        error=told.error,
+        error_type=told.error_type,
+    )
+    if result is not None:
+        answered.request_id = result.request_id
+        if told.usage is not None:
+            answered.cost_usd = result.cost_usd
+    return answered

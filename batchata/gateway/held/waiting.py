@@ -1,0 +1,123 @@
+"""A client that waits for a held call: its connection is kept open, and then it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from batchata.gateway.event_streams import chat_events, message_events, response_events
+from batchata.gateway.held.folder import Call, Group
+from batchata.gateway.proxy.exchange import CHAT, MESSAGES, Exchange
+from batchata.gateway.proxy.forward import cut, response_with
+from batchata.gateway.proxy.headers import Headers
+from batchata.gateway.vendor_errors import VendorError
+
+JSON: Final[Headers] = (("Content-Type", "application/json"),)
+_SSE: Final[Headers] = (
+    ("Content-Type", "text/event-stream; charset=utf-8"),
+    ("Cache-Control", "no-cache"),
+)
+#: white space before JSON is JSON, and a line with a colon is a comment among events
+_BEATS: Final = {True: b": the gateway waits for a batch\n\n", False: b"\n"}
+_ENDING: Final = VendorError(
+    status=503, message="the gateway ends; the call is held: ask again", code="gateway_ending"
+)
+
+
+@dataclass(slots=True, eq=False)
+class HeldCall:
+    """A call on its way; its answer is there once `done` is."""
+
+    call: Call
+    done: asyncio.Future[None]
+    body: bytes = b""  #: what the vendor is asked; empty once that is on disk
+    exchange: Exchange | None = None  #: of the client that asked first, in this process
+    began: float = 0.0
+    waiters: int = 0
+    group: Group | None = None  #: once it is on its way to the vendor
+    status: int = 0
+    answer: bytes = b""
+
+    def end(self, status: int, answer: bytes) -> None:
+        """Have the answer; the first one stands."""
+        if not self.done.done():
+            self.status, self.answer = status, answer
+            self.done.set_result(None)
+
+
+async def answer(
+    request: web.BaseRequest,
+    exchange: Exchange,
+    held: HeldCall,
+    *,
+    ending: asyncio.Future[None],
+    beat_seconds: float,
+) -> web.StreamResponse:
+    """Answer a client once the call has its answer, and keep its connection open until then."""
+    opened: web.StreamResponse | None = None
+    held.waiters += 1
+    try:
+        while True:
+            await asyncio.wait(
+                (held.done, ending), timeout=beat_seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if held.done.done():
+                return await _give(request, exchange, opened, held.status, held.answer)
+            if ending.done():
+                body = _ENDING.body(exchange.vendor)
+                return await _give(request, exchange, opened, _ENDING.status, body)
+            if opened is None:
+                opened = response_with(200, None, _SSE if exchange.is_stream else JSON)
+                await opened.prepare(request)
+            await opened.write(_BEATS[exchange.is_stream])
+    finally:
+        held.waiters -= 1
+
+
+async def _give(
+    request: web.BaseRequest,
+    exchange: Exchange,
+    opened: web.StreamResponse | None,
+    status: int,
+    body: bytes,
+) -> web.StreamResponse:
+    if exchange.is_stream and (status == 200 or opened is not None):
+        events = _events(exchange, body) if status == 200 else _error_event(exchange, body)
+        if opened is None:
+            opened = response_with(200, None, _SSE)
+            await opened.prepare(request)
+        for event in events:
+            await opened.write(event)
+        await opened.write_eof()
+        return opened
+    if opened is None:
+        whole = response_with(status, None, JSON, body)
+        await whole.prepare(request)
+        return whole
+    if status != 200:
+        cut(request)  # it said 200 already: cut off it is asked again, and then told at once
+        return opened
+    await opened.write(body)
+    await opened.write_eof()
+    return opened
+
+
+def _events(exchange: Exchange, body: bytes) -> list[bytes]:
+    said: dict[str, Any] = orjson.loads(body)
+    if exchange.endpoint == MESSAGES:
+        return message_events(said)
+    if exchange.endpoint == CHAT:
+        options = (exchange.json or {}).get("stream_options")
+        wants_usage = isinstance(options, Mapping) and options.get("include_usage") is True
+        return chat_events(said, wants_usage=wants_usage)
+    return response_events(said)
+
+
+def _error_event(exchange: Exchange, body: bytes) -> list[bytes]:
+    name = b"event: error\n" if exchange.vendor == "anthropic" else b""
+    return [b"%bdata: %b\n\n" % (name, body.replace(b"\n", b" "))]
