@@ -235,3 +235,46 @@ def test_a_used_batch_is_no_template(lc: langchain_lab, box: Sandbox, tmp_path: 
 
     with pytest.raises(ValidationError, match="without jobs"):
         lc.part.batch_model(lc.model("openai", box), used)
+
+
+@PROVIDERS
+def test_a_class_of_ones_own_goes_by_the_class_it_is_made_from(
+    provider: str, lc: langchain_lab, box: Sandbox, tmp_path: Path
+) -> None:
+    kind = type(lc.model(provider, box))
+    own: Any = type("OwnModel", (kind,), {"_llm_type": property(lambda self: "of-our-own")})
+    given = lc.model(provider, box)
+    given.__class__ = own
+
+    said = lc.part.batch_model(given, through(tmp_path)).batch(QUESTIONS)
+
+    assert [each.n for each in box.ledger.batches] == [3]
+    assert all(each.content for each in said)
+
+
+def test_models_at_clouds_are_refused_with_what_to_use_instead(
+    lc: langchain_lab, box: Sandbox
+) -> None:
+    from langchain_openai import AzureChatOpenAI
+
+    where: dict[str, Any] = {"azure_endpoint": "https://ours.example", "api_version": "2026-01-01"}
+    azure = AzureChatOpenAI(azure_deployment="ours", api_key="sk-x", **where)
+    kind = type(lc.model("anthropic", box))
+    bedrock: Any = lc.model("anthropic", box)
+    bedrock.__class__ = type(
+        "ChatAnthropicBedrock", (kind,), {"__module__": "langchain_aws.chat_models"}
+    )
+
+    for model, cloud in ((azure, "Azure"), (bedrock, "Bedrock")):
+        with pytest.raises(ValidationError, match=f"asks at {cloud}") as caught:
+            lc.part.batch_model(model)
+        assert "batch_run(df, llm, ...)" in str(caught.value.hint)
+
+
+def test_a_model_of_another_vendor_is_refused_with_what_to_use_instead(lc: langchain_lab) -> None:
+    from langchain_core.language_models.fake_chat_models import FakeListChatModel
+
+    with pytest.raises(ValidationError, match="FakeListChatModel cannot be asked") as caught:
+        lc.part.batch_model(FakeListChatModel(responses=["x"]))
+
+    assert "batch_run(df, llm, ...)" in str(caught.value.hint)

@@ -22,19 +22,38 @@ from batchata.core.errors import (
 from batchata.core.job import Job, digest
 from batchata.core.result import JobResult, Reason
 
-#: models of LangChain whose requests are known, by what they call themselves
-PROVIDERS: Final = {"openai-chat": "openai", "anthropic-chat": "anthropic"}
+#: modules and classes of LangChain's models whose requests are known, by vendor
+CLASSES: Final = {
+    "openai": ("langchain_openai", "ChatOpenAI"),
+    "anthropic": ("langchain_anthropic", "ChatAnthropic"),
+}
+_VENDORS: Final = {named: vendor for vendor, named in CLASSES.items()}
+#: clouds that offer the same models with another batch API, or with none
+_CLOUDS: Final = ("Azure", "Bedrock", "Vertex", "Foundry")
+_LIVE: Final = "batch_run(df, llm, ...) asks any chat model live, with the same limits and resume"
 #: what says how an answer travels, not what is asked
 _TRAVEL: Final = ("stream", "stream_options", "betas")
 
 
 def provider_of(llm: BaseChatModel) -> str:
-    """The vendor of a model; ValidationError for one whose requests are not known."""
-    found = PROVIDERS.get(llm._llm_type)
-    if found is None or not hasattr(llm, "_get_request_payload"):
+    """The vendor of a model of these classes, or of classes made from them.
+
+    Raises ValidationError for one whose requests are not known.
+    """
+    kinds = type(llm).__mro__
+    theirs = [kind.__name__ for kind in kinds if kind.__module__.startswith("langchain_")]
+    cloud = next((each for each in _CLOUDS for name in theirs if each in name), None)
+    if cloud is not None:
+        raise ValidationError(
+            f"{type(llm).__name__} asks at {cloud}, which has not its vendor's batch API",
+            hint=f"give a ChatOpenAI or a ChatAnthropic with a key of the vendor's; {_LIVE}",
+        )
+    names = [(kind.__module__.partition(".")[0], kind.__name__) for kind in kinds]
+    found = next((_VENDORS[each] for each in names if each in _VENDORS), None)
+    if found is None:
         raise ValidationError(
             f"{type(llm).__name__} cannot be asked through a batch API",
-            hint="give a ChatOpenAI or a ChatAnthropic",
+            hint=f"give a ChatOpenAI, a ChatAnthropic, or a class made from one; {_LIVE}",
         )
     return found
 

@@ -22,7 +22,7 @@ from batchata.core.errors import BatchataError, ValidationError
 from batchata.core.job import Job
 from batchata.core.models import infer_provider
 from batchata.integrations.langchain.answers import (
-    PROVIDERS,
+    CLASSES,
     answer_of,
     error_of,
     job_of,
@@ -34,11 +34,6 @@ from batchata.run import BatchRun
 
 #: where answers are kept unless a batch with another place is given
 DEFAULT_DIR = "batchata-answers"
-#: modules and classes of LangChain's own models, by vendor
-_CLASSES = {
-    "openai": ("langchain_openai", "ChatOpenAI"),
-    "anthropic": ("langchain_anthropic", "ChatAnthropic"),
-}
 _LOOK_SECONDS = 0.05
 
 Fetched = ChatResult | BatchataError
@@ -242,13 +237,18 @@ class BatchataChatModel(BaseChatModel):
 
 
 def batch_model(llm: BaseChatModel, through: Batch | None = None) -> BatchataChatModel:
-    """The same model, with `.batch()` and `.abatch()` through the vendor's batch API."""
+    """The same model, with `.batch()` and `.abatch()` through the vendor's batch API.
+
+    Takes a `ChatOpenAI`, a `ChatAnthropic`, and models of classes made from them. Raises
+    ValidationError for others, also at clouds that have not the vendor's batch API, such as Azure:
+    `batch_run` asks those live.
+    """
     return BatchataChatModel(llm=llm, through=through)
 
 
 def _chat_model(model: str | None, options: Mapping[str, Any]) -> BaseChatModel:
-    provider, name = infer_provider(model or "", PROVIDERS.values())
-    module, kind = _CLASSES[provider]
+    provider, name = infer_provider(model or "", CLASSES)
+    module, kind = CLASSES[provider]
     try:
         made = getattr(importlib.import_module(module), kind)
     except ImportError as error:
