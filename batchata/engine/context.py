@@ -149,17 +149,20 @@ class RunContext:
                 self.record()
 
     def record(self, *events: Durable) -> None:
-        """Disk, then memory, then watchers; what tasks have joined goes before it."""
+        """Disk, then memory, then watchers; what tasks have joined comes after it.
+
+        That way round, because it was decided on what is known now, without what was joined.
+        """
         joined, self._joined = self._joined, []
         waiting = [done for _, done in joined if not done.done()]
         try:
-            self._record([each for brought, _ in joined for each in brought] + list(events))
+            self._record([*events, *(each for brought, _ in joined for each in brought)])
         except BaseException as error:
-            for each in waiting:
-                each.set_exception(error)
+            for done in waiting:
+                done.set_exception(error)
             raise
-        for each in waiting:
-            each.set_result(None)
+        for done in waiting:
+            done.set_result(None)
 
     def _record(self, events: Iterable[Durable]) -> None:
         events = tuple(map(self.complete, events))

@@ -9,7 +9,11 @@ import pytest
 from engine_bench import BOUND, Bench
 
 from batchata.core.errors import StateError
-from batchata.core.events import Durable, LimitSet
+from batchata.core.events import Durable, LimitSet, OutcomesRecorded, SubmissionMoved
+from batchata.core.status import JobStatus, SubmissionStatus
+from batchata.core.submission import Outcome
+from batchata.engine.sending import Sender
+from batchata.engine.uploads import Uploads
 
 
 def commits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[Sequence[Durable]]:
@@ -58,20 +62,28 @@ def test_who_joins_goes_on_once_it_is_on_disk(
     assert [limits(each) for each in made] == [[1, 2]]
 
 
-def test_what_is_recorded_at_once_does_not_overtake_what_was_joined(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+def test_a_batch_that_is_cancelled_as_its_answers_are_written_down_stays_collected(
+    bench: Bench,
 ) -> None:
-    made = commits(bench, monkeypatch)
+    bench.add(BOUND)
+    desk = Sender(bench.context, Uploads(bench.context))
+    submission = desk.submission([0])
+    desk.intend([submission])
+    token = submission.token
 
     async def main() -> None:
-        joined = asyncio.create_task(bench.context.join(LimitSet(limit=1)))
+        answered = Outcome(seq=0, status=JobStatus.SUCCEEDED, attempt=1, token=token)
+        collected = OutcomesRecorded(outcomes=[answered], closes=token)
+        joined = asyncio.create_task(bench.context.join(collected))
         await asyncio.sleep(0)
-        bench.context.record(LimitSet(limit=2))
+        bench.context.record(SubmissionMoved(token=token, status=SubmissionStatus.ACCEPTED))
         await joined
 
     asyncio.run(main())
 
-    assert [limits(each) for each in made] == [[1, 2]]
+    for state in (bench.state, bench.next().state):
+        assert state.submissions[token].status is SubmissionStatus.COLLECTED
+        assert not state.open_submissions()
 
 
 def test_a_task_that_is_cancelled_as_it_waits_has_its_word_on_disk(bench: Bench) -> None:
