@@ -21,6 +21,7 @@ RUNS = (
     ("gateway_cpu",),
     ("gateway_sessions",),
     ("gateway_memory",),
+    ("gateway_budget",),
     ("table_cpu", "--rows", "10000"),
     ("table_cpu", "--rows", "10000", "--latency", "0.2"),
     ("generate_cpu", "--rows", "50000"),

@@ -131,7 +131,9 @@ def rss_mb(pid: int) -> float:
 
 
 @contextmanager
-def gateway(upstream: str, folder: Path, *logs: str) -> Iterator[tuple[str, int]]:
+def gateway(
+    upstream: str, folder: Path, *logs: str, limit_usd: float = 1e6
+) -> Iterator[tuple[str, int]]:
     """A gateway with these logs and a budget in a process of its own; its address and pid."""
     state = folder / f"{'-'.join(logs)}.db"
     config = {
@@ -139,7 +141,7 @@ def gateway(upstream: str, folder: Path, *logs: str) -> Iterator[tuple[str, int]
         "server": {"port": 0},
         "interceptors": [
             *({"type": log, "config": {"directory": str(folder / log)}} for log in logs),
-            {"type": "budget", "config": {"limit_usd": 1e6, "state": str(state)}},
+            {"type": "budget", "config": {"limit_usd": limit_usd, "state": str(state)}},
         ],
     }
     file = folder / "gateway.yaml"

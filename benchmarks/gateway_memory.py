@@ -76,9 +76,10 @@ async def streams(folder: Path, mib: int) -> None:
     server.close()
 
 
-async def _at_once(
+async def at_once(
     numbers: range, ask: Callable[[aiohttp.ClientSession, int], Awaitable[None]], most: int
 ) -> None:
+    """Ask for each number, so many at once."""
     left = iter(numbers)
 
     async def worker(session: aiohttp.ClientSession) -> None:
@@ -98,7 +99,7 @@ async def mispaired(url: str, folder: Path, count: int) -> tuple[int, int]:
         async with session.post(target, data=body, headers=_HEADERS) as response:
             assert f"q{number}\\".encode() in await response.read()
 
-    await _at_once(range(count), ask, 64)
+    await at_once(range(count), ask, 64)
     await asyncio.sleep(0.5)
     lines = (folder / "record" / "cassette.jsonl").read_bytes().splitlines()
     rows = [orjson.loads(line) for line in lines]
