@@ -235,7 +235,8 @@ class Runner:
 
     async def _follow(self, token: str) -> None:
         submission = self._context.state.submissions[token]
-        seqs = list(submission.seqs)
+        # those that an earlier process settled, and that go again, wait in the line already
+        seqs = self._context.state.unsettled(token)
         try:
             found = await self._bring(submission)
             if found is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engine_bench import ANSWER_COST, BOUND, Bench
@@ -237,6 +239,38 @@ def test_a_process_that_dies_between_two_groups_settles_the_rest_once(
     assert again.store.last_number == 1_500
     assert again.state.cost.spent == 1_500 * ANSWER_COST
     assert len(again.sent) == 1
+
+
+def test_jobs_that_go_again_after_a_death_between_two_groups_go_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.api.limits = LARGE
+    asked: Counter[str] = Counter()
+
+    def expires_once(custom_id: str, request: dict[str, Any]) -> bytes | Failure:
+        asked[custom_id] += 1
+        is_first = asked[custom_id] == 1 and custom_id in ("j0", "j1400")
+        return Failure(Reason.EXPIRED, "too late") if is_first else answer_body("hi")
+
+    bench.api.answer = expires_once
+    bench.add(*[BOUND] * 1_500).set(items_per_batch=None, max_parallel_batches=1)
+    commit, commits = bench.store.commit, []
+
+    def dies(*events: object) -> None:
+        commits.extend(event for event in events if type(event).__name__ == "OutcomesRecorded")
+        if len(commits) == 2:
+            raise Killed
+        commit(*events)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(bench.store, "commit", dies)
+    with pytest.raises(Killed):
+        bench.run()
+
+    again = bench.next().run()
+
+    assert set(again.statuses) == {"succeeded"}
+    assert asked.total() == 1_502
+    assert again.state.cost.spent == 1_500 * ANSWER_COST
 
 
 def test_without_raw_files_result_files_are_removed(bench: Bench) -> None:
