@@ -1,6 +1,5 @@
 """Invoices from PDFs, at two vendors: nested fields, each with the passage it was read from."""
 
-from json import dumps
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -21,27 +20,20 @@ class Invoice(BaseModel):
     items: list[Item]
 
 
-pdfs, cited, quoted = {}, {}, {}  # files, and what the sandboxes answer about them
-for number, bought in {"INV-1": {"Mug": 9.5, "Pen": 2.5}, "INV-2": {"Lamp": 249.0}}.items():
-    invoice = Invoice(number=number, items=[Item(name=n, price=p) for n, p in bought.items()])
-    lines = [f"{item.name} costs {item.price:.2f} USD." for item in invoice.items]
-    pdfs[number] = (f"{number}.pdf", create_pdf([f"Invoice {number}", "\n".join(lines)]))
-    said = [f"number: {number}"]
-    for n, item in enumerate(invoice.items):
-        said += [f"items[{n}].name: {item.name}", f"items[{n}].price: {item.price:.2f}"]
-    cited[number] = "\n".join(said)
-    quotes = {"number": number, "items": [{"name": line, "price": line} for line in lines]}
-    quoted[number] = dumps({"answer": invoice.model_dump(), "quotes": quotes})
-
-# with ANTHROPIC_API_KEY and OPENAI_API_KEY set, leave out the sandboxes
+IDS = ("INV-1", "INV-2", "INV-3")
+LINES = "number: INV-1\nitems[0].name: Mug\nitems[0].price: 9.50"  # what the sandboxes answer;
+LINES += "\nitems[1].name: Pen\nitems[1].price: 2.50"  # with keys of the vendors leave it out
+QUOTED = """{"answer": {"number": "INV-1", "items": [{"name": "Mug", "price": 9.5},
+  {"name": "Pen", "price": 2.5}]}, "quotes": {"number": "Invoice INV-1", "items": [{"name": "Mugs",
+  "price": "Mug: 9.50"}, {"name": "Pen", "price": "Pen: 2.50 USD"}]}}"""
+cited, quoted = ({each: said.replace("INV-1", each) for each in IDS} for said in (LINES, QUOTED))
+pdfs = [(f"{n}.pdf", create_pdf([f"Invoice {n}", "Mug: 9.50 USD\nPen: 2.50 USD"])) for n in IDS]
 with Sandbox(Scenario(replies=cited)) as claude, Sandbox(Scenario(replies=quoted)) as gpt:
-    batch = Batch("out").set_default_params(response_model=Invoice)
+    batch = Batch("out").set_provider("openai", api_key="x", base_url=gpt.openai_base_url)
     batch.set_provider("anthropic", api_key="x", base_url=claude.anthropic_base_url)
-    batch.set_provider("openai", api_key="x", base_url=gpt.openai_base_url)
     for model, how in (("claude-haiku-5-5", "enable_citations"), ("gpt-6-luna", "verify_quotes")):
-        for pdf in pdfs.values():
-            batch.add_job(file=pdf, prompt="Read this invoice.", model=model, **{how: True})
+        question = {"prompt": "Read this invoice.", "response_model": Invoice, how: True}
+        batch.add_jobs([{"file": pdf, "model": model, **question} for pdf in pdfs])
     for result in batch.run().results().completed:
-        pages = {path: found.page for path, [found] in (result.citation_mappings or {}).items()}
-        print(result.model, result.parsed_response, pages, sep="\n  ")
+        print(result.model, result.parsed_response, list(result.citation_mappings or ()))
 write_report(Path("out/state.db"), Path("invoices.html"))
