@@ -252,13 +252,14 @@ def _begin(workers: int) -> None:
         "logging_level": logging.ERROR,
     }
     try:
+        if address:
+            ray.init(address=address, **settings)
+            return
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a run of ours
         try:
-            ray.init(address=address or "auto", **settings)
-        except ConnectionError:
-            if address:
-                raise
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a run of ours
-            ray.init(address="local", num_cpus=workers, include_dashboard=False, **settings)
+            ray.init(num_cpus=workers, include_dashboard=False, **settings)
+        except ValueError:  # `ray start` was here: it has the CPUs it has
+            ray.init(**settings)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         where = f"at RAY_ADDRESS={address}" if address else "here"
         raise RunError(
