@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 import orjson
@@ -53,7 +53,12 @@ class Shard:
     @property
     def state(self) -> str:
         """Name of the state file, which all attempts share: none pays for what another has."""
-        return f"shard-{self.number:06d}.db"
+        return state_name(self.number)
+
+
+def state_name(number: int) -> str:
+    """Name of the state file of a shard."""
+    return f"shard-{number:06d}.db"
 
 
 class Funds(NamedTuple):
@@ -207,19 +212,29 @@ class Ledger:
             said = orjson.dumps(dict(report)).decode()
             db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?)", (worker, now, said))
 
-    def give_back(self, worker: str | None) -> None:
-        """Free what this worker holds, or all when there is none any more.
+    def give_back(self, worker: str) -> None:
+        """Free what this worker holds.
 
-        Money stays set aside until a shard is taken up.
+        Its money stays set aside until the shard is taken up, which may give some back.
         """
         with self._transaction() as db:
-            if worker is None:
-                db.execute("DELETE FROM workers")
-            db.execute(
-                "UPDATE shards SET worker=NULL, lease_until=NULL "
-                "WHERE part IS NULL AND worker=coalesce(?, worker)",
-                (worker,),
-            )
+            db.execute("UPDATE shards SET worker=NULL WHERE part IS NULL AND worker=?", (worker,))
+
+    def free_all(self, recount: Callable[[str, int], int]) -> None:
+        """Free every shard: the processes that held them are gone, or soon will be.
+
+        `recount` tells what a shard has cost or may have, by its state file's name and the money
+        that was set aside for it, both 1e-12 USD.
+        """
+        with self._transaction() as db:
+            db.execute("DELETE FROM workers")
+            db.execute("UPDATE shards SET worker=NULL, lease_until=NULL")
+            unsure = db.execute(
+                "SELECT n, leased FROM shards WHERE part IS NULL AND leased > cost"
+            ).fetchall()
+            for number, leased in unsure:
+                found = recount(state_name(number), leased)
+                db.execute("UPDATE shards SET leased=? WHERE n=?", (found, number))
 
     def set_aside(self, shard: Shard, worker: str, funds: Funds, limit: int) -> Funded:
         """Money for the next jobs of a shard, within a limit on all; all in 1e-12 USD.
@@ -305,8 +320,10 @@ class Ledger:
         rows = self._read("SELECT name, report FROM workers ORDER BY name")
         return {name: orjson.loads(report) for name, report in rows}
 
-    def close(self) -> None:
-        """Let go of the file."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._db.close()
 
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from batchata.generate.metrics import Summary, summary_of
 from batchata.generate.parts import PartWriter, about, join_parts, summary_path, write_summary
 from batchata.generate.selection import checked_span, shuffled_copy
 from batchata.generate.sources import digest_of
-from batchata.generate.workshop import Plan, check_price, selection_of
+from batchata.generate.workshop import Plan, check_price, money_in, selection_of
 from batchata.stores.lock import RunLock
 
 log = logging.getLogger("batchata.generate")
@@ -97,7 +97,7 @@ class GenerationPipeline:
         elif ledger.meta("is_whole") and output.exists() and not ledger.open_shards():
             self._clear(folder, ledger)
             return self._finished(output)
-        ledger.give_back(None)
+        ledger.free_all(lambda state, most: money_in(folder / state, most))
         if ledger.open_shards():
             ledger.set_meta(is_whole=False)
             crew = Crew(self.config, plan, folder, ledger)
@@ -241,7 +241,7 @@ def _locked(path: Path) -> Iterator[Ledger]:
     lock.acquire()
     is_begun = True
     try:
-        with closing(Ledger(path)) as ledger:
+        with Ledger(path) as ledger:
             try:
                 yield ledger
             finally:

@@ -30,7 +30,11 @@ def line_of(
 
 def work(folder: Path, name: str, config: Config) -> int:
     """Take shards until none is left; the exit code."""
-    ledger = Ledger(folder / "ledger.db")
+    with Ledger(folder / "ledger.db") as ledger:
+        return _work(ledger, folder, name, config)
+
+
+def _work(ledger: Ledger, folder: Path, name: str, config: Config) -> int:
     parent = os.getppid()
     servers = Servers(config.model, config.retry.timeout)
     plan = msgspec.convert(ledger.meta("plan"), Plan)
@@ -49,7 +53,6 @@ def work(folder: Path, name: str, config: Config) -> int:
     finally:
         ledger.renew(name, line.report())
         portal.close()
-        ledger.close()
     return 0
 
 

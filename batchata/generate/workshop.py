@@ -16,7 +16,7 @@ import pyarrow
 
 from batchata.core.allowance import Grant, Rates, Use
 from batchata.core.config import RunConfig
-from batchata.core.errors import StateLockedError, UnknownPriceError
+from batchata.core.errors import StateError, StateLockedError, UnknownPriceError
 from batchata.core.events import Event, OutcomesRecorded
 from batchata.core.pacing import PaceCaps
 from batchata.core.retry import Backoff
@@ -30,6 +30,7 @@ from batchata.generate.parts import PartWriter
 from batchata.generate.selection import Selection
 from batchata.generate.sources import Index, ParquetRows, open_rows
 from batchata.results import Results
+from batchata.stores.sqlite import SQLiteStore
 from batchata.wiring import Parts, Session
 
 _LOCKED_SECONDS: Final = 0.5
@@ -171,6 +172,18 @@ class Work:
             for ending in _WAL:
                 with contextlib.suppress(OSError):
                     (folder / f"{self.shard.state}{ending}").unlink(missing_ok=True)
+
+
+def money_in(path: Path, most: int) -> int:
+    """What the shard of a state file has cost or may have, 1e-12 USD; `most` if none can tell."""
+    if not path.exists():
+        return most
+    try:
+        with contextlib.closing(SQLiteStore(path)) as store:
+            cost = store.load().cost
+    except StateError:
+        return most
+    return cost.spent + cost.uncertain + cost.reserved
 
 
 class Counter:

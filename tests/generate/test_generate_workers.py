@@ -6,8 +6,8 @@ import os
 import random
 import signal
 import sys
-import tempfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from generation_lab import GenerationLab, questions, read
@@ -17,13 +17,15 @@ from thoroughness import how_often
 
 from batchata.core.allowance import Amount, Rates, Use
 from batchata.core.errors import ValidationError
-from batchata.gateway import HttpFault, Scenario
+from batchata.core.usage import to_parts
+from batchata.gateway import HttpFault, ItemFault, Scenario
 from batchata.generate import GenerationPipeline, Progress
 from batchata.generate.checking import preview
 from batchata.generate.config import ProcessingConfig
 from batchata.generate.hands import Lives
 from batchata.generate.ledger import LEASE_SECONDS, Funded, Funds, Ledger, Shard, Tally
 from batchata.generate.selection import Span
+from batchata.generate.workshop import money_in
 
 
 def worker_pids() -> list[int]:
@@ -218,6 +220,53 @@ def test_what_a_dead_worker_held_may_be_spent(ledger: Ledger, clock: Clock) -> N
     assert more == Funded(60)  # its successor has read how much it was
 
 
+def test_what_a_worker_held_that_has_just_died_is_waited_for(ledger: Ledger, clock: Clock) -> None:
+    one, two = taken(ledger, "dead"), taken(ledger, "b")
+    ledger.set_aside(one, "dead", Funds(sure=10, kept=10, least=20, wanted=70), 100)
+    ledger.give_back("dead")
+
+    funds = Funds(sure=0, kept=0, least=50, wanted=60)
+    soon = ledger.set_aside(two, "b", funds, 100)
+    clock.now += LEASE_SECONDS + 1
+    ledger.renew("b", {}, [two.number])
+    late = ledger.set_aside(two, "b", funds, 100)
+
+    assert soon == Funded(0)  # whoever takes its rows up knows how much it was
+    assert late == Funded(0, is_final=True)
+
+
+def test_money_is_counted_again_when_a_run_begins_anew(ledger: Ledger) -> None:
+    one = taken(ledger, "a")
+    ledger.set_aside(one, "a", Funds(sure=10, kept=10, least=20, wanted=70), 100)
+    asked: list[tuple[str, int]] = []
+
+    def recount(state: str, most: int) -> int:
+        asked.append((state, most))
+        return 25
+
+    ledger.free_all(recount)
+    taken(ledger, "c")
+    funded = ledger.set_aside(
+        taken(ledger, "c"), "c", Funds(sure=0, kept=0, least=5, wanted=100), 100
+    )
+
+    assert asked == [(one.state, 70)]
+    assert funded.parts == 75
+
+
+def test_a_state_file_tells_what_its_shard_has_cost(made: GenerationLab) -> None:
+    bad = ItemFault(outcome="content_filter", prompt="question 7")
+    made.box.set_scenario(Scenario(items=(bad,)))
+    config = made.config(model={"prices": {"input": 1000.0, "output": 1000.0}})
+
+    summary = GenerationPipeline(config).run()  # the state of what failed is kept
+
+    state = config.work_dir / "shard-000000.db"
+    assert summary.failed == 1
+    assert money_in(state, 5) == to_parts(summary.cost_usd) > 5
+    assert money_in(state.with_name("none.db"), 5) == 5
+
+
 def test_a_worker_that_lost_its_shard_gets_no_money_for_it(ledger: Ledger, clock: Clock) -> None:
     slow = taken(ledger, "slow")
     clock.now += LEASE_SECONDS + 1
@@ -233,9 +282,8 @@ def test_a_worker_that_lost_its_shard_gets_no_money_for_it(ledger: Ledger, clock
 @given(st.integers(0, 1 << 30), st.integers(20, 200))
 def test_no_more_than_the_limit_is_ever_handed_out(seed: int, limit: int) -> None:
     chance = random.Random(seed)
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        clock = Clock()
-        book = Ledger(Path(folder) / "ledger.db", clock=clock)
+    clock = Clock()
+    with TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.db", clock=clock) as book:
         book.plan({"plan": 1}, Span(0, 60).pieces(10))
         worth = dict.fromkeys(range(6), 0)  # spent, as the state file of each shard says
         lent = dict.fromkeys(range(6), 0)  # what it may be, by those who have it or died
@@ -265,7 +313,6 @@ def test_no_more_than_the_limit_is_ever_handed_out(seed: int, limit: int) -> Non
                     worth[number] = chance.randint(sure, funded.parts)
             book.renew(name, {}, [each.number for each in crew.values()])
             assert sum(max(worth[n], lent[n]) for n in worth) <= limit, step
-        book.close()
 
 
 def test_rates_outlive_the_processes_that_share_them(tmp_path: Path, clock: Clock) -> None:
@@ -273,7 +320,8 @@ def test_rates_outlive_the_processes_that_share_them(tmp_path: Path, clock: Cloc
     first, second = (Ledger(tmp_path / "ledger.db", clock=clock) for _ in range(2))
 
     grant = first.draw("one", need, rates)
-    first.close()
+    with first:  # it ends
+        pass
     nothing = second.draw("two", need, rates)
     clock.now += 5.5
     after = second.draw("two", need, rates)
