@@ -148,7 +148,7 @@ def test_one_that_others_cancelled_goes_again_and_costs_nothing(lab: Lab) -> Non
     lab.play(scenario=LONG)
     run = asking(lab, 2).start()
     until_accepted(run, 2)
-    world = lab.box._world  # type: ignore[attr-defined]
+    world = lab.box._up()
     for each in world.responses.values():
         each.is_cancelled = True
         world.ledger.strike(each.bill)
@@ -166,7 +166,7 @@ def test_a_run_that_stops_leaves_them_and_the_next_one_fetches_them(lab: Lab) ->
     until_accepted(first, 6)
     first.shutdown()
     early = first.status()
-    for each in lab.box._world.responses.values():  # type: ignore[attr-defined]
+    for each in lab.box._up().responses.values():
         each.ready_at = 0.0
 
     second = asking(lab).run()
@@ -182,7 +182,7 @@ def test_a_run_without_its_script_fetches_them(lab: Lab) -> None:
     first = asking(lab).start()
     until_accepted(first, 6)
     first.shutdown()
-    for each in lab.box._world.responses.values():  # type: ignore[attr-defined]
+    for each in lab.box._up().responses.values():
         each.ready_at = 0.0
 
     resumed = BatchRun.attach(lab.state_file, providers=lab.batch().providers).execute()
@@ -310,7 +310,7 @@ def test_no_more_are_in_flight_than_the_user_wants(lab: Lab) -> None:
     time.sleep(0.05)
     first = begun(lab)
     lab.play()
-    for each in lab.box._world.responses.values():  # type: ignore[attr-defined]
+    for each in lab.box._up().responses.values():
         each.ready_at = 0.0
 
     assert run.wait(timeout=10)
@@ -366,7 +366,7 @@ def test_those_of_an_earlier_run_are_fetched_beside_live_calls(lab: Lab) -> None
     first = asking(lab, 4).start()
     until_accepted(first, 4)
     first.shutdown()
-    for each in lab.box._world.responses.values():  # type: ignore[union-attr]
+    for each in lab.box._up().responses.values():
         each.ready_at = 0.0
     lab.play()
 

@@ -114,7 +114,7 @@ def test_each_end_is_told_as_it_is(lab: Lab, client: openai.OpenAI) -> None:
     cut = ItemFault(outcome="length", prompt="question 2")
     play(lab, background_seconds=1000, items=(failed, cut))
     df = begun(client, 6)
-    responses = lab.box._world.responses  # type: ignore[union-attr]
+    responses = lab.box._up().responses
     for response_id in df["response_id"][:3]:
         responses[response_id].ready_at = 0.0
     client.responses.cancel(df["response_id"][3])
@@ -139,7 +139,7 @@ def test_what_is_still_queued_is_asked_for_by_the_next_call(
 ) -> None:
     play(lab, background_seconds=1000, background_queued_seconds=900)
     df, checkpoint = begun(client), tmp_path / "responses.db"
-    responses = lab.box._world.responses  # type: ignore[union-attr]
+    responses = lab.box._up().responses
     for response_id in df["response_id"][:2]:
         responses[response_id].ready_at = 0.0
 
@@ -220,7 +220,7 @@ def test_attempts_and_ends_are_in_the_event_log(
     lab: Lab, client: openai.OpenAI, tmp_path: Path, kind: str
 ) -> None:
     df = begun(client, 3)
-    del lab.box._world.responses[df["response_id"][2]]  # type: ignore[union-attr]
+    del lab.box._up().responses[df["response_id"][2]]
     logger: Any = {"EventLog": EventLog, "ParquetLogger": ParquetLogger}[kind](tmp_path / "logs")
 
     found = retrieve(df, client, logger)
