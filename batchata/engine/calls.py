@@ -140,7 +140,16 @@ class Calls:
         lane.pace.failed()
         if failure.reason is Reason.ACCOUNT:
             self.stop(lane.provider, failure)
+        elif await self._lost_its_files(ask, failure, now):
+            ask.tries += 1
+            return await self._again(ask, failure, None)
         return self._failed(ask, failure)
+
+    async def _lost_its_files(self, ask: Ask, failure: Failure, now: float) -> bool:
+        if not ask.attachments or failure.reason is not Reason.INVALID_REQUEST:
+            return False
+        sent_us = self._context.now_us() - int((now - ask.sent_at) * 1e6)
+        return await self._uploads.is_gone(ask.seq, sent_us)
 
     async def _faulty(
         self, lane: Lane, ask: Ask, reply: LiveReply, failure: Failure, now: float

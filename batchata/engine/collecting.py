@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from batchata.core.errors import (
     AccountStoppedError,
     ProviderRejectedError,
@@ -23,6 +25,7 @@ from batchata.engine.context import RunContext
 from batchata.engine.gone import GIVE_UP, REFUSALS, is_gone, is_results_gone
 from batchata.engine.quoting import Quoting
 from batchata.engine.settling import Settler
+from batchata.engine.uploads import Uploads
 from batchata.ports import BatchLook, Codec, Item
 
 log = logging.getLogger("batchata.engine")
@@ -41,8 +44,9 @@ _BACKOFF = Backoff(first_seconds=1.0, most_seconds=60.0)
 class Collector:
     """Turns a vendor's result files into outcomes, each job once."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, uploads: Uploads) -> None:
         self._context = context
+        self._uploads = uploads
         self._quoting = Quoting(context)
 
     async def collect(self, submission: Submission, look: BatchLook) -> bool:
@@ -61,6 +65,7 @@ class Collector:
         for item in self._items(submission, paths):
             outcome = reading.outcome(item)
             if outcome is not None:
+                outcome = await self._mended(outcome, submission)
                 group.append(await self._quoting.cited(outcome) if is_quoted else outcome)
             if len(group) >= (_QUOTED_GROUP if is_quoted else _GROUP):
                 self._context.record(OutcomesRecorded(outcomes=group))
@@ -73,6 +78,15 @@ class Collector:
             said = reading.account.message
             self._context.stop.ask(said, error=AccountStoppedError(said))
         return True
+
+    async def _mended(self, outcome: Outcome, submission: Submission) -> Outcome:
+        """A job whose file was deleted at the vendor goes again, with the file uploaded anew."""
+        is_refused = outcome.reason is Reason.INVALID_REQUEST
+        if not is_refused or outcome.attempt >= self._context.config.max_attempts:
+            return outcome
+        if not await self._uploads.is_gone(outcome.seq, submission.intended_us):
+            return outcome
+        return replace(outcome, status=JobStatus.PENDING)
 
     def refuse(self, submission: Submission, look: BatchLook) -> None:
         """The vendor refused the whole batch: the jobs it names fail, the others go again."""

@@ -48,7 +48,7 @@ class Runner:
         self._uploads = Uploads(context)
         self._planner = Planner(context, self._uploads.plan)
         self._sender = Sender(context, self._uploads)
-        self._collector = Collector(context)
+        self._collector = Collector(context, self._uploads)
         self._poller = Poller(context)
         self._leaving = leaving.Leaving(context, self._sender.creating)
         self._tasks: dict[str, asyncio.Task[None]] = {}

@@ -54,6 +54,8 @@ class Uploads:
         self.plan = UploadPlan(context)
         self.doubtful: set[str] = set()  #: tokens of which the vendor may have more than one file
         self._known: set[str] = set()  #: tokens that this process wrote or looked at
+        self._gone_us: dict[UploadKey, int] = {}  #: when a file was last found to be deleted
+        self._seen_us: dict[UploadKey, int] = {}  #: and when that was last looked at
         self._locks: defaultdict[UploadKey, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def bring(self, seqs: Sequence[int], seconds: float) -> References | None:
@@ -124,6 +126,41 @@ class Uploads:
         body, left = self.refer(ask.seq, ask.body, ask.attachments, references)
         _check_size(len(body) + sum(map(inline_bytes, left)), most_bytes)
         return b"".join(self._context.splice(body, left))
+
+    async def is_gone(self, seq: int, sent_us: int) -> bool:
+        """True when a file was deleted at its vendor that a request of then named.
+
+        It is uploaded again when a job asks about it next.
+        """
+        attachments = self._context.store.attachments([seq]).get(seq, ())
+        gone = [await self._is_gone(key, sent_us) for _, key in self.plan.chosen(seq, attachments)]
+        return any(gone)
+
+    async def _is_gone(self, key: UploadKey, sent_us: int) -> bool:
+        async with self._locks[key]:
+            if self._gone_us.get(key, 0) >= sent_us:  # another job of then has noticed
+                return True
+            if self._seen_us.get(key, 0) >= sent_us:
+                return False
+            self._seen_us[key] = self._context.now_us()
+            there = [await self._is_there(each) for each in self._open(key)]
+            if any(there):
+                return False
+            log.warning("%r is no longer at %s: uploading it again", key.name, key.provider)
+            self._gone_us[key] = self._context.now_us()
+            return True
+
+    async def _is_there(self, upload: Upload) -> bool:
+        """False for a file that its vendor surely has no longer, which is written down."""
+        if upload.file_id is None:
+            return True
+        try:
+            remote = await self.api(upload.provider).look(upload.file_id)
+        except (ProviderRejectedError, ProviderUnavailableError):
+            return True  # the vendor does not say
+        if remote is None:
+            self._context.record(UploadMoved(token=upload.token, status=UploadStatus.GONE))
+        return remote is not None
 
     def api(self, provider: str) -> FilesAPI:
         """The provider's files; ProviderNotFoundError when this run has none."""
