@@ -333,6 +333,7 @@ class SQLiteStore:
         """Fold the log into the file, so that the file alone can be copied, and let go of it."""
         if not self.is_read_only:
             with contextlib.suppress(sqlite3.Error):  # what is committed is safe either way
+                self._db.execute("PRAGMA busy_timeout=200")  # a run that stops does not wait long
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 self._db.execute("PRAGMA journal_mode=DELETE")
         self._db.close()

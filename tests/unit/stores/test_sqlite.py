@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from array import array
 from pathlib import Path
 
@@ -70,6 +71,23 @@ def test_a_closed_state_file_stands_alone_and_can_be_copied(path: Path, tmp_path
     copied = SQLiteStore(tmp_path / "copy.db")
     assert len(copied.load()) == 3
     copied.close()
+
+
+def test_a_reader_in_the_middle_of_the_file_does_not_hold_up_the_end_of_a_run(path: Path) -> None:
+    store = filled(path)
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM jobs").fetchall()
+    store.commit(intent("t", 0))
+
+    began = time.monotonic()
+    store.close()
+
+    assert time.monotonic() - began < 5  # SQLite would wait for ten seconds
+    reader.close()
+    again = SQLiteStore(path)
+    assert list(again.load().submissions) == ["t"]
+    again.close()
 
 
 def test_the_file_says_whose_it_is_and_of_which_version(path: Path) -> None:
