@@ -98,6 +98,8 @@ class Sender:
                     attempt, context.clock.random, error.retry_after_seconds
                 )
                 context.notes["network"] = f"waiting to send: {error.message}"
+                if self._now(token).status is SubmissionStatus.CREATING:  # surely not taken
+                    self._move(token, SubmissionStatus.INTENDED)
                 log.warning("%s; trying again in %.0f s", error.message, wait)
                 if not await context.pause(wait * context.config.poll_factor):
                     return None

@@ -55,6 +55,17 @@ def test_a_call_that_surely_did_nothing_is_repeated_with_growing_waits(
     ]
 
 
+def test_a_create_call_that_surely_did_nothing_is_not_looked_for(bench: Bench) -> None:
+    bench.api.break_next("create", DOWN)
+    bench.clock.at(0.1, lambda: bench.context.stop.ask("stopped"))
+    bench.add(BOUND).run()
+
+    again = bench.next().run()
+
+    assert again.statuses == ["succeeded"]
+    assert "find" not in bench.api.calls
+
+
 def test_a_vendor_that_asks_for_a_wait_gets_it(bench: Bench) -> None:
     bench.api.break_next("create", ProviderUnavailableError("429", retry_after_seconds=300))
 
