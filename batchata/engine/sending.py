@@ -186,16 +186,29 @@ class Sender:
         return reference or await api.upload(submission, path)
 
     async def cancel(self, submission: Submission) -> None:
-        """Ask the vendor to stop a batch."""
-        if submission.remote_id is None:
+        """Ask the vendor to stop a batch, until it has heard, or the run leaves.
+
+        It is written down before: the answer may be lost.
+        """
+        context, token, remote_id = self._context, submission.token, submission.remote_id
+        if remote_id is None or token not in context.state.left:
             return
-        try:
-            await self._context.canceller(submission).cancel(submission.remote_id)
-        except ProviderError as error:
-            log.warning("batch %s was not cancelled: %s", submission.remote_id, error.message)
-        else:
-            if submission.token in self._context.state.left:
-                self._move(submission.token, SubmissionStatus.ACCEPTED, note=CANCEL_ASKED)
+        self._move(token, SubmissionStatus.ACCEPTED, note=CANCEL_ASKED)
+        attempt = 0
+        while token in context.state.left:
+            attempt += 1
+            try:
+                await context.canceller(submission).cancel(remote_id)
+            except ProviderError as error:
+                log.warning("batch %s was not cancelled: %s", remote_id, error.message)
+                if not isinstance(error, ProviderUnavailableError):
+                    return
+                asked = error.retry_after_seconds
+            else:
+                return
+            wait = _BACKOFF.wait_seconds(attempt, context.clock.random, asked)
+            if not await context.pause(wait * context.config.poll_factor, until_leaving=True):
+                return
 
     async def _accept(self, token: str, remote_id: str) -> None:
         await self._context.join(
