@@ -307,6 +307,8 @@ def _why_missing(look: BatchLook) -> Failure:
         return Failure(Reason.EXPIRED, "the vendor did not get to it in its time window")
     if look.state == "cancelled":
         return Failure(Reason.VENDOR_CANCELLED, "the batch was cancelled before it was reached")
+    if look.failure is not None:
+        return Failure(Reason.MISSING, f"no answer from provider: {look.failure.message}")
     return Failure(Reason.MISSING, "no answer from provider")
 
 

@@ -150,8 +150,8 @@ class Runner:
         self.live.add(self._planner.drain())
         log.warning("not all batches are back in time: cancelling them and going on live")
         context.notes["late"] = "going on live: the time for batches is over"
-        await self._cancel_all()
         context.changed.set()
+        await self._cancel_all()
 
     def _waited_seconds(self) -> float:
         """For how long the oldest batch in flight is under way, of whichever process."""
@@ -267,7 +267,7 @@ class Runner:
             return
         if look is None:
             return
-        if look.state is not RemoteState.FAILED:
+        if look.state is not RemoteState.FAILED or look.counts.succeeded:
             await self._collector.collect(submission, look)
         elif look.is_queue_full:
             await self._requeue(submission, look, refusals + 1)

@@ -168,6 +168,8 @@ class FakeBatchAPI(ScriptedCalls):
         if batch.lines is None and batch.looks < self.looks_needed and not batch.is_cancelled:
             return BatchLook(RemoteState.RUNNING, RequestCounts(total=total), "running")
         if batch.final is not None and batch.final.state is RemoteState.FAILED:
+            if batch.final.counts.succeeded and batch.lines is None:
+                batch.lines = self._answered(batch)
             return batch.final
         lines = batch.lines = self._answered(batch) if batch.lines is None else batch.lines
         if batch.final is not None:

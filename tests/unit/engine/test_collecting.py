@@ -304,6 +304,48 @@ def test_a_cancelled_run_takes_the_vendors_cancellations_as_its_own(bench: Bench
     assert bench.state.cost.reserved == 0
 
 
+def test_a_vendor_that_is_down_is_asked_to_cancel_until_it_has_heard(bench: Bench) -> None:
+    bench.api.looks_needed = 1_000
+    bench.api.break_next("cancel", DOWN, times=3)
+    stop = bench.context.stop
+    bench.clock.at(50, lambda: stop.ask("cancelled: by the user", cancels=True, stays=True))
+
+    bench.add(*[BOUND] * 3).run()
+
+    assert bench.statuses == ["cancelled"] * 3
+    assert bench.api.billed == []
+    assert bench.clock.elapsed < 200
+
+
+def test_a_cancellation_of_the_runs_own_is_no_try_though_its_answer_was_lost(
+    bench: Bench,
+) -> None:
+    bench.api.looks_needed = 10**6
+    bench.api.break_next("cancel", Killed(), after=True)
+    bench.clock.at(50, lambda: bench.context.stop.ask("cancelled: by the user", cancels=True))
+    with pytest.raises(Killed):
+        bench.add(*[BOUND] * 3).set(max_attempts=1).run()
+
+    bench.api.looks_needed = 1
+    again = bench.next().run()
+
+    assert again.statuses == ["succeeded"] * 3
+    assert len(again.api.billed) == 3
+
+
+def test_answers_of_a_batch_that_failed_in_the_end_are_collected(bench: Bench) -> None:
+    bench.api.answer = lambda custom_id, request: None if custom_id == "j2" else answer_body("hi")
+    counts = RequestCounts(total=3, succeeded=2, failed=1)
+    failure = Failure(Reason.BATCH_FAILED, "the machine broke")
+    bench.api.end_next(BatchLook(RemoteState.FAILED, counts, "failed", failure), None)
+
+    bench.add(*[BOUND] * 3).set(max_attempts=1).run()
+
+    assert bench.statuses == ["succeeded", "succeeded", "failed"]
+    assert bench.state.cost.spent == 2 * ANSWER_COST
+    assert "the machine broke" in (bench.outcome("j2").error or "")
+
+
 def test_a_time_limit_ends_what_was_not_sent(bench: Bench) -> None:
     bench.api.looks_needed = 10**6
 
