@@ -15,6 +15,7 @@ import anthropic
 import openai
 import orjson
 import pytest
+from openai.types import CompletionUsage
 from raw_lab import call, connect, read_reply, request_bytes
 from sandbox_lab import Lab
 from test_proxy_budget import BOOK, CLAUDE, GPT, JSON, used_usd
@@ -194,11 +195,35 @@ def test_a_gateway_that_is_stopped_tells_its_clients_to_ask_again(lab: Lab, tmp_
         told = read_reply(connection.makefile("rb"))
     lab.clock.now += SLOW
 
+    set_aside = used_usd(tmp_path / "budget.db")
     with holding(lab.box.url, tmp_path) as gateway:
         reply = call(gateway.url, asked())
 
+    cost = price(CompletionUsage(**orjson.loads(reply.body)["usage"]), "batch")
     assert (told.status, reply.status) == (503, 200)
     assert lab.box.ledger.billed_items == 1
+    assert set_aside > used_usd(tmp_path / "budget.db") == cost
+
+
+def test_what_a_killed_gateway_has_settled_is_not_given_back_twice(
+    lab: Lab, tmp_path: Path
+) -> None:
+    lab.play(latency_seconds=SLOW)
+    with connect_and_stop(lab, tmp_path):
+        pass
+    kept, budget = tmp_path / "held", tmp_path / "budget.db"
+    (group,) = (each for each in kept.iterdir() if each.is_dir())
+    (group / "settled").write_text(
+        f"{orjson.loads((group / 'group.json').read_bytes())['calls'][0]['id']}\n"
+    )
+    set_aside = used_usd(budget)
+    lab.clock.now += SLOW
+
+    with holding(lab.box.url, tmp_path) as gateway:
+        reply = call(gateway.url, asked())
+
+    assert reply.status == 200
+    assert used_usd(budget) == set_aside
 
 
 def connect_and_stop(lab: Lab, folder: Path) -> socket.socket:

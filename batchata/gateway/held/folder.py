@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import orjson
 
 from batchata.core.errors import StateError
+from batchata.gateway.proxy.exchange import SetAside
 from batchata.gateway.upstream import Vendor
 from batchata.sinks.results import sync
 from batchata.stores.lock import RunLock
@@ -20,11 +21,24 @@ from batchata.stores.lock import RunLock
 _NO_RIGHTS: Final = 0o700
 
 
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asked, and what is set aside for it: for the process that gets the answer."""
+
+    exchange_id: str
+    session_id: str
+    agent_id: str
+    tags: dict[str, str]
+    model: str
+    client: str
+    set_aside: SetAside | None
+
+
 class Call(msgspec.Struct, frozen=True):
     """One call of a group; equal calls have equal keys."""
 
     id: str
     key: bytes
+    asked: Asked
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +53,14 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str]  #: what the calls are sent with besides the key
     batch_seconds: float  #: how long batches have; then what is not back is asked live
     calls: list[Call]
+
+
+class Found(NamedTuple):
+    """A group that an earlier process has left, and ids of its calls."""
+
+    group: Group
+    given: frozenset[str]  #: a client has their answers
+    settled: frozenset[str]  #: their price is counted
 
 
 _READ: Final = msgspec.json.Decoder(Group).decode
@@ -70,8 +92,8 @@ class HeldFolder:
         self._folder = folder
         self._lock = RunLock(folder / "gateway")
 
-    def open(self) -> list[tuple[Group, frozenset[str]]]:
-        """Take the folder: the groups in it, and the ids of the calls that have their answers.
+    def open(self) -> list[Found]:
+        """Take the folder; the groups in it.
 
         Raises StateLockedError when another gateway has it, StateError when it cannot be used.
         """
@@ -120,11 +142,19 @@ class HeldFolder:
 
     def given(self, group: Group, call: Call) -> None:
         """Note that a client has the answer of a call: the next one that asks is another."""
-        fd = os.open(
-            self._folder / group.id / "given", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
-        )
+        self._note(group, "given", [call.id])
+
+    def settled(self, group: Group, call_ids: Sequence[str]) -> None:
+        """Note, before it is done, that the price of calls is counted: it is done once."""
+        if call_ids:
+            self._note(group, "settled", call_ids)
+            sync(self._folder / group.id, [self._folder / group.id / "settled"])
+
+    def _note(self, group: Group, name: str, call_ids: Sequence[str]) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        fd = os.open(self._folder / group.id / name, flags, 0o600)
         try:
-            os.write(fd, f"{call.id}\n".encode())
+            os.write(fd, "".join(f"{each}\n" for each in call_ids).encode())
         finally:
             os.close(fd)
 
@@ -141,7 +171,10 @@ class HeldFolder:
                 shutil.rmtree(place)  # of a process that died before the group was there
         return [each for each in places if (each / "group.json").exists()]
 
-    def _read(self, place: Path) -> tuple[Group, frozenset[str]]:
-        given = place / "given"
-        ids = given.read_text().split() if given.exists() else ()
-        return _READ((place / "group.json").read_bytes()), frozenset(ids)
+    def _read(self, place: Path) -> Found:
+        given, settled = (_noted(place / name) for name in ("given", "settled"))
+        return Found(_READ((place / "group.json").read_bytes()), given, settled)
+
+
+def _noted(path: Path) -> frozenset[str]:
+    return frozenset(path.read_text().split() if path.exists() else ())

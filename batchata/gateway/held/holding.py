@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +21,7 @@ from batchata.core.status import JobStatus
 from batchata.gateway.batches.records import KEPT_HEADERS
 from batchata.gateway.held.asking import make_run
 from batchata.gateway.held.folder import Call, Group, HeldFolder, Request
-from batchata.gateway.held.settling import answered_of, refused
+from batchata.gateway.held.settling import answered_of, asked_of, exchange_of, refused
 from batchata.gateway.held.waiting import HeldCall, answer
 from batchata.gateway.proxy.cassette import body_key
 from batchata.gateway.proxy.config import ToBatchSection
@@ -90,10 +91,15 @@ class Holding:
         Raises StateError when the folder cannot be used.
         """
         self._ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        for group, given in self._folder.open():
-            held = [self._held(each, group) for each in group.calls if each.id not in given]
-            if held:
-                self._carry(group, held)
+        for group, given, settled in self._folder.open():
+            calls = [self._held(each, group) for each in group.calls if each.id not in given]
+            upstream = self._upstreams.get(group.upstream)
+            for held in calls:
+                if upstream is not None and held.call.id not in settled:
+                    held.exchange = exchange_of(held.call.asked, group, upstream)
+                    held.began = time.monotonic()
+            if calls:
+                self._carry(group, calls)
             else:
                 self._folder.drop(group)
 
@@ -130,7 +136,7 @@ class Holding:
 
     def _gather(self, exchange: Exchange, key: bytes, began: float) -> HeldCall:
         owner = self._lend(exchange)
-        call = Call(f"held-{secrets.token_hex(12)}", key)
+        call = Call(f"held-{secrets.token_hex(12)}", key, asked_of(exchange))
         held = self._held(call, None)
         held.exchange, held.began, held.body = exchange, began, _whole(exchange)
         exchange.is_sent = exchange.is_ended = True
@@ -281,7 +287,8 @@ class Holding:
             if self._ending.done():
                 return False
             keys = self._key_for(group, upstream)
-        run = make_run(
+        run = await asyncio.to_thread(
+            make_run,
             group,
             upstream,
             keys,
@@ -290,9 +297,13 @@ class Holding:
             prices=self._prices,
         )
         self._runs.add(run)
+        fresh: list[JobResult] = []
+        ending: asyncio.Task[None] | None = None
         try:
             async for result in run.stream():
-                self._end(group, result)
+                fresh.append(result)
+                if ending is None or ending.done():
+                    ending = asyncio.ensure_future(self._end(group, fresh))
         except AccountStoppedError as error:
             if run.view.submitted:  # paid for, and collected once the account is mended
                 raise
@@ -300,27 +311,36 @@ class Holding:
             return True
         finally:
             self._runs.discard(run)
+            if ending is not None:
+                await ending
         return run.is_complete
 
     def _key_for(self, group: Group, upstream: Upstream | None) -> Mapping[str, str] | None:
         own = by_name(upstream.with_key(())) if upstream is not None and not group.owner else {}
         return own or self._keys.get(group.owner)
 
-    def _end(self, group: Group, result: JobResult) -> None:
-        """Have the answer of a call; a result that the run will ask again is none yet."""
-        held = self._open[group.id].get(result.job_id) if group.id in self._open else None
-        if held is None or held.done.done() or result.status is JobStatus.PENDING:
-            return
-        if result.status is JobStatus.SUCCEEDED:
-            status, body = 200, (result.raw_response or "null").encode()
-        else:
-            status, body = refused(group.vendor, result.reason, result.error or "no answer came")
-        self._have(held, status, body, result)
+    async def _end(self, group: Group, fresh: list[JobResult]) -> None:
+        """Have the answers of calls, those that come meanwhile too."""
+        while fresh:
+            results, fresh[:] = fresh[:], []
+            found = self._open.get(group.id, {})
+            calls = [(found.get(each.job_id), each) for each in results]
+            new = [(held, each) for held, each in calls if held and not held.done.done()]
+            ids = [held.call.id for held, _ in new if held.exchange is not None]
+            await asyncio.to_thread(self._folder.settled, group, ids)
+            for held, each in new:
+                if each.status is JobStatus.SUCCEEDED:
+                    self._have(held, 200, (each.raw_response or "null").encode(), each)
+                else:
+                    said = refused(group.vendor, each.reason, each.error or "no answer came")
+                    self._have(held, *said, each)
 
     def _refuse(self, group: Group, reason: Reason, message: str) -> None:
-        for held in tuple(self._open.get(group.id, {}).values()):
-            if not held.done.done():
-                self._have(held, *refused(group.vendor, reason, message), None)
+        open_calls = self._open.get(group.id, {}).values()
+        calls = [each for each in open_calls if not each.done.done()]
+        self._folder.settled(group, [each.call.id for each in calls if each.exchange is not None])
+        for held in calls:
+            self._have(held, *refused(group.vendor, reason, message), None)
 
     def _have(self, held: HeldCall, status: int, body: bytes, result: JobResult | None) -> None:
         held.end(status, body)

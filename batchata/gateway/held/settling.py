@@ -6,9 +6,12 @@ import re
 from typing import Final
 
 from batchata.core.result import JobResult, Reason
+from batchata.gateway.held.folder import Asked, Group
 from batchata.gateway.held.waiting import JSON
 from batchata.gateway.proxy.exchange import Answered, Exchange
+from batchata.gateway.proxy.telling import now_us
 from batchata.gateway.proxy.told import told_whole
+from batchata.gateway.proxy.upstreams import Upstream
 from batchata.gateway.upstream import Vendor
 from batchata.gateway.vendor_errors import VendorError
 
@@ -38,6 +41,44 @@ def refused(vendor: Vendor, reason: Reason | None, message: str) -> tuple[int, b
         status = _STATUSES.get(reason, _BROKE) if reason is not None else _BROKE
     error = VendorError(status=status, message=message, code=code)
     return status, error.body(vendor)
+
+
+def asked_of(exchange: Exchange) -> Asked:
+    """What is kept of an exchange until its answer is there."""
+    return Asked(
+        exchange_id=exchange.id,
+        session_id=exchange.session_id,
+        agent_id=exchange.agent_id,
+        tags=dict(exchange.tags),
+        model=exchange.model,
+        client=exchange.client,
+        set_aside=exchange.set_aside,
+    )
+
+
+def exchange_of(asked: Asked, group: Group, upstream: Upstream) -> Exchange:
+    """An exchange that an earlier process has begun, so that this one can settle it."""
+    return Exchange(
+        id=asked.exchange_id,
+        number=0,
+        began_us=now_us(),
+        method="POST",
+        target=group.endpoint,
+        path=group.endpoint,
+        headers=(),
+        body=None,
+        json={"model": asked.model},
+        upstream=upstream,
+        endpoint=group.endpoint,
+        model=asked.model,
+        session_id=asked.session_id,
+        agent_id=asked.agent_id,
+        tags=asked.tags,
+        client=asked.client,
+        is_sent=True,
+        is_ended=True,
+        set_aside=asked.set_aside,
+    )
 
 
 def answered_of(exchange: Exchange, status: int, body: bytes, result: JobResult | None) -> Answered:

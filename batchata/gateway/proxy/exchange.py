@@ -62,6 +62,15 @@ class Answered:
         return self.status < 400 and self.ending == "answered" and self.error is None
 
 
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """What a limit has set aside for a call that may end in another process."""
+
+    ledger: str  #: the state file of the limit
+    purses: tuple[tuple[str, str], ...]  #: scope and name of each
+    parts: int  #: 1e-12 USD
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Exchange:
     """One proxied request; `answer` is there once it has ended."""
@@ -87,6 +96,7 @@ class Exchange:
     is_sent: bool = False  #: the upstream may have seen it
     is_on_flex: bool = False  #: the gateway has put it on the half-price tier
     is_ended: bool = False
+    set_aside: SetAside | None = None
     history_seed: bytes = b""  #: what its history is hashed upon
     answer: Answered | None = None
     vendor: Vendor = field(init=False)  #: whose protocol this exchange speaks

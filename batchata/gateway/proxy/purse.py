@@ -65,6 +65,7 @@ class Purses:
         self._dirty: dict[tuple[str, str], Purse] = {}
         self._writing: asyncio.Task[None] | None = None
         self._flushing: asyncio.Task[None] | None = None
+        self._is_closing = False
         self.total = Purse(self._file.read(*TOTAL), total, used_by_runs=self._file.used_by_runs)
         self._dirty[TOTAL] = self.total
 
@@ -101,6 +102,18 @@ class Purses:
             raise
         return None
 
+    def regain(self, purses: Sequence[Purse], parts: int) -> bool:
+        """Have what another process set aside; it counts as possibly spent until then.
+
+        False when so much is not there: then it stays as it is.
+        """
+        if any(each.tracker.uncertain < parts for each in purses):
+            return False
+        for each in purses:
+            each.tracker.uncertain -= parts
+            each.tracker.reserved += parts
+        return True
+
     def settle(self, purses: Sequence[Purse], parts: int, cost: int) -> None:
         """Turn what was set aside into what the call cost."""
         for each in purses:
@@ -116,6 +129,8 @@ class Purses:
 
     async def aclose(self) -> None:
         """Give allowances back and let go of the file."""
+        self._is_closing = True
+        self._touch((self.total, *self._all.values()))
         if self._flushing is not None:
             self._flushing.cancel()
         try:
@@ -144,7 +159,7 @@ class Purses:
     async def _commit(self) -> None:
         try:
             purses, self._dirty = list(self._dirty.values()), {}
-            targets = [each.target() for each in purses]
+            targets = [each.used if self._is_closing else each.target() for each in purses]
             for each, target in zip(purses, targets, strict=True):
                 # a smaller allowance holds from now on, a larger one once it is on disk
                 each.allowed = min(each.allowed, target)

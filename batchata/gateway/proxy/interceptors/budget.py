@@ -15,9 +15,17 @@ from batchata.core.budget import checked_usd
 from batchata.core.errors import UnknownPriceError, ValidationError
 from batchata.core.usage import from_parts, to_parts
 from batchata.gateway.proxy.bounds import is_free, worst_case_usd
-from batchata.gateway.proxy.exchange import CHAT, COMPLETIONS, EMBEDDINGS, Answered, Exchange
+from batchata.gateway.proxy.exchange import (
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    Answered,
+    Exchange,
+    SetAside,
+)
 from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Reject, Replace
 from batchata.gateway.proxy.purse import Purse, Purses
+from batchata.stores.spending import TOTAL
 
 SCOPES: Final = ("", "session", "agent", "key", "model", "day")
 _FINAL: Final = (("x-should-retry", "false"),)
@@ -67,6 +75,7 @@ class Budget(Interceptor):
         self._limit = to_parts(checked_usd(self.limit_usd))
         total = self.total_limit_usd if self.per else self.limit_usd
         self._total = None if total is None else to_parts(checked_usd(total))
+        self._ledger = str(Path(self.state).absolute())
         self._held: dict[str, tuple[tuple[Purse, ...], int]] = {}
 
     async def start(self) -> None:
@@ -99,16 +108,20 @@ class Budget(Interceptor):
         if short is not None:
             return _refused(exchange, _too_dear(exchange, worst, short))
         self._held[exchange.id] = (purses, parts)
+        names = tuple((each.scope, each.name) for each in purses)
+        exchange.set_aside = SetAside(self._ledger, names, parts)
         return _asking_usage(exchange) if self.ask_usage else CONTINUE
 
     async def on_response(self, exchange: Exchange) -> None:
         """Settle what was set aside."""
-        purses, parts = self._held.pop(exchange.id, ((), 0))
+        is_held = exchange.id in self._held
+        purses, parts = self._held.pop(exchange.id) if is_held else self._regained(exchange)
+        exchange.set_aside = None
         answered = exchange.answer
         if not purses or answered is None:
             return
-        is_ours = answered.source != "upstream" or not exchange.is_sent
-        if is_ours or answered.ending == "unreachable":
+        is_made_here = answered.source != "upstream" or not exchange.is_sent
+        if is_made_here or answered.ending == "unreachable":
             self._purses.settle(purses, parts, 0)
         elif answered.usage is not None:
             cost = answered.cost_usd
@@ -128,6 +141,17 @@ class Budget(Interceptor):
         parts = {"spent": tracker.spent, "uncertain": tracker.uncertain}
         parts["reserved"] = tracker.reserved
         return {f"{name}_usd": float(from_parts(value)) for name, value in parts.items()}
+
+    def _regained(self, exchange: Exchange) -> tuple[tuple[Purse, ...], int]:
+        """What another process has set aside for a call that ends in this one."""
+        found = exchange.set_aside
+        if found is None or found.ledger != self._ledger:
+            return (), 0
+        purses = tuple(
+            self._purses.total if each == TOTAL else self._purses.of(*each, self._limit)
+            for each in found.purses
+        )
+        return (purses, found.parts) if self._purses.regain(purses, found.parts) else ((), 0)
 
     def _purses_of(self, exchange: Exchange) -> tuple[Purse, ...]:
         if not self.per:
