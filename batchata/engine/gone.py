@@ -50,9 +50,18 @@ def is_given_up(
     return is_gone(error) and age >= _KEPT_SECONDS
 
 
+def note_back(context: RunContext, submission: Submission) -> None:
+    """What was refused is there after all: a later refusal is the first of its row."""
+    context.store.set_meta(**{_name(submission): None})
+
+
+def _name(submission: Submission) -> str:
+    return f"gone {submission.token}"
+
+
 def _first_said_us(context: RunContext, submission: Submission) -> int:
     """When the vendor first said so; written down, so that a later run goes on counting."""
-    name = f"gone {submission.token}"
+    name = _name(submission)
     known = context.store.meta(name)
     if known is None:
         known = context.now_us()

@@ -22,7 +22,7 @@ from batchata.core.retry import Backoff, poll_wait_seconds
 from batchata.core.submission import CANCEL_ASKED
 from batchata.engine import leaving
 from batchata.engine.context import RunContext
-from batchata.engine.gone import GIVE_UP, REFUSALS, is_gone, is_results_gone
+from batchata.engine.gone import GIVE_UP, REFUSALS, is_gone, is_results_gone, note_back
 from batchata.ports import BackgroundAPI, ResponseLook
 
 log = logging.getLogger("batchata.engine")
@@ -156,6 +156,8 @@ class Responses:
             return self._refused(watch, error)
         except ProviderUnavailableError as error:
             return self._unavailable(watch, error)
+        if watch.refused:
+            note_back(context, context.state.submissions[watch.token])
         watch.failures = watch.refused = 0
         context.notes.pop("network", None)
         if look.is_final:

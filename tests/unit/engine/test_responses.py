@@ -194,3 +194,13 @@ def test_a_submission_that_was_only_intended_is_free_again(bench: Bench, api: Ti
     assert again.statuses == ["succeeded"]
     assert again.state.submissions[submission.token].status is SubmissionStatus.DROPPED
     assert len(api.responses) == 1
+
+
+def test_a_404_long_before_is_no_part_of_the_next_row(bench: Bench, api: TimedAPI) -> None:
+    api.looks_needed = 100
+    api.break_next("retrieve", GONE)
+    bench.clock.at(3_600, lambda: api.break_next("retrieve", GONE, times=6))
+
+    bench.add(BOUND).run()
+
+    assert bench.statuses == ["succeeded"]
