@@ -27,7 +27,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -123,6 +126,27 @@ def stream(url: str, count: int, workers: int, folder: Path) -> str:
     return f"cpu_ms_per_row {cpu / count * 1e3:.3f}, memory_mb {memory:.0f}"
 
 
+def command(url: str, count: int, folder: Path) -> str:
+    """Peak memory of `batchata extract` over rows of 4 KB, beside that over a tenth of them."""
+    peaks = []
+    for rows in (count // 10, count):
+        source, target = folder / f"{rows}.csv", folder / f"{rows}.parquet"
+        with source.open("w") as file:
+            file.write("id,text\n")
+            file.writelines(f'{number},"{_WORDS * 10}"\n' for number in range(rows))
+        given = [str(source), str(target), "-m", "gpt-6-luna", "-p", "Name the mood, in JSON."]
+        given += ["--base-url", f"{url}/v1", "--chunk-size", "1", "--max-workers", "200", "--json"]
+        said = [sys.executable, "-c", "from batchata.cli import main; main()", "extract", *given]
+        child = subprocess.Popen(
+            said, env={**os.environ, "OPENAI_API_KEY": "x"}, stdout=subprocess.DEVNULL
+        )
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        assert child.returncode == 0, said
+        peaks.append(used.ru_maxrss / 1024)
+    return f"memory_mb {peaks[1]:.0f} in all (a tenth of the rows: {peaks[0]:.0f})"
+
+
 def show_rate(count: int, workers: int, latency: float) -> None:
     """Print the rows a second beside what so many workers could do with no time of their own."""
     folder = Path(tempfile.mkdtemp(prefix="batchata-bench-"))
@@ -158,6 +182,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="batchata-bench-") as place, instant() as url:
         figures = stream(url, options.rows, options.workers, Path(place))
         print(f"add_rows from a file, {options.rows:,} rows: {figures}")
+        memory = command(url, options.rows, Path(place))
+        print(f"batchata extract, {options.rows:,} rows of 4 KB: {memory}")
     for rows_per_request in (1, 5):
         folder = Path(tempfile.mkdtemp(prefix="batchata-bench-"))
         try:
