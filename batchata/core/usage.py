@@ -15,7 +15,7 @@ from batchata.core.errors import ValidationError
 PARTS_PER_USD: Final = 10**12
 _PART: Final = Decimal(1).scaleb(-12)
 _MILLION: Final = Decimal(1_000_000)
-_MOST_TOKENS: Final = 1 << 40
+_MOST_TOKENS: Final = 1 << 28
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
