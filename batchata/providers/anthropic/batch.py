@@ -22,6 +22,7 @@ from batchata.providers.caller import Caller
 from batchata.providers.connection import Connection
 from batchata.providers.control import Patience, pieces, strange_answer
 from batchata.providers.failures import item_failure
+from batchata.providers.halves import decoded
 from batchata.providers.transport import Transport, same_origin
 
 log = logging.getLogger("batchata.providers.anthropic")
@@ -264,7 +265,7 @@ def read_batch(batch: Any) -> BatchLook:
 def read_line(line: bytes, number: int, name: str) -> Item:
     """One line of a results file."""
     try:
-        parsed = _decode_line(line)
+        parsed = decoded(_decode_line, line)
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
         found = _CUSTOM_ID.search(line)
         why = f"line {number} of {name} cannot be read: {error}"

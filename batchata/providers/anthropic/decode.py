@@ -9,6 +9,7 @@ import msgspec
 from batchata.core.result import Answer, Citation, Failure, Reason
 from batchata.core.usage import Usage, plausible
 from batchata.providers.encoding import json_text
+from batchata.providers.halves import decoded
 
 FINISH: Final = {
     "end_turn": "stop",
@@ -63,7 +64,7 @@ def decode_message(
 ) -> Answer | Failure:
     """The answer body; the input of a tool named `forced_tool` is the answer's text."""
     try:
-        message = _decode(body)
+        message = decoded(_decode, body)
         return _answer(message, forced_tool)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return Failure(Reason.UNREADABLE, f"the answer cannot be read: {error}")

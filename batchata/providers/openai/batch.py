@@ -29,6 +29,7 @@ from batchata.providers.failures import (
     is_too_large,
     item_failure,
 )
+from batchata.providers.halves import decoded
 from batchata.providers.openai import wire
 from batchata.providers.openai.client import pages, vendor_of
 from batchata.providers.profiles import OPENAI, Profile
@@ -257,7 +258,7 @@ def _batch_failure(errors: list[Any]) -> Failure:
 def read_line(line: bytes, number: int, name: str) -> Item:
     """One line of an output or error file."""
     try:
-        parsed = wire.decode_line(line)
+        parsed = decoded(wire.decode_line, line)
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
         found = _CUSTOM_ID.search(line)
         why = f"line {number} of {name} cannot be read: {error}"

@@ -11,6 +11,7 @@ from batchata.core.result import Answer, Failure, Reason
 from batchata.core.thinking import split_thinking
 from batchata.core.usage import Usage, plausible
 from batchata.providers.failures import item_failure
+from batchata.providers.halves import decoded
 from batchata.providers.openai import wire
 
 
@@ -19,7 +20,7 @@ def decode_body(
 ) -> Answer | Failure:
     """The answer body of this endpoint; the arguments of a call of `tool` are the answer's text."""
     try:
-        return _READERS[endpoint](body, tool)
+        return decoded(lambda data: _READERS[endpoint](data, tool), body)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return Failure(Reason.UNREADABLE, f"the answer cannot be read: {error}")
 
