@@ -335,6 +335,16 @@ def test_two_gateways_do_not_share_what_they_hold(lab: Lab, tmp_path: Path) -> N
         raise AssertionError("the second gateway runs")
 
 
+def test_a_limit_that_cannot_be_kept_stops_the_gateway(lab: Lab, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    with (
+        holding(lab.box.url, tmp_path),
+        pytest.raises(StateLockedError, match=r"budget\.db"),
+        holding(lab.box.url, tmp_path, directory=str(other)),
+    ):
+        raise AssertionError("the second gateway runs")
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

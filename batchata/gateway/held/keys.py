@@ -1,0 +1,48 @@
+"""The keys of clients whose calls are held: in memory only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from batchata.gateway.proxy.exchange import Exchange
+from batchata.gateway.proxy.headers import by_name
+from batchata.gateway.proxy.upstreams import KEY_HEADERS, Upstream
+
+
+class KeyRing:
+    """Whose calls can be asked now."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, Mapping[str, str]] = {}
+        self._changed = asyncio.Event()
+
+    def lend(self, exchange: Exchange) -> str:
+        """Have the key of a call, for all calls of its client; the client's name.
+
+        The name is empty where the key is the gateway's own.
+        """
+        found = by_name(exchange.headers)
+        keys = {name: found[name] for name in KEY_HEADERS if found.get(name)}
+        own = by_name(exchange.upstream.with_key(()))
+        owner = "" if own and own.items() <= keys.items() else exchange.client
+        if self._keys.get(owner) != keys:
+            self._keys[owner] = keys
+            self._changed.set()
+            self._changed = asyncio.Event()
+        return owner
+
+    def of(self, owner: str, upstream: Upstream) -> Mapping[str, str] | None:
+        """The headers that carry a client's key; None until it asks something."""
+        own = {} if owner else by_name(upstream.with_key(()))
+        return own or self._keys.get(owner)
+
+    async def wait(self, ending: asyncio.Future[None], seconds: float) -> None:
+        """Wait for a new key, at most so long, and not beyond `ending`."""
+        changed = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait(
+                (changed, ending), timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            changed.cancel()
