@@ -34,6 +34,8 @@ _GROUP = 1000
 #: reading documents takes its time: less of it is done again after a crash
 _QUOTED_GROUP = 50
 _FETCHES = 3
+#: where answers are missing that the vendor bills for: about a minute, since asking again costs
+_FETCHES_OF_PAID = 7
 _LOST = Failure(
     Reason.MISSING,
     "no answer from provider, which counts it as answered: taken as paid at its upper bound",
@@ -161,7 +163,9 @@ class Collector:
                 context.notes.pop("network", None)
                 context.notes.pop(submission.token, None)
                 fetched += 1
-                if fetched >= _FETCHES or self._is_whole(api.items, paths, look, submission):
+                lines = sum(map(_line_count, paths))
+                most = _FETCHES if lines >= look.counts.succeeded else _FETCHES_OF_PAID
+                if fetched >= most or self._is_whole(lines, api.items, paths, look, submission):
                     return paths
                 log.warning("results of batch %s are not complete", submission.remote_id)
             wait = _BACKOFF.wait_seconds(attempt, context.clock.random, asked)
@@ -179,10 +183,9 @@ class Collector:
         self._context.notes[submission.token] = said
 
     def _is_whole(
-        self, items: Any, paths: list[Path], look: BatchLook, submission: Submission
+        self, lines: int, items: Any, paths: list[Path], look: BatchLook, submission: Submission
     ) -> bool:
         promised = min(look.counts.done, len(submission.seqs))
-        lines = sum(_line_count(path) for path in paths)
         return lines >= promised and all(_ends_whole(path, items) for path in paths)
 
     def _items(self, submission: Submission, paths: list[Path]) -> Iterator[Item]:

@@ -109,10 +109,22 @@ def test_files_that_are_not_complete_are_fetched_again(bench: Bench, spoiler: Sp
     assert bench.api.billed == ["j0", "j1", "j2"]
 
 
+def test_paid_answers_that_are_late_in_the_file_are_waited_for(
+    bench: Bench, spoiler: Spoiler
+) -> None:
+    spoiler.left, spoiler.change = 5, lambda lines: lines[:2]
+
+    bench.add(*[BOUND] * 3).run()
+
+    assert bench.statuses == ["succeeded"] * 3
+    assert bench.api.billed == ["j0", "j1", "j2"]
+    assert bench.state.cost.spent == 3 * ANSWER_COST
+
+
 def test_an_answer_that_the_vendor_counts_and_has_lost_is_taken_as_paid(
     bench: Bench, spoiler: Spoiler
 ) -> None:
-    spoiler.left, spoiler.change = 3, lambda lines: lines[:2]
+    spoiler.left, spoiler.change = 7, lambda lines: lines[:2]
 
     bench.add(*[BOUND] * 3).run()
 
