@@ -65,7 +65,8 @@ class StateManager:
                     hint="free some space or choose another folder; nothing was changed",
                 ) from error
             finally:
-                part.unlink(missing_ok=True)
+                for suffix in ("", "-wal", "-shm"):
+                    part.with_name(part.name + suffix).unlink(missing_ok=True)
 
     def clear(self) -> Path | None:
         """Put the file aside, so that the next run begins anew, and return where it is now.
@@ -100,6 +101,7 @@ class StateManager:
                 store.commit(event)
         finally:
             store.close()
+        fold_log(part)  # a log that could not be folded would stay behind
         with part.open("rb") as file:
             os.fsync(file.fileno())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from batchata.core.errors import StateLockedError
 from batchata.core.result import Reason
 from batchata.gateway import ItemFault, Sandbox, Scenario
 from batchata.stores.lock import RunLock
+from batchata.stores.sqlite import SQLiteStore
 
 
 class Later:
@@ -304,6 +306,31 @@ def test_a_failed_write_changes_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatc
 
 def replace_limit(state: BatchState) -> BatchState:
     return replace(state, cost_limit_usd=Decimal(9))
+
+
+def test_a_disk_that_fills_up_as_the_log_is_folded_changes_nothing(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed(lab).run()
+    state = loaded(manager(lab))
+    close = SQLiteStore.close
+    readers: list[sqlite3.Connection] = []
+
+    def unfolded(store: SQLiteStore) -> None:
+        if store.path.suffix == ".part":  # with a reader the log stays, as on a full disk
+            readers.append(sqlite3.connect(store.path, isolation_level=None))
+            readers[0].execute("BEGIN")
+            readers[0].execute("SELECT * FROM meta").fetchall()
+        close(store)
+
+    monkeypatch.setattr(SQLiteStore, "close", unfolded)
+    with pytest.raises(StateError):
+        manager(lab).save(replace_limit(state))
+    monkeypatch.undo()
+    readers[0].close()
+
+    assert manager(lab).load() == state
+    assert [path.name for path in lab.folder.glob("state.db*")] == ["state.db"]
 
 
 def test_two_savers_do_not_mix(tmp_path: Path) -> None:
