@@ -98,6 +98,7 @@ def test_the_events_of_an_answer_say_what_it_says(endpoint: str, body: dict[str,
 
     told, whole = reader.told(), told_whole(endpoint, 200, orjson.dumps(body))
     assert (told.text, told.usage) == (whole.text, whole.usage)
+    assert told.finish_reason == whole.finish_reason
     assert [(each.id, each.name, orjson.loads(each.arguments)) for each in told.tool_calls] == [
         ("call_1", "look", {"a": 1})
     ]

@@ -113,7 +113,7 @@ def test_messages_plain_and_streamed(parts: Parts, claude: anthropic.Anthropic) 
     assert streamed.usage is not None
     assert streamed.usage.output_tokens == final.usage.output_tokens
     assert streamed.usage.input_tokens == final.usage.input_tokens
-    assert streamed.finish_reason == final.stop_reason
+    assert (streamed.finish_reason, final.stop_reason) == (whole.finish_reason, "end_turn")
     assert whole.cost_usd is not None
 
 

@@ -128,7 +128,7 @@ def test_anthropics_later_usage_completes_the_first_and_replaces_nothing() -> No
     assert said.usage.input_tokens == 45
     assert (said.usage.cache_read_tokens, said.usage.cache_write_tokens) == (30, 5)
     assert said.usage.output_tokens == 9
-    assert (said.text, said.finish_reason) == ("Fine.", "end_turn")
+    assert (said.text, said.finish_reason) == ("Fine.", "stop")
 
 
 def test_a_stream_of_messages_without_its_end_has_no_usage() -> None:

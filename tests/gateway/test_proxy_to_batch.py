@@ -335,6 +335,19 @@ def test_two_gateways_do_not_share_what_they_hold(lab: Lab, tmp_path: Path) -> N
         raise AssertionError("the second gateway runs")
 
 
+def test_a_held_stream_is_recorded_as_the_stream_it_was(lab: Lab, tmp_path: Path) -> None:
+    section = {"window": "1h", "directory": str(tmp_path / "held"), "gather_seconds": 0.05}
+    kept = {"directory": str(tmp_path / "cassettes")}
+    tape = [{"type": "record", "config": kept}]
+    with Gateway(lab.box.url, config={"to_batch": section, "interceptors": tape}) as gateway:
+        said = list(chat(gateway.url, stream=True))
+    tape = [{"type": "replay", "config": kept}]
+    with Gateway("http://127.0.0.1:9", config={"interceptors": tape}) as gateway:
+        again = list(chat(gateway.url, stream=True))
+
+    assert again == said != []
+
+
 def test_a_limit_that_cannot_be_kept_stops_the_gateway(lab: Lab, tmp_path: Path) -> None:
     other = tmp_path / "other"
     with (

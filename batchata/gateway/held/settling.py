@@ -7,7 +7,7 @@ from typing import Final
 
 from batchata.core.result import JobResult, Reason
 from batchata.gateway.held.folder import Asked, Group
-from batchata.gateway.held.waiting import JSON
+from batchata.gateway.held.waiting import JSON, SSE, events_of
 from batchata.gateway.proxy.exchange import Answered, Exchange
 from batchata.gateway.proxy.telling import now_us
 from batchata.gateway.proxy.told import told_whole
@@ -67,7 +67,6 @@ def exchange_of(asked: Asked, group: Group, upstream: Upstream) -> Exchange:
         path=group.endpoint,
         headers=(),
         body=None,
-        json={"model": asked.model},
         upstream=upstream,
         endpoint=group.endpoint,
         model=asked.model,
@@ -98,6 +97,11 @@ def answered_of(exchange: Exchange, status: int, body: bytes, result: JobResult 
         error=told.error,
         error_type=told.error_type,
     )
+    if exchange.is_stream and status == 200:
+        # what its client is given: a record or a cache of it is for streams too
+        events = events_of(exchange, body)
+        answered.is_stream, answered.headers, answered.body = True, SSE, b"".join(events)
+        answered.pieces = [(0.0, event) for event in events]
     if result is not None:
         answered.request_id = result.request_id
         if told.usage is not None:

@@ -18,7 +18,7 @@ from batchata.gateway.proxy.headers import Headers
 from batchata.gateway.vendor_errors import VendorError
 
 JSON: Final[Headers] = (("Content-Type", "application/json"),)
-_SSE: Final[Headers] = (
+SSE: Final[Headers] = (
     ("Content-Type", "text/event-stream; charset=utf-8"),
     ("Cache-Control", "no-cache"),
 )
@@ -72,7 +72,7 @@ async def answer(
                 body = _ENDING.body(exchange.vendor)
                 return await _give(request, exchange, opened, _ENDING.status, body)
             if opened is None:
-                opened = response_with(200, None, _SSE if exchange.is_stream else JSON)
+                opened = response_with(200, None, SSE if exchange.is_stream else JSON)
                 await opened.prepare(request)
             await opened.write(_BEATS[exchange.is_stream])
     finally:
@@ -87,9 +87,9 @@ async def _give(
     body: bytes,
 ) -> web.StreamResponse:
     if exchange.is_stream and (status == 200 or opened is not None):
-        events = _events(exchange, body) if status == 200 else _error_event(exchange, body)
+        events = events_of(exchange, body) if status == 200 else _error_event(exchange, body)
         if opened is None:
-            opened = response_with(200, None, _SSE)
+            opened = response_with(200, None, SSE)
             await opened.prepare(request)
         for event in events:
             await opened.write(event)
@@ -107,7 +107,8 @@ async def _give(
     return opened
 
 
-def _events(exchange: Exchange, body: bytes) -> list[bytes]:
+def events_of(exchange: Exchange, body: bytes) -> list[bytes]:
+    """A whole answer as the stream that its client asked for."""
     said: dict[str, Any] = orjson.loads(body)
     if exchange.endpoint == MESSAGES:
         return message_events(said)

@@ -8,7 +8,7 @@ import msgspec
 
 from batchata.gateway.proxy.exchange import CHAT, COMPLETIONS, MESSAGES, RESPONSES, ToolCall
 from batchata.gateway.proxy.told import Told, error_of, told_by
-from batchata.providers.anthropic.decode import MessageUsage, usage_of
+from batchata.providers.anthropic.decode import FINISH, MessageUsage, usage_of
 from batchata.providers.openai.decode import chat_usage, decode_body
 from batchata.providers.openai.wire import ChatUsage
 
@@ -239,8 +239,8 @@ class MessagesStream:
                 self._calls[event.index] = (event.content_block, _Pieces())
         elif event.type == "message_delta":
             self._merge(event.usage)
-            if delta is not None:
-                self._said.finish_reason = delta.stop_reason or self._said.finish_reason
+            if delta is not None and delta.stop_reason:
+                self._said.finish_reason = FINISH.get(delta.stop_reason, delta.stop_reason)
         elif event.type == "error":
             self._said.error, self._said.error_type = error_of({"error": event.error})
 
