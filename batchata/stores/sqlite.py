@@ -332,10 +332,13 @@ class SQLiteStore:
     def close(self) -> None:
         """Fold the log into the file, so that the file alone can be copied, and let go of it."""
         if not self.is_read_only:
-            with contextlib.suppress(sqlite3.Error):  # what is committed is safe either way
+            try:
                 self._db.execute("PRAGMA busy_timeout=200")  # a run that stops does not wait long
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 self._db.execute("PRAGMA journal_mode=DELETE")
+            except sqlite3.Error as error:  # what is committed is safe either way
+                said = "the log of %s could not be folded in (%s): a copy needs %s-wal too"
+                log.warning(said, self.path, error, self.path.name)
         self._db.close()
         self._unlock()
 

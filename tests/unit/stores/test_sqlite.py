@@ -73,7 +73,9 @@ def test_a_closed_state_file_stands_alone_and_can_be_copied(path: Path, tmp_path
     copied.close()
 
 
-def test_a_reader_in_the_middle_of_the_file_does_not_hold_up_the_end_of_a_run(path: Path) -> None:
+def test_a_reader_in_the_middle_of_the_file_does_not_hold_up_the_end_of_a_run(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     store = filled(path)
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")
@@ -84,6 +86,7 @@ def test_a_reader_in_the_middle_of_the_file_does_not_hold_up_the_end_of_a_run(pa
     store.close()
 
     assert time.monotonic() - began < 5  # SQLite would wait for ten seconds
+    assert "a copy needs state.db-wal too" in caplog.text
     reader.close()
     again = SQLiteStore(path)
     assert list(again.load().submissions) == ["t"]
