@@ -67,7 +67,8 @@ class LocalHand:
     def start(self) -> None:
         """Start it; the config, which may hold a key, goes through a pipe."""
         name = self._lives.begin()
-        command = [sys.executable, "-m", "batchata.generate.worker", str(self._folder), name]
+        command = [sys.executable, "-m", "batchata.generate.worker"]
+        command += [str(self._folder), name, str(os.getpid())]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         pipe = self._process.stdin
         if pipe is not None:

@@ -107,7 +107,8 @@ class Line:
             self._held.add(shard.number)
             work = await self._open(shard)
             if work is None or not await self._is_placed(work):
-                return
+                self._held.discard(shard.number)
+                continue  # another has it by now, or this is a stop
             self._running.append(work)
             task = group.create_task(self._drive(work))
             self._tasks.add(task)
@@ -129,7 +130,7 @@ class Line:
         """Wait until the shards before have nearly all their calls out, and there is money."""
         is_placed = False
         try:
-            while not is_placed and not self.is_stopping:
+            while not (is_placed or work.is_lost or self.is_stopping):
                 waiting = sum(each.session.waiting for each in self._running)
                 window = max(_WINDOW_LEAST, 2 * self._paces.window)
                 if len(self._running) < _OPEN_MOST and waiting < window:

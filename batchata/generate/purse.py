@@ -118,6 +118,7 @@ class Purse:
         )
         context = work.session.context
         if funded.is_lost:
+            work.is_lost = True
             context.stop.ask("stop: another worker has these rows")
         if not bounds or not work.is_open:
             return True

@@ -1,4 +1,4 @@
-"""A worker process: `python -m batchata.generate.worker FOLDER NAME`, its config on stdin."""
+"""A worker process: `python -m batchata.generate.worker FOLDER NAME PARENT`, config on stdin."""
 
 from __future__ import annotations
 
@@ -28,18 +28,17 @@ def line_of(
     return Line(Workshop(config, plan, folder), shards, servers, name)
 
 
-def work(folder: Path, name: str, config: Config) -> int:
+def work(folder: Path, name: str, config: Config, parent: int) -> int:
     """Take shards until none is left; the exit code."""
     with Ledger(folder / "ledger.db") as ledger:
-        return _work(ledger, folder, name, config)
+        return _work(ledger, folder, name, config, parent)
 
 
-def _work(ledger: Ledger, folder: Path, name: str, config: Config) -> int:
-    parent = os.getppid()
+def _work(ledger: Ledger, folder: Path, name: str, config: Config, parent: int) -> int:
     servers = Servers(config.model, config.retry.timeout)
     plan = msgspec.convert(ledger.meta("plan"), Plan)
     line = line_of(config, plan, folder, ledger, servers, name)
-    line.is_left = lambda: os.getppid() != parent
+    line.is_left = lambda: os.getppid() != parent  # also when it died before this one began
     portal = Portal("batchata-worker")
     signal.signal(signal.SIGTERM, lambda *_: portal.soon(line.stop, "stop: SIGTERM"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what a Ctrl-C means
@@ -58,4 +57,4 @@ def _work(ledger: Ledger, folder: Path, name: str, config: Config) -> int:
 
 if __name__ == "__main__":
     given = Config.model_validate_json(sys.stdin.buffer.read())
-    sys.exit(work(Path(sys.argv[1]), sys.argv[2], given))
+    sys.exit(work(Path(sys.argv[1]), sys.argv[2], given, int(sys.argv[3])))

@@ -114,6 +114,7 @@ class Work:
     session: Session
     rows: pyarrow.Table
     is_open: bool = True  #: its rows are being answered, or will be
+    is_lost: bool = False  #: another worker has them
     ask_at: float = 0.0  #: when it may ask for money again
 
     @property
