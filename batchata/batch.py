@@ -91,6 +91,7 @@ class Batch(Settings):
         """Many jobs: Job values, mappings of `add_job`'s arguments, or prompts.
 
         A list is checked at once; a generator is read once, by `run()`, and never held in memory.
+        It runs then: what it names of its surroundings is what they are at that time.
         """
         if isinstance(jobs, (str, bytes, Mapping)) or not isinstance(jobs, Iterable):
             raise ValidationError(

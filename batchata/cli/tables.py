@@ -24,6 +24,11 @@ class FileTable:
     """
 
     def __init__(self, path: Path, folder: Path) -> None:
+        if path.exists() and not path.is_file():
+            raise ValidationError(
+                f"{path} is no file, and its rows are read more than once",
+                hint="write the rows to a file first",
+            )
         self.path = path
         self._seen = _stamp(path)
         self.columns = list(dict.fromkeys(str(name) for _, row in read_rows(path) for name in row))

@@ -332,15 +332,22 @@ class SQLiteStore:
     def close(self) -> None:
         """Fold the log into the file, so that the file alone can be copied, and let go of it."""
         if not self.is_read_only:
-            try:
-                self._db.execute("PRAGMA busy_timeout=200")  # a run that stops does not wait long
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                self._db.execute("PRAGMA journal_mode=DELETE")
-            except sqlite3.Error as error:  # what is committed is safe either way
-                said = "the log of %s could not be folded in (%s): a copy needs %s-wal too"
-                log.warning(said, self.path, error, self.path.name)
+            self._fold()
         self._db.close()
         self._unlock()
+
+    def _fold(self) -> None:
+        said = "the log of %s could not be folded in (%s): a copy needs %s-wal too"
+        try:
+            self._db.execute("PRAGMA busy_timeout=200")  # a run that stops does not wait long
+            (is_busy, *_) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if is_busy:
+                log.warning(said, self.path, "it is being read", self.path.name)
+        except sqlite3.Error as error:  # what is committed is safe either way
+            log.warning(said, self.path, error, self.path.name)
+            return
+        with contextlib.suppress(sqlite3.Error):  # a reader keeps the log there, and it is empty
+            self._db.execute("PRAGMA journal_mode=DELETE")
 
     def _unlock(self) -> None:
         if self._lock is not None:

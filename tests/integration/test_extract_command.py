@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from cli_lab import FAST, GPT, Cli, cli_in
 
 from batchata.cli import answered
 from batchata.cli.tables import FileTable
+from batchata.core.errors import ValidationError
 from batchata.frames import extracting
 from batchata.gateway import HttpFault, ItemFault, Scenario
 
@@ -227,3 +229,11 @@ def test_an_input_that_is_changed_meanwhile_gets_no_answers_of_other_rows(
     cli.box.reset()
     cli("extract", cli.csv(7), "out.csv", *given, *FAST)
     assert cli.box.ledger.live == []
+
+
+def test_a_pipe_is_refused_because_rows_are_read_more_than_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "rows.csv"
+    os.mkfifo(pipe)
+
+    with pytest.raises(ValidationError, match=r"rows\.csv is no file"):
+        FileTable(pipe, tmp_path)

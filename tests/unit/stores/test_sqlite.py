@@ -277,6 +277,22 @@ def test_commits_are_on_the_disk_before_they_return(path: Path) -> None:
     store.close()
 
 
+def test_a_reader_that_stays_keeps_nothing_from_the_file(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = filled(path, 3)
+    reader = SQLiteStore(path, read_only=True)
+    store.close()
+    copy = shutil.copy(path, path.with_name("copy.db"))
+    reader.close()
+
+    copied = SQLiteStore(copy, read_only=True)
+
+    assert len(copied.load()) == 3
+    assert not caplog.records
+    copied.close()
+
+
 def test_an_earlier_file_is_put_aside_before_anybody_else_can_have_it(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
