@@ -133,9 +133,16 @@ class RunContext:
     notes: dict[str, str] = field(default_factory=dict)  #: what is being waited for, by topic
     #: what goes with the next commit, and who waits for that
     _joined: list[tuple[tuple[Durable, ...], asyncio.Future[None]]] = field(default_factory=list)
+    _error: BaseException | None = None  #: of a commit: the run ends with it
 
     async def join(self, *events: Durable) -> None:
-        """Record in one transaction with what other tasks bring in the same turn of the loop."""
+        """Record in one transaction with what other tasks bring in the same turn of the loop.
+
+        After a commit that failed nothing more is taken: tasks that have not heard yet do not
+        write past it.
+        """
+        if self._error is not None:
+            raise self._error
         loop = asyncio.get_running_loop()
         done = loop.create_future()
         if not self._joined:
@@ -158,6 +165,7 @@ class RunContext:
         try:
             self._record([*events, *(each for brought, _ in joined for each in brought)])
         except BaseException as error:
+            self._error = error
             for done in waiting:
                 done.set_exception(error)
             raise

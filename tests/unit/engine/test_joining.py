@@ -113,3 +113,8 @@ def test_a_disk_that_refuses_is_told_to_all_who_wait(
 
     assert [str(each) for each in asyncio.run(main())] == ["the disk is full"] * 2
     assert bench.state.cost.limit is None
+
+    monkeypatch.undo()
+    with pytest.raises(StateError, match="the disk is full"):  # nobody writes past it
+        asyncio.run(bench.context.join(LimitSet(limit=3)))
+    assert bench.next().state.cost.limit is None
