@@ -1,4 +1,4 @@
-"""CPU per call of the gateway with event log and budget on, beside nginx's proxy_pass.
+"""CPU per call of the gateway with event log and budget on, beside nginx and LiteLLM's proxy.
 
     python -m benchmarks.gateway_cpu --calls 20000
 
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -175,6 +177,31 @@ def nginx(upstream: str, folder: Path) -> Iterator[tuple[str, int]]:
         process.wait()
 
 
+@contextmanager
+def litellm(upstream: str, folder: Path) -> Iterator[tuple[str, int]]:
+    """LiteLLM's proxy before the same upstream, logging nothing; its address and pid."""
+    port = 5900 + os.getpid() % 1000
+    route = {"model": "openai/gpt-6-luna", "api_base": f"{upstream}/v1", "api_key": "k"}
+    file = folder / "litellm.yaml"
+    file.write_bytes(
+        orjson.dumps({"model_list": [{"model_name": "gpt-6-luna", "litellm_params": route}]})
+    )
+    command = ["litellm", "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
+    here = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+    here["LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY"] = "true"
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command, env=here, stdout=quiet, stderr=quiet)
+    try:
+        for _ in range(600):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}", process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
 def per_call(url: str, pid: int, calls: int, connections: int, rounds: int = 3) -> float:
     """The least CPU of a few rounds, in µs a call."""
     asyncio.run(load(url, calls // 10, connections))
@@ -246,7 +273,7 @@ async def streams(folder: Path) -> None:
 
 
 def main() -> None:
-    """Print the figures and those of nginx in the same run."""
+    """Print the figures, and those of nginx and LiteLLM's proxy where they are on the PATH."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=12_000)
     parser.add_argument("--only", choices=INTERCEPTORS)
@@ -264,6 +291,10 @@ def main() -> None:
                     with nginx(upstream, folder) as (url, pid):
                         cpu = per_call(url, pid, options.calls, connections)
                         print(f"nginx proxy_pass, {connections} connections: {cpu:.0f} us CPU")
+                if shutil.which("litellm"):
+                    with litellm(upstream, folder) as (url, pid):
+                        cpu = per_call(url, pid, options.calls // 20, connections)
+                        print(f"LiteLLM's proxy, {connections} connections: {cpu:.0f} us CPU")
         asyncio.run(streams(folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
