@@ -23,7 +23,7 @@ from batchata.stores.reader import ResultReader
 from batchata.stores.sqlite import SQLiteStore
 
 QUICK = Plan(name="quick", jobs=9, items_per_batch=3)
-SLOW = replace(QUICK, max_parallel_batches=3, scenario=Scenario(latency_seconds=1.5))
+SLOW = replace(QUICK, max_parallel_batches=3, scenario=Scenario(latency_seconds=0.8))
 FULL_DISKS = range(0, 60, 4 if IS_THOROUGH else 12)
 TORN_LOGS = how_often(12)
 READ_ONLY_DISKS = range(2, 90, 22)
