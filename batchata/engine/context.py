@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from batchata.core.config import RunConfig
 from batchata.core.document import Attachment
-from batchata.core.errors import ProviderNotFoundError
+from batchata.core.errors import BatchataError, ProviderNotFoundError
 from batchata.core.events import Durable, Event, RemoteProgress
 from batchata.core.pilot import Decide
 from batchata.core.result import Citation
@@ -152,7 +152,7 @@ class RunContext:
 
     def _record_joined(self) -> None:
         if self._joined:
-            with suppress(BaseException):  # those who wait are told
+            with suppress(BatchataError):  # those who wait are told
                 self.record()
 
     def record(self, *events: Durable) -> None:

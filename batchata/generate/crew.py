@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from batchata.core.errors import RunError
 from batchata.driving import Terminated, rarely_swept, terminated
+from batchata.engine.context import first_error
 from batchata.engine.portal import Portal
 from batchata.generate.config import Config, ModelConfig
 from batchata.generate.hands import Hand, LocalHand
@@ -171,15 +172,9 @@ async def worked(line: Line, servers: Servers) -> None:
     try:
         await line.run()
     except BaseExceptionGroup as errors:
-        raise _first(errors) from None
+        raise first_error(errors) from None
     finally:
         await servers.aclose()
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 __all__ = ["Crew", "Progress", "Terminated", "Watch", "run_here", "worked"]
