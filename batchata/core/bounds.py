@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 from batchata.core.errors import ValidationError
@@ -20,6 +21,9 @@ _PER_MESSAGE: Final = 8
 _PER_REQUEST: Final = 16
 #: tiers of live calls that cost more than the standard one
 DEARER_TIERS: Final = frozenset({"priority", "fast", "ultrafast"})
+#: what Anthropic asks for keeping a call within a country
+_GEO_FACTOR: Final = Decimal("1.1")
+_ANYWHERE: Final = (None, "", "global", "not_available")
 #: what caps an answer, by endpoint; a cap of another endpoint is not heeded by the vendor
 _CAPS: Final = {
     "/v1/chat/completions": ("max_completion_tokens", "max_tokens"),
@@ -105,6 +109,11 @@ def dearer_tier(request: Mapping[str, Any]) -> str | None:
         if isinstance(asked, str) and asked in DEARER_TIERS:
             return asked
     return None
+
+
+def price_factor(request: Mapping[str, Any]) -> Decimal:
+    """What prices are multiplied by for where a request, or the usage of an answer, says it is."""
+    return Decimal(1) if request.get("inference_geo") in _ANYWHERE else _GEO_FACTOR
 
 
 def web_search_bound(request: Mapping[str, Any]) -> int:

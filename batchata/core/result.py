@@ -130,6 +130,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     citations: tuple[Citation, ...] = ()
     #: the answer's parts and what each rests on, where the vendor says
     blocks: tuple[tuple[str, tuple[Citation, ...]], ...] = ()
+    price_factor: Decimal = Decimal(1)  #: of all prices, for where it was answered
     cost_usd: Decimal | None = None  #: where a provider says it itself; None: by usage and price
 
 

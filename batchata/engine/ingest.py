@@ -86,6 +86,7 @@ class Preparer:
             bound = card.worst_case_usd(
                 encoded.input_bound, encoded.output_bound, web_searches=encoded.web_searches
             )
+            bound *= encoded.price_factor
         metadata = _json(job.metadata) if job.metadata else None
         job_id, key = self._name(job, encoded)  # last: a job that is refused may have its id yet
         return Ready(
@@ -268,7 +269,7 @@ class Ingest:
         bound = ready.cost_bound
         if tokens > encoded.input_bound:
             card = self.preparer.card(shape.provider, shape.model, encoded.dearer_tier)
-            bound += added_cost(card, encoded.input_bound, tokens, most)
+            bound += added_cost(card, encoded.input_bound, tokens, most, encoded.price_factor)
         if bound != state.cost_bound[seq]:
             again = Bounds(state.size_bytes[seq], tokens, bound)
             self._ended.append(

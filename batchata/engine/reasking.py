@@ -7,10 +7,11 @@ are both in the state file, so that a resumed run sends the same bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 
 import orjson
 
-from batchata.core.bounds import dearer_tier
+from batchata.core.bounds import dearer_tier, price_factor
 from batchata.core.submission import Bounds, Shape, attached_size
 from batchata.core.usage import RateCard, to_parts
 from batchata.engine.context import RunContext
@@ -55,17 +56,19 @@ def next_bounds(
     before = state.input_bound[seq]
     tokens = before + grown + _TURNS
     tier = context.bound_tier
+    request = orjson.loads(body)
     if tier == "standard":
-        tier = dearer_tier(orjson.loads(body)) or tier
+        tier = dearer_tier(request) or tier
     card: RateCard = context.card(shape.provider, shape.model, tier)
-    more = added_cost(card, before, tokens, store.output_bounds([seq])[seq])
+    most = store.output_bounds([seq])[seq]
+    more = added_cost(card, before, tokens, most, price_factor(request))
     return Bounds(state.size_bytes[seq] + grown, tokens, state.cost_bound[seq] + more)
 
 
-def added_cost(card: RateCard, before: int, after: int, output_bound: int) -> int:
+def added_cost(card: RateCard, before: int, after: int, output_bound: int, factor: Decimal) -> int:
     """What a request can cost more, 1e-12 USD, when its input grows to `after` tokens."""
     first = card.worst_case_usd(before, output_bound)
-    return to_parts(card.worst_case_usd(after, output_bound) - first)
+    return to_parts((card.worst_case_usd(after, output_bound) - first) * factor)
 
 
 def _with_errors(context: RunContext, shape: Shape) -> WithErrors | None:

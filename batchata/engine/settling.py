@@ -145,7 +145,7 @@ class Settler:
         card = self._card(shape, answer.service_tier)
         if answer.usage is None or card is None:  # not said: the most it can have cost
             return self._context.state.cost_bound[seq]
-        return to_parts(card.cost_usd(answer.usage))
+        return to_parts(card.cost_usd(answer.usage) * answer.price_factor)
 
     def _card(self, shape: Shape, service_tier: str | None) -> RateCard | None:
         tier = self._tier

@@ -16,6 +16,7 @@ from batchata.core.bounds import (
     input_bound,
     output_bound,
     output_cap,
+    price_factor,
     web_search_bound,
 )
 from batchata.core.document import Document
@@ -124,6 +125,7 @@ class BodyCodec:
             output_bound=most,
             web_searches=searches,
             dearer_tier=dearer_tier(said),
+            price_factor=price_factor(said),
         )
 
     def decode(self, shape: Shape, body: bytes | msgspec.Raw) -> Answer | Failure:

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from run_lab import Lab
+from run_lab import PRICES, Lab
 
-from batchata import Reason
+from batchata import Reason, Usage
 from batchata.engine.clock import SystemClock
 
 
@@ -41,3 +41,22 @@ def test_a_dearer_tier_is_reserved_at_its_own_price(lab: Lab, tier: str) -> None
     (skipped,) = run.results().skipped
     assert skipped.reason is Reason.COST_LIMIT
     assert lab.box.requests == []
+
+
+CLAUDE = "claude-opus-5"
+
+
+@pytest.mark.parametrize(("route", "tier"), [("live", "standard"), ("batch", "batch")])
+def test_a_place_that_costs_more_is_set_aside_and_counted(lab: Lab, route: Any, tier: str) -> None:
+    bound = lab.chat(1, CLAUDE).set_route(route).estimate().worst_case_usd
+    dear = (
+        lab.chat(0, CLAUDE)
+        .set_route(route)
+        .add_job(prompt="question 0", id="q0", inference_geo="us")
+    )
+
+    assert dear.estimate().worst_case_usd >= bound * Decimal("1.1")
+    (result,) = dear.run().results().completed
+    usage = Usage(result.input_tokens, result.output_tokens)
+    plain = PRICES.card("anthropic", CLAUDE, tier).cost_usd(usage)
+    assert result.cost_usd == plain * Decimal("1.1")

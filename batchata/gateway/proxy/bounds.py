@@ -11,6 +11,7 @@ from batchata.core.bounds import (
     input_bound,
     output_bound,
     output_cap,
+    price_factor,
     web_search_bound,
 )
 from batchata.core.errors import ValidationError
@@ -20,8 +21,6 @@ from batchata.ports import PriceBook
 from batchata.prices.book import CHEAPER_TIERS
 from batchata.providers.openai.codec import MODEL_MOST
 
-#: what Anthropic asks for keeping a call within a country
-_GEO_FACTOR: Final = Decimal("1.1")
 #: POST requests for which no vendor asks money
 FREE_PATHS: Final = (
     "/v1/files*",
@@ -57,12 +56,6 @@ def tier_of(exchange: Exchange, answered: str | None = None) -> str:
     return answered or ("standard" if asked in CHEAPER_TIERS else asked)
 
 
-def price_factor(exchange: Exchange) -> Decimal:
-    """What prices are multiplied by for where a call is answered."""
-    geo = (exchange.json or {}).get("inference_geo")
-    return Decimal(1) if geo in (None, "", "global") else _GEO_FACTOR
-
-
 def worst_case_usd(exchange: Exchange, prices: PriceBook) -> Decimal:
     """Upper bound of a call's price in USD.
 
@@ -81,7 +74,7 @@ def worst_case_usd(exchange: Exchange, prices: PriceBook) -> Decimal:
         searches = web_search_bound(body)
     except (TypeError, AttributeError) as error:  # no API takes such a body
         raise ValidationError(f"a field of the body has a wrong type: {error}") from error
-    return card.worst_case_usd(read, most, web_searches=searches) * price_factor(exchange)
+    return card.worst_case_usd(read, most, web_searches=searches) * price_factor(body)
 
 
 def _is_ambiguous(path: str) -> bool:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 from aiohttp import web
 
+from batchata.core.bounds import price_factor
 from batchata.core.errors import UnknownPriceError
-from batchata.gateway.proxy.bounds import price_factor, tier_of
+from batchata.gateway.proxy.bounds import tier_of
 from batchata.gateway.proxy.chain import Chain
 from batchata.gateway.proxy.exchange import MODEL_ENDPOINTS, Answered, Exchange
 from batchata.gateway.proxy.flex import Content, asked
@@ -346,7 +347,7 @@ class Core:
             card = self._prices.card(exchange.provider, exchange.model, tier)
         except UnknownPriceError:
             return
-        answered.cost_usd = card.cost_usd(answered.usage) * price_factor(exchange)
+        answered.cost_usd = card.cost_usd(answered.usage) * price_factor(exchange.json or {})
 
     def _vendor(self, request: web.BaseRequest) -> Vendor:
         placed = self._upstreams.by_path(request.raw_path)

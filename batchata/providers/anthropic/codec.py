@@ -8,7 +8,13 @@ from typing import Any, Final
 
 import msgspec
 
-from batchata.core.bounds import dearer_tier, input_bound, output_bound, web_search_bound
+from batchata.core.bounds import (
+    dearer_tier,
+    input_bound,
+    output_bound,
+    price_factor,
+    web_search_bound,
+)
 from batchata.core.citing import labelled_prompt
 from batchata.core.document import Accepts, Document
 from batchata.core.errors import ValidationError
@@ -95,6 +101,7 @@ class AnthropicCodec:
             output_bound=output_bound(body["max_tokens"]),
             web_searches=web_search_bound(body),
             dearer_tier=dearer_tier(body),
+            price_factor=price_factor(body),
             attachments=attachments_of(documents),
         )
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from batchata.core.bounds import price_factor
 from batchata.core.result import Answer, Citation, Failure, Reason
 from batchata.core.usage import Usage, plausible
 from batchata.providers.encoding import json_text
@@ -45,6 +46,13 @@ class MessageUsage(msgspec.Struct):
     output_tokens_details: OutputDetails | None = None
     server_tool_use: ServerTools | None = None
     service_tier: str | None = None
+    speed: str | None = None
+    inference_geo: str | None = None
+
+    @property
+    def tier(self) -> str | None:
+        """The tier whose prices hold: a fast answer has prices of its own."""
+        return self.service_tier if self.speed in (None, "standard") else self.speed
 
 
 class Message(msgspec.Struct):
@@ -99,7 +107,8 @@ def _answer(message: Message, forced_tool: str | None) -> Answer:
         finish_reason=finish,
         usage=usage_of(message.usage),
         model=message.model,
-        service_tier=message.usage.service_tier if message.usage else None,
+        service_tier=message.usage.tier if message.usage else None,
+        price_factor=price_factor({"inference_geo": message.usage and message.usage.inference_geo}),
         request_id=message.id,
         refusal=_refusal(message) if finish == "refusal" else None,
         thinking="\n".join(thoughts) or None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -179,3 +180,17 @@ def test_whatever_a_vendor_sends_is_an_answer_or_a_failure(data: st.DataObject, 
     found = decode(data.draw(st.none() | st.just("Invoice")), **message)
 
     assert isinstance(found, (Answer, Failure))
+
+
+@pytest.mark.parametrize(
+    ("said", "tier", "factor"),
+    [
+        ({}, "standard", "1"),
+        ({"speed": "standard", "inference_geo": "not_available"}, "standard", "1"),
+        ({"speed": "fast", "inference_geo": "us"}, "fast", "1.1"),
+    ],
+)
+def test_what_makes_an_answer_dearer_is_read(said: dict[str, str], tier: str, factor: str) -> None:
+    found = answer(usage=usage(service_tier="standard", **said))
+
+    assert (found.service_tier, found.price_factor) == (tier, Decimal(factor))

@@ -28,7 +28,7 @@ def message_body(
         "stop_reason": "refusal" if refused else _stop_reason(made),
         "stop_sequence": None,
         "stop_details": details if refused else None,
-        "usage": _usage(made, is_batch),
+        "usage": _usage(request, made, is_batch),
     }
 
 
@@ -65,7 +65,7 @@ def _text_blocks(request: MessagesRequest, made: Draft, files: Mapping[str, Path
     return cited_blocks(made.text, cited, files)
 
 
-def _usage(made: Draft, is_batch: bool) -> Wire | None:
+def _usage(request: MessagesRequest, made: Draft, is_batch: bool) -> Wire | None:
     if made.outcome == "usage_null":
         return None
     usage = made.usage
@@ -78,6 +78,8 @@ def _usage(made: Draft, is_batch: bool) -> Wire | None:
         "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
         "server_tool_use": None,
         "service_tier": "batch" if is_batch else "standard",
+        "speed": request.speed or "standard",
+        "inference_geo": request.inference_geo or "global",
     }
     if made.outcome == "usage_details_null":
         absent = ("cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation")
