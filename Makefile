@@ -10,7 +10,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help setup fast test check format lint types docs demo soak bench langchain ray clean
+.PHONY: help setup fast test thorough check format lint types docs demo soak bench langchain ray clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
@@ -21,9 +21,13 @@ fast: .venv/.dev ## unit and architecture tests, in seconds
 	@$(BIN)/python -m pytest tests/unit tests/test_architecture.py tests/test_public_face.py $(ARGS)
 
 # hundreds of interpreters are started: none compiles what another has compiled
-test fast: export PYTHONDONTWRITEBYTECODE =
+test fast thorough: export PYTHONDONTWRITEBYTECODE =
 test: .venv/.dev ## every test, on all cores
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow' $(ARGS)
+
+thorough: export THOROUGH = 1
+thorough: .venv/.dev ## kills at 300 points, more examples of every property
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m '(hypothesis or sampled) and not slow' $(ARGS)
 
 check: lint types test ## what a change must pass
 

@@ -34,7 +34,7 @@ _HIDDEN = ("OPENAI", "ANTHROPIC", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 def pytest_configure() -> None:
     """No property is held against the clock; temporary folders lie in memory where there is room.
 
-    TMPDIR names another place for them. With CI set, properties see more examples.
+    TMPDIR names another place for them. With THOROUGH set, properties see more examples.
     """
     gc.disable()  # nothing is garbage before the first test runs
     examples = how_often(100)

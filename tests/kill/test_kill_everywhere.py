@@ -12,8 +12,8 @@ from thoroughness import IS_THOROUGH
 
 #: every point of every plan, instead of a sample of them
 IS_WHOLE = bool(os.environ.get("KILL_EVERYWHERE"))
-#: one of so many points of the sample is tried, all of them where CI is set
-ONE_IN = 1 if IS_THOROUGH else 5
+#: one of so many points of the sample is tried, all of them where THOROUGH is set
+ONE_IN = 1 if IS_THOROUGH else 8
 #: each test tries a share of them, and has an undisturbed run of its own to compare with
 SHARES = 2 if IS_THOROUGH else 1
 #: so many of the cases are killed once more, at a point of the second run
@@ -41,6 +41,7 @@ def kill_and_run_again(arena: Arena, found: Baseline, point: Point, *, twice: bo
     return was_killed
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("share", range(SHARES))
 @pytest.mark.parametrize("name", PLANS)
 def test_a_run_killed_anywhere_bills_no_job_twice_and_loses_no_answer(

@@ -104,6 +104,7 @@ def test_others_read_what_a_killed_run_left(killing: Arena, calm: Baseline) -> N
     assert found.count("succeeded") >= 2
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("seed", range(TORN_LOGS))
 def test_a_log_that_was_torn_by_a_power_cut_still_opens_with_all_that_came_before(
     killing: Arena, calm: Baseline, seed: int
@@ -141,6 +142,7 @@ def submissions(path: Path, copy: Path) -> list[str]:
         store.close()
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("share", FULL_DISKS)
 def test_a_full_disk_ends_the_run_with_a_clear_error_and_a_later_run_finishes_it(
     killing: Arena, calm: Baseline, share: int

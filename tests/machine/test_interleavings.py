@@ -15,6 +15,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from thoroughness import how_often
 
 from batchata.core.status import RemoteState
 
@@ -142,7 +143,7 @@ class Interleavings(RuleBasedStateMachine):
 
 TestInterleavings = Interleavings.TestCase
 TestInterleavings.settings = settings(
-    max_examples=60,
+    max_examples=how_often(120),
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
