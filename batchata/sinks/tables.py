@@ -23,13 +23,9 @@ _ANSWER_SHOWN: Final = 200
 _STYLES: Final = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "skipped": "yellow"}
 
 
-class ModelEstimateLike(Protocol):
-    """One model of an estimate."""
+class Amounts(Protocol):
+    """What is sent, and what it costs."""
 
-    @property
-    def provider(self) -> str: ...
-    @property
-    def model(self) -> str: ...
     @property
     def jobs(self) -> int: ...
     @property
@@ -42,11 +38,20 @@ class ModelEstimateLike(Protocol):
     def expected_live_usd(self) -> Decimal | None: ...
     @property
     def worst_case_usd(self) -> Decimal: ...
+
+
+class ModelEstimateLike(Amounts, Protocol):
+    """One model of an estimate."""
+
+    @property
+    def provider(self) -> str: ...
+    @property
+    def model(self) -> str: ...
     @property
     def is_exact(self) -> bool: ...
 
 
-class EstimateLike(Protocol):
+class EstimateLike(Amounts, Protocol):
     """What `print_estimate` needs of an estimate."""
 
     @property
@@ -63,18 +68,6 @@ class EstimateLike(Protocol):
     def bad(self) -> Sequence[str]: ...
     @property
     def limit_usd(self) -> Decimal | None: ...
-    @property
-    def jobs(self) -> int: ...
-    @property
-    def chunks(self) -> int: ...
-    @property
-    def size_bytes(self) -> int: ...
-    @property
-    def expected_usd(self) -> Decimal: ...
-    @property
-    def expected_live_usd(self) -> Decimal | None: ...
-    @property
-    def worst_case_usd(self) -> Decimal: ...
 
 
 def print_estimate(estimate: EstimateLike, console: Console | None = None) -> None:
@@ -96,7 +89,7 @@ def print_estimate(estimate: EstimateLike, console: Console | None = None) -> No
         console.print(Text(line))
 
 
-def _numbers(each: EstimateLike | ModelEstimateLike, *, is_exact: bool) -> tuple[str, ...]:
+def _numbers(each: Amounts, *, is_exact: bool) -> tuple[str, ...]:
     about = "" if is_exact else "≈ "
     return (
         f"{each.jobs:,}",
