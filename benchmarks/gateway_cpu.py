@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
+from benchmarks import nginx
 from benchmarks.instant import instant
 
 _ASK = orjson.dumps(
@@ -38,20 +39,6 @@ _EVENT = (
     b'data: {"id":"c","model":"gpt-6-luna","choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
 )
 _LAST = b'data: {"id":"c","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":9}}\n\n'
-_NGINX = """
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
-events {{ worker_connections 2048; }}
-http {{
-  access_log off; client_body_temp_path {folder}; proxy_temp_path {folder};
-  fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};
-  upstream up {{ server {upstream}; keepalive 256; }}
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{ proxy_pass http://up; proxy_http_version 1.1;
-      proxy_set_header Connection ""; proxy_buffering off; }}
-  }}
-}}
-"""
 INTERCEPTORS = ("event_recorder", "parquet")
 
 
@@ -157,21 +144,6 @@ def gateway(
         while not said.endswith(b"}\n"):
             said += process.stdout.readline()
         yield orjson.loads(said)["anthropic_base_url"], process.pid
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@contextmanager
-def nginx(upstream: str, folder: Path) -> Iterator[tuple[str, int]]:
-    """nginx before the same upstream; its address and pid."""
-    port = 4900 + os.getpid() % 1000
-    file = folder / "nginx.conf"
-    file.write_text(_NGINX.format(folder=folder, upstream=urlsplit(upstream).netloc, port=port))
-    process = subprocess.Popen(["nginx", "-c", str(file)], stderr=subprocess.DEVNULL)
-    try:
-        time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}", process.pid
     finally:
         process.terminate()
         process.wait()
@@ -287,8 +259,8 @@ def main() -> None:
                         cpu = per_call(url, pid, options.calls, connections)
                         print(f"gateway, {log} and budget, {connections} connections: ", end="")
                         print(f"{cpu:.0f} us CPU a call, {rss_mb(pid):.0f} MiB", flush=True)
-                if shutil.which("nginx"):
-                    with nginx(upstream, folder) as (url, pid):
+                if nginx.is_installed():
+                    with nginx.proxy(upstream, folder) as (url, pid):
                         cpu = per_call(url, pid, options.calls, connections)
                         print(f"nginx proxy_pass, {connections} connections: {cpu:.0f} us CPU")
                 if shutil.which("litellm"):

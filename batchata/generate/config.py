@@ -22,8 +22,8 @@ from batchata.providers.profiles import COMPATIBLE, PROFILES
 from batchata.providers.registry import provider_names
 
 OPENAI_HOST = "api.openai.com"
-#: shards that each of several workers takes at least, and rows that are worth one
-_TURNS, _SHARD_LEAST = 8, 1_000
+#: shards that what is left of the rows makes for each of several workers; rows that are worth one
+_TURNS, _SHARD_LEAST = 2, 1_000
 ROW_FILES = (".parquet", ".csv", ".jsonl", ".ndjson")
 #: columns that every output has, whatever it is asked for
 OWN_COLUMNS = ("thinking_text", "sample_idx", "finish_reason", "error")
@@ -197,11 +197,14 @@ class ProcessingConfig(Section):
             raise ValueError(f"split_id is {self.split_id} of {self.num_splits} splits")
         return self
 
-    def rows_of_shard(self, rows: int) -> int:
-        """How many of so many rows a worker takes at a time; few enough that all end together."""
-        most = self.rows_per_part if self.online_saving else rows
+    def rows_of_shard(self, left: int) -> int:
+        """How many of the rows that are left a worker takes next.
+
+        Several workers take fewer and fewer, so that all end together.
+        """
+        most = self.rows_per_part if self.online_saving else left
         if self.workers > 1:
-            most = min(most, max(_SHARD_LEAST, -(-rows // (self.workers * _TURNS))))
+            most = min(most, max(_SHARD_LEAST, -(-left // (self.workers * _TURNS))))
         return max(1, most)
 
     @property

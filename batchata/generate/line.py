@@ -22,6 +22,8 @@ log = logging.getLogger("batchata.generate")
 _OPEN_MOST: Final = 6
 _TICK_SECONDS: Final = 0.01
 _BEAT_SECONDS: Final = 1.0
+#: how soon a worker without rows looks whether there are some again, at first
+_LOOK_SECONDS: Final = 0.1
 #: without any server for so long the run stops; its rows stay as they are
 _DOWN_SECONDS: Final = 60.0
 _WINDOW_LEAST: Final = 32
@@ -94,16 +96,16 @@ class Line:
         }
 
     async def _take_all(self, group: asyncio.TaskGroup) -> None:
+        waits = _LOOK_SECONDS
         while not self.is_stopping:
             shard = await asyncio.to_thread(self._shards.take, self._worker)
             if shard is None:
                 if not await asyncio.to_thread(self._shards.open_shards):
                     return
-                if not self._tasks:  # another worker has the rest: it may die yet
-                    await self._pause(_BEAT_SECONDS)
-                else:
-                    await self._pause(0.1)
+                await self._pause(waits)  # another worker has the rest: it may die yet
+                waits = _LOOK_SECONDS if self._tasks else min(2 * waits, _BEAT_SECONDS)
                 continue
+            waits = _LOOK_SECONDS
             self._held.add(shard.number)
             work = await self._open(shard)
             if work is None or not await self._is_placed(work):

@@ -164,7 +164,7 @@ class GenerationPipeline:
             "seen": seen,
             "span": [span.start, span.stop],
         }
-        ledger.plan(meta, span.pieces(config.processing.rows_of_shard(len(span))))
+        ledger.plan(meta, span.shards(config.processing.rows_of_shard))
         return plan
 
     def _complete(self, ledger: Ledger, folder: Path, plan: Plan, began: float) -> Summary:

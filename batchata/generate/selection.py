@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,6 +36,15 @@ class Span:
             Span(start, min(start + rows, self.stop))
             for start in range(self.start, self.stop, rows)
         ]
+
+    def shards(self, size: Callable[[int], int]) -> list[Span]:
+        """The span in pieces, whose size is told by how many rows are left."""
+        found, start = list[Span](), self.start
+        while start < self.stop:
+            stop = min(start + size(self.stop - start), self.stop)
+            found.append(Span(start, stop))
+            start = stop
+        return found
 
 
 def span_of_split(rows: int, number: int, count: int) -> Span:

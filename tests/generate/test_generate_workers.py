@@ -59,8 +59,9 @@ def test_killed_workers_lose_no_row_and_their_shards_go_on(made: GenerationLab) 
     ("work", "rows", "size"),
     [
         ({}, 50_000, 10_000),
-        ({"workers": 2}, 50_000, 3_125),
-        ({"workers": 2}, 5_000, 1_000),
+        ({"workers": 2}, 50_000, 10_000),
+        ({"workers": 2}, 20_000, 5_000),
+        ({"workers": 2}, 3_000, 1_000),
         ({"workers": 2, "rows_per_part": 15}, 120, 15),
         ({"online_saving": False}, 50_000, 50_000),
         ({}, 0, 10_000),
