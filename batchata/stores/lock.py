@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
+import time
 from pathlib import Path
+from typing import Final
 
 from batchata.core.errors import StateError, StateLockedError
 
@@ -13,6 +16,12 @@ try:
     import fcntl
 except ImportError:  # Windows has no flock; SQLite's own locks still keep two writers apart
     fcntl = None  # type: ignore[assignment]
+
+#: a process that is killed holds its locks until its last write has reached the disk
+_DYING_SECONDS: Final = 5.0
+_LOOK_SECONDS: Final = 0.05
+_EXITING: Final = 0x4  #: PF_EXITING, of the flags in /proc/PID/stat
+_KILLED: Final = 1 << 8  #: SIGKILL, in a mask of signals
 
 
 class RunLock:
@@ -24,16 +33,18 @@ class RunLock:
         self._fd: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock or raise StateLockedError at once."""
+        """Take the lock or raise StateLockedError: at once, unless its holder is dead or dying."""
+        until = time.monotonic() + _DYING_SECONDS
         while self._fd is None:
             fd = self._open()
-            if fcntl is not None:
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
-                    holder = os.pread(fd, 200, 0).decode("utf-8", "replace").strip()
-                    os.close(fd)
-                    raise self._locked(holder) from None
+            holder = _holder_of(fd)
+            if holder is not None:
+                os.close(fd)
+                is_gone = _is_gone(holder)
+                if not is_gone or time.monotonic() >= until:
+                    raise self._locked(holder, is_gone=is_gone)
+                time.sleep(_LOOK_SECONDS)
+                continue
             if self._is_current(fd):
                 os.ftruncate(fd, 0)
                 os.pwrite(fd, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
@@ -65,8 +76,46 @@ class RunLock:
         except FileNotFoundError:
             return False
 
-    def _locked(self, holder: str) -> StateLockedError:
+    def _locked(self, holder: str, *, is_gone: bool) -> StateLockedError:
+        if is_gone:
+            return StateLockedError(
+                f"the state file {str(self._state_file)!r} was in use by {holder}, which is gone, "
+                f"and a process that it started still has {self.path.name!r} open",
+                hint=f"end it (`fuser {self.path}` names it), and start this run again",
+            )
         return StateLockedError(
             f"the state file {str(self._state_file)!r} is in use by {holder or 'another run'}",
             hint="wait for that run, stop it, or give this run a state file of its own",
         )
+
+
+def _holder_of(fd: int) -> str | None:
+    """Who has the lock of a file, as it says itself; None when we have it now."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return os.pread(fd, 200, 0).decode("utf-8", "replace").strip()
+    return None
+
+
+def _is_gone(holder: str) -> bool:
+    """True for a process of this machine that is dead, or has been killed and is on its way out."""
+    said = re.fullmatch(r"process (\d+) on (.*)", holder)
+    if said is None or said[2] != socket.gethostname():
+        return False
+    pid = int(said[1])
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:  # it died just now, or there is no /proc
+        return Path("/proc/self").exists()
+    signals = [int(each, 16) for each in re.findall(r"(?:SigPnd|ShdPnd):\s*(\w+)", status)]
+    is_dead, is_exiting = stat[0] in "ZX", bool(int(stat[6]) & _EXITING)
+    return is_dead or is_exiting or any(each & _KILLED for each in signals)
