@@ -35,6 +35,10 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     def payload(self, timestamp_us: int, redactor: Redactor) -> bytes:
         """The envelope as JSON, without secrets."""
+        return redactor.json(self.envelope(timestamp_us, redactor))
+
+    def envelope(self, timestamp_us: int, redactor: Redactor) -> bytes:
+        """The envelope as JSON, without what lies under telling names, and no more than that."""
         named = redactor.named
         envelope = {
             "event_type": self.event_type,
@@ -49,7 +53,7 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
             "data": named(self.data),
             "raw": named(self.raw),
         }
-        return redactor.json(to_json(envelope, named))
+        return to_json(envelope, named)
 
 
 def to_json(value: Any, clean: Callable[[Any], Any] = lambda value: value) -> bytes:

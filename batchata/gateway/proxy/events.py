@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
 
 if TYPE_CHECKING:
     from batchata.gateway.proxy.interceptor import Interceptor
@@ -25,10 +26,11 @@ EventName = Literal[
 MOST_WAITING: Final = 20_000
 #: for so long events are gathered before observers are told
 _GATHER_SECONDS: Final = 0.02
+#: so many are brought at once; then others have their turn
+_MOST_AT_ONCE: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayEvent:
+class GatewayEvent(msgspec.Struct, frozen=True):
     """One thing that happened: start and finish of a call have the same `exchange_id`.
 
     What lies under telling names, as `authorization` or `api_key`, is taken out of attributes.
@@ -120,14 +122,12 @@ class EventQueue:
             await self._filled.wait()
             self._filled.clear()
             while self._waiting:
-                event = self._waiting.popleft()
+                count = min(len(self._waiting), _MOST_AT_ONCE)
+                events = [self._waiting.popleft() for _ in range(count)]
                 for observer in self._observers:
-                    await self._isolation.alone(observer, observer.on_event(event))
-            for observer in self._observers:
-                await self._isolation.alone(observer, observer.flush())
-            if self._waiting:
-                self._filled.set()
-                continue
+                    await self._isolation.tell(observer, events)
+                    await self._isolation.alone(observer, observer.flush())
+                await asyncio.sleep(0)
             self._emptied.set()
             if self._is_closing:
                 return

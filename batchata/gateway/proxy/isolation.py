@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable, Iterator
 from typing import Final
 
+from batchata.gateway.proxy.events import GatewayEvent
 from batchata.gateway.proxy.interceptor import Interceptor
 
 LOG: Final = logging.getLogger("batchata.gateway")
@@ -17,11 +18,23 @@ class Isolation:
     def __init__(self) -> None:
         self.failures = 0
 
-    async def alone(self, interceptor: Interceptor, work: Awaitable[None]) -> None:
-        """Await the work; what it raises is logged and goes no further."""
+    async def alone(self, interceptor: Interceptor, work: Awaitable[None]) -> bool:
+        """Await the work; False when it raised, which is logged and goes no further."""
         try:
             await work
         except Exception:  # what an interceptor may raise is its own
             self.failures += 1
-            name = interceptor.name or type(interceptor).__name__
-            LOG.exception("interceptor %s failed", name)
+            LOG.exception("interceptor %s failed", interceptor.name or type(interceptor).__name__)
+            return False
+        return True
+
+    async def tell(self, interceptor: Interceptor, events: Iterable[GatewayEvent]) -> None:
+        """Tell of one event after the other, whichever of them it raises at."""
+        rest = iter(events)
+        while not await self.alone(interceptor, _tell(interceptor, rest)):
+            pass
+
+
+async def _tell(interceptor: Interceptor, events: Iterator[GatewayEvent]) -> None:
+    for event in events:
+        await interceptor.on_event(event)

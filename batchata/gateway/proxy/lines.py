@@ -1,8 +1,7 @@
-"""JSON lines on disk, readable by their owner only, written off the loop."""
+"""JSON lines on disk, readable by their owner only."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from batchata.core.errors import ResultsError
 from batchata.core.logged import to_json
 from batchata.core.redact import Redactor
+from batchata.gateway.proxy.writing import Writing
 
 
 class LineFile:
@@ -21,6 +21,7 @@ class LineFile:
         self._redactor = redactor
         self._waiting: list[bytes] = []
         self._fd: int | None = None
+        self._writing = Writing()
 
     def open(self) -> None:
         """Make the folder and the file; ResultsError when the disk refuses."""
@@ -40,10 +41,11 @@ class LineFile:
         self._waiting.append(to_json(row))
 
     async def flush(self) -> None:
-        """Write what waits, without holding up the loop."""
+        """Write what waits, without holding up the loop for long."""
         if self._waiting and self._fd is not None:
             waiting, self._waiting = self._waiting, []
-            await asyncio.to_thread(_write, self._fd, waiting, self._redactor)
+            size = sum(map(len, waiting))
+            await self._writing.run(_write, self._fd, waiting, self._redactor, size_bytes=size)
 
     async def aclose(self) -> None:
         """Write what waits and let go of the file."""
@@ -60,8 +62,7 @@ def as_json(value: Any, redactor: Redactor | None = None) -> bytes:
 
 
 def _write(fd: int, lines: Sequence[bytes], redactor: Redactor | None) -> None:
-    text = b"\n".join((*lines, b""))
-    # no secret goes over a line's end, so that all lines are looked through at once
-    rest = memoryview(text if redactor is None else redactor.json(text))
+    kept = lines if redactor is None else redactor.jsons(lines)
+    rest = memoryview(b"\n".join((*kept, b"")))
     while rest:
         rest = rest[os.write(fd, rest) :]

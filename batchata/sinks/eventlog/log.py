@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import hashlib
 import logging
 import os
 import threading
@@ -12,7 +11,6 @@ import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from batchata.core.errors import EventLogError, ValidationError
@@ -20,7 +18,7 @@ from batchata.core.job import check_number
 from batchata.core.logged import LoggedEvent, to_json
 from batchata.core.redact import Redactor
 from batchata.sinks.eventlog.journal import Journal, create, line_of, orphans
-from batchata.sinks.eventlog.place import Folder, Place, place_of
+from batchata.sinks.eventlog.place import Place, journal_dir_of, place_of
 from batchata.sinks.eventlog.reading import is_taken
 from batchata.sinks.eventlog.spans import Spans
 from batchata.sinks.eventlog.table import PartitionOn, Row, files_of, import_pyarrow, parquet_bytes
@@ -90,7 +88,7 @@ class EventLog:
             )
         import_pyarrow()
         self._places: list[Place] = [place_of(where, filesystem), *map(place_of, also)]
-        self.journal_dir = _journal_dir(self._places[0], journal_dir)
+        self.journal_dir = journal_dir_of(self._places[0], journal_dir)
         self._redactor = Redactor(secrets)
         self._provider = provider
         self._metadata = self._redactor.json(
@@ -145,7 +143,7 @@ class EventLog:
     def write_many(self, events: Iterable[LoggedEvent]) -> None:
         """Keep several events; they are on this machine's disk when this returns."""
         self._own()
-        rows = [self._row(event) for event in events]
+        rows = self._made(events)
         lines = b"".join(map(line_of, rows))
         with self._lock:
             if self._is_closed:
@@ -159,18 +157,22 @@ class EventLog:
         if self._raises and self.error is not None:
             raise self.error
 
-    def _row(self, event: LoggedEvent) -> Row:
-        timestamp_us = event.timestamp_us or time.time_ns() // 1000
-        text = self._redactor.text
-        return Row(
-            timestamp_us,
-            text(event.run_id),
-            text(event.custom_id),
-            event.event_type,
-            event.provider or self._provider,
-            self._metadata,
-            event.payload(timestamp_us, self._redactor),
-        )
+    def _made(self, events: Iterable[LoggedEvent]) -> list[Row]:
+        redactor, text = self._redactor, self._redactor.text
+        timed = [(each.timestamp_us or time.time_ns() // 1000, each) for each in events]
+        payloads = redactor.jsons([each.envelope(at_us, redactor) for at_us, each in timed])
+        return [
+            Row(
+                at_us,
+                text(each.run_id),
+                text(each.custom_id),
+                each.event_type,
+                each.provider or self._provider,
+                self._metadata,
+                payload,
+            )
+            for (at_us, each), payload in zip(timed, payloads, strict=True)
+        ]
 
     def flush(self) -> bool:
         """Write everything so far; True when all of it is in its place.
@@ -380,20 +382,3 @@ def _rows_of(journal: Journal) -> list[Row]:
         return journal.rows()
     except OSError as error:
         raise EventLogError(f"{journal.path} cannot be read: {error.strerror or error}") from error
-
-
-def _journal_dir(place: Place, given: str | os.PathLike[str] | None) -> Path:
-    if given is not None:
-        return Path(given)
-    if isinstance(place, Folder):
-        folder = place.folder.absolute()
-        beside = folder.with_name(f"{folder.name}.journal")  # inside, it would confuse readers
-        return beside if folder.name and _may_write(folder.parent) else folder / ".journal"
-    name = hashlib.sha256(place.url.encode()).hexdigest()[:16]
-    return Path.home() / ".batchata" / "journals" / name
-
-
-def _may_write(folder: Path) -> bool:
-    while not folder.exists():
-        folder = folder.parent
-    return os.access(folder, os.W_OK)

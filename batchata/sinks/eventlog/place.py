@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -207,3 +208,21 @@ def _sync_folder(folder: Path) -> None:
 def _failed(what: str, name: str, error: Exception) -> EventLogError:
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return EventLogError(f"{name} cannot be {what}: {said}")
+
+
+def journal_dir_of(place: Place, given: str | os.PathLike[str] | None) -> Path:
+    """Where the journals of a log are: beside its folder, or in the home of the user."""
+    if given is not None:
+        return Path(given)
+    if isinstance(place, Folder):
+        folder = place.folder.absolute()
+        beside = folder.with_name(f"{folder.name}.journal")  # inside, it would confuse readers
+        return beside if folder.name and _may_write(folder.parent) else folder / ".journal"
+    name = hashlib.sha256(place.url.encode()).hexdigest()[:16]
+    return Path.home() / ".batchata" / "journals" / name
+
+
+def _may_write(folder: Path) -> bool:
+    while not folder.exists():
+        folder = folder.parent
+    return os.access(folder, os.W_OK)

@@ -93,6 +93,18 @@ def test_known_values_never_reach_the_payload(secret: str) -> None:
     assert to_json(secret)[1:-1] not in written.replace(REDACTED.encode(), b"")
 
 
+@given(
+    st.lists(
+        st.sampled_from(["a task-list", "sk-" + "a1" * 12, "me@x", "http://u:hunter2@h/", "known!"])
+    )
+)
+def test_texts_looked_through_together_are_what_they_are_one_by_one(said: list[str]) -> None:
+    redactor = Redactor(["known!"])
+    texts = [to_json({"text": each}) for each in said]
+
+    assert list(redactor.jsons(texts)) == [redactor.json(each) for each in texts]
+
+
 class Odd:
     """An object with a secret inside."""
 

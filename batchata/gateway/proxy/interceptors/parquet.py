@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final
 from batchata.core.logged import LoggedEvent
 from batchata.gateway.proxy.events import EventName, GatewayEvent
 from batchata.gateway.proxy.interceptor import Interceptor
+from batchata.gateway.proxy.writing import Writing
 from batchata.sinks.eventlog import EventLog
 
 LOG: Final = logging.getLogger("batchata.gateway")
@@ -44,6 +45,7 @@ class Parquet(Interceptor):
             logger_metadata=self.metadata,
         )
         self._waiting: list[LoggedEvent] = []
+        self._writing = Writing()
 
     async def on_event(self, event: GatewayEvent) -> None:
         """Take an event."""
@@ -53,7 +55,7 @@ class Parquet(Interceptor):
         """Bring events to the journal."""
         if self._waiting:
             waiting, self._waiting = self._waiting, []
-            await asyncio.to_thread(self._log.write_many, waiting)
+            await self._writing.run(self._log.write_many, waiting)
 
     async def aclose(self) -> None:
         """Write what is left; what cannot be written stays in the journal."""

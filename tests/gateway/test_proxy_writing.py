@@ -1,0 +1,89 @@
+"""Writes on the loop while they are quick, in a thread while they are not."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from batchata.gateway.proxy.events import EventQueue, GatewayEvent
+from batchata.gateway.proxy.interceptor import Interceptor
+from batchata.gateway.proxy.isolation import Isolation
+from batchata.gateway.proxy.writing import Writing
+
+
+async def threads_of(times: list[float], sizes: list[int]) -> list[bool]:
+    """For each write: was it on the loop's own thread?"""
+    ticks = iter(times)
+    writing = Writing(clock=lambda: next(ticks))
+    found: list[bool] = []
+    here = threading.current_thread()
+    for size in sizes:
+        await writing.run(lambda: found.append(threading.current_thread() is here), size_bytes=size)
+    return found
+
+
+def test_quick_writes_stay_on_the_loop() -> None:
+    assert asyncio.run(threads_of([0, 0.001, 1, 1.001], [10, 10])) == [True, True]
+
+
+def test_after_a_slow_write_a_thread_writes_for_a_while() -> None:
+    times = [0, 0.5, 1, 9, 10.6, 10.7]
+
+    assert asyncio.run(threads_of(times, [0, 0, 0, 0])) == [True, False, False, True]
+
+
+def test_a_large_write_is_made_in_a_thread() -> None:
+    assert asyncio.run(threads_of([0], [10_000_000])) == [False]
+
+
+async def failing_write() -> None:
+    def write() -> None:
+        raise OSError("no room")
+
+    await Writing().run(write)
+
+
+def test_what_a_write_raises_is_raised() -> None:
+    with pytest.raises(OSError, match="no room"):
+        asyncio.run(failing_write())
+
+
+class Choosy(Interceptor):
+    """Raises at every third event."""
+
+    name = "choosy"
+
+    async def start(self) -> None:
+        self.seen: list[int] = []
+        self.flushes = 0
+
+    async def on_event(self, event: GatewayEvent) -> None:
+        self.seen.append(event.at_us)
+        if event.at_us % 3 == 0:
+            raise ValueError("not this one")
+
+    async def flush(self) -> None:
+        self.flushes += 1
+
+
+async def told_to(observer: Choosy, count: int) -> EventQueue:
+    await observer.start()
+    queue = EventQueue([observer], Isolation())
+    queue.start()
+    for number in range(count):
+        queue.put(GatewayEvent("session.end", number, "s", "", "", "", {}, {}))
+    await queue.aclose()
+    return queue
+
+
+def test_an_observer_that_raises_is_told_of_all_others_in_order() -> None:
+    observer = Choosy()
+
+    queue = asyncio.run(told_to(observer, 1000))
+
+    assert observer.seen == list(range(1000))
+    assert queue.failures == 334
+    assert queue.waiting == 0
+    assert observer.flushes > 1, "many events are brought in parts, so that others have their turn"
