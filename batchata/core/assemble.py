@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -84,6 +85,7 @@ def _sent_us(submission: Submission) -> int | None:
     return submission.intended_us if submission.route == "live" else submission.accepted_us
 
 
+@lru_cache(maxsize=256)
 def moment(microseconds: int | None) -> datetime | None:
     """Aware UTC time of µs since the epoch."""
     return datetime.fromtimestamp(microseconds / 1e6, UTC) if microseconds else None

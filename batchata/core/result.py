@@ -197,39 +197,12 @@ class JobResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON-ready values: costs as numbers, times as ISO 8601."""
-        parsed = self.parsed_response
-        if isinstance(parsed, BaseModel):
-            parsed = parsed.model_dump(mode="json")
         return {
-            "job_id": self.job_id,
+            **row_of(self),
             "status": self.status.value,
-            "raw_response": self.raw_response,
-            "parsed_response": parsed,
-            "citations": _citations(self.citations),
-            "citation_mappings": {
-                name: _citations(found) for name, found in self.citation_mappings.items()
-            }
-            if self.citation_mappings
-            else None,
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "cache_read_tokens": self.cache_read_tokens,
-            "cache_write_tokens": self.cache_write_tokens,
-            "reasoning_tokens": self.reasoning_tokens,
-            "cost_usd": float(self.cost_usd),
-            "error": self.error,
             "reason": self.reason.value if self.reason else None,
-            "batch_id": self.batch_id,
-            "provider": self.provider,
-            "model": self.model,
-            "finish_reason": self.finish_reason,
-            "request_id": self.request_id,
-            "attempts": self.attempts,
             "submitted_at": self.submitted_at.isoformat() if self.submitted_at else None,
             "finished_at": self.finished_at.isoformat() if self.finished_at else None,
-            "metadata": self.metadata,
-            "thinking": self.thinking,
-            "extra": self.extra,
         }
 
     @classmethod
@@ -263,6 +236,44 @@ class JobResult:
         path.write_text(
             json.dumps(self.to_dict(), indent=indent, ensure_ascii=False), encoding="utf-8"
         )
+
+
+def row_of(result: JobResult) -> dict[str, Any]:
+    """The fields of `to_dict()` for a writer that knows statuses and times by itself."""
+    parsed = result.parsed_response
+    if isinstance(parsed, BaseModel):
+        parsed = parsed.model_dump(mode="json")
+    return {
+        "job_id": result.job_id,
+        "status": result.status,
+        "raw_response": result.raw_response,
+        "parsed_response": parsed,
+        "citations": _citations(result.citations),
+        "citation_mappings": {
+            name: _citations(found) for name, found in result.citation_mappings.items()
+        }
+        if result.citation_mappings
+        else None,
+        "input_tokens": result.input_tokens,
+        "output_tokens": result.output_tokens,
+        "cache_read_tokens": result.cache_read_tokens,
+        "cache_write_tokens": result.cache_write_tokens,
+        "reasoning_tokens": result.reasoning_tokens,
+        "cost_usd": float(result.cost_usd),
+        "error": result.error,
+        "reason": result.reason,
+        "batch_id": result.batch_id,
+        "provider": result.provider,
+        "model": result.model,
+        "finish_reason": result.finish_reason,
+        "request_id": result.request_id,
+        "attempts": result.attempts,
+        "submitted_at": result.submitted_at,
+        "finished_at": result.finished_at,
+        "metadata": result.metadata,
+        "thinking": result.thinking,
+        "extra": result.extra,
+    }
 
 
 def _citations(found: list[Citation] | None) -> list[dict[str, Any]] | None:

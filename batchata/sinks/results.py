@@ -12,7 +12,7 @@ import orjson
 
 from batchata.core.errors import ResultsError
 from batchata.core.job import digest
-from batchata.core.result import JobResult
+from batchata.core.result import JobResult, row_of
 
 #: results between two times that they are brought to disk
 _CHECKPOINT = 5_000
@@ -42,7 +42,7 @@ class JsonFolder:
         """Write each result's file; another run's file of that name is moved aside."""
         for result in results:
             path = self._folder / f"{file_name(result.job_id)}.json"
-            data = orjson.dumps(result.to_dict(), option=orjson.OPT_INDENT_2)
+            data = orjson.dumps(row_of(result), option=orjson.OPT_INDENT_2)
             with told(path):
                 if path.exists() and not _is_earlier_word(path, result):
                     move_aside(path)
@@ -91,12 +91,8 @@ class JsonLines:
     def write(self, results: Sequence[JobResult]) -> None:
         """Append a line for each result."""
         with told(self._path):
-            self._file.write(
-                b"".join(
-                    orjson.dumps(_said(result), option=orjson.OPT_APPEND_NEWLINE)
-                    for result in results
-                )
-            )
+            for result in results:
+                self._file.write(orjson.dumps(_said(result), option=orjson.OPT_APPEND_NEWLINE))
         self._lines += len(results)
 
     def show(self) -> None:
@@ -174,11 +170,10 @@ def move_aside(path: Path) -> Path:
 
 def _said(result: JobResult) -> dict[str, Any]:
     """The result without what it has nothing to say of: a sixth of a million lines."""
-    row = result.to_dict()
     return {
         name: value
-        for name, value in row.items()
-        if name in _ALWAYS or not (value is None or (value == 0 and name in _OFTEN_ZERO))
+        for name, value in row_of(result).items()
+        if value or name in _ALWAYS or not (value is None or name in _OFTEN_ZERO)
     }
 
 
