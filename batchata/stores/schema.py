@@ -63,13 +63,15 @@ MOVE_UPLOAD: Final = (
     "expires_us=coalesce(?,expires_us) WHERE token=?"
 )
 ADD_SHAPE: Final = "INSERT INTO shapes VALUES (?,?,?,?,?,?,?,?)"
-ADD_JOB: Final = "INSERT OR REPLACE INTO jobs VALUES (?,?,?,?,?,?,?,?,?)"
+#: `nullif(?,0)`: Python's sqlite3 takes as long for one None as for a row of numbers, so a 0 goes
+#: in for the None of a column that has no numbers
+ADD_JOB: Final = "INSERT OR REPLACE INTO jobs VALUES (?,?,?,nullif(?,0),?,?,?,?,nullif(?,0))"
 ADD_BODY: Final = "INSERT OR REPLACE INTO bodies VALUES (?,?)"
 ADD_ATTACHMENT: Final = "INSERT INTO attachments VALUES (?,?,?,?,?,?)"
 DROP_ATTACHMENTS: Final = "DELETE FROM attachments WHERE seq=?"
 ADD_SUBMISSION: Final = "INSERT INTO submissions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-ADD_OUTCOME: Final = "INSERT INTO outcomes VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-ADD_ANSWER: Final = "INSERT INTO answers VALUES (?,?,?,?,?,?,?,?)"
+ADD_OUTCOME: Final = "INSERT INTO outcomes VALUES (?,?,?,?,?,nullif(?,0),?,?,?,?,?,?,?,?,?,?)"
+ADD_ANSWER: Final = "INSERT INTO answers VALUES (?,nullif(?,0),?,?,?,?,nullif(?,0),nullif(?,0))"
 MOVE_SUBMISSION: Final = (
     "UPDATE submissions SET status=?, remote_id=coalesce(?,remote_id), "
     "input_ref=coalesce(?,input_ref), sent_us=coalesce(?,sent_us), "
@@ -126,12 +128,12 @@ def job_row(row: JobRow) -> tuple[Any, ...]:
         row.seq,
         row.id,
         row.shape,
-        row.key,
+        row.key or 0,
         row.size_bytes,
         row.input_bound,
         row.output_bound,
         row.cost_bound,
-        row.metadata,
+        row.metadata or 0,
     )
 
 
@@ -241,7 +243,7 @@ def outcome_row(number: int, sub: int | None, outcome: Outcome) -> tuple[Any, ..
         CODES[outcome.status],
         outcome.attempt,
         sub,
-        outcome.reason,
+        outcome.reason or 0,
         outcome.cost,
         usage.input_tokens,
         usage.output_tokens,
@@ -259,13 +261,13 @@ def answer_row(number: int, outcome: Outcome) -> tuple[Any, ...]:
     """What an outcome says in words, as its row."""
     return (
         number,
-        outcome.error,
+        0 if outcome.error is None else outcome.error,
         outcome.finish_reason,
         outcome.model,
         outcome.request_id,
         outcome.text,
-        outcome.parsed,
-        outcome.extra,
+        outcome.parsed or 0,
+        outcome.extra or 0,
     )
 
 

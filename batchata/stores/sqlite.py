@@ -36,7 +36,7 @@ _PENDING = CODES[JobStatus.PENDING]
 _SUBMITTED = CODES[JobStatus.SUBMITTED]
 _SUCCEEDED = CODES[JobStatus.SUCCEEDED]
 #: a commit writes whole pages; bodies of about 1 KB leave a fifth of a 4 KB page empty
-_PAGE_BYTES, _SMALL_PAGE_BYTES = 8192, 4096
+_PAGE_BYTES, _SMALL_PAGE_BYTES = 16384, 4096
 log = logging.getLogger("batchata")
 
 T = TypeVar("T")
@@ -377,7 +377,8 @@ def _job_statements(
 ) -> list[tuple[str, list[tuple[Any, ...]]]]:
     work = [
         (schema.ADD_JOB, [schema.job_row(row) for row in event.rows]),
-        (schema.ADD_BODY, [(row.seq, row.body) for row in event.rows]),
+        # sqlite3 takes a bytearray as it is, and looks for an adapter of bytes each time
+        (schema.ADD_BODY, [(row.seq, bytearray(row.body)) for row in event.rows]),
     ]
     if has_attachments:  # a job that is replaced keeps none of its files
         work.append((schema.DROP_ATTACHMENTS, [(row.seq,) for row in event.rows]))
