@@ -82,10 +82,10 @@ class RequestFiles:
     ) -> list[Outcome]:
         bad: list[Outcome] = []
         file.write(api.head)
-        start = first = file.tell()
+        separator = b""
         for seq, job_id, body, attachments in self._jobs(submission):
-            if start > first:
-                file.write(api.separator)
+            start = file.tell() if attachments else 0  # it is a call to the system each time
+            file.write(separator)
             custom_id, shape = api.custom_id(submission.token, job_id), self._context.shape(seq)
             if not attachments:
                 file.write(api.line(custom_id, shape, body))
@@ -99,7 +99,7 @@ class RequestFiles:
                     file.truncate()
                     bad.append(self._failed(seq, submission, error))
                     continue
-            start = file.tell()
+            separator = api.separator
         file.write(api.tail)
         return bad
 
