@@ -16,8 +16,7 @@ from batchata.core.upload import inline_bytes
 from batchata.core.usage import Usage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """What many jobs of a run have in common."""
 
     provider: str

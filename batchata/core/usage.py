@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
@@ -65,13 +65,11 @@ class Rates:
     cache_read_usd: Decimal
     cache_write_usd: Decimal
     cache_write_1h_usd: Decimal
+    dearest_input_usd: Decimal = field(init=False)  #: the most that input tokens can cost
 
-    @property
-    def dearest_input_usd(self) -> Decimal:
-        """The most that one million input tokens can cost."""
-        return max(
-            self.input_usd, self.cache_read_usd, self.cache_write_usd, self.cache_write_1h_usd
-        )
+    def __post_init__(self) -> None:
+        inputs = self.input_usd, self.cache_read_usd, self.cache_write_usd, self.cache_write_1h_usd
+        object.__setattr__(self, "dearest_input_usd", max(inputs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +122,9 @@ class RateCard:
             input_rate = max(input_rate, self.long_rates.dearest_input_usd)
             output_rate = max(output_rate, self.long_rates.output_usd)
         cost = (input_rate * input_bound + output_rate * output_bound) / _MILLION
-        return cost + self.web_search_usd * web_searches
+        if web_searches:
+            cost += self.web_search_usd * web_searches
+        return cost
 
 
 def to_parts(usd: Decimal) -> int:

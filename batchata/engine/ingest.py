@@ -36,8 +36,7 @@ from batchata.ports import Encoded, Provider, Store
 _GROUP = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
     """A job in its vendor's words, with its name and its upper bound."""
 
     id: str
@@ -67,7 +66,9 @@ class Preparer:
         self._card = card
         self._load = load
         self._tier = tier
-        self._routes: dict[str, tuple[str, str]] = {}
+        #: provider's name, its own name for the model, and the provider
+        self._routes: dict[str, tuple[str, str, Provider]] = {}
+        self._cards: dict[tuple[str, str, str | None], RateCard] = {}
         self._seen: set[str] = set()
         self._repeats: dict[str, int] = {}
 
@@ -78,8 +79,8 @@ class Preparer:
         """
         if isinstance(job, UnaskableJob):
             raise ValidationError(job.why)
-        provider, model = self._routed(job.model)
-        encoded = self._encoded(job, provider, model)
+        provider, model, offered = self._routed(job.model)
+        encoded = self._encoded(job, model, offered)
         bound = encoded.cost_bound_usd
         if bound is None:
             card = self.card(provider, model, encoded.dearer_tier)
@@ -98,8 +99,7 @@ class Preparer:
             response_model=job.response_model,
         )
 
-    def _encoded(self, job: Job, provider: str, model: str) -> Encoded:
-        offered = self._provider(provider)
+    def _encoded(self, job: Job, model: str, offered: Provider) -> Encoded:
         codec, background = offered.codec, offered.background if self._is_background else None
         if background is not None and job.endpoint is None:
             job = replace(job, endpoint=background.endpoint)
@@ -119,13 +119,18 @@ class Preparer:
 
     def card(self, provider: str, model: str, dearer_tier: str | None = None) -> RateCard:
         """The prices that a job is bounded by; batches know no tiers."""
-        tier = dearer_tier if dearer_tier and self._tier == "standard" else self._tier
-        return self._card(provider, model, tier)
+        key = (provider, model, dearer_tier)
+        found = self._cards.get(key)
+        if found is None:
+            tier = dearer_tier if dearer_tier and self._tier == "standard" else self._tier
+            found = self._cards[key] = self._card(provider, model, tier)
+        return found
 
-    def _routed(self, model: str) -> tuple[str, str]:
+    def _routed(self, model: str) -> tuple[str, str, Provider]:
         found = self._routes.get(model)
         if found is None:
-            found = self._routes[model] = self._route(model)
+            provider, name = self._route(model)
+            found = self._routes[model] = (provider, name, self._provider(provider))
         return found
 
     def _name(self, job: Job, encoded: Encoded) -> tuple[str, bytes | None]:
