@@ -233,29 +233,35 @@ class LiveRoute:
 
     def _launch(self, lane: Lane) -> None:
         """Let as many calls leave as the pace allows now."""
-        context, group = self._context, self._group
-        if group is None:
+        if self._group is None:
             return
-        while lane.asks and not context.stop.is_asked and self._has_place(lane):
-            now = context.clock.monotonic()
-            tokens = lane.tokens(context.state.input_bound[lane.asks[0].seq])
-            wait = lane.pace.wait_seconds(tokens, now)
-            if wait is None:
-                return
-            if wait > 0:
-                self._wake_later(group, lane, wait)
-                return
-            ask = lane.asks.popleft()
-            lane.pace.sent(tokens, now)
-            ask.sent_at, ask.tokens = now, tokens
-            task = group.create_task(self._call(lane, ask))
+        while (ask := self._next(lane)) is not None:
+            task = self._group.create_task(self._work(lane, ask))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if len(lane.asks) < int(lane.pace.window) and lane.ready:
             self._wake.set()
 
-    def _wake_later(self, group: asyncio.TaskGroup, lane: Lane, wait: float) -> None:
-        if lane.is_waking:
+    def _next(self, lane: Lane) -> Ask | None:
+        """The call that leaves now; None when none may."""
+        context = self._context
+        if not lane.asks or context.stop.is_asked or not self._has_place(lane):
+            return None
+        now = context.clock.monotonic()
+        tokens = lane.tokens(context.state.input_bound[lane.asks[0].seq])
+        wait = lane.pace.wait_seconds(tokens, now)
+        if wait is None:
+            return None
+        if wait > 0:
+            self._wake_later(lane, wait)
+            return None
+        ask = lane.asks.popleft()
+        lane.pace.sent(tokens, now)
+        ask.sent_at, ask.tokens = now, tokens
+        return ask
+
+    def _wake_later(self, lane: Lane, wait: float) -> None:
+        if lane.is_waking or self._group is None:
             return
         lane.is_waking = True
 
@@ -264,19 +270,22 @@ class LiveRoute:
             lane.is_waking = False
             self._wake.set()
 
-        group.create_task(wake())
+        self._group.create_task(wake())
 
-    async def _call(self, lane: Lane, ask: Ask) -> None:
-        outcome = await self._calls.make(lane, ask)
-        if outcome is not None:
-            self._end(outcome)
-        elif not ask.is_begun:
-            lane.asks.appendleft(ask)
-        self._launch(lane)
-        if self._ended or not lane.asks:
-            self._wake.set()
-        if not lane.asks:
-            self._context.paces.freed()
+    async def _work(self, lane: Lane, ask: Ask | None) -> None:
+        """One call after another, each in the place that the last one leaves free."""
+        while ask is not None:
+            outcome = await self._calls.make(lane, ask)
+            if outcome is not None:
+                self._end(outcome)
+            elif not ask.is_begun:
+                lane.asks.appendleft(ask)
+            ask = self._next(lane)
+            self._launch(lane)  # the window may have grown
+            if ask is None or len(self._ended) in (1, self._context.config.commit_rows):
+                self._wake.set()  # to commit, or to set the time for it
+            if not lane.asks:
+                self._context.paces.freed()
 
     def _end(self, outcome: Outcome) -> None:
         if not self._ended:
