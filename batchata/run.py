@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from batchata.core.budget import CostTracker
 from batchata.core.config import RunConfig
 from batchata.core.errors import RunError
+from batchata.core.events import Event
 from batchata.core.job import Job, check_number
 from batchata.core.pilot import Decide, PilotReport
 from batchata.core.progress import RunView
@@ -57,11 +58,13 @@ class BatchRun(KnownRun):
         made: Mapping[str, Provider] | None = None,
         decide: Decide | None = None,
         rows: RowSource | None = None,
+        watcher: Callable[[Event], None] | None = None,
     ) -> None:
         self.config = config
         self.estimate: Estimate | None = None
         self.pilot: PilotReport | None = None  #: what `add_pilot()` showed, once it is known
         self._jobs = jobs
+        self._watcher = watcher  #: is told of every event, in the thread that it happens in
         self._rows = rows  #: what all of the jobs were made of, if they were made of one thing
         self._parts = Parts(
             config, dict(providers or {}), providers=dict(made or {}), decide=decide
@@ -283,6 +286,8 @@ class BatchRun(KnownRun):
     def _drive(self, print_status: bool, *, has_signals: bool) -> None:
         with log_level(self.config.verbosity), rarely_swept():
             session = self._session = Session(self._parts, keeps_limit=self._attached is not None)
+            if self._watcher is not None:
+                session.watch(self._watcher)
             if self._early_stop is not None:
                 reason, cancels, stays = self._early_stop
                 session.context.stop.ask(reason, cancels=cancels, stays=stays)

@@ -138,8 +138,6 @@ class Extraction:
     def _round(self, packs: Iterable[Sequence[Row]], prefix: str) -> list[Row]:
         """Ask about these packs; the rows that are to be asked again, alone."""
         asked: list[Sequence[Row]] = []
-        batch = self._connect(self._run_file)
-        run = BatchRun(batch.config, self._jobs(packs, prefix, asked), providers=batch.providers)
         harvest = Harvest(
             self._asking,
             self._cache,
@@ -148,15 +146,18 @@ class Extraction:
             answers=self._answers,
             failures=self._failures,
         )
-        run.set_on_progress(lambda *_: harvest.take_new(self._run_file), interval=_LOOK_SECONDS)
+        batch = self._connect(self._run_file)
+        jobs = self._jobs(packs, prefix, asked)
+        run = BatchRun(batch.config, jobs, providers=batch.providers, watcher=harvest.hear)
+        run.set_on_progress(lambda *_: harvest.take_new(), interval=_LOOK_SECONDS)
         try:
             run.execute(print_status=self._print_status)
         except BaseException:
             with contextlib.suppress(RunError):  # it may not have begun
-                harvest.finish(run, self._run_file)
+                harvest.finish(run)
                 remove(self._run_file)
             raise
-        return harvest.finish(run, self._run_file)
+        return harvest.finish(run)
 
     def _jobs(
         self, packs: Iterable[Sequence[Row]], prefix: str, asked: list[Sequence[Row]]

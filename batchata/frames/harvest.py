@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from batchata.core.errors import StateError
+from batchata.core.events import Event, JobsAdded, OutcomesRecorded
+from batchata.core.parse import value_of
 from batchata.core.result import PAID_FAILURES, JobResult, Reason
 from batchata.core.status import JobStatus
+from batchata.core.submission import JobRow, Outcome
 from batchata.frames.asking import Asking
 from batchata.frames.cache import Entry, SqliteCache
 from batchata.frames.packs import Row, RowAnswer, unpack_result, with_raw
 from batchata.providers.encoding import json_text
-from batchata.results import Tail
 from batchata.run import BatchRun
-from batchata.stores.reader import bind_nothing
 
 _KEPT_AT_ONCE: Final = 500
 
@@ -40,17 +41,34 @@ class Harvest:
         self._prefix = prefix
         self._answers = answers
         self._failures = failures
-        self._tail: Tail | None = None
+        self._seqs = range(0)  #: of the jobs, in the run's file
+        self._heard: deque[Outcome] = deque()  #: not taken yet; filled by the run's thread
         self._is_broken = False  #: what came was not taken to the end: all is read once more
         self._forget()
 
     def _forget(self) -> None:
+        self._taken = 0  #: jobs
         self._again: list[Row] = []
         self._refused: list[Row] = []  #: of packs that the vendor refused
         self._is_any_answered = False
         self._entries: list[tuple[int, Entry]] = []  #: not in the cache yet
 
-    def take_new(self, run_file: Path) -> None:
+    def hear(self, event: Event) -> None:
+        """Be told of an event of the run, in its own thread."""
+        if isinstance(event, OutcomesRecorded):
+            self._heard.extend(each for each in event.outcomes if each.status.is_final)
+        elif isinstance(event, JobsAdded):
+            for row in event.rows:
+                self._meet(row)
+
+    def _meet(self, row: JobRow) -> None:
+        """Extend the jobs by the next one; where the file knows some, all is read at the end."""
+        seqs = self._seqs or range(row.seq, row.seq)
+        if row.seq != seqs.stop or row.id != f"{self._prefix}{len(seqs)}":
+            self._is_broken = True
+        self._seqs = range(seqs.start, row.seq + 1)
+
+    def take_new(self) -> None:
         """Take what was answered since the last time, while the run goes on.
 
         What fails here is tried once more, and told, at the end.
@@ -58,24 +76,31 @@ class Harvest:
         if self._is_broken:
             return
         self._is_broken = True  # until this pass is over, which may be interrupted
-        with contextlib.suppress(StateError):
-            if self._tail is None:
-                self._tail = Tail(run_file, bind_nothing)
-            while found := self._tail.more():
-                self._take_all(found)
+        with contextlib.suppress(StateError, ValueError):  # of the cache; of a job met before
+            self._take_all(self._new())
             self._is_broken = False
 
-    def finish(self, run: BatchRun, run_file: Path) -> list[Row]:
+    def _new(self) -> Iterator[JobResult]:
+        """What was heard and not taken yet, with as much of it as rows are made of."""
+        while self._heard:
+            outcome = self._heard.popleft()
+            yield JobResult(
+                f"{self._prefix}{self._seqs.index(outcome.seq)}",
+                raw_response=outcome.text,
+                parsed_response=value_of(outcome.parsed) if outcome.parsed else None,
+                error=outcome.error,
+                status=outcome.status,
+                reason=outcome.reason,
+                finish_reason=outcome.finish_reason,
+            )
+
+    def finish(self, run: BatchRun) -> list[Row]:
         """Take the rest of a run that has ended; the rows that are to be asked again, alone."""
-        try:
-            if self._tail is not None and run.is_complete:
-                self.take_new(run_file)
-            if self._tail is None or self._is_broken or not run.is_complete:
-                self._forget()
-                self._take_all(run.results().iter_all())
-        finally:
-            if self._tail is not None:
-                self._tail.close()
+        if run.is_complete:
+            self.take_new()
+        if self._is_broken or not run.is_complete or self._taken != len(self._asked):
+            self._forget()
+            self._take_all(run.results().iter_all())
         # where any was answered, one of a pack's rows is at fault, and not the whole request
         return self._again + (self._refused if self._is_any_answered else [])
 
@@ -88,6 +113,7 @@ class Harvest:
         self._keep()
 
     def _take(self, rows: Sequence[Row], result: JobResult) -> None:
+        self._taken += 1
         if result.reason is Reason.INVALID_REQUEST and len(rows) > 1:
             self._refused.extend(rows)
         if result.status is not JobStatus.SUCCEEDED and result.reason not in PAID_FAILURES:

@@ -13,6 +13,7 @@ from batchata.frames.packs import Row, unpack_result
 from batchata.providers.encoding import json_text
 from batchata.run import BatchRun
 from batchata.stores.reader import ResultReader
+from batchata.stores.schema import submission_of
 from batchata.stores.sqlite import SQLiteStore
 
 log = logging.getLogger("batchata")
@@ -46,11 +47,12 @@ def settle(
 
 def is_waited_for(run_file: Path) -> bool:
     """True when a batch of the run is still at a vendor."""
-    reader = ResultReader(run_file)
+    store = SQLiteStore(run_file, read_only=True)
     try:
-        return any(each.route == "batch" for each in reader.state.open_submissions())
+        found = map(submission_of, store.table.submission_rows())
+        return any(each.route == "batch" and each.status.is_open for each in found)
     finally:
-        reader.close()
+        store.close()
 
 
 def remove(run_file: Path) -> None:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from extraction_lab import COUNT, FrameLab, Rows, frame, well
 
 from batchata.core.errors import StateError
+from batchata.core.events import JobsAdded, OutcomesRecorded
+from batchata.core.status import JobStatus
+from batchata.core.submission import JobRow, Outcome
 from batchata.frames import SqliteCache, extraction
+from batchata.frames.asking import make_asking
 from batchata.frames.cache import Entry
+from batchata.frames.harvest import Harvest
+from batchata.frames.packs import Row
 
 
 @pytest.fixture(autouse=True)
@@ -96,3 +103,24 @@ def test_bad_rows_of_answers_that_came_early_are_asked_again_once(tables: FrameL
     assert found[0] > 0
     assert set(out.status) == {"succeeded"}
     assert len(tables.model.asked) == COUNT + COUNT // 2
+
+
+def test_answers_of_jobs_that_the_file_knew_before_are_not_taken_by_their_number(
+    tmp_path: Path,
+) -> None:
+    asking = make_asking(prompt="Name the mood.", model="gpt-6-luna", backend="openai", schema=None)
+    rows = [[Row(number, str(number), "", b"key")] for number in range(3)]
+    answers: dict[int, str] = {}
+    with SqliteCache(tmp_path / "cache.sqlite") as cache:
+        harvest = Harvest(asking, cache, rows, prefix="p", answers=answers, failures={})
+        # p0 was met before, so that seq 1 is p2 and nothing can be told from its place
+        harvest.hear(JobsAdded(rows=[JobRow(1, "p2", 0, b"{}", None, None, 1, 1, 1)]))
+        said = Outcome(
+            seq=1, status=JobStatus.SUCCEEDED, attempt=1, text='{"all_results": [{"mood": "calm"}]}'
+        )
+        harvest.hear(OutcomesRecorded(outcomes=[said]))
+
+        harvest.take_new()
+
+        assert not answers
+        assert not list(cache.find(["0", "1", "2"]))
