@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
@@ -76,6 +76,59 @@ async def streams(folder: Path, mib: int) -> None:
     server.close()
 
 
+async def _answering() -> tuple[asyncio.Server, str]:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        left = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        while left and (piece := await reader.read(2**18)):
+            left -= len(piece)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+        writer.write(b"Content-Length: 2\r\nConnection: close\r\n\r\n{}")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def _own_mb(pid: int) -> float:
+    """Memory that only this process can hold: pages of a file that it looks into are the disk's."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(each.split()[1]) for each in lines if each.startswith("RssAnon")) / 2**10
+
+
+async def large_questions(folder: Path, mib: int, count: int = 4) -> None:
+    """Print what so many large questions at once take."""
+    begin, end = question("x").split(b'"x"')
+    piece = b"x" * 2**18
+
+    async def body() -> AsyncIterator[bytes]:
+        yield begin + b'"'
+        for _ in range(mib * 4):
+            yield piece
+        yield b'"' + end
+
+    server, upstream = await _answering()
+    with gateway(upstream, folder, "event_recorder") as (url, pid):
+        headers = {**_HEADERS, "Content-Length": str(len(begin + end) + 2 + mib * 2**20)}
+        async with aiohttp.ClientSession() as session:
+
+            async def ask(data: AsyncIterator[bytes] | bytes, headers: dict[str, str]) -> int:
+                target = f"{url}/v1/chat/completions"
+                async with session.post(target, data=data, headers=headers) as response:
+                    await response.read()
+                    return response.status
+
+            await ask(question("hi"), _HEADERS)
+            before, most = _own_mb(pid), 0.0
+            asked = asyncio.gather(*(ask(body(), headers) for _ in range(count)))
+            while not asked.done():
+                most = max(most, _own_mb(pid) - before)
+                await asyncio.sleep(0.01)
+            assert set(await asked) == {200}
+    print(f"{count} questions of {mib} MiB at once: {most:+.0f} MiB at most", flush=True)
+    server.close()
+
+
 async def at_once(
     numbers: range, ask: Callable[[aiohttp.ClientSession, int], Awaitable[None]], most: int
 ) -> None:
@@ -121,6 +174,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="batchata-bench-"))
     try:
         asyncio.run(streams(folder, options.mib))
+        asyncio.run(large_questions(folder, options.mib))
         with instant() as upstream:
             with gateway(upstream, folder, "record") as (url, _):
                 count, wrong = asyncio.run(mispaired(url, folder, options.pairs))

@@ -102,7 +102,7 @@ class Holding:
     def key_of(self, exchange: Exchange) -> bytes:
         """Equal for equal calls of one client; empty for a call that is not held."""
         body = exchange.json
-        if exchange.endpoint not in ENDPOINTS or body is None:
+        if exchange.endpoint not in ENDPOINTS or body is None or exchange.spilled is not None:
             return b""
         if any(body.get(name) for name in _LIVE_ONLY) or "?" in exchange.target:
             return b""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Any, Final
 
 from batchata.core.bounds import (
     answers_asked,
@@ -15,6 +16,7 @@ from batchata.core.bounds import (
     web_search_bound,
 )
 from batchata.core.errors import ValidationError
+from batchata.core.media import context_bound
 from batchata.gateway.proxy.exchange import EMBEDDINGS, Exchange
 from batchata.gateway.proxy.guard import SAFE
 from batchata.ports import PriceBook
@@ -35,6 +37,8 @@ FREE_PATHS: Final = (
     "/tokenize",
     "/detokenize",
 )
+#: fields of a body that a model is given to read, and that ask for nothing else
+_ONLY_READ: Final = frozenset({"messages", "input", "system", "instructions"})
 
 
 def is_free(exchange: Exchange, more: tuple[str, ...] = ()) -> bool:
@@ -68,13 +72,28 @@ def worst_case_usd(exchange: Exchange, prices: PriceBook) -> Decimal:
     if exchange.endpoint != EMBEDDINGS:
         cap = output_cap(exchange.endpoint, body)
         most = output_bound(MODEL_MOST if cap is None else cap, answers_asked(body))
-    text = exchange.body or b""
     try:
-        read = input_bound(text, body, provider=exchange.provider)
+        read = _input_bound(exchange, body)
         searches = web_search_bound(body)
     except (TypeError, AttributeError) as error:  # no API takes such a body
         raise ValidationError(f"a field of the body has a wrong type: {error}") from error
     return card.worst_case_usd(read, most, web_searches=searches) * price_factor(body)
+
+
+def _input_bound(exchange: Exchange, body: Mapping[str, Any]) -> int:
+    spilled = exchange.spilled
+    if spilled is None:
+        return input_bound(exchange.body or b"", body, provider=exchange.provider)
+    if not spilled.unread <= _ONLY_READ:
+        names = ", ".join(sorted(spilled.unread))
+        raise ValidationError(
+            f"of a body of {spilled.size} bytes {names} cannot be read, so that its cost has no "
+            "bound; see inspect_bytes"
+        )
+    if exchange.endpoint == EMBEDDINGS:
+        return spilled.size  # no token is shorter than a byte
+    # whatever the model is given to read, it is no more than a context holds
+    return context_bound(exchange.provider) + input_bound(b"", body, provider=exchange.provider)
 
 
 def _is_ambiguous(path: str) -> bool:

@@ -59,7 +59,16 @@ def target_of(target: str) -> str:
 def request_row(exchange: Exchange) -> Row:
     """The request as it is written down; keys in its text are replaced."""
     target = target_of(exchange.target)
-    return _cleaned({"method": exchange.method, "target": target, "body": exchange.json})
+    return _cleaned({"method": exchange.method, "target": target, "body": _asked(exchange)})
+
+
+def _asked(exchange: Exchange) -> Mapping[str, Any] | None:
+    """The JSON of a request; of one that waits on disk its short fields and what tells it apart."""
+    spilled = exchange.spilled
+    if spilled is None:
+        return exchange.json
+    whole_body = {"bytes": spilled.size, "blake2b": spilled.digest}
+    return {**(exchange.json or {}), "batchata_body": whole_body}
 
 
 def _cleaned(request: Row) -> Row:
@@ -78,7 +87,7 @@ def row_key(request: Mapping[str, Any], ignore: frozenset[str] = frozenset()) ->
 def body_key(exchange: Exchange, *more: str) -> bytes:
     """Equal for equal requests to the same upstream; nothing of it is replaced before."""
     return _digest(
-        [exchange.method, exchange.upstream.base_url, exchange.target, exchange.json, *more]
+        [exchange.method, exchange.upstream.base_url, exchange.target, _asked(exchange), *more]
     )
 
 

@@ -104,5 +104,6 @@ def put_in(exchange: Exchange, outcome: Replace) -> None:
     if outcome.body is not None:
         headers = without(exchange.headers, "content-encoding")
         exchange.headers = with_header(headers, "Content-Length", str(len(outcome.body)))
-        exchange.body = outcome.body
+        exchange.body, exchange.spilled = outcome.body, None
         exchange.json, exchange.model = parse_body(outcome.body)
+        exchange.is_unread = bool(outcome.body) and exchange.json is None

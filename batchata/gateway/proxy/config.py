@@ -35,6 +35,7 @@ class ServerSection(Section):
     idle_seconds: float = Field(600, gt=0)
     shutdown_seconds: float = Field(30, ge=0)
     inspect_bytes: int = Field(32 * 1024 * 1024, ge=1024)
+    spill_bytes: int = Field(1024 * 1024 * 1024, ge=0)
 
     @property
     def is_loopback(self) -> bool:

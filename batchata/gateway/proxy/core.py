@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -15,9 +13,10 @@ from aiohttp import web
 
 from batchata.core.bounds import price_factor
 from batchata.core.errors import UnknownPriceError
+from batchata.gateway.proxy.arriving import Door, RefusedError
 from batchata.gateway.proxy.bounds import tier_of
 from batchata.gateway.proxy.chain import Chain
-from batchata.gateway.proxy.exchange import MODEL_ENDPOINTS, Answered, Exchange
+from batchata.gateway.proxy.exchange import Answered, Exchange
 from batchata.gateway.proxy.flex import Content, asked
 from batchata.gateway.proxy.forward import (
     Client,
@@ -29,22 +28,12 @@ from batchata.gateway.proxy.forward import (
     upstream_error,
     wait_seconds,
 )
-from batchata.gateway.proxy.guard import Guard
-from batchata.gateway.proxy.headers import Headers, by_name, decoded, to_upstream, without
+from batchata.gateway.proxy.headers import Headers, without
 from batchata.gateway.proxy.interceptor import Reject, Respond
 from batchata.gateway.proxy.metrics import Metrics
-from batchata.gateway.proxy.parsing import Body, parse_body, take_body
+from batchata.gateway.proxy.parsing import Body
 from batchata.gateway.proxy.tee import Tee
-from batchata.gateway.proxy.telling import (
-    AGENT_HEADERS,
-    SESSION_HEADERS,
-    TAG_HEADERS,
-    Teller,
-    named,
-    now_us,
-    tags_of,
-)
-from batchata.gateway.proxy.upstreams import Upstream, Upstreams, client_of
+from batchata.gateway.proxy.telling import Teller
 from batchata.gateway.upstream import Vendor
 from batchata.gateway.vendor_errors import VendorError
 from batchata.ports import PriceBook
@@ -61,55 +50,39 @@ class Core:
     def __init__(
         self,
         *,
-        upstreams: Upstreams,
-        guard: Guard,
+        door: Door,
         chain: Chain,
         client: Client,
         teller: Teller,
         prices: PriceBook,
-        inspect_bytes: int,
     ) -> None:
-        self._upstreams = upstreams
-        self._guard = guard
+        self._door = door
         self._chain = chain
         self._client = client
         self._teller = teller
         self._prices = prices
-        self._most = inspect_bytes
-        self._count = 0
-        self._prefix = secrets.token_hex(6)
+        self._most = door.limits.memory
         self._ending: set[asyncio.Task[None]] = set()
         self.metrics = Metrics()
         self.holding: Holding | None = None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
-        headers = decoded(request.raw_headers)
-        found = by_name(headers)
-        refused = self._guard.refusal(headers, found.get("host", "")) or _unfit(request, found)
-        if refused is not None:
-            return _refusal(refused, self._vendor(request))
-        exchange, body = await self._exchange(request, headers, found)
-        if exchange is None:
-            error = VendorError(
-                status=404,
-                message=f"no upstream of the gateway serves {request.raw_path}",
-                code="unknown_upstream",
-            )
-            return _refusal(error, self._vendor(request))
-        refused = self._guard.refusal_of_key(exchange.method, headers, exchange.upstream)
-        if refused is not None:
-            return _refusal(refused, exchange.vendor)
+        try:
+            exchange, body = await self._door.take(request)
+        except RefusedError as refused:
+            return _refusal(refused.error, refused.vendor)
         self.metrics.in_flight += 1
         try:
-            return await self._journey(request, exchange, body, named(found, SESSION_HEADERS))
+            return await self._journey(request, exchange, body)
         finally:
             self.metrics.in_flight -= 1
+            body.close()
 
     def refused(self, request: web.BaseRequest) -> web.StreamResponse | None:
         """The answer to a request that may not come in; None for one that may."""
-        error = self._guard.refusal(decoded(request.raw_headers), request.headers.get("Host", ""))
-        return None if error is None else _refusal(error, self._vendor(request))
+        refused = self._door.refused(request)
+        return None if refused is None else _refusal(refused.error, refused.vendor)
 
     @property
     def failures(self) -> int:
@@ -125,51 +98,12 @@ class Core:
         while self._ending:
             await asyncio.wait(self._ending)
 
-    async def _exchange(
-        self, request: web.BaseRequest, headers: Headers, found: Mapping[str, str]
-    ) -> tuple[Exchange | None, Body]:
-        target = request.raw_path
-        placed = self._upstreams.by_path(target)
-        upstream: Upstream | None = None
-        if placed is not None:
-            upstream, target = placed
-        body = await take_body(request, self._most)
-        json, model = parse_body(body.text)
-        path = target.partition("?")[0]
-        upstream = upstream or self._upstreams.choose(path, model)
-        if upstream is None:
-            return None, body
-        is_question = request.method == "POST" and path in MODEL_ENDPOINTS
-        self._count += 1
-        forwarded = upstream.with_key(self._guard.without_token(to_upstream(headers)))
-        return (
-            Exchange(
-                id=f"{self._prefix}{self._count:x}",
-                number=self._count,
-                began_us=now_us(),
-                method=request.method,
-                target=target,
-                path=path,
-                headers=forwarded,
-                body=body.text,
-                json=json,
-                upstream=upstream,
-                endpoint=path if is_question else None,
-                model=model,
-                agent_id=named(found, AGENT_HEADERS),
-                tags=tags_of(named(found, TAG_HEADERS)),
-                attempt=_attempt(found),
-                client=client_of(found),
-            ),
-            body,
-        )
-
     async def _journey(
-        self, request: web.BaseRequest, exchange: Exchange, body: Body, named_session: str
+        self, request: web.BaseRequest, exchange: Exchange, body: Body
     ) -> web.StreamResponse:
         began = time.monotonic()
         if exchange.endpoint is not None:
-            self._teller.began(exchange, named_session)
+            self._teller.began(exchange, exchange.session_id)
         asked = exchange.body
         holding = self.holding
         key = holding.key_of(exchange) if holding is not None else b""
@@ -349,11 +283,6 @@ class Core:
             return
         answered.cost_usd = card.cost_usd(answered.usage) * price_factor(exchange.json or {})
 
-    def _vendor(self, request: web.BaseRequest) -> Vendor:
-        placed = self._upstreams.by_path(request.raw_path)
-        found = placed[0] if placed else self._upstreams.choose(request.path, "")
-        return found.type if found else "openai"
-
 
 def end_headers(headers: Headers) -> Headers:
     """Headers of an answer made here, without a length that aiohttp knows better."""
@@ -371,24 +300,3 @@ def _refusal(error: VendorError, vendor: Vendor, headers: Headers = ()) -> web.R
     )
     response.headers.extend(headers)
     return response
-
-
-def _unfit(request: web.BaseRequest, found: Mapping[str, str]) -> VendorError | None:
-    if not request.raw_path.startswith("/"):
-        return VendorError(
-            status=400,
-            message="the gateway is no forward proxy: give it a path, and set its address as the "
-            "base URL of your client",
-        )
-    if found.get("upgrade") and "upgrade" in found.get("connection", "").lower():
-        return VendorError(
-            status=501,
-            message="the gateway carries no WebSockets: connect to the vendor itself for them",
-            code="websocket_not_supported",
-        )
-    return None
-
-
-def _attempt(found: Mapping[str, str]) -> int:
-    count = found.get("x-stainless-retry-count", "")
-    return 1 + int(count) if count.isdigit() and len(count) < 4 else 1

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from batchata.core.usage import Usage
 from batchata.gateway.proxy.headers import Headers
+from batchata.gateway.proxy.spilled import Spilled
 from batchata.gateway.proxy.upstreams import Upstream
 from batchata.gateway.upstream import Vendor
 
@@ -83,7 +84,8 @@ class Exchange:
     path: str  #: of the target, without the query and the upstream's prefix
     headers: Headers  #: for the upstream
     body: bytes | None  #: None when it is not JSON, or too large to be looked at
-    json: Mapping[str, Any] | None = None
+    json: Mapping[str, Any] | None = None  #: of a body on disk only the short fields
+    spilled: Spilled | None = None  #: a body that is too large for memory
     upstream: Upstream
     endpoint: str | None = None  #: one of MODEL_ENDPOINTS
     model: str = ""
@@ -93,6 +95,7 @@ class Exchange:
     attempt: int = 1
     client: str = ""  #: stands for the client's key; says nothing about it
     is_new_session: bool = False
+    is_unread: bool = False  #: it has a body that nobody here has looked through
     is_sent: bool = False  #: the upstream may have seen it
     is_on_flex: bool = False  #: the gateway has put it on the half-price tier
     is_ended: bool = False
@@ -103,8 +106,13 @@ class Exchange:
     provider: str = field(init=False)  #: whose prices hold
 
     def __post_init__(self) -> None:
-        self.vendor = "anthropic" if self.path.startswith(MESSAGES) else self.upstream.type
+        self.vendor = self.vendor_of(self.path, self.upstream)
         self.provider = self.upstream.provider or self.vendor
+
+    @staticmethod
+    def vendor_of(path: str, upstream: Upstream) -> Vendor:
+        """Whose protocol a path of an upstream speaks."""
+        return "anthropic" if path.startswith(MESSAGES) else upstream.type
 
     @property
     def is_stream(self) -> bool:

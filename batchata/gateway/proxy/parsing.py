@@ -9,43 +9,97 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from batchata.gateway.proxy.spilled import Spilled
 from batchata.gateway.proxy.sse import whole
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How large bodies may be, in bytes."""
+
+    memory: int  #: larger ones are not held in memory
+    disk: int  #: larger questions are refused
+
+
+@dataclass(frozen=True, slots=True)
 class Body:
-    """What a client sends: all of it, or the pieces as they come."""
+    """What a client sends: all of it, in memory or on disk, or the pieces as they come."""
 
     data: bytes | None = None
     pieces: AsyncIterator[bytes] | None = None
     text: bytes | None = None  #: the JSON in it, content encoding undone
+    spilled: Spilled | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """True for a request without a body."""
+        return not self.data and self.pieces is None and self.spilled is None
 
     @property
     def payload(self) -> bytes | AsyncIterator[bytes] | None:
         """What the upstream is sent."""
+        if self.spilled is not None:
+            return self.spilled.pieces()
         return self.data if self.pieces is None else self.pieces
 
+    def close(self) -> None:
+        """Let go of what is on disk."""
+        if self.spilled is not None:
+            self.spilled.close()
 
-async def take_body(request: web.BaseRequest, most: int) -> Body:
-    """Read a JSON body of up to `most` bytes; pass all others on as they come."""
+
+class BodyTooLargeError(Exception):
+    """A body that neither memory nor disk may hold."""
+
+
+async def take_body(request: web.BaseRequest, limits: Limits, *, is_question: bool) -> Body:
+    """Read a JSON body, a question's also when it is large; pass all others on as they come.
+
+    Raises BodyTooLargeError.
+    """
     if not request.can_read_body:
         return Body()
     content = request.content
     is_json = "json" in request.headers.get("Content-Type", "").lower()
     length = request.content_length
-    if not is_json or (length is not None and length > most):
+    if not is_json:
         return Body(pieces=content.iter_any())
     parts: list[bytes] = []
     size = 0
-    while size <= most:
+    while size <= limits.memory and (length is None or length <= limits.memory):
         part = await content.readany()
         if not part:
             data = parts[0] if len(parts) == 1 else b"".join(parts)
             encoding = request.headers.get("Content-Encoding", "")
-            return Body(data=data, text=whole(data, encoding, most) if encoding else data)
+            text = whole(data, encoding, limits.memory) if encoding else data
+            return Body(data=data, text=text)
         parts.append(part)
         size += len(part)
-    return Body(pieces=_rest(parts, content.iter_any()))
+    if not is_question:
+        return Body(pieces=_rest(parts, content.iter_any()))
+    if length is not None and length > limits.disk:
+        raise BodyTooLargeError(f"it has {length} bytes")
+    return Body(spilled=await _spilled(_rest(parts, content.iter_any()), limits.disk))
+
+
+async def _spilled(pieces: AsyncIterator[bytes], most: int) -> Spilled:
+    spilled: Spilled | None = None
+    try:
+        async for piece in pieces:
+            try:
+                spilled = spilled or Spilled()
+                if spilled.size + len(piece) > most:
+                    raise BodyTooLargeError(f"it has more than {most} bytes")
+                await spilled.add(piece)
+            except OSError as error:
+                raise BodyTooLargeError(f"no room on disk: {error.strerror or error}") from error
+    except BaseException:
+        if spilled is not None:
+            spilled.close()
+        raise
+    if spilled is None:
+        raise BodyTooLargeError("nothing of it came")
+    return spilled
 
 
 async def _rest(parts: list[bytes], more: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -14,7 +14,8 @@ server:
   connect_seconds: 10
   idle_seconds: 600        # how long an upstream may stay silent
   shutdown_seconds: 30     # how long calls in flight may take at the end
-  inspect_bytes: 33554432  # larger bodies pass unread
+  inspect_bytes: 33554432  # larger questions wait on disk, and only their short fields are read
+  spill_bytes: 1073741824  # still larger questions are refused
 
 llm:
   base_url: {base_url}

@@ -17,6 +17,7 @@ import orjson
 from aiohttp import web
 
 from batchata.core.errors import ValidationError
+from batchata.gateway.proxy.arriving import Door
 from batchata.gateway.proxy.chain import Chain
 from batchata.gateway.proxy.config import GatewayConfig
 from batchata.gateway.proxy.core import Core
@@ -26,6 +27,7 @@ from batchata.gateway.proxy.guard import Guard
 from batchata.gateway.proxy.interceptor import Interceptor, observes
 from batchata.gateway.proxy.isolation import Isolation
 from batchata.gateway.proxy.metrics import CONTENT_TYPE
+from batchata.gateway.proxy.parsing import Limits
 from batchata.gateway.proxy.registry import make_interceptor
 from batchata.gateway.proxy.sessions import Sessions
 from batchata.gateway.proxy.telling import Teller
@@ -68,15 +70,14 @@ async def running(
         connect_seconds=config.server.connect_seconds, idle_seconds=config.server.idle_seconds
     )
     upstreams, guard = Upstreams([each.upstream() for each in config.sections]), _guard(config)
+    limits = Limits(memory=config.server.inspect_bytes, disk=config.server.spill_bytes)
     desk = _desk(config, upstreams, guard)
     core = Core(
-        upstreams=upstreams,
-        guard=guard,
+        door=Door(upstreams, guard, limits),
         chain=chain,
         client=client,
         teller=Teller(queue, sessions, time.monotonic),
         prices=prices,
-        inspect_bytes=config.server.inspect_bytes,
     )
     holding = core.holding = _holding(config, upstreams, core)
     runner = _runner(config, core, queue, desk)

@@ -167,6 +167,8 @@ class Sessions:
             value = value.get("id") if isinstance(value, Mapping) else value
             if isinstance(value, str):
                 yield _hash(seed + _canonical([name, value]))
+        if exchange.spilled is not None:
+            return  # its turns are not read
         items = history(body)
         spoken = [number for number, each in enumerate(items) if _is_models(each)]
         if spoken:
@@ -213,7 +215,8 @@ def _ends(exchange: Exchange, answered: Answered) -> Iterator[bytes]:
         return
     seed = _seed(exchange)
     if not answered.is_success:
-        yield _hash(rolled(seed, history(body)) + b"failed")
+        if exchange.spilled is None:
+            yield _hash(rolled(seed, history(body)) + b"failed")
         return
     if exchange.endpoint == EMBEDDINGS:
         return
@@ -224,6 +227,8 @@ def _ends(exchange: Exchange, answered: Answered) -> Iterator[bytes]:
         conversation = conversation.get("id")
     if isinstance(conversation, str):
         yield _hash(seed + _canonical(["conversation", conversation]))
+    if exchange.spilled is not None:
+        return
     turn = _Turn(answered.text, answered.tool_calls)
     yield rolled(seed, [*history(body), turn])
 

@@ -92,7 +92,7 @@ class Budget(Interceptor):
         if exchange.json is None:
             return _refused(
                 exchange,
-                "its body cannot be read, so that its cost has no bound; see inspect_bytes",
+                "its body cannot be read as JSON, so that its cost has no bound",
             )
         try:
             worst = worst_case_usd(exchange, self.book)
@@ -171,6 +171,8 @@ def _asking_usage(exchange: Exchange) -> Outcome:
     body = exchange.json or {}
     options = body.get("stream_options")
     if not exchange.is_stream or exchange.endpoint not in (CHAT, COMPLETIONS) or options:
+        return CONTINUE
+    if exchange.spilled is not None:  # it cannot be written anew: it counts as its worst case
         return CONTINUE
     return Replace(body=orjson.dumps({**body, "stream_options": {"include_usage": True}}))
 

@@ -9,7 +9,7 @@ import orjson
 
 from batchata.core.errors import ValidationError
 from batchata.gateway.proxy.exchange import Exchange
-from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Replace
+from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Reject, Replace
 
 #: shapes that nothing but a secret has; prose is never touched
 PATTERNS: Final = {
@@ -22,19 +22,28 @@ PATTERNS: Final = {
     "slack_token": r"\bxox[abprs]-[A-Za-z0-9-]{10,}",
     "private_key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----",
 }
+_UNREAD: Final = Reject(
+    message="the gateway's redact cannot look through this body: it is no JSON object, or larger "
+    "than inspect_bytes; pass_unread: true lets such bodies through as they are",
+    status=400,
+    code="unread_body",
+)
 
 
 class Redact(Interceptor):
     """Puts `[name]` in the place of matches in all text of a JSON request.
 
-    `patterns` adds regular expressions by name, `known` says which of ours hold (all).
+    `patterns` adds regular expressions by name, `known` says which of ours hold (all). A request
+    whose body is no JSON object, or too large for memory, cannot be looked through: it is refused,
+    or let through unseen with `pass_unread`.
     """
 
     name = "redact"
     is_policy = True
-    options: ClassVar = {"patterns": {}, "known": tuple(PATTERNS)}
+    options: ClassVar = {"patterns": {}, "known": tuple(PATTERNS), "pass_unread": False}
     patterns: dict[str, str]
     known: tuple[str, ...]
+    pass_unread: bool
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -55,7 +64,9 @@ class Redact(Interceptor):
 
     async def on_request(self, exchange: Exchange) -> Outcome:
         """Replace the body where something in it matches."""
-        if exchange.json is None:
+        if exchange.is_unread and not self.pass_unread:
+            return _UNREAD
+        if exchange.json is None or exchange.spilled is not None:
             return CONTINUE
         cleaned = self.cleaned(exchange.json)
         if cleaned == exchange.json:
