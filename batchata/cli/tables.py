@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from batchata.core.errors import ResultsError, ValidationError
-from batchata.core.template import is_missing
+from batchata.core.template import is_missing, text_of
 from batchata.rows.files import Row, read_rows
 
 #: half a surrogate pair, which JSON can name, must come back as it was
@@ -57,7 +57,7 @@ class FileTable:
             text = row.get(text_column)
             if is_csv and text == "":
                 text = None
-            self._texts.add("" if is_missing(text) else str(text))
+            self._texts.add("" if is_missing(text) else text_of(text))
             yield (number if id_column is None else row.get(id_column)), text
 
     def texts(self, numbers: Sequence[int]) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from string import Formatter
-from typing import Any
+from typing import Any, Final
 
 from batchata.core.errors import ValidationError
 
@@ -43,24 +44,39 @@ class Template:
         for literal, name in self._parts:
             said.append(literal)
             if name is not None:
-                said.append(_text(row[name]))
+                said.append(text_of(row[name]))
         return "".join(said)
+
+
+#: of numpy; no floats of Python's, though they have the same NaN and NaT
+_SCALARS: Final = ("float16", "float32", "longdouble", "datetime64", "timedelta64")
 
 
 def is_missing(value: Any) -> bool:
     """True for what tables write where there is no value: None, NaN, NaT and NA."""
     if value is None:
         return True
-    if isinstance(value, float):
+    if isinstance(value, (str, float)):
         return value != value
-    return type(value).__name__ in ("NAType", "NaTType")
+    if isinstance(value, Decimal):
+        return value.is_nan()
+    name = type(value).__name__
+    return name in ("NAType", "NaTType") or (name in _SCALARS and bool(value != value))
 
 
-def _text(value: Any) -> str:
+def is_binary(value: Any) -> bool:
+    """True for bytes, of which nobody can tell what text they are."""
+    return isinstance(value, (bytes, bytearray, memoryview))
+
+
+def text_of(value: Any) -> str:
+    """A cell as it stands in a prompt: lists, mappings and arrays as JSON."""
     if isinstance(value, str):
         return value
     if value is None:
         return ""
-    if isinstance(value, (dict, list)):
+    if getattr(value, "ndim", 0):  # else a long array would be said with dots in its middle
+        value = value.tolist()
+    if isinstance(value, (dict, list, tuple)):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)

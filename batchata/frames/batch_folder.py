@@ -17,6 +17,7 @@ from batchata.core.job import Job, safe_name
 from batchata.core.progress import RunView
 from batchata.core.result import PAID_FAILURES
 from batchata.core.status import JobStatus
+from batchata.core.template import text_of
 from batchata.frames.asking import Asking
 from batchata.frames.extraction import keyed
 from batchata.frames.output import columns_of, unasked
@@ -81,7 +82,7 @@ class BatchFolder:
         kept = list(table.tuples(names))
         missing = [unasked(row, names) for row in kept]
         askable = (
-            (number, str(row_id), str(text))
+            (number, str(row_id), text_of(text))
             for number, (row_id, text) in enumerate(kept)
             if missing[number] is None
         )
@@ -89,7 +90,7 @@ class BatchFolder:
         for number, (row_id, _) in enumerate(kept):
             plan.add_row(row_id, rows.get(number), missing[number])
         return [
-            row._replace(text=str(kept[row.number][1]))
+            row._replace(text=text_of(kept[row.number][1]))
             for row in rows.values()
             if row.key.hex() not in done
         ]

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from batchata.batch import Batch
 from batchata.core.errors import ValidationError
 from batchata.core.job import check_number
+from batchata.core.template import text_of
 from batchata.driving import rarely_swept
 from batchata.frames.asking import Asking, make_asking
 from batchata.frames.cache import SqliteCache
@@ -131,7 +132,7 @@ def _askable(
         why = unasked((row_id, text), names)
         missing.append(why)
         if why is None:
-            yield number, str(row_id), str(text)
+            yield number, str(row_id), text_of(text)
 
 
 def reuse_of(fresh: bool, ignore_prompt: bool) -> Reuse:

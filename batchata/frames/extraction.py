@@ -14,6 +14,7 @@ from batchata.core.errors import RunError, StateLockedError
 from batchata.core.job import Job
 from batchata.core.parse import value_of
 from batchata.core.status import JobStatus
+from batchata.core.template import text_of
 from batchata.frames.asking import Asking
 from batchata.frames.cache import SqliteCache
 from batchata.frames.harvest import Harvest
@@ -169,7 +170,7 @@ class Extraction:
             for rows in group:
                 job_id = f"{prefix}{len(asked)}"
                 asked.append(rows)
-                told = [row._replace(text=str(next(texts))) for row in rows]
+                told = [row._replace(text=text_of(next(texts))) for row in rows]
                 yield self._asking.job(job_id, told)
 
 

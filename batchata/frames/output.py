@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from batchata.core.job import is_unicode
-from batchata.core.template import is_missing
+from batchata.core.template import is_binary, is_missing
 from batchata.frames.packs import RowAnswer
 from batchata.frames.schema import ID, AnswerSchema
 from batchata.rows.columns import free_name
@@ -61,6 +61,8 @@ def unasked(row: tuple[Any, ...], names: tuple[str, str]) -> RowAnswer | None:
         why = None
         if is_missing(value) or (column == names[0] and not str(value).strip()):
             why = f"the row has no value in column {column!r}"
+        elif is_binary(value):
+            why = f"the value in column {column!r} is bytes, not text"
         elif not is_unicode(str(value)):
             why = f"the value in column {column!r} is no valid Unicode"
         if why is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from batchata.core.errors import ValidationError
 from batchata.core.job import Job, UnaskableJob, is_unicode
-from batchata.core.template import Template, is_missing
+from batchata.core.template import Template, is_binary, is_missing
 from batchata.rows.files import Row, plain, read_rows, reader_of
 from batchata.rows.table import Table, is_table, table_of
 
@@ -69,15 +69,22 @@ class RowSource:
         metadata = pattern.metadata
         if self._keep:
             metadata = {**(metadata or {}), **{name: _kept(row, name) for name in self._keep}}
-        empty = [name for name in self.template.columns if _is_empty(row[name], self._is_csv)]
-        if not empty:
+        why = self._why_unaskable(row)
+        if why is None:
             prompt = self.template.fill(row)
             return replace(pattern, id=job_id, prompt=prompt, metadata=metadata)
         said = {each.name: getattr(pattern, each.name) for each in fields(pattern)}
-        why = f"{where} has no value in column {empty[0]!r}, which the prompt needs"
         # the place is part of the question: rows without an id must not be taken for one
         said.update(id=job_id, prompt=where, metadata=metadata)
-        return UnaskableJob(**said, why=why)
+        return UnaskableJob(**said, why=f"{where} {why}")
+
+    def _why_unaskable(self, row: Row) -> str | None:
+        for name in self.template.columns:
+            if _is_empty(row[name], self._is_csv):
+                return f"has no value in column {name!r}, which the prompt needs"
+            if is_binary(row[name]):
+                return f"has bytes in column {name!r}, not text: decode them first"
+        return None
 
     @property
     def _is_csv(self) -> bool:
@@ -91,6 +98,10 @@ class RowSource:
             raise ValidationError(
                 f"{where} has no id in column {column!r}",
                 hint="give each row an id of its own, or leave id out",
+            )
+        if is_binary(value):
+            raise ValidationError(
+                f"{where} has the id {value!r:.80}, which is bytes", hint="decode them first"
             )
         if not is_unicode(str(value)):
             raise ValidationError(f"{where} has the id {value!r}, which is no valid Unicode")

@@ -68,6 +68,8 @@ class Table:
                 hint = f"its columns are: {', '.join(self.columns) or 'none'}"
                 if str(name) in self.columns:
                     hint = "its names are no text: df.columns = df.columns.astype(str)"
+                elif name in getattr(getattr(self.native, "index", None), "names", ()):
+                    hint = f"{name!r} is its index: give df.reset_index()"
                 raise ValidationError(f"the table has no column {name!r}", hint=hint)
 
     def rows(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:

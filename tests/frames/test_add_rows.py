@@ -305,3 +305,13 @@ def test_a_large_file_is_never_held_in_memory(tmp_path: Path, suffix: str) -> No
 
     assert made == count
     assert peak < 4_000_000
+
+
+def test_bytes_are_no_text_and_no_ids(tables: FrameLab) -> None:
+    rows = [{"id": "a", "text": b"ab"}, {"id": "b", "text": "told"}]
+    run = tables.batch().add_rows(rows, prompt="Say: {text}", id="id").run()
+
+    assert "bytes in column 'text'" in str(run.results()["a"].error)
+    assert tables.model.prompts == ["Say: told"]
+    with pytest.raises(ValidationError, match="which is bytes"):
+        tables.batch().add_rows([{"id": b"a", "text": "x"}], prompt="{text}", id="id").run()

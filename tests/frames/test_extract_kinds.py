@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -152,3 +154,23 @@ def test_an_empty_table_gives_an_empty_table(tables: FrameLab) -> None:
 
     assert list(out.columns) == ["input_id", "mood", "length", "status", "error"]
     assert len(out) == 0
+
+
+def test_cells_are_asked_about_as_text_json_or_not_at_all(tables: FrameLab) -> None:
+    cells = [["a", "b"], np.arange(2000), b"ab", np.float32("nan"), Decimal("NaN")]
+    df = pd.DataFrame({"id": range(len(cells)), "text": pd.Series(cells, dtype=object)})
+
+    out = tables.extract(df, schema=SCHEMA)
+
+    assert out.mood[0] == 'mood of ["a", "b"]'
+    assert out.mood[1].startswith("mood of [0, 1, 2") and out.mood[1].endswith("1998, 1999]")
+    assert "bytes, not text" in out.error[2]
+    assert "no value" in out.error[3] and "no value" in out.error[4]
+    assert tables.model.asked == ["0", "1"]
+
+
+def test_an_id_that_is_the_index_is_told_with_what_to_write(tables: FrameLab) -> None:
+    df = pd.DataFrame({"text": TEXTS}, index=pd.Index(KEYS, name="id"))
+
+    with pytest.raises(ValidationError, match="reset_index"):
+        tables.extract(df)
