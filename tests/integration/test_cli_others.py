@@ -29,7 +29,7 @@ COMMANDS = (
     "sandbox",
     "models",
 )
-BATCHATA = (sys.executable, "-c", "from batchata.cli import main; main()")
+BATCHATA = (sys.executable, "-m", "batchata")
 
 
 @pytest.fixture
