@@ -18,6 +18,7 @@ import orjson
 from batchata.core.allowance import Grant, Rates, SharedRates, Use
 from batchata.core.errors import StateError, StateVersionError
 from batchata.generate.selection import Span
+from batchata.stores.files import closed_on_error
 
 VERSION: Final = 1
 #: a worker that says nothing for so long has lost its shard
@@ -112,10 +113,11 @@ class Ledger:
             self._db = sqlite3.connect(
                 path, isolation_level=None, check_same_thread=False, timeout=30
             )
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            with self._transaction():
-                self._prepare()
+            with closed_on_error(self._db):
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=FULL")
+                with self._transaction():
+                    self._prepare()
         except sqlite3.Error as error:
             raise self._trouble(error) from error
 

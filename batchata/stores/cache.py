@@ -13,6 +13,7 @@ from batchata.core.events import Event, OutcomesRecorded
 from batchata.core.fingerprint import Fingerprints, fingerprints, strict_fingerprint
 from batchata.core.status import JobStatus
 from batchata.core.submission import Outcome, Shape
+from batchata.stores.files import closed_on_error
 
 APPLICATION_ID: Final = 0x62746363  #: "btcc"
 VERSION: Final = 1
@@ -49,14 +50,18 @@ class AnswerCache:
             self._db = sqlite3.connect(
                 path, isolation_level=None, check_same_thread=False, timeout=30
             )
-            self._check()
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")  # a lost entry is asked again, no more
-            self._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            self._db.execute(f"PRAGMA user_version={VERSION}")
-            self._db.executescript(_TABLES)
+            with closed_on_error(self._db):
+                self._check()
+                self._prepare()
         except sqlite3.Error as error:
             raise self._error(error) from error
+
+    def _prepare(self) -> None:
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")  # a lost entry is asked again, no more
+        self._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        self._db.execute(f"PRAGMA user_version={VERSION}")
+        self._db.executescript(_TABLES)
 
     def _check(self) -> None:
         application = self._db.execute("PRAGMA application_id").fetchone()[0]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -107,6 +108,16 @@ def fold_log(path: Path) -> None:
                 hint="close its readers first: results() of a run keeps the file open",
             ) from error
         raise disk_error(path, error) from error
+
+
+@contextmanager
+def closed_on_error(db: sqlite3.Connection) -> Iterator[None]:
+    """Let go of a file that turns out to be none of ours, or cannot be used."""
+    try:
+        yield
+    except BaseException:
+        db.close()
+        raise
 
 
 def disk_error(path: Path, error: sqlite3.Error) -> StateError:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from batchata.stores.files import disk_error
+from batchata.stores.files import closed_on_error, disk_error
 from batchata.stores.spend_table import TABLE
 from batchata.stores.sqlite import SQLiteStore
 
@@ -45,8 +45,9 @@ class SpendFile:
             self._db = sqlite3.connect(
                 path, isolation_level=None, check_same_thread=False, timeout=10
             )
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute(TABLE)
+            with closed_on_error(self._db):
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._db.execute(TABLE)
         except sqlite3.Error as error:
             self._store.close()
             raise disk_error(path, error) from error

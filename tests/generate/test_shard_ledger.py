@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,11 +33,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, clock: Clock) -> Ledger:
+def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
     """Three shards of ten rows."""
-    made = Ledger(tmp_path / "ledger.db", clock=clock)
-    made.plan({"plan": 1}, Span(0, 30).pieces(10))
-    return made
+    with Ledger(tmp_path / "ledger.db", clock=clock) as made:
+        made.plan({"plan": 1}, Span(0, 30).pieces(10))
+        yield made
 
 
 def taken(ledger: Ledger, worker: str) -> Shard:
@@ -229,14 +230,14 @@ def test_no_more_than_the_limit_is_ever_handed_out(seed: int, limit: int) -> Non
 
 def test_rates_outlive_the_processes_that_share_them(tmp_path: Path, clock: Clock) -> None:
     rates, need = Rates(requests=600), Use(need=Amount(1))
-    first, second = (Ledger(tmp_path / "ledger.db", clock=clock) for _ in range(2))
+    path = tmp_path / "ledger.db"
 
-    grant = first.draw("one", need, rates)
-    with first:  # it ends
-        pass
-    nothing = second.draw("two", need, rates)
-    clock.now += 5.5
-    after = second.draw("two", need, rates)
+    with Ledger(path, clock=clock) as first:
+        grant = first.draw("one", need, rates)
+    with Ledger(path, clock=clock) as second:
+        nothing = second.draw("two", need, rates)
+        clock.now += 5.5
+        after = second.draw("two", need, rates)
 
     assert grant.amount.requests == 20  # two seconds' worth
     assert nothing.amount.requests == 0

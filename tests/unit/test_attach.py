@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def test_a_stop_right_after_the_start_is_not_lost(tmp_path: Path) -> None:
 
 def test_a_state_file_without_tables_yet_reads_as_empty(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    sqlite3.connect(path).execute("PRAGMA journal_mode=WAL")
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode=WAL")
 
     reader = ResultReader(path)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 from batchata.core.errors import StateError, StateVersionError
+from batchata.stores.files import closed_on_error
 
 APPLICATION_ID: Final = 0x62746267  #: "btbg"
 VERSION: Final = 1
@@ -46,14 +47,18 @@ class Checkpoint:
         try:
             # the empty name is SQLite's for a temporary file
             self._db = sqlite3.connect(path or "", isolation_level=None, timeout=30)
-            self._check()
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute(f"PRAGMA synchronous={'OFF' if path is None else 'FULL'}")
-            self._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            self._db.execute(f"PRAGMA user_version={VERSION}")
-            self._db.execute(_TABLE)
+            with closed_on_error(self._db):
+                self._check()
+                self._prepare()
         except sqlite3.Error as error:
             raise self._error(error) from error
+
+    def _prepare(self) -> None:
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute(f"PRAGMA synchronous={'OFF' if self._path is None else 'FULL'}")
+        self._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        self._db.execute(f"PRAGMA user_version={VERSION}")
+        self._db.execute(_TABLE)
 
     def _check(self) -> None:
         application = self._db.execute("PRAGMA application_id").fetchone()[0]

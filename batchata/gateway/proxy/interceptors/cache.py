@@ -17,6 +17,7 @@ from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.headers import first
 from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Respond
 from batchata.gateway.proxy.interceptors.message_logger import logged
+from batchata.stores.files import closed_on_error
 
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, at REAL NOT NULL, "
@@ -50,9 +51,10 @@ class Cache(Interceptor):
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute(_TABLE)
+            with closed_on_error(self._db):
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=NORMAL")
+                self._db.execute(_TABLE)
         except (OSError, sqlite3.Error) as error:
             raise ResultsError(
                 f"the cache {self.file!r} cannot be used: {error}",
