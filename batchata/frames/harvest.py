@@ -110,7 +110,8 @@ class Harvest:
                 self._take(self._asked[int(result.job_id[1:])], result)
             if len(self._entries) >= _KEPT_AT_ONCE:
                 self._keep()
-        self._keep()
+        if self._entries:
+            self._keep()
 
     def _take(self, rows: Sequence[Row], result: JobResult) -> None:
         self._taken += 1
