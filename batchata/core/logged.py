@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
@@ -16,7 +17,7 @@ from batchata.core.redact import Redactor
 
 #: how a custom id travels among the tags of a framework
 CUSTOM_ID_PREFIX: Final = "logger_custom_id:"
-_OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z
+_OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,20 +41,24 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
     def envelope(self, timestamp_us: int, redactor: Redactor) -> bytes:
         """The envelope as JSON, without what lies under telling names, and no more than that."""
         named = redactor.named
+        execution = {
+            "run_id": self.run_id,
+            "parent_run_id": self.parent_run_id,
+            "custom_id": self.custom_id,
+            "tags": self.tags,
+            "metadata": self.metadata,
+        }
         envelope = {
             "event_type": self.event_type,
             "timestamp": datetime.fromtimestamp(timestamp_us / 1e6, UTC),
-            "execution": {
-                "run_id": self.run_id,
-                "parent_run_id": self.parent_run_id,
-                "custom_id": self.custom_id,
-                "tags": self.tags,
-                "metadata": named(self.metadata),
-            },
-            "data": named(self.data),
-            "raw": named(self.raw),
+            "execution": execution,
+            "data": self.data,
+            "raw": self.raw,
         }
-        return to_json(envelope, named)
+        made = to_json(envelope, named)
+        if redactor.names_none(made):  # nearly always, and looking for it in a text is quick
+            return made
+        return to_json(named(envelope), named)
 
 
 def to_json(value: Any, clean: Callable[[Any], Any] = lambda value: value) -> bytes:
@@ -113,6 +118,8 @@ def _plain(value: Any) -> Any:
 def _insides(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
+    if is_dataclass(value):
+        return {each.name: getattr(value, each.name, None) for each in fields(value)}
     for name in ("model_dump", "to_dict", "dict"):
         method = getattr(value, name, None)
         if callable(method):

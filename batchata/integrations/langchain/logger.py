@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, Self
 from uuid import UUID
+
+import msgspec
 
 from batchata.core.job import check_number
 from batchata.core.logged import LoggedEvent
@@ -24,8 +25,7 @@ from batchata.sinks.eventlog.spans import spans_as_asked
 _MOST_OPEN = 100_000
 
 
-@dataclass(slots=True)
-class _Begun:
+class _Begun(msgspec.Struct, frozen=True):
     """What an event's end does not say any more."""
 
     at: float
@@ -70,7 +70,7 @@ class ParquetLogger(EventHandler):
         self._groups = {each.partition("_")[0] for each in self.event_types}
         self._provider = provider
         self._raw = raw
-        self._begun: OrderedDict[UUID, _Begun] = OrderedDict()
+        self._begun: dict[int, _Begun] = {}  #: in the order they began, by run id
         self.log = EventLog(
             log_dir,
             buffer_size=buffer_size,
@@ -136,9 +136,14 @@ class ParquetLogger(EventHandler):
             data.get("model"),
         )
         if len(self._begun) >= _MOST_OPEN:
-            self._begun.popitem(last=False)
-        self._begun[run_id] = begun
+            self._forget()
+        self._begun[run_id.int] = begun
         self._write(kind, given, data, arguments, begun)
+
+    def _forget(self) -> None:
+        """Let go of the oldest start; another thread may be at it."""
+        with contextlib.suppress(StopIteration, RuntimeError):
+            self._begun.pop(next(iter(self._begun)), None)
 
     def _end(
         self,
@@ -148,7 +153,7 @@ class ParquetLogger(EventHandler):
         data: dict[str, Any],
         arguments: tuple[Any, ...],
     ) -> None:
-        begun = self._begun.pop(run_id, None)
+        begun = self._begun.pop(run_id.int, None)
         if begun is None:
             self._note(kind, run_id, given, data, arguments)
             return

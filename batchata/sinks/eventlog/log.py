@@ -10,7 +10,6 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self
 
 from batchata.core.errors import EventLogError, ValidationError
@@ -19,9 +18,9 @@ from batchata.core.logged import LoggedEvent, to_json
 from batchata.core.redact import Redactor
 from batchata.sinks.eventlog.journal import Journal, create, line_of, orphans
 from batchata.sinks.eventlog.place import Place, journal_dir_of, place_of
-from batchata.sinks.eventlog.reading import is_taken
+from batchata.sinks.eventlog.segment import Segment
 from batchata.sinks.eventlog.spans import Spans
-from batchata.sinks.eventlog.table import PartitionOn, Row, files_of, import_pyarrow, parquet_bytes
+from batchata.sinks.eventlog.table import PartitionOn, Row, import_pyarrow
 
 log = logging.getLogger("batchata.events")
 
@@ -33,31 +32,19 @@ _MOST_HOMELESS: Final = 100_000
 _FIRST_WAIT: Final = 1.0
 _LONGEST_WAIT: Final = 60.0
 _LONGEST_NAP: Final = 5.0
-
-
-@dataclass(slots=True, eq=False)
-class _Segment:
-    """Events that become files of their own, named after their journal."""
-
-    journal: Journal | None
-    rows: list[Row]  #: empty: they are to be read from the journal
-    is_adopted: bool = False
-    name: str = field(default_factory=lambda: f"memory-{os.urandom(6).hex()}")
-
-    def __post_init__(self) -> None:
-        if self.journal is not None:
-            self.name = self.journal.name
+#: seconds between two files, however fast events come: a file costs as much as hundreds of events
+_BREATH: Final = 0.25
 
 
 class EventLog:
     """Writes events of every door as Parquet below `where`: a folder, `s3://…`, a fsspec address.
 
-    An event is in a journal on this machine's disk when `write` returns, so that a killed process
-    loses none: the next log of the same place writes what it left. Files are written when
-    `buffer_size` events are there or the oldest is `flush_seconds` old. What cannot be written
-    stays in its journal and is tried again; `error` says why, and with `on_failure="error"` the
-    next call raises it. Keys and passwords are taken out by the name they are under, by their
-    shape, and where they are among `secrets`.
+    An event is in a journal on this machine's disk when `write` returns, so that a killed
+    process loses none: the next log of the same place writes what it left. Files are written
+    when `buffer_size` events are there or the oldest is `flush_seconds` old, four a second at
+    most. What cannot be written stays in its journal and is tried again; `error` says why, and
+    with `on_failure="error"` the next call raises it. Keys and passwords are taken out by the
+    name they are under, by their shape, and where they are among `secrets`.
     """
 
     def __init__(
@@ -113,11 +100,11 @@ class EventLog:
         self._bytes = 0
         self._since = 0.0
         self._journal: Journal | None = None
-        self._full: list[_Segment] = []  #: segments to be written
+        self._full: list[Segment] = []  #: segments to be written
         self._thread: threading.Thread | None = None
         self._has_adopted = False
         self._failures = 0
-        self._failed_at = 0.0
+        self._drained_at = 0.0
 
     @property
     def place(self) -> Place:
@@ -133,18 +120,23 @@ class EventLog:
     def is_safe(self) -> bool:
         """True when every event is in its place or in a journal, none in memory alone."""
         with self._lock:
-            waiting = [*self._full, _Segment(self._journal, self._rows)]
+            waiting = [*self._full, Segment(self._journal, self._rows)]
         return not self.lost and not any(each.rows and each.journal is None for each in waiting)
 
     def write(self, event: LoggedEvent) -> None:
         """Keep one event; it is on this machine's disk when this returns."""
-        self.write_many((event,))
+        self._own()
+        at_us = event.timestamp_us or time.time_ns() // 1000
+        row = self._row(event, at_us, event.payload(at_us, self._redactor))
+        self._take((row,), line_of(row))
 
     def write_many(self, events: Iterable[LoggedEvent]) -> None:
         """Keep several events; they are on this machine's disk when this returns."""
         self._own()
         rows = self._made(events)
-        lines = b"".join(map(line_of, rows))
+        self._take(rows, b"".join(map(line_of, rows)))
+
+    def _take(self, rows: Sequence[Row], lines: bytes) -> None:
         with self._lock:
             if self._is_closed:
                 raise EventLogError(
@@ -158,21 +150,25 @@ class EventLog:
             raise self.error
 
     def _made(self, events: Iterable[LoggedEvent]) -> list[Row]:
-        redactor, text = self._redactor, self._redactor.text
-        timed = [(each.timestamp_us or time.time_ns() // 1000, each) for each in events]
-        payloads = redactor.jsons([each.envelope(at_us, redactor) for at_us, each in timed])
+        redactor = self._redactor
+        timed = [(each, each.timestamp_us or time.time_ns() // 1000) for each in events]
+        payloads = redactor.jsons([each.envelope(at_us, redactor) for each, at_us in timed])
         return [
-            Row(
-                at_us,
-                text(each.run_id),
-                text(each.custom_id),
-                each.event_type,
-                each.provider or self._provider,
-                self._metadata,
-                payload,
-            )
-            for (at_us, each), payload in zip(timed, payloads, strict=True)
+            self._row(each, at_us, payload)
+            for (each, at_us), payload in zip(timed, payloads, strict=True)
         ]
+
+    def _row(self, event: LoggedEvent, at_us: int, payload: bytes) -> Row:
+        text = self._redactor.text
+        return Row(
+            at_us,
+            text(event.run_id),
+            text(event.custom_id),
+            event.event_type,
+            event.provider or self._provider,
+            self._metadata,
+            payload,
+        )
 
     def flush(self) -> bool:
         """Write everything so far; True when all of it is in its place.
@@ -257,7 +253,7 @@ class EventLog:
     def _spill(self) -> None:
         """Memory is for other things: these events stay in their journal until their turn."""
         if self._journal is not None:
-            self._full.append(_Segment(self._journal, []))
+            self._full.append(Segment(self._journal, []))
             self._journal, self._rows, self._bytes = None, [], 0
             self._changed.notify_all()
 
@@ -285,10 +281,13 @@ class EventLog:
         now = time.monotonic()
         if self._failures:
             wait = _FIRST_WAIT * float(2 ** min(self._failures - 1, 10))
-            return self._failed_at + min(wait, _LONGEST_WAIT) - now
-        if self._full or len(self._rows) >= self._size:
+            return self._drained_at + min(wait, _LONGEST_WAIT) - now
+        if self._full:
             return 0.0
-        return self._since + self._seconds - now
+        due = self._since + self._seconds
+        if len(self._rows) >= self._size:
+            due = min(due, self._drained_at + _BREATH)
+        return due - now
 
     def _drain(self) -> bool:
         """Write every segment; True when none is left."""
@@ -296,22 +295,22 @@ class EventLog:
             self._adopt()
             with self._lock:
                 if self._rows:
-                    self._full.append(_Segment(self._journal, self._rows))
+                    self._full.append(Segment(self._journal, self._rows))
                     self._journal, self._rows, self._bytes = None, [], 0
                 waiting = list(self._full)
             failed = [each for each in waiting if not self._has_delivered(each)]
             with self._lock:
                 self._failures = self._failures + 1 if failed else 0
-                self._failed_at = time.monotonic()
+                self._drained_at = time.monotonic()
                 if not failed:
                     self.error = None
                 if not self._full and not self._rows:
                     _UNWRITTEN.discard(self)
             return not failed
 
-    def _has_delivered(self, segment: _Segment) -> bool:
+    def _has_delivered(self, segment: Segment) -> bool:
         try:
-            self._deliver(segment)
+            segment.deliver(self._places, self._partition_on)
         except EventLogError as error:
             self._complain(error, segment.journal)
             if segment.journal is not None:
@@ -327,9 +326,7 @@ class EventLog:
             return
         self._has_adopted = True
         try:
-            found = [
-                _Segment(journal, [], is_adopted=True) for journal in orphans(self.journal_dir)
-            ]
+            found = [Segment(journal, [], is_adopted=True) for journal in orphans(self.journal_dir)]
         except OSError as error:
             log.error("journals in %s cannot be read: %s", self.journal_dir, error)
             return
@@ -337,18 +334,6 @@ class EventLog:
             log.info("writing the events of %d processes that did not end well", len(found))
         with self._lock:
             self._full[:0] = found
-
-    def _deliver(self, segment: _Segment) -> None:
-        journal, rows = segment.journal, segment.rows
-        if journal is not None and not rows:
-            rows = _rows_of(journal)
-        for path, found in files_of(rows, segment.name, self._partition_on):
-            data = parquet_bytes(found)
-            for place in self._places:
-                if not (segment.is_adopted and is_taken(place, path)):
-                    place.put(path, data)
-        if journal is not None:
-            journal.remove()
 
     def _complain(self, error: EventLogError, journal: Journal | None) -> None:
         kept = f"its events are safe in {journal.path}" if journal else "its events are in memory"
@@ -375,10 +360,3 @@ def _write_all() -> None:
     for each in list(_UNWRITTEN):
         with contextlib.suppress(EventLogError):  # it was told when it happened
             each.flush()
-
-
-def _rows_of(journal: Journal) -> list[Row]:
-    try:
-        return journal.rows()
-    except OSError as error:
-        raise EventLogError(f"{journal.path} cannot be read: {error.strerror or error}") from error

@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -137,3 +138,46 @@ def test_the_insides_of_objects_are_looked_through_too() -> None:
     assert b"abcdef" not in written
     assert b'"odd"' in written
     assert b'"message":"no"' in written
+
+
+@given(
+    st.sampled_from([*NAMES.split(), "private key", "session-token", "x passphrase", "Bearer"]),
+    st.sampled_from([str, str.upper, str.title, str.swapcase]),
+    st.sampled_from(["", "my_", "X-", "\u00fc ", 'q"uoted\\']),
+)
+def test_json_that_has_a_telling_name_is_never_passed_over(
+    name: str, case: Any, before: str
+) -> None:
+    key = case(name) if name == "token" else before + case(name)
+    value = {"a": [{key: "hunter2-hunter2-hunter2"}]}
+
+    assert is_secret_name(key)
+    assert not PLAIN.names_none(to_json(value))
+    assert b"hunter2" not in LoggedEvent(event_type="x", data=value).payload(0, PLAIN)
+
+
+def test_json_without_telling_names_is_told_as_such() -> None:
+    assert PLAIN.names_none(b'{"max_tokens": 3, "text": "his \\"token\\" of love"}')
+
+
+@dataclass
+class Tool:
+    name: str
+    api_key: str
+
+
+@dataclass(slots=True)
+class Slotted:
+    password: str
+    tools: list[Tool]
+
+
+def test_the_insides_of_dataclasses_are_looked_at() -> None:
+    event = LoggedEvent(
+        event_type="x", data={"at": Slotted("hunter2", [Tool("search", "hunter2")])}
+    )
+
+    said = event.payload(0, PLAIN)
+
+    assert b"hunter2" not in said
+    assert b'{"name":"search","api_key":"[redacted]"}' in said

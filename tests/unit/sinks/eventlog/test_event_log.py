@@ -102,6 +102,21 @@ def test_threads_and_tasks_write_at_once_and_nothing_is_lost(tmp_path: Path) -> 
     assert len(found) == len(set(found)) == 20 * 50 + 200 * 5
 
 
+def test_events_that_come_fast_share_files_however_small_the_buffer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BREATH", 1000.0)
+
+    with EventLog(tmp_path, buffer_size=1, flush_seconds=1000) as log:
+        log.write(event(0))
+        wait_for(lambda: ids(tmp_path) == ["row-0"])
+        for number in range(1, 40):
+            log.write(event(number))
+
+    assert len(list(tmp_path.rglob("*.parquet"))) == 2
+    assert len(ids(tmp_path)) == 40
+
+
 def test_more_events_than_memory_should_hold_wait_in_their_journals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
