@@ -21,6 +21,7 @@ _PER_MESSAGE: Final = 8
 _PER_REQUEST: Final = 16
 #: tiers of live calls that cost more than the standard one
 DEARER_TIERS: Final = frozenset({"priority", "fast", "ultrafast"})
+_ONE: Final = Decimal(1)
 #: what Anthropic asks for keeping a call within a country
 _GEO_FACTOR: Final = Decimal("1.1")
 _ANYWHERE: Final = (None, "", "global", "not_available")
@@ -112,8 +113,13 @@ def dearer_tier(request: Mapping[str, Any]) -> str | None:
 
 
 def price_factor(request: Mapping[str, Any]) -> Decimal:
-    """What prices are multiplied by for where a request, or the usage of an answer, says it is."""
-    return Decimal(1) if request.get("inference_geo") in _ANYWHERE else _GEO_FACTOR
+    """What prices are multiplied by for where a request says that it is to be answered."""
+    return place_factor(request.get("inference_geo"))
+
+
+def place_factor(place: object) -> Decimal:
+    """What prices are multiplied by for an answer that was made there."""
+    return _ONE if place in _ANYWHERE else _GEO_FACTOR
 
 
 def web_search_bound(request: Mapping[str, Any]) -> int:

@@ -227,10 +227,11 @@ class AnthropicBatch:
 
     def items(self, path: Path) -> Iterator[Item]:
         """Answers and failures, line by line."""
+        name = path.name
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if line.strip(b"\r\n \t"):
-                    yield read_line(line, number, path.name)
+                    yield read_line(line, number, name)
 
     async def cancel(self, remote_id: str) -> None:
         """Ask the vendor to stop; a batch that has ended already is left as it is."""

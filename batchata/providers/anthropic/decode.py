@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from batchata.core.bounds import price_factor
+from batchata.core.bounds import place_factor
 from batchata.core.result import Answer, Citation, Failure, Reason
 from batchata.core.usage import Usage, plausible
 from batchata.providers.encoding import json_text
@@ -84,20 +84,22 @@ def _answer(message: Message, forced_tool: str | None) -> Answer:
     thoughts: list[str] = []
     calls: list[dict[str, Any]] = []
     blocks: list[tuple[str, tuple[Citation, ...]]] = []
+    citations: list[Citation] = []
     for block in message.content:
         kind = block.get("type")
         if kind == "text":
             text = block.get("text") or ""
             texts.append(text)
-            cited = tuple(_citation(each) for each in block.get("citations") or ())
+            cited = tuple(map(_citation, block.get("citations") or ()))
             blocks.append((text, cited))
+            citations += cited
         elif kind == "thinking":
             thoughts.append(block.get("thinking") or "")
         elif kind == "tool_use" and forced_tool and block.get("name") == forced_tool:
             told.append(json_text(block.get("input")))
         elif kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
             calls.append(block)
-    citations = tuple(each for _, cited in blocks for each in cited)
+    usage = message.usage
     finish = FINISH.get(message.stop_reason or "", message.stop_reason or "unknown")
     if told:
         texts = told[:1]
@@ -105,15 +107,15 @@ def _answer(message: Message, forced_tool: str | None) -> Answer:
     return Answer(
         text="".join(texts),
         finish_reason=finish,
-        usage=usage_of(message.usage),
+        usage=usage_of(usage),
         model=message.model,
-        service_tier=message.usage.tier if message.usage else None,
-        price_factor=price_factor({"inference_geo": message.usage and message.usage.inference_geo}),
+        service_tier=usage.tier if usage else None,
+        price_factor=place_factor(usage.inference_geo if usage else None),
         request_id=message.id,
         refusal=_refusal(message) if finish == "refusal" else None,
         thinking="\n".join(thoughts) or None,
         extra={"tool_calls": calls} if calls else None,
-        citations=citations,
+        citations=tuple(citations),
         blocks=tuple(blocks) if citations else (),
     )
 
