@@ -244,8 +244,9 @@ class Session:
             self.parts.bind,
             place=_place(config.results_dir, path.parent),
         )
-        with closing(ResultReader(path, bind=self.parts.bind)) as reader:
-            exporter.catch_up(reader.after)
+        if exporter.is_behind:
+            with closing(ResultReader(path, bind=self.parts.bind)) as reader:
+                exporter.catch_up(reader.after)
         self._exporter = exporter
         self._watchers.append(exporter.emit)
 

@@ -85,12 +85,15 @@ class Exporter:
         name = meta("results_file")
         return name is None or not meta("exported") or (folder / str(name)).exists()
 
+    @property
+    def is_behind(self) -> bool:
+        """True when an earlier run committed results and did not export them."""
+        return int(self._store.meta("exported") or 0) < self._store.last_number
+
     def catch_up(self, read_after: ReadAfter) -> None:
         """Write what an earlier run committed and did not export."""
         done = int(self._store.meta("exported") or 0)
         last = self._store.last_number
-        if done >= last:
-            return
         self.expect_repeats()
         known = self._sink.known
         while done < last:
