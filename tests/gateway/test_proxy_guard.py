@@ -176,3 +176,19 @@ def test_upstreams_are_chosen_by_prefix_and_by_model(upstream: RawUpstream) -> N
         targets = [each.target for made in (claude, llama, upstream) for each in made.seen]
     assert targets == [b"/v1/messages?x=1", b"/v1/chat/completions", b"/v1/chat/completions"]
     assert orjson.loads(upstream.seen[0].body)["model"] == "gpt-6-luna"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"Authorization: Bearer %s\0", b"Author ization: Bearer %s", b"X-A: 1\r\n Bearer %s"],
+    ids=["zero", "name", "fold"],
+)
+def test_a_key_in_a_line_that_cannot_be_read_is_not_logged(
+    upstream: RawUpstream, caplog: pytest.LogCaptureFixture, capfd: Any, line: bytes
+) -> None:
+    request = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n" + line % CLIENT.encode()
+    with Gateway(config=config(upstream)) as gateway:
+        assert call(gateway.url, request + b"\r\n\r\n").status == 400
+
+    assert "it is not HTTP as it should be" in caplog.text
+    assert CLIENT not in caplog.text + "".join(capfd.readouterr())

@@ -143,6 +143,13 @@ def _unfit(request: web.BaseRequest, found: Mapping[str, str]) -> VendorError | 
             message="the gateway is no forward proxy: give it a path, and set its address as the "
             "base URL of your client",
         )
+    if "#" in request.raw_path:
+        return VendorError(status=400, message="a request's target has no part after '#'")
+    if found.get("transfer-encoding", "chunked").strip().lower() != "chunked":
+        return VendorError(
+            status=501,
+            message="the gateway takes no transfer encoding but chunked; encode the content",
+        )
     if found.get("upgrade") and "upgrade" in found.get("connection", "").lower():
         return VendorError(
             status=501,

@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 
 from batchata.gateway.proxy.exchange import Answered, Exchange
 from batchata.gateway.proxy.headers import Headers, decoded, end_to_end, first, has, head_lines
-from batchata.gateway.proxy.one_piece import LINE_BYTES, READ_BYTES, Asking, Place
+from batchata.gateway.proxy.one_piece import LINE_BYTES, READ_BYTES, Asking, Connector, Place
 from batchata.gateway.vendor_errors import VendorError
 
 #: what aiohttp would say by itself and the client did not
@@ -39,7 +39,7 @@ class Client:
 
     def open(self) -> None:
         """Open the session on the running loop."""
-        connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, keepalive_timeout=30)
+        connector = Connector(limit=0, ttl_dns_cache=300, keepalive_timeout=30)
         self._session = aiohttp.ClientSession(
             connector=connector,
             timeout=self._timeout,
@@ -98,7 +98,12 @@ def _spelled_alike(headers: Headers) -> Headers:
 
 
 def head_of(upstream: aiohttp.ClientResponse, exchange: Exchange) -> Answered:
-    """Status and headers of an upstream's response."""
+    """Status and headers of an upstream's response.
+
+    Raises ClientError for one that is no answer.
+    """
+    if upstream.status < 200:
+        raise aiohttp.ClientError(f"status {upstream.status} answers no request of the gateway's")
     headers = end_to_end(decoded(upstream.raw_headers))
     request_id = upstream.headers.get("x-request-id") or upstream.headers.get("request-id")
     return Answered(status=upstream.status, headers=headers, request_id=request_id)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
 from multidict import CIMultiDictProxy
 from yarl import URL
 
@@ -25,6 +26,27 @@ _KNOWN: Final = ("3.14.",)
 LINE_BYTES: Final = 64 * 1024
 #: what is read or written at once
 READ_BYTES: Final = 256 * 1024
+#: connections that are looked at before the upstream is taken for broken
+_MOST_SPOILT: Final = 32
+
+
+class Connector(aiohttp.TCPConnector):
+    """A pool that hands out no connection on which something came that nobody asked for.
+
+    It would be taken for the answer to the next question.
+    """
+
+    async def connect(
+        self, req: ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        """A connection on which nothing came yet."""
+        for _ in range(_MOST_SPOILT):
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            if protocol is None or not protocol.should_close:
+                return connection
+            connection.close()
+        raise aiohttp.ClientConnectionError("the upstream speaks before it is asked")
 
 
 @dataclass(frozen=True, slots=True)

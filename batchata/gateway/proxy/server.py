@@ -17,6 +17,7 @@ import orjson
 from aiohttp import web
 
 from batchata.core.errors import ValidationError
+from batchata.gateway.proxy import http_log
 from batchata.gateway.proxy.arriving import Door
 from batchata.gateway.proxy.chain import Chain
 from batchata.gateway.proxy.config import GatewayConfig
@@ -222,6 +223,7 @@ def _runner(
         request_factory=Request,
         handler_cancellation=True,
         access_log=None,
+        logger=http_log.LOG,
         auto_decompress=False,
         max_line_size=_LINE,
         max_field_size=_LINE,
