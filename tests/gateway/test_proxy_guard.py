@@ -192,3 +192,15 @@ def test_a_key_in_a_line_that_cannot_be_read_is_not_logged(
 
     assert "it is not HTTP as it should be" in caplog.text
     assert CLIENT not in caplog.text + "".join(capfd.readouterr())
+
+
+def test_a_foreign_page_starts_nothing_where_no_key_is_needed_either(upstream: RawUpstream) -> None:
+    text, page = (b"Content-Type", b"text/plain"), (b"Origin", b"https://evil.example")
+    with Gateway(upstream.url) as gateway:
+        foreign = ask(gateway, text, page)
+        with_key = ask(gateway, JSON, page, (b"Authorization", b"Bearer mine"))
+        local = ask(gateway, JSON, (b"Origin", b"http://localhost:3000"))
+        script = ask(gateway, text)
+
+    assert (foreign, with_key, local, script) == (403, 200, 200, 200)
+    assert len(upstream.seen) == 3

@@ -46,17 +46,22 @@ class Guard:
     def refusal_of_key(
         self, method: str, headers: Headers, upstream: Upstream
     ) -> VendorError | None:
-        """Why our key may not be added to a request; None when it may or need not be."""
-        if upstream.api_key is None or self.token is not None or has_key(end_to_end(headers)):
+        """Why a request without a key may not go on, with ours or to an upstream that needs none;
+        None when it may.
+        """
+        if self.token is not None or has_key(end_to_end(headers)):
             return None
+        is_safe = method in SAFE
         origin = first(headers, "origin")
-        if origin and not self._is_known(origin.partition("://")[2]):
+        is_foreign = bool(origin) and not self._is_known(origin.partition("://")[2])
+        if is_foreign and not (is_safe and upstream.api_key is None):
             return VendorError(
                 status=403,
-                message=f"pages of {origin} are not given the gateway's key: see allowed_hosts",
+                message=f"pages of {origin} may not use the gateway without a key of their own: "
+                "see allowed_hosts",
                 code="cross_site_request",
             )
-        if method in SAFE:
+        if is_safe or upstream.api_key is None:
             return None
         kind = first(headers, "content-type").partition(";")[0].strip().lower()
         is_custom = bool(first(headers, TOKEN_HEADER) or first(headers, "x-batchata-session-id"))
