@@ -3,7 +3,9 @@
 Beside them the CPU of bare aiohttp and of OpenAI's SDK, which keep nothing.
 
     python -m benchmarks.live_cpu --jobs 10000 --concurrency 200
+    python -m benchmarks.live_cpu --sizes 10000 100000 1000000
 
+The second shows whether a call costs the same in a long run, each size in a process of its own.
 The server answers at once, in a process of its own, whose CPU is not counted. Jobs are made one
 by one and results stay on disk; memory is the peak above that of a process which has run one job.
 """
@@ -13,6 +15,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -98,19 +102,33 @@ async def sdk(url: str, count: int, concurrency: int) -> float:
     return (cpu_seconds() - before) / count * 1e3
 
 
+def show_sizes(sizes: list[int], concurrency: int) -> None:
+    """Print the figures of runs of several sizes."""
+    for count in sizes:
+        command = [sys.executable, "-m", "benchmarks.live_cpu", "--jobs", str(count), "--alone"]
+        subprocess.run([*command, "--concurrency", str(concurrency)], check=True)
+
+
 def main() -> None:
     """Print the figures and the floor of the same run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--concurrency", type=int, default=200)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds the server waits")
+    parser.add_argument("--alone", action="store_true", help="without the floor and the peer")
+    parser.add_argument("--sizes", type=int, nargs="+", help="runs of so many jobs, one by one")
     options = parser.parse_args()
+    if options.sizes:
+        show_sizes(options.sizes, options.concurrency)
+        return
     folder = Path(tempfile.mkdtemp(prefix="batchata-bench-"))
     try:
         with instant(options.latency) as url:
             figures = run_batchata(url, options.jobs, options.concurrency, folder / "out")
             shown = ", ".join(f"{name} {value:,.3f}" for name, value in figures.items())
             print(f"batchata live, {options.jobs:,} calls, {options.concurrency} at once: {shown}")
+            if options.alone:
+                return
             floor = asyncio.run(bare(url, options.jobs, options.concurrency))
             print(f"bare aiohttp: cpu_ms_per_call {floor:.3f}")
             peer = asyncio.run(sdk(url, min(options.jobs, _SDK_CALLS), _SDK_AT_ONCE))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchata.cli.tables import FileTable
-from batchata.core.errors import ValidationError
+from batchata.core.errors import ResultsError, ValidationError
 from batchata.core.job import is_unicode
 from batchata.frames.output import own_columns
 from batchata.frames.packs import RowAnswer
@@ -71,6 +71,11 @@ def write_answered(made: Answered, target: Path) -> None:
         else:
             _write_jsonl(made, passing)
         passing.replace(target)
+    except OSError as error:
+        raise ResultsError(
+            f"{str(target)!r} cannot be written: {error.strerror or error}",
+            hint="mend that and run the same command again: nothing is paid twice",
+        ) from error
     finally:
         passing.unlink(missing_ok=True)
 

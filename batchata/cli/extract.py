@@ -142,6 +142,8 @@ def _check_target(source: Path, target: Path, *, overwrite: bool) -> None:
     from batchata.rows.files import reader_of
 
     reader_of(target)
+    if target.is_dir():
+        raise ValidationError(f"{target} is a folder", hint="name a file in it")
     if target.exists() and target.samefile(source):
         raise ValidationError(f"{target} is the input as well", hint="name another file")
     if target.exists() and not overwrite:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -237,3 +238,23 @@ def test_a_pipe_is_refused_because_rows_are_read_more_than_once(tmp_path: Path) 
 
     with pytest.raises(ValidationError, match=r"rows\.csv is no file"):
         FileTable(pipe, tmp_path)
+
+
+def test_a_folder_is_no_output_and_a_full_disk_costs_nothing_twice(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cli.folder / "moods.csv").mkdir()
+    extract(cli, "moods.csv", "--overwrite", code=1)
+    assert not cli.box.ledger.live
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(answered, "_write_csv", full)
+        extract(cli, "out.csv", code=1)
+    asked = len(cli.box.ledger.live)
+    extract(cli, "out.csv")
+
+    assert len(cli.box.ledger.live) == asked == 2
+    assert len(rows_of(cli, "out.csv")) == 7
