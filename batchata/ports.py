@@ -327,8 +327,8 @@ class Store(Protocol):
     def ids(self, seqs: Sequence[int]) -> list[str]:
         """Job ids in the order asked for."""
 
-    def metadata(self, seqs: Iterable[int]) -> dict[int, bytes | None]:
-        """The users' own data of these jobs, as JSON."""
+    def metadata(self, seqs: Iterable[int]) -> dict[int, bytes]:
+        """The users' own data of those of these jobs that have any, as JSON."""
 
     def meta(self, key: str) -> Any:
         """A small value kept beside the run, None when it was never set."""

@@ -150,7 +150,7 @@ def check_question(job: Job) -> None:
 def _check_files(job: Job) -> None:
     if job.file is not None and job.files:
         raise ValidationError("file and files were both given", hint="put all of them into files")
-    if isinstance(job.files, (str, bytes, Mapping)) or not isinstance(job.files, Sequence):
+    if type(job.files) not in (tuple, list) and not _is_sequence(job.files):
         raise ValidationError(
             f"files is a {type(job.files).__name__}, not a list", hint='write files=["a.pdf"]'
         )
@@ -161,6 +161,10 @@ def _check_files(job: Job) -> None:
             f"structured is {job.structured!r}",
             hint='use "native", "tool" or "prompt", or leave it out',
         )
+
+
+def _is_sequence(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
 
 
 def _check_quotes(job: Job) -> None:
@@ -181,7 +185,7 @@ def _check_quotes(job: Job) -> None:
 
 def check_messages(messages: Sequence[Message]) -> None:
     """Raise ValidationError unless `messages` is a list of role and content mappings."""
-    if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Sequence):
+    if type(messages) not in (list, tuple) and not _is_sequence(messages):
         raise ValidationError(
             f"messages is a {type(messages).__name__}, not a list",
             hint='write messages=[{"role": "user", "content": "..."}] or prompt="..."',

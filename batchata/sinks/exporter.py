@@ -158,7 +158,7 @@ class Exporter:
                     number,
                     state.shapes[number],
                     submission,
-                    metadata[outcome.seq],
+                    metadata.get(outcome.seq),
                     self._bind,
                     state.paid_before(outcome),
                 )

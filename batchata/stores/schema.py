@@ -78,6 +78,7 @@ MOVE_SUBMISSION: Final = (
     "accepted_us=coalesce(?,accepted_us), note=coalesce(?,note) WHERE n=?"
 )
 REBOUND_JOB: Final = "UPDATE jobs SET size_bytes=?, input_bound=?, cost_bound=? WHERE seq=?"
+METADATA: Final = "SELECT seq, metadata FROM jobs WHERE metadata NOT NULL AND seq IN ({marks})"
 #: every answer of these jobs that did not fit, the newest last
 REFUSED: Final = (
     "SELECT o.seq, a.text, a.error FROM outcomes o JOIN answers a ON a.n=o.n "

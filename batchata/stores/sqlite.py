@@ -140,9 +140,9 @@ class SQLiteStore:
         """Fingerprints of these jobs, None where the id was derived from the content."""
         return dict(self._by_seq("SELECT seq, key FROM jobs", seqs))
 
-    def metadata(self, seqs: Iterable[int]) -> dict[int, bytes | None]:
-        """The users' own data of these jobs, as JSON."""
-        return dict(self._by_seq("SELECT seq, metadata FROM jobs", seqs))
+    def metadata(self, seqs: Iterable[int]) -> dict[int, bytes]:
+        """The users' own data of those of these jobs that have any, as JSON."""
+        return dict(self._by_seq(schema.METADATA, seqs))
 
     def ids(self, seqs: Sequence[int]) -> list[str]:
         """Job ids in the order asked for."""

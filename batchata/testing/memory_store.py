@@ -103,9 +103,10 @@ class MemoryStore:
         """Job ids in the order asked for."""
         return [self._rows[seq].id for seq in seqs]
 
-    def metadata(self, seqs: Iterable[int]) -> dict[int, bytes | None]:
-        """The users' own data of these jobs, as JSON."""
-        return {seq: self._rows[seq].metadata for seq in seqs}
+    def metadata(self, seqs: Iterable[int]) -> dict[int, bytes]:
+        """The users' own data of those of these jobs that have any, as JSON."""
+        found = {seq: self._rows[seq].metadata for seq in seqs}
+        return {seq: data for seq, data in found.items() if data is not None}
 
     def meta(self, key: str) -> Any:
         """A small value kept beside the run, None when it was never set."""

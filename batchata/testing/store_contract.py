@@ -105,7 +105,7 @@ class StoreContract:
         assert list(store.bodies([1, 0])) == [b'{"n":1}', b'{"n":0}']
         assert store.known_ids() == {"job 0": 0, "job 1": 1, "job 2": 2}
         assert store.keys([0, 1]) == {0: None, 1: b"k"}
-        assert store.metadata([0, 1]) == {0: None, 1: b'{"a":1}'}
+        assert store.metadata([0, 1]) == {1: b'{"a":1}'}
 
     def test_a_thousand_jobs_come_back(self, store: Store) -> None:
         store.commit(JobsAdded(rows=[row(seq) for seq in range(3, 1503)]))

@@ -222,7 +222,7 @@ class RunEvents:
                 number,
                 state.shapes[number],
                 submission,
-                metadata[outcome.seq],
+                metadata.get(outcome.seq),
                 self._bind,
             )
 
