@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from batchata.cli.app import app
 from batchata.core.errors import ValidationError
-from batchata.gateway.proxy.loading import load_config
+from batchata.gateway.proxy.loading import load_config, read_yaml
 from batchata.gateway.proxy.registry import OWN, make_interceptor
 
 URL = "http://127.0.0.1:1"
@@ -169,3 +169,14 @@ def test_validating_says_what_is_wrong(tmp_path: Path) -> None:
 
     assert found.exit_code == 1
     assert "write limit_usd: 5" in found.stderr
+
+
+def test_a_file_that_is_no_yaml_is_told_by_its_place_and_without_its_text(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text('server: {}\nllm: {api_key: "sk-planted-1", base_url: ${URL}}\n')
+
+    with pytest.raises(ValidationError, match=r"is no YAML: .* \(line 2, column 43\)") as caught:
+        read_yaml(file)
+
+    assert "sk-planted-1" not in f"{caught.value} {caught.value.__cause__}"
+    assert "quotes" in str(caught.value.hint)

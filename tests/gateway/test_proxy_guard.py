@@ -12,6 +12,7 @@ from raw_lab import OK, RawUpstream, call, request_bytes
 
 from batchata import read_events
 from batchata.gateway import Gateway
+from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 
 #: a secret that only its name gives away
 NAMED = "correct-horse-battery"
@@ -204,3 +205,21 @@ def test_a_foreign_page_starts_nothing_where_no_key_is_needed_either(upstream: R
 
     assert (foreign, with_key, local, script) == (403, 200, 200, 200)
     assert len(upstream.seen) == 3
+
+
+@pytest.mark.parametrize("target", [b"/v1/chat/completions?key=%s", b"/v1/models?key=%s"])
+@pytest.mark.parametrize("said", [b"SSH-2.0\r\n", b"HTTP/1.1 200 OK\r\nSet-Cookie: %s\0\r\n\r\n"])
+def test_a_key_in_an_address_or_an_answer_that_fails_is_not_told(
+    upstream: RawUpstream, caplog: pytest.LogCaptureFixture, target: bytes, said: bytes
+) -> None:
+    secret = CLIENT.encode()
+    upstream.answer(said.replace(b"%s", secret))
+    recorder = TestRecorder()
+    with Gateway(upstream.url, interceptors=[recorder]) as gateway:
+        request = request_bytes(target % secret, JSON, method=b"POST", body=CHAT)
+        reply = call(gateway.url, request)
+
+    assert reply.status == 502
+    told = [each.answer.error for each in recorder.exchanges if each.answer is not None]
+    assert told
+    assert CLIENT not in f"{reply.body!r} {told} {caplog.text}"

@@ -27,6 +27,7 @@ from batchata.gateway.proxy.forward import (
     surely_unsent,
     upstream_error,
     wait_seconds,
+    what_failed,
 )
 from batchata.gateway.proxy.headers import Headers, without
 from batchata.gateway.proxy.interceptor import Reject, Respond
@@ -172,7 +173,7 @@ class Core:
                 await response.write(piece)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             answered.ending = "disconnected" if request.transport is None else "broken"
-            answered.error, answered.error_type = str(error), type(error).__name__
+            answered.error, answered.error_type = what_failed(error), type(error).__name__
             tee.finish()
             if response is None:
                 exchange.answer = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from typing import Any, Final, TypeGuard
 
@@ -24,6 +25,8 @@ _BODILESS: Final = frozenset({*range(100, 200), 204, 304})
 UNREACHABLE: Final = "upstream_unreachable"
 BROKE_OFF: Final = "upstream_broke_off"
 TIMED_OUT: Final = "upstream_timed_out"
+#: where a message of the parser begins to quote
+_QUOTED: Final = re.compile(r":?\s*(?:\n|\bb['\"])")
 Payload = bytes | AsyncIterator[bytes] | None
 
 
@@ -229,7 +232,8 @@ def keep_headers(response: Answer) -> None:
 def upstream_error(error: BaseException, exchange: Exchange) -> VendorError:
     """Why the upstream gave no answer, as a vendor would say it."""
     place = f"{exchange.upstream.name} ({exchange.upstream.base_url})"
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = what_failed(error)
+    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, TimeoutError):
         code = UNREACHABLE if surely_unsent(error) else TIMED_OUT
         message = f"the gateway's upstream {place} did not answer in time: {said}"
@@ -238,6 +242,12 @@ def upstream_error(error: BaseException, exchange: Exchange) -> VendorError:
     what, code = ("cannot be reached", UNREACHABLE) if is_unsent else ("broke off", BROKE_OFF)
     message = f"the gateway's upstream {place} {what}: {said}"
     return VendorError(status=502, message=message, code=code)
+
+
+def what_failed(error: BaseException) -> str:
+    """An error in one line, without the address and what was read: there may be a key in them."""
+    text = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    return _QUOTED.split(text, 1)[0]
 
 
 def surely_unsent(error: BaseException) -> bool:

@@ -77,7 +77,14 @@ def read_yaml(file: Path) -> Tree:
     except OSError as error:
         raise ValidationError(f"{file} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValidationError(f"{file} is no YAML: {' '.join(str(error).split())}") from error
+        # the parser quotes the line, which may be the one with the key
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
+        said = getattr(error, "problem", None) or type(error).__name__
+        raise ValidationError(
+            f"{file} is no YAML: {said}{where}",
+            hint='within braces, quotes are needed: {api_key: "${OPENAI_API_KEY}"}',
+        ) from None
     if not isinstance(found or {}, dict):
         raise ValidationError(f"{file} holds a {type(found).__name__}, not sections with keys")
     return found or {}
