@@ -9,7 +9,9 @@ import ast
 import operator
 import re
 from collections.abc import Callable, Sequence
+from datetime import date, datetime, time
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import pyarrow
 import pyarrow.compute as pc
@@ -92,7 +94,7 @@ class Filter:
         try:
             mask = seen.of(self._tree)
             is_mask = isinstance(mask, _Column) and pyarrow.types.is_boolean(mask.type)
-        except (pyarrow.ArrowException, TypeError, ArithmeticError) as error:
+        except (pyarrow.ArrowException, TypeError, ValueError, ArithmeticError) as error:
             raise self._wrong(f"does not fit the rows: {error}") from error
         if not is_mask:
             raise self._wrong("is no condition: it says neither yes nor no of a row")
@@ -118,7 +120,7 @@ class _Evaluation:
         """The value of a part of the condition: a column, or a plain value."""
         match node:
             case ast.Name():
-                return self._table.column(self._condition.name(node))
+                return _decoded(self._table.column(self._condition.name(node)))
             case ast.Constant(value=value) if isinstance(value, (str, int, float, type(None))):
                 return value
             case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
@@ -189,7 +191,7 @@ class _Evaluation:
             raise TypeError(f"{type(op).__name__} cannot be used")
         if not isinstance(one, _Column):
             one, two, name = two, one, _REVERSED.get(name, name)
-        one, two = self._alike(one, two)
+        one, two = self._alike(one, _moment(two, one))
         return pc.fill_null(pc.call_function(name, [one, two]), name == "not_equal")
 
     def _is_in(self, one: Any, two: Any) -> Any:
@@ -199,7 +201,7 @@ class _Evaluation:
             raise TypeError("in needs a list of values")
         numbers = bool(two) and all(isinstance(each, (int, float)) for each in two)
         column = self._number(one) if numbers else one
-        values = pyarrow.array(two)
+        values = pyarrow.array([_moment(each, one) for each in two])
         if numbers:
             values, column = (pc.cast(each, pyarrow.float64()) for each in (values, column))
         elif two:
@@ -233,3 +235,28 @@ class _Evaluation:
         elif method.attr == "isin" and len(given) == 1:
             return self._is_in(self.of(method.value), given[0])
         raise TypeError(f"{ast.unparse(method)}() cannot be used")
+
+
+def _decoded(column: Any) -> Any:
+    """A column of categories as what they stand for."""
+    kind = column.type
+    return column.cast(kind.value_type) if pyarrow.types.is_dictionary(kind) else column
+
+
+def _moment(value: Any, column: Any) -> Any:
+    """A text beside a column of dates or times as one of these, by the clock of the column."""
+    if not isinstance(value, str) or not isinstance(column, _Column):
+        return value
+    kind = column.type
+    if pyarrow.types.is_date(kind):
+        return pyarrow.scalar(date.fromisoformat(value), kind)
+    if pyarrow.types.is_time(kind):
+        return pyarrow.scalar(time.fromisoformat(value), kind)
+    if not pyarrow.types.is_timestamp(kind):
+        return value
+    moment = datetime.fromisoformat(value)
+    if kind.tz is not None and moment.tzinfo is None:
+        moment = moment.replace(tzinfo=ZoneInfo(kind.tz))
+    elif kind.tz is None and moment.tzinfo is not None:
+        raise TypeError(f"{value!r} has a time zone, and the column has none")
+    return pyarrow.scalar(moment, kind)

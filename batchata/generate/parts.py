@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import os
 import shutil
@@ -211,7 +212,7 @@ def _write_jsonl(
     with path.open("wb") as file:
         for batch in batches:
             for row in batch.to_pylist():
-                file.write(orjson.dumps(row, default=str, option=orjson.OPT_APPEND_NEWLINE))
+                file.write(orjson.dumps(row, default=_said, option=orjson.OPT_APPEND_NEWLINE))
 
 
 _WRITERS: Final[Mapping[str, Callable[..., None]]] = {
@@ -224,8 +225,13 @@ _WRITERS: Final[Mapping[str, Callable[..., None]]] = {
 
 def _cell(value: Any) -> Any:
     if isinstance(value, (dict, list, bool)):
-        return orjson.dumps(value, default=str).decode()
-    return value
+        return orjson.dumps(value, default=_said).decode()
+    return _said(value) if isinstance(value, bytes) else value
+
+
+def _said(value: Any) -> str:
+    """What JSON has no word for as text; bytes in base64."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 def summary_path(output: Path) -> Path:

@@ -60,19 +60,26 @@ class ParquetRows(RowFile):
         with self._opened() as file:
             groups = range(file.metadata.num_row_groups)
             rows = [(each, file.metadata.row_group(each).num_rows) for each in groups]
-            return Index(rows, _packed(file.schema_arrow))
+            return Index(rows, _packed(_without_views(file.schema_arrow)))
 
     def batches(self, chunk: int = 0) -> Iterator[pyarrow.RecordBatch]:
         """The rows from the beginning of a row group."""
         with self._opened() as file:
+            schema = _without_views(file.schema_arrow)
             for group in range(chunk, file.metadata.num_row_groups):
-                yield from file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group])
+                for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group]):
+                    yield batch if batch.schema == schema else batch.cast(schema)
 
     @contextmanager
     def _opened(self) -> Iterator[pyarrow.parquet.ParquetFile]:
         try:
             file = pyarrow.parquet.ParquetFile(self.path)
-        except pyarrow.ArrowInvalid as error:
+        except pyarrow.ArrowNotImplementedError as error:
+            raise ValidationError(
+                f"{self.path} has a column of a type that cannot be read: {error}",
+                hint="write it with another type, as 64 bits for whole numbers",
+            ) from error
+        except pyarrow.ArrowException as error:
             raise ValidationError(f"{self.path} is no Parquet file: {error}") from error
         with file:
             yield file
@@ -212,6 +219,29 @@ def digest_of(path: Path) -> str:
     with path.open("rb") as file:
         made = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
     return made.hexdigest()
+
+
+def _without_views(schema: pyarrow.Schema) -> pyarrow.Schema:
+    """A schema whose texts can be taken, filtered and sorted: Arrow cannot do that with views."""
+    fields = [each.with_type(_without_view(each.type)) for each in schema]
+    return pyarrow.schema(fields, metadata=schema.metadata)
+
+
+def _without_view(kind: pyarrow.DataType) -> pyarrow.DataType:
+    types = pyarrow.types
+    if types.is_string_view(kind):
+        return pyarrow.large_string()
+    if types.is_binary_view(kind):
+        return pyarrow.large_binary()
+    if types.is_struct(kind):
+        return pyarrow.struct([each.with_type(_without_view(each.type)) for each in kind])
+    for is_list, made in (
+        (types.is_list, pyarrow.list_),
+        (types.is_large_list, pyarrow.large_list),
+    ):
+        if is_list(kind):
+            return made(kind.value_field.with_type(_without_view(kind.value_type)))
+    return kind
 
 
 def _packed(schema: pyarrow.Schema) -> str:

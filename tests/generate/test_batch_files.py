@@ -123,6 +123,15 @@ def test_other_endpoints_of_the_format_work(files: GenerationLab) -> None:
     assert two["object"] == "response"
 
 
+def test_files_as_other_systems_write_them_are_read(files: GenerationLab) -> None:
+    lines = [json.dumps(request(name)) for name in "ab"]
+    Path("in.jsonl").write_bytes("\ufeff{}\r\n\r\n{}\r\n".format(*lines).encode())
+
+    command("generate")
+
+    assert [line["custom_id"] for line in read(Path("out.jsonl"))] == ["a", "b"]
+
+
 def test_several_servers_share_a_file_and_a_dead_one_is_left_out(files: GenerationLab) -> None:
     write(Path("in.jsonl"), [request(str(number)) for number in range(20)])
     with server_of(lambda _: [said("a")]) as one, server_of(lambda _: [said("b")]) as two:

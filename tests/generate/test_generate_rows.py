@@ -46,6 +46,43 @@ def test_types_and_nested_columns_of_parquet_are_kept(made: GenerationLab) -> No
     assert read(made.out)[0]["tags"] == ["x", "y"]
 
 
+def test_columns_of_views_go_through_samples_filters_and_shuffles(made: GenerationLab) -> None:
+    view, views = pyarrow.string_view(), pyarrow.list_(pyarrow.string_view())
+    table = pyarrow.table(
+        {
+            "question": pyarrow.array(["a", "b", "c"], view),
+            "tags": pyarrow.array([["x"], None, ["y", "z"]], views),
+            "data": pyarrow.array([b"1", b"2", b"3"], pyarrow.binary_view()),
+        }
+    )
+    pyarrow.parquet.write_table(table, made.folder / "views.parquet")
+
+    made.run(
+        data={
+            "input_path": str(made.folder / "views.parquet"),
+            "filter_condition": "question != 'b'",
+            "shuffle": True,
+        },
+        generation={"num_samples": 2},
+    )
+
+    found = sorted((row["question"], row["tags"], row["data"]) for row in read(made.out))
+    assert found == [("a", ["x"], b"1")] * 2 + [("c", ["y", "z"], b"3")] * 2
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_bytes_are_base64_where_there_is_only_text(made: GenerationLab, ending: str) -> None:
+    made.rows = [{"question": "a", "data": b"\xff\x00", "both": {"in": b"\xff"}}]
+    out = made.folder / f"out.{ending}"
+
+    made.run(data={"output_path": str(out)})
+
+    text = out.read_text()
+    assert "/wA=" in text
+    assert "/w==" in text
+    assert "b'" not in text
+
+
 def test_samples_are_rows_of_their_own_each_with_its_temperature_and_seed(
     made: GenerationLab,
 ) -> None:
@@ -186,6 +223,22 @@ def test_a_bad_input_is_an_error_before_anything_is_sent(
     assert said in caught.value.message
     assert not made.calls
     assert not made.out.exists()
+
+
+def test_a_type_that_arrow_cannot_read_is_named_before_anything_is_sent(
+    made: GenerationLab,
+) -> None:
+    import polars as pl
+
+    given = made.folder / "wide.parquet"
+    pl.DataFrame({"n": [1], "question": ["a"]}, schema_overrides={"n": pl.Int128}).write_parquet(
+        given
+    )
+
+    with pytest.raises(ValidationError, match="a column of a type that cannot be read"):
+        made.run(data={"input_path": str(given)})
+
+    assert made.calls == []
 
 
 def test_a_preview_sends_and_writes_nothing(made: GenerationLab) -> None:

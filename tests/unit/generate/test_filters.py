@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, time, timedelta
+
 import pyarrow as pa
 import pytest
 
@@ -14,6 +16,18 @@ TABLE = pa.table(
         "s": ["x", "yy", None, "z"],
         "b c": [1.5, 2.0, 3.0, 4.0],
         "f": [True, False, True, None],
+    }
+)
+NOON = datetime(2026, 1, 2, 12)
+TIMES = pa.table(
+    {
+        "day": pa.array([date(2026, 1, 1), date(2026, 1, 3), None]),
+        "at": pa.array([NOON, NOON + timedelta(hours=1), None], pa.timestamp("us")),
+        "in_rome": pa.array(
+            [NOON, NOON + timedelta(hours=1), None], pa.timestamp("ns", tz="Europe/Rome")
+        ),
+        "hour": pa.array([time(1), time(2), None]),
+        "kind": pa.array(["good", "bad", None]).dictionary_encode(),
     }
 )
 TEXTS = pa.table({"a": ["1", "2", "3", None], "s": ["x", "yy", None, "z"]})
@@ -89,3 +103,29 @@ def test_anything_else_is_refused_with_what_may_be_written(text: str, said: str)
 
     assert said in caught.value.message
     assert "column" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("day >= '2026-01-02'", "010"),
+        ("'2026-01-02' > day", "100"),
+        ("day in ('2026-01-03', '2026-01-04')", "010"),
+        ("at > '2026-01-02T12:30'", "010"),
+        ("at == '2026-01-02 12:00:00'", "100"),
+        ("in_rome == '2026-01-02T13:00'", "100"),
+        ("in_rome > '2026-01-02T12:00Z'", "010"),
+        ("hour < '01:30'", "100"),
+        ("kind in ['good']", "100"),
+        ("kind.str.contains('^b')", "010"),
+        ("kind == 'good' or kind.isna()", "101"),
+    ],
+)
+def test_columns_of_times_and_categories_are_compared_with_texts(text: str, rows: str) -> None:
+    assert fits(text, TIMES) == rows
+
+
+@pytest.mark.parametrize("text", ["day > 'soon'", "at > '2026-01-02T12:00Z'", "day in ['x']"])
+def test_a_text_that_is_no_such_time_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="does not fit the rows"):
+        fits(text, TIMES)
