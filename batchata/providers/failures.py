@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
@@ -113,6 +115,10 @@ def _reason(status: int | None, code: str | None, message: str) -> Reason:
     return Reason.INVALID_REQUEST
 
 
+#: no vendor means a longer wait, and no timer takes every number
+_LONGEST_SECONDS: Final = 30 * 86_400.0
+
+
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     """What a vendor's `retry-after-ms` or `retry-after` (seconds or date) asks for, in seconds.
 
@@ -120,20 +126,22 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = headers.get(name)
-        if value is None:
-            continue
-        try:
-            return max(0.0, float(value) * unit)
-        except ValueError:
-            at = email.utils.parsedate_to_datetime(value) if _is_date(value) else None
-        if at is not None:
-            return max(0.0, (at - datetime.now(UTC)).total_seconds())
+        seconds = None if value is None else _seconds(value, unit)
+        if seconds is not None and math.isfinite(seconds):
+            return min(max(0.0, seconds), _LONGEST_SECONDS)
     return None
 
 
-def _is_date(value: str) -> bool:
-    parsed = email.utils.parsedate_tz(value)
-    return parsed is not None and parsed[9] is not None
+def _seconds(value: str, unit: float) -> float | None:
+    """A number of `unit` seconds, or the seconds until a date; None where it is neither."""
+    with contextlib.suppress(ValueError):
+        return float(value) * unit
+    try:
+        at = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)  # one of the three forms names no zone
+    return (at - datetime.now(UTC)).total_seconds()
 
 
 def is_congestion(failure: Failure, quota: Quota) -> bool:

@@ -11,6 +11,7 @@ from batchata.core.pacing import Quota
 from batchata.providers.failures import retry_after_seconds
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_WHOLE: Final = re.compile(r"\s*[0-9]{1,15}\s*")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SILENT: Final = Quota()
 #: a limit that holds for longer is a quota of hours or days, and no pace
@@ -53,9 +54,11 @@ def _limit(headers: Mapping[str, str], name: str) -> _Limit:
     """One limit; without a pace where it holds for longer than minutes, as a day's quota does.
 
     The time until all is there again tells for how long it holds; where windows of a minute are
-    counted from their beginning, it is never more than that minute.
+    counted from their beginning, it is never more than that minute. Servers that set none say 0.
     """
     limit = _whole(headers.get(name.format("limit")))
+    if limit == 0:
+        return _Limit(None, None, None)
     left = _whole(headers.get(name.format("remaining")))
     reset = _duration(headers.get(name.format("reset")))
     if limit and left is not None and reset is not None and left < limit and reset > 60:
@@ -73,10 +76,10 @@ def anthropic_quota(headers: Mapping[str, str]) -> Quota:
         return _SILENT if wait is None else Quota(retry_after_seconds=wait)
     kind = "tokens" if f"{name}tokens-limit" in headers else "input-tokens"
     return Quota(
-        requests_limit=_whole(headers.get(f"{name}requests-limit")),
+        requests_limit=_whole(headers.get(f"{name}requests-limit")) or None,
         requests_left=_whole(headers.get(f"{name}requests-remaining")),
         requests_reset_seconds=_until(headers.get(f"{name}requests-reset")),
-        tokens_limit=_whole(headers.get(f"{name}{kind}-limit")),
+        tokens_limit=_whole(headers.get(f"{name}{kind}-limit")) or None,
         tokens_left=_whole(headers.get(f"{name}{kind}-remaining")),
         tokens_reset_seconds=_until(headers.get(f"{name}{kind}-reset")),
         retry_after_seconds=wait,
@@ -84,7 +87,7 @@ def anthropic_quota(headers: Mapping[str, str]) -> Quota:
 
 
 def _whole(value: str | None) -> int | None:
-    return int(value) if value is not None and value.strip().isdigit() else None
+    return int(value) if value is not None and _WHOLE.fullmatch(value) else None
 
 
 def _duration(value: str | None) -> float | None:

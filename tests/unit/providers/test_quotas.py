@@ -94,10 +94,13 @@ def test_an_answer_without_limits_says_nothing(read: object) -> None:
     assert read({"content-type": "application/json"}) == Quota()
 
 
-def test_words_that_nobody_can_read_are_no_limits() -> None:
+@pytest.mark.parametrize("words", ["many", "0", "-1", "\u00b2", "9" * 400])
+def test_words_that_nobody_can_read_are_no_limits(words: str) -> None:
     quota = openai_quota(
-        openai_headers(x_ratelimit_limit_requests="many", x_ratelimit_reset_requests="soon")
+        openai_headers(x_ratelimit_limit_requests=words, x_ratelimit_reset_requests="soon")
     )
+    claude = anthropic_quota({"anthropic-ratelimit-requests-limit": words})
 
     assert quota.requests_limit is None
     assert quota.requests_reset_seconds is None
+    assert claude.requests_limit is None

@@ -174,6 +174,13 @@ def test_what_the_vendor_wants_waited_for_is_kept(vendor: str) -> None:
         ({"retry-after-ms": "x", "retry-after": "2"}, 2),
         ({"retry-after": "-3"}, 0),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "1e300"}, 30 * 86_400),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "Tue, 32 Jan 2030 00:00:00 GMT"}, None),
+        ({"retry-after": "Wed, 21 Oct 99999 07:28:00 GMT"}, None),
+        ({"retry-after": "Sun Nov  6 08:49:37 1994"}, 0),
         ({}, None),
     ],
 )
