@@ -10,6 +10,7 @@ import msgspec
 from batchata.core.result import Answer, Failure, Reason
 from batchata.core.thinking import split_thinking
 from batchata.core.usage import Usage, plausible
+from batchata.providers.encoding import json_text
 from batchata.providers.failures import item_failure
 from batchata.providers.halves import decoded
 from batchata.providers.openai import wire
@@ -81,7 +82,13 @@ def _split_calls(calls: list[Any], tool: str) -> tuple[str | None, list[Any]]:
     """The arguments of the first call of `tool`, and the calls of others."""
     said = [each["function"] for each in calls if _called(each) == tool]
     rest = [each for each in calls if _called(each) != tool]
-    return (said[0].get("arguments") or "") if said else None, rest
+    return _arguments(said[0]) if said else None, rest
+
+
+def _arguments(call: dict[str, Any]) -> str:
+    """The arguments of a call as JSON text, which some servers send as the value itself."""
+    said = call.get("arguments")
+    return said if isinstance(said, str) else "" if said is None else json_text(said)
 
 
 def _called(call: dict[str, Any]) -> Any:
@@ -136,7 +143,7 @@ def _response(body: bytes | msgspec.Raw, tool: str | None) -> Answer | Failure:
     texts, refusals, thoughts, calls = _response_parts(answer.output)
     said = [call for call in calls if tool is not None and call.get("name") == tool]
     if said:
-        texts = [said[0].get("arguments") or ""]
+        texts = [_arguments(said[0])]
         calls = [call for call in calls if call.get("name") != tool]
     refusal = "".join(refusals) or None
     return Answer(

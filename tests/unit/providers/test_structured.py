@@ -228,7 +228,7 @@ def decoded(endpoint: str, data: bytes) -> Answer:
     return found
 
 
-def called(name: str, arguments: str = CALL) -> dict[str, Any]:
+def called(name: str, arguments: Any = CALL) -> dict[str, Any]:
     return {"id": "c", "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
@@ -237,11 +237,18 @@ def called(name: str, arguments: str = CALL) -> dict[str, Any]:
     [
         ("/v1/chat/completions", chat_answer(content=None, tool_calls=[called("Bill")])),
         ("/v1/chat/completions", chat_answer(finish="stop", tool_calls=[called("Bill")])),
+        ("/v1/chat/completions", chat_answer(tool_calls=[called("Bill", json.loads(CALL))])),
         (
             "/v1/responses",
             response_answer(
                 {"type": "message", "content": [{"type": "output_text", "text": "Here:"}]},
                 {"type": "function_call", "name": "Bill", "arguments": CALL},
+            ),
+        ),
+        (
+            "/v1/responses",
+            response_answer(
+                {"type": "function_call", "name": "Bill", "arguments": json.loads(CALL)}
             ),
         ),
         (
