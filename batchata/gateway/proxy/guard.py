@@ -49,12 +49,14 @@ class Guard:
         """Why a request without a key may not go on, with ours or to an upstream that needs none;
         None when it may.
         """
-        if self.token is not None or has_key(end_to_end(headers)):
-            return None
         is_safe = method in SAFE
         origin = first(headers, "origin")
+        if self.token is not None or (upstream.api_key is None and (is_safe or not origin)):
+            return None
+        if has_key(end_to_end(headers)):
+            return None
         is_foreign = bool(origin) and not self._is_known(origin.partition("://")[2])
-        if is_foreign and not (is_safe and upstream.api_key is None):
+        if is_foreign:
             return VendorError(
                 status=403,
                 message=f"pages of {origin} may not use the gateway without a key of their own: "

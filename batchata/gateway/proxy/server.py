@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -141,11 +142,12 @@ def _made(config: GatewayConfig) -> list[Interceptor]:
 def _sessions(config: GatewayConfig) -> Sessions | None:
     if not config.sessions.enabled:
         return None
+    begin, numbers = secrets.token_hex(6), count(1)
     return Sessions(
         max_sessions=config.sessions.max_sessions,
         ttl_seconds=config.sessions.ttl_seconds,
         clock=time.monotonic,
-        new_id=lambda: secrets.token_hex(8),
+        new_id=lambda: f"{begin}{next(numbers):x}",
     )
 
 
