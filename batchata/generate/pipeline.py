@@ -100,6 +100,8 @@ class GenerationPipeline:
         ledger.free_all(lambda state, most: money_in(folder / state, most))
         if ledger.open_shards():
             ledger.set_meta(is_whole=False)
+            start, stop = ledger.meta("span")
+            log.info("%d rows of %s for %s", stop - start, self.config.data.input_path, plan.model)
             crew = Crew(self.config, plan, folder, ledger)
             crew.run(watch)
         if ledger.open_shards():
@@ -202,6 +204,7 @@ class GenerationPipeline:
         write_summary(output, said)
         ledger.set_meta(is_whole=True)
         self._clear(folder, ledger)
+        _tell(summary)
         return summary
 
     def _clear(self, folder: Path, ledger: Ledger) -> None:
@@ -209,6 +212,19 @@ class GenerationPipeline:
         if self.config.processing.cleanup_batches and not ledger.tally().failed:
             # a ledger without its parts, or half of one, is never found under its name
             shutil.rmtree(folder.rename(_done(folder)))
+
+
+def _tell(summary: Summary) -> None:
+    whole, failed = summary.total_responses, summary.failed
+    log.info(
+        "%d of %d answers in %g s: %s",
+        whole - failed,
+        whole,
+        summary.processing_time,
+        summary.output,
+    )
+    if failed:
+        log.info("%d failed, the first one: %s", failed, summary.first_error)
 
 
 def _done(folder: Path) -> Path:

@@ -207,20 +207,6 @@ def test_the_log_file_has_its_level_and_format(made: GenerationLab) -> None:
     assert "not this" not in path.read_text(encoding="utf-8")
 
 
-def test_the_log_file_is_begun_anew_and_old_ones_go_away(made: GenerationLab) -> None:
-    from batchata.generate.log_file import logged
-
-    path = made.folder / "run.log"
-    rules = {"file": str(path), "rotation": "1 KB", "retention": "2 days", "format": "{message}"}
-    with logged(made.config(logging=rules).logging):
-        for _ in range(50):
-            logging.getLogger("batchata.generate").warning("x" * 99)
-
-    kept = sorted(each.name for each in made.folder.glob("run.log*"))
-    assert kept == ["run.log", "run.log.1", "run.log.2"]
-    assert all(each.stat().st_size <= 1000 for each in made.folder.glob("run.log*"))
-
-
 @pytest.mark.parametrize("key", ["rotation", "retention"])
 def test_times_of_the_log_that_mean_nothing_are_refused(made: GenerationLab, key: str) -> None:
     log = {"file": str(made.folder / "x.log"), key: "now and then"}

@@ -387,3 +387,11 @@ def test_options_that_mean_nothing_are_told(
 ) -> None:
     with pytest.raises(ValidationError, match=complaint):
         lc.still(tmp_path, **options)
+
+
+def test_every_name_of_the_package_is_there() -> None:
+    from batchata.integrations import langchain
+    from batchata.integrations.background import retrieve_background_responses
+
+    assert all(getattr(langchain, name) is not None for name in langchain.__all__)
+    assert langchain.retrieve_background_responses is retrieve_background_responses

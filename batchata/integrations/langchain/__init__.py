@@ -16,6 +16,9 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
+    from batchata.integrations.background import (
+        retrieve_background_responses as retrieve_background_responses,
+    )
     from batchata.integrations.langchain.batching import BatchataChatModel as BatchataChatModel
     from batchata.integrations.langchain.batching import batch_model as batch_model
     from batchata.integrations.langchain.configs import ColumnConfig as ColumnConfig
@@ -48,6 +51,7 @@ _HOMES = {
     "batch_process": "processing",
     "batch_run": "processing",
     "extract_custom_id": "tagging",
+    "retrieve_background_responses": ".background",  # beside this package: it needs no LangChain
     "with_tags": "tagging",
 }
 
@@ -58,7 +62,7 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    return getattr(importlib.import_module(f".{home}", __name__), name)
 
 
 def __dir__() -> list[str]:
