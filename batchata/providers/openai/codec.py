@@ -51,6 +51,7 @@ _MODES: Final[dict[str, Structured]] = {
     "tool": "tool",
     "prompt": "prompt",
 }
+_CHAT_CAPS: Final = frozenset({"max_completion_tokens", "max_tokens"})
 _CAPS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 
@@ -129,7 +130,7 @@ def _chat(
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})
     body: dict[str, Any] = {"model": model, "messages": messages}
-    if not any(name in params for name in ("max_completion_tokens", "max_tokens")):
+    if _CHAT_CAPS.isdisjoint(params):
         _put(body, profile.token_field, job.max_tokens)
     _put(body, "temperature", job.temperature)
     if schema is not None:
