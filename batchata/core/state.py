@@ -122,6 +122,10 @@ class RunState:
             self.wanted[seq] = 1
             self.counts[self.status[seq]] += 1
 
+    def wants(self, seqs: Iterable[int]) -> bool:
+        """True when this run answers for all of these jobs."""
+        return all(map(self.wanted.__getitem__, seqs))
+
     def status_of(self, seq: int) -> JobStatus:
         """Status of one job."""
         return STATUSES[self.status[seq]]

@@ -11,7 +11,7 @@ from batchata.core.errors import ProviderRejectedError, QueueFullError
 from batchata.core.events import OutcomesRecorded, SubmissionIntended, SubmissionMoved
 from batchata.core.result import Failure, Reason
 from batchata.core.retry import Backoff
-from batchata.core.status import JobStatus, RemoteState, SubmissionStatus
+from batchata.core.status import PENDING, JobStatus, RemoteState, SubmissionStatus
 from batchata.core.submission import Outcome, Submission
 from batchata.engine import leaving
 from batchata.engine.background import route_of
@@ -343,8 +343,8 @@ class Runner:
         return goes_on
 
     def _again(self, seqs: list[int]) -> None:
-        status_of = self._context.state.status_of
-        back = [seq for seq in seqs if status_of(seq) is JobStatus.PENDING]
+        state = self._context.state
+        back = [seq for seq in seqs if state.wanted[seq] and state.status_of(seq) is PENDING]
         if back and self._sends:
             self._queue(back, first=True)
 

@@ -116,6 +116,9 @@ class Sender:
     async def _try(self, token: str) -> Submission | None:
         context = self._context
         submission = self._now(token)
+        if not context.state.wants(context.state.unsettled(token)):
+            await self.give_back(token, "the script does not ask all of its jobs any more")
+            return None
         api = context.api(submission.provider)
         references = await self._references(submission)
         if references is None:

@@ -8,7 +8,7 @@ import pytest
 from run_lab import CLAUDE, GPT, MODELS, Lab, all_of, cost_of
 
 from batchata import Batch, BatchRun, Reason
-from batchata.core.errors import JobChangedError
+from batchata.core.errors import JobChangedError, MissingKeyError
 from batchata.gateway import Scenario
 
 VENDORS = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -56,6 +56,22 @@ def test_fewer_lines_answer_for_those_lines_only(lab: Lab) -> None:
 
     assert list(run.results()) == ["q0", "q1", "q2", "q3"]
     assert run.status()["total"] == 4
+
+
+@VENDORS
+def test_what_was_never_sent_is_not_sent_for_a_script_that_asks_it_no_more(
+    lab: Lab, model: str
+) -> None:
+    keyless = Batch(lab.out).set_default_params(model=model)
+    with pytest.raises(MissingKeyError):
+        keyless.add_jobs(["an old question", "one that stays"]).run()
+
+    run = lab.batch().set_default_params(model=model).add_jobs(["one that stays", "new"]).run()
+
+    assert run.status()["completed"] == run.status()["total"] == 2
+    assert lab.ledger.billed_items == 2
+    assert run.status()["cost_usd"] == lab.billed_usd
+    assert run.status()["reserved_usd"] == 0
 
 
 def test_a_higher_cost_limit_continues_with_what_was_skipped(lab: Lab) -> None:
