@@ -36,11 +36,20 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     def payload(self, timestamp_us: int, redactor: Redactor) -> bytes:
         """The envelope as JSON, without secrets."""
+        made = to_json(self._envelope(timestamp_us), redactor.named)
+        if redactor.is_clean(made):  # nearly always, and looking for it in a text is quick
+            return made
         return redactor.json(self.envelope(timestamp_us, redactor))
 
     def envelope(self, timestamp_us: int, redactor: Redactor) -> bytes:
         """The envelope as JSON, without what lies under telling names, and no more than that."""
-        named = redactor.named
+        envelope = self._envelope(timestamp_us)
+        made = to_json(envelope, redactor.named)
+        if redactor.names_none(made):
+            return made
+        return to_json(redactor.named(envelope), redactor.named)
+
+    def _envelope(self, timestamp_us: int) -> dict[str, Any]:
         execution = {
             "run_id": self.run_id,
             "parent_run_id": self.parent_run_id,
@@ -48,17 +57,13 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
             "tags": self.tags,
             "metadata": self.metadata,
         }
-        envelope = {
+        return {
             "event_type": self.event_type,
             "timestamp": datetime.fromtimestamp(timestamp_us / 1e6, UTC),
             "execution": execution,
             "data": self.data,
             "raw": self.raw,
         }
-        made = to_json(envelope, named)
-        if redactor.names_none(made):  # nearly always, and looking for it in a text is quick
-            return made
-        return to_json(named(envelope), named)
 
 
 def to_json(value: Any, clean: Callable[[Any], Any] = lambda value: value) -> bytes:

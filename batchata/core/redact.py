@@ -41,10 +41,13 @@ def _finder(pattern: str) -> Callable[[str], bool]:
     return SchemaValidator(schema).isinstance_python
 
 
-_may_be_key: Final = _finder(
-    _SHAPES.pattern.decode().replace("(?<=[Bb]earer )", "[Bb]earer ") + r"|://[^/\s]*@"
+#: what `_SHAPES` and `_USER_INFO` match, and perhaps more; spaces are those of bytes
+_KEYS: Final = (
+    _SHAPES.pattern.decode().replace("(?<=[Bb]earer )", "[Bb]earer ") + r"|://[^/ \t\n\r\x0b\x0c]*@"
 )
-_may_be_named: Final = _finder('(?i)"token":|' + _TELLING.replace("_", "[-_ ]"))
+_may_be_key: Final = _finder(_KEYS)
+_may_be_named: Final = _finder(f'(?i)"token":|{_TELLING.replace("_", "[-_ ]")}')
+_may_be_either: Final = _finder(f'{_KEYS}|(?i:"token":|{_TELLING.replace("_", "[-_ ]")})')
 
 
 class Redactor:
@@ -76,6 +79,12 @@ class Redactor:
 
     def _may_hold(self, data: bytes) -> bool:
         return _may_be_key(data.decode("latin-1")) or any(value in data for value in self._bytes)
+
+    def is_clean(self, data: bytes) -> bool:
+        """True for JSON text with no secret of any kind; False: something may be one."""
+        if _may_be_either(data.decode("utf-8", "replace")):
+            return False
+        return not any(value in data for value in self._bytes)
 
     def names_none(self, data: bytes) -> bool:
         """True for JSON text in which nothing lies under a telling name; False: something may."""

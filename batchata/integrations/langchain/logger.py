@@ -186,7 +186,7 @@ class ParquetLogger(EventHandler):
         parent = given.get("parent_run_id")
         self.log.write(
             LoggedEvent(
-                event_type=kind.value,
+                event_type=kind._value_,  # as `value`, without the two calls of it
                 run_id=about.run_id,
                 parent_run_id=None if parent is None else str(parent),
                 custom_id=about.custom_id,

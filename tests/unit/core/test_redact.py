@@ -153,10 +153,12 @@ def test_json_that_has_a_telling_name_is_never_passed_over(
 
     assert is_secret_name(key)
     assert not PLAIN.names_none(to_json(value))
+    assert not PLAIN.is_clean(to_json(value))
     assert b"hunter2" not in LoggedEvent(event_type="x", data=value).payload(0, PLAIN)
 
 
 def test_json_without_telling_names_is_told_as_such() -> None:
+    assert PLAIN.is_clean(b'{"max_tokens": 3, "text": "his \\"token\\" of love"}')
     assert PLAIN.names_none(b'{"max_tokens": 3, "text": "his \\"token\\" of love"}')
 
 
@@ -181,3 +183,24 @@ def test_the_insides_of_dataclasses_are_looked_at() -> None:
 
     assert b"hunter2" not in said
     assert b'{"name":"search","api_key":"[redacted]"}' in said
+
+
+@pytest.mark.parametrize("key", [*KEYS.split(), "Bearer abcdefghijklmnop", "known-value"])
+@pytest.mark.parametrize("around", ["{}", "\u00e0\u00a0 {} \u4e2d", "x" * 2000 + "{}"])
+def test_an_event_is_looked_through_for_every_kind_of_key(key: str, around: str) -> None:
+    event = LoggedEvent(event_type="x", data={"text": around.format(key)})
+
+    said = event.payload(0, Redactor(["known-value"]))
+
+    assert key.encode() not in said
+    assert REDACTED.encode() in said
+
+
+@pytest.mark.parametrize("user", ["anna", "ann\u00e0", "\u4e2d"])
+def test_passwords_in_addresses_are_taken_out_whoever_they_are_of(user: str) -> None:
+    text = to_json({"at": f"https://{user}:hunter22@example.com/x"})
+
+    assert b"hunter22" not in PLAIN.json(text)
+    assert b"hunter22" not in LoggedEvent(
+        event_type="x", data={"at": f"https://{user}:hunter22@example.com/x"}
+    ).payload(0, PLAIN)
