@@ -150,9 +150,10 @@ class VendorProvider(Provider):
         return total
 
     def _bound_usd(self, encoded: Encoded) -> Decimal:
-        return self._card(encoded.shape).worst_case_usd(
+        bound = self._card(encoded.shape).worst_case_usd(
             encoded.input_bound, encoded.output_bound, web_searches=encoded.web_searches
         )
+        return bound * encoded.price_factor
 
     def _card(self, shape: Shape) -> RateCard:
         return self._prices.card(self.name, shape.model, "batch")
@@ -234,11 +235,10 @@ class VendorProvider(Provider):
         answer = item.failure or self._codec.decode(encoded.shape, item.body or b"")
         if isinstance(answer, Failure):
             return failed_result(request.job_id, encoded.shape, batch_id, answer)
-        usage = answer.usage
-        # what the vendor did not say is counted at the most it can have cost
-        cost = (
-            self._bound_usd(encoded) if usage is None else self._card(encoded.shape).cost_usd(usage)
-        )
+        if answer.usage is None:  # not said: the most that it can have cost
+            cost = self._bound_usd(encoded)
+        else:
+            cost = self._card(encoded.shape).cost_usd(answer.usage) * answer.price_factor
         return answered_result(
             request.job_id,
             request.job,

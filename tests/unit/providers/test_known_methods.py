@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from batchata import Job, Reason
+from batchata import GenaiPriceBook, Job, Reason
 from batchata.core.errors import (
     DuplicateJobError,
     ProviderError,
@@ -109,6 +109,18 @@ def test_costs_are_estimated_as_an_upper_bound(model: str, box: Sandbox) -> None
 
     assert isinstance(estimate, Decimal)
     assert sum(each.cost_usd for each in results) <= estimate
+
+
+def test_what_must_stay_within_a_country_costs_what_the_vendor_asks_for_it(box: Sandbox) -> None:
+    provider = provider_of(CLAUDE, box)
+    job = Job("q", CLAUDE, prompt="q", max_tokens=50)
+    bound = Job("q", CLAUDE, prompt="q", max_tokens=50, params={"inference_geo": "us"})
+
+    result = provider.get_batch_results(provider.create_batch([bound]))[0]
+
+    card = GenaiPriceBook().card("anthropic", CLAUDE, "batch")
+    assert result.cost_usd == card.cost_usd(result.usage) * Decimal("1.1")
+    assert provider.estimate_cost([bound]) > provider.estimate_cost([job]) * Decimal("1.1")
 
 
 @both
