@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 #: a write that takes longer would be felt by other calls
-_SLOW_SECONDS: Final = 0.02
+_SLOW_SECONDS: Final = 0.05
 #: for so long after a slow write the next ones are made in a thread
-_WARY_SECONDS: Final = 10.0
+_WARY_SECONDS: Final = 30.0
 #: more than this is not written on the loop
 _MOST_BYTES: Final = 256 * 1024
 
