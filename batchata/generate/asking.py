@@ -49,9 +49,15 @@ class Asker:
             for sample in range(self.asks)
         ]
 
-    def check(self, columns: Mapping[str, Any]) -> None:
-        """Raise ValidationError when a column of the prompt is missing."""
-        self._template.check(columns, "the input")
+    def check(self, schema: pyarrow.Schema) -> None:
+        """Raise ValidationError when a column of the prompt is missing, or holds bytes."""
+        self._template.check(dict.fromkeys(schema.names), "the input")
+        for name in self.columns:
+            if _is_binary(schema.field(name).type):
+                raise ValidationError(
+                    f"column {name!r} holds bytes, and a prompt is text",
+                    hint="write it as text, as with pandas: df[name].str.decode('utf-8')",
+                )
 
     def jobs(self, table: pyarrow.Table, start: int) -> Iterator[Job]:
         """A job for each sample of each row; the first row is at position `start`.
@@ -87,6 +93,13 @@ class Asker:
             if is_missing(value) or (self._is_csv and value == ""):
                 return name
         return None
+
+
+def _is_binary(kind: pyarrow.DataType) -> bool:
+    types = pyarrow.types
+    return bool(
+        types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
+    )
 
 
 def _params(config: Config) -> dict[str, Any]:

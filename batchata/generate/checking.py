@@ -69,7 +69,7 @@ def preview(config: Config, *, counts_all: bool = False) -> Preview:
     selection = selection_of(config, None, None)
     span = checked_span(selection.rows, config.processing.split)
     asker = Asker(config, config.model.name or UNNAMED)
-    asker.check(dict.fromkeys(selection.file.schema.names))
+    asker.check(selection.file.schema)
     sums: dict[str, Any] = {}
     if counts_all:
         sums = _counted(config, asker, selection, span)

@@ -12,6 +12,8 @@ from typing import Final
 from batchata.core.errors import ValidationError
 from batchata.generate.config import LoggingConfig
 
+#: what a person is shown otherwise: it is for the file
+RECORD: Final = "batchata.generate.record"
 _SIZES: Final = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 _TIMES: Final = {
     "second": 1,
@@ -60,7 +62,9 @@ def logged(config: LoggingConfig) -> Iterator[None]:
 @contextmanager
 def said_aloud(config: LoggingConfig) -> Iterator[None]:
     """Write what is said to stderr, for a person."""
-    with _added(logging.StreamHandler(), config):
+    handler = logging.StreamHandler()
+    handler.addFilter(lambda record: record.name != RECORD)
+    with _added(handler, config):
         yield
 
 

@@ -22,7 +22,7 @@ from batchata.generate.config import Config
 from batchata.generate.crew import Crew, Terminated, Watch, run_here
 from batchata.generate.identity import difference, fingerprint, identity_of
 from batchata.generate.ledger import Ledger
-from batchata.generate.log_file import logged
+from batchata.generate.log_file import RECORD, logged
 from batchata.generate.metrics import Summary, summary_of
 from batchata.generate.parts import PartWriter, about, join_parts, summary_path, write_summary
 from batchata.generate.selection import checked_span, shuffled_copy
@@ -31,6 +31,7 @@ from batchata.generate.workshop import Plan, check_price, money_in, selection_of
 from batchata.stores.lock import RunLock
 
 log = logging.getLogger("batchata.generate")
+record = logging.getLogger(RECORD)
 
 LEDGER = "ledger.db"
 
@@ -101,7 +102,9 @@ class GenerationPipeline:
         if ledger.open_shards():
             ledger.set_meta(is_whole=False)
             start, stop = ledger.meta("span")
-            log.info("%d rows of %s for %s", stop - start, self.config.data.input_path, plan.model)
+            record.info(
+                "%d rows of %s for %s", stop - start, self.config.data.input_path, plan.model
+            )
             crew = Crew(self.config, plan, folder, ledger)
             crew.run(watch)
         if ledger.open_shards():
@@ -145,9 +148,7 @@ class GenerationPipeline:
             return plan
         selection = selection_of(config, None, None)
         span = checked_span(selection.rows, config.processing.split)
-        Asker(config, config.model.name or "a model").check(
-            dict.fromkeys(selection.file.schema.names)
-        )
+        Asker(config, config.model.name or "a model").check(selection.file.schema)
         PartWriter(config, selection.file.schema)
         model = run_here(config.model, lambda servers: servers.choose_model())
         check_price(config, model)
@@ -216,7 +217,7 @@ class GenerationPipeline:
 
 def _tell(summary: Summary) -> None:
     whole, failed = summary.total_responses, summary.failed
-    log.info(
+    record.info(
         "%d of %d answers in %g s: %s",
         whole - failed,
         whole,
@@ -224,7 +225,7 @@ def _tell(summary: Summary) -> None:
         summary.output,
     )
     if failed:
-        log.info("%d failed, the first one: %s", failed, summary.first_error)
+        record.info("%d failed, the first one: %s", failed, summary.first_error)
 
 
 def _done(folder: Path) -> Path:

@@ -6,7 +6,7 @@ import base64
 import csv
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -60,6 +60,7 @@ class ParquetRows(RowFile):
         with self._opened() as file:
             groups = range(file.metadata.num_row_groups)
             rows = [(each, file.metadata.row_group(each).num_rows) for each in groups]
+            _check_names(self.path, file.schema_arrow.names)
             return Index(rows, _packed(_without_views(file.schema_arrow)))
 
     def batches(self, chunk: int = 0) -> Iterator[pyarrow.RecordBatch]:
@@ -97,8 +98,9 @@ class CsvRows(RowFile):
             lines = _Lines(self.path, file)
             reader = csv.reader(lines)
             names = next(reader, [])
-            if len(set(names)) < len(names) or not names:
+            if not names:
                 raise ValidationError(f"{self.path} has no header with names of its columns")
+            _check_names(self.path, names)
             begin, rows = lines.offset, 0
             for row in reader:
                 if row and len(row) != len(names):
@@ -219,6 +221,14 @@ def digest_of(path: Path) -> str:
     with path.open("rb") as file:
         made = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
     return made.hexdigest()
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValidationError(
+            f"{path.name} has several columns {twice[0]!r}", hint="give each a name of its own"
+        )
 
 
 def _without_views(schema: pyarrow.Schema) -> pyarrow.Schema:
