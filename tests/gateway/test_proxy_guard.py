@@ -103,10 +103,11 @@ def test_a_token_is_asked_for_and_goes_no_further(upstream: RawUpstream) -> None
         without = ask(gateway, JSON)
         wrong = ask(gateway, JSON, (b"Authorization", b"Bearer wrong-token"))
         right = ask(gateway, JSON, (b"Authorization", b"Bearer " + TOKEN.encode()))
+        small = ask(gateway, JSON, (b"Authorization", b"bearer  " + TOKEN.encode()))
 
-    assert (without, wrong, right) == (401, 401, 200)
-    (seen,) = upstream.seen
-    assert seen.all(b"authorization") == [b"Bearer " + KEY.encode()]
+    assert (without, wrong, right, small) == (401, 401, 200, 200)
+    for seen in upstream.seen:
+        assert seen.all(b"authorization") == [b"Bearer " + KEY.encode()]
 
 
 def test_planted_secrets_are_in_no_file_and_no_log(

@@ -87,7 +87,9 @@ class Guard:
         return any(name.lower() in names and self._is_token(value) for name, value in headers)
 
     def _is_token(self, value: str) -> bool:
-        given = value.removeprefix("Bearer ").strip().encode("utf-8", "surrogateescape")
+        scheme, _, rest = value.strip().partition(" ")
+        text = rest if scheme.lower() == "bearer" else value
+        given = text.strip().encode("utf-8", "surrogateescape")
         return self.token is not None and hmac.compare_digest(given, self.token.encode())
 
     def _is_known(self, host: str) -> bool:
