@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
 import zlib
+from typing import Any
 
 import orjson
 import pytest
@@ -10,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES, Answered, Exchange
-from batchata.gateway.proxy.sse import EventParser
+from batchata.gateway.proxy.sse import EventParser, whole
 from batchata.gateway.proxy.tee import Tee
 from batchata.gateway.proxy.upstreams import Upstream
 
@@ -194,3 +197,42 @@ def test_events_are_the_same_however_they_are_cut(
     found += parser.finish()
 
     assert found == events
+
+
+def test_a_large_event_in_small_pieces_is_read_once() -> None:
+    picture = b"A" * 7_000_000
+    text = b"data: " + picture + b"\n\ndata: 2\n\n"
+    parser, found, began = EventParser(), [], time.process_time()
+    for start in range(0, len(text), 4096):
+        found += parser.feed(text[start : start + 4096])
+
+    assert found == [picture, b"2"]
+    assert time.process_time() - began < 1, "each piece is looked at, not all that came before"
+
+
+def test_an_event_that_is_too_large_is_passed_over_and_the_next_is_read() -> None:
+    parser, found = EventParser(), []
+    for piece in [b"data: ", *[b"A" * 1_000_000] * 9, b"\n\n", b"data: 2\n\n"]:
+        found += parser.feed(piece)
+
+    assert parser.is_lost
+    assert found == [b"2"]
+
+
+def packed(encoding: str, mib: int) -> bytes:
+    pack: Any = zlib.compressobj(wbits=31)
+    if encoding == "zstd":
+        pack = pytest.importorskip("zstandard").ZstdCompressor().compressobj()
+    return b"".join(pack.compress(bytes(2**20)) for _ in range(mib)) + pack.flush()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_a_body_that_unpacks_to_more_than_it_may_takes_no_memory(encoding: str) -> None:
+    data = packed(encoding, 96)
+    tracemalloc.start()
+    try:
+        assert whole(data, encoding, 2**20) is None
+        assert tracemalloc.get_traced_memory()[1] < 48 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert whole(packed(encoding, 1), encoding, 2**20) == bytes(2**20)

@@ -9,27 +9,35 @@ from typing import Final
 
 #: one event larger than this is not read
 MOST_EVENT_BYTES: Final = 8 * 1024 * 1024
+#: encoded bytes that are undone at once
+_BIT: Final = 1024
 
 
 class EventParser:
     """Cuts a stream into the data of its events, however the pieces come."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []
+        self._size = 0
         self.is_lost = False  #: an event was too large to be read
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """Data of the events that are whole now."""
-        text = self._rest + piece
+        self._rest.append(piece)
+        self._size += len(piece)
+        if b"\n" not in piece and b"\r" not in piece:  # a part of a long line
+            self._keep_within()
+            return
+        text = b"".join(self._rest)
         if b"\r" in text:
             held = text.endswith(b"\r")  # its newline may come with the next piece
             body = (text[:-1] if held else text).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
             *events, rest = body.split(b"\n\n")
-            self._rest = rest + b"\r" if held else rest
+            rest = rest + b"\r" if held else rest
         else:
-            *events, self._rest = text.split(b"\n\n")
-        if len(self._rest) > MOST_EVENT_BYTES:
-            self._rest, self.is_lost = b"", True
+            *events, rest = text.split(b"\n\n")
+        self._rest, self._size = [rest], len(rest)
+        self._keep_within()
         for event in events:
             data = data_of(event)
             if data:
@@ -37,10 +45,11 @@ class EventParser:
 
     def finish(self) -> Iterator[bytes]:
         """Data of an event that the stream ended in."""
-        rest, self._rest = self._rest.rstrip(b"\r\n"), b""
-        data = data_of(rest)
-        if data:
-            yield data
+        yield from self.feed(b"\n\n")
+
+    def _keep_within(self) -> None:
+        if self._size > MOST_EVENT_BYTES:
+            self._rest, self._size, self.is_lost = [], 0, True
 
 
 def data_of(event: bytes) -> bytes:
@@ -105,18 +114,31 @@ def _tolerant(
     return decode
 
 
+def undone(decode: Callable[[bytes], bytes], data: bytes, most: int) -> bytes:
+    """Data without its content encoding; ValueError when it cannot be undone within `most` bytes.
+
+    It is undone bit by bit: a few bytes may stand for a thousand times as many.
+    """
+    found: list[bytes] = []
+    size = 0
+    for start in range(0, len(data), _BIT):
+        try:
+            found.append(decode(data[start : start + _BIT]))
+        except zlib.error as error:
+            raise ValueError(f"the body cannot be decoded: {error}") from error
+        size += len(found[-1])
+        if size > most:
+            raise ValueError(f"the body has more than {most} bytes")
+    return b"".join(found)
+
+
 def whole(body: bytes, encoding: str, most: int) -> bytes | None:
     """A body without its content encoding; None when it cannot be undone within `most` bytes."""
     word = encoding.strip().lower()
     if word in ("", "identity"):
         return body
+    decode = decoder_for(word)
     try:
-        if word in ("gzip", "x-gzip"):
-            made = zlib.decompressobj(16 + zlib.MAX_WBITS)
-            found = made.decompress(body, most + 1)
-        else:
-            decode = decoder_for(word)
-            found = b"" if decode is None else decode(body)
-    except (zlib.error, ValueError):
+        return undone(decode, body, most) or None if decode is not None else None
+    except ValueError:
         return None
-    return found if found and len(found) <= most else None

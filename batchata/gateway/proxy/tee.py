@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from typing import Final
 
 from batchata.gateway.proxy.exchange import Answered, Exchange
 from batchata.gateway.proxy.headers import first
-from batchata.gateway.proxy.sse import EventParser, decoder_for, whole
+from batchata.gateway.proxy.sse import EventParser, decoder_for, undone, whole
 from batchata.gateway.proxy.streamed import StreamReader, reader_for
 from batchata.gateway.proxy.told import Told, told_whole
 
 EVENT_STREAM: Final = "text/event-stream"
 #: of answers that nothing is read from, for their errors
 _ERROR_BYTES: Final = 64 * 1024
+#: what one piece of a stream may become when its content encoding is undone
+_PIECE_BYTES: Final = 64 * 1024 * 1024
 
 
 class Tee:
@@ -60,8 +61,8 @@ class Tee:
         if self._decode is None:
             return
         try:
-            text = piece if not self._encoding else self._decode(piece)
-        except (zlib.error, ValueError):
+            text = undone(self._decode, piece, _PIECE_BYTES) if self._encoding else piece
+        except ValueError:
             self._decode = None
             return
         for data in self._parser.feed(text):
