@@ -88,7 +88,6 @@ class SQLiteStore:
             db = sqlite3.connect(
                 uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10
             )
-            db.execute("PRAGMA cache_size=-8000")
             if not self.is_read_only:
                 # FULL: a commit is on the disk before the call that it allows leaves
                 db.execute(f"PRAGMA page_size={self._page_bytes}")
