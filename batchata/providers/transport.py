@@ -47,6 +47,7 @@ class Transport:
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=patience.connecting, sock_read=patience.loading
         )
+        self._limits: dict[float, aiohttp.ClientTimeout] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def download(self, url: str, headers: Mapping[str, str], path: Path) -> int:
@@ -80,9 +81,7 @@ class Transport:
         when the vendor may have taken it.
         """
         session = self._open()
-        timeout = self._timeout
-        if seconds is not None:
-            timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=timeout.sock_connect)
+        timeout = self._timeout if seconds is None else self._within(seconds)
         try:
             data = body if len(body) < _PIECE else BytesIO(body)  # large ones go in pieces
             async with session.post(url, data=data, headers=headers, timeout=timeout) as response:
@@ -95,6 +94,15 @@ class Transport:
             raise OutcomeUnknownError(
                 f"the answer of {_shown(url)} was lost: {type(error).__name__}: {error}"
             ) from error
+
+    def _within(self, seconds: float) -> aiohttp.ClientTimeout:
+        """So long for a whole call; every call of a run says the same."""
+        found = self._limits.get(seconds)
+        if found is None:
+            connecting = self._timeout.sock_connect
+            found = aiohttp.ClientTimeout(total=seconds, sock_connect=connecting)
+            self._limits[seconds] = found
+        return found
 
     async def get(
         self, url: str, headers: Mapping[str, str], *, seconds: float | None = None
