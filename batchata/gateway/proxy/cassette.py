@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode
 import orjson
 
 from batchata.core.errors import ResultsError
-from batchata.core.redact import Redactor
+from batchata.core.redact import Redactor, is_secret_name
 from batchata.gateway.proxy.exchange import Answered, Exchange
 from batchata.gateway.proxy.headers import first
 from batchata.gateway.proxy.interceptors.message_logger import logged
@@ -24,7 +24,8 @@ from batchata.gateway.proxy.sse import whole
 FILE: Final = "cassette.jsonl"
 _MOST: Final = 256 * 1024 * 1024
 #: parameters of a query that carry keys
-_SECRET: Final = frozenset({"key", "api_key", "api-key", "apikey", "token", "access_token", "sig"})
+#: ends of the names under which addresses carry secrets, besides those of JSON
+_SECRET: Final = ("key", "sig", "signature")
 _CLEANER: Final = Redact()
 _NAMED: Final = Redactor().named
 Row = dict[str, Any]
@@ -50,10 +51,17 @@ def cassette_file(place: Path) -> Path:
 def target_of(target: str) -> str:
     """Path and query without anything secret."""
     path, mark, query = target.partition("?")
+    path = str(_CLEANER.cleaned(path))
     if not mark:
         return path
-    kept = [(name, value) for name, value in parse_qsl(query, keep_blank_values=True)]
-    return f"{path}?{urlencode([each for each in kept if each[0].lower() not in _SECRET])}"
+    given = parse_qsl(query, keep_blank_values=True)
+    cleaned = _CLEANER.cleaned
+    kept = [(cleaned(name), cleaned(value)) for name, value in given if not _is_secret(name)]
+    return f"{path}?{urlencode(kept)}"
+
+
+def _is_secret(name: str) -> bool:
+    return name.lower().endswith(_SECRET) or is_secret_name(name)
 
 
 def request_row(exchange: Exchange) -> Row:
