@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +12,7 @@ from pydantic import BaseModel
 
 from batchata.core.citing import CitedBlock, map_citations, parse_labelled, parse_quoted, unstated
 from batchata.core.fits import Checker
+from batchata.core.json_bytes import json_bytes
 from batchata.core.parse import Parsed, parse_answer
 from batchata.core.result import Answer, Citation, Failure, Reason
 from batchata.core.submission import Shape
@@ -109,7 +109,7 @@ def extra_json(answer: Answer, verdict: Verdict) -> bytes | None:
         kept["citation_mappings"] = _mappings_json(verdict.mappings)
     if verdict.quotes:
         kept |= {"quotes": verdict.quotes, "unstated": verdict.unstated}
-    return _json(kept) if kept else None
+    return json_bytes(kept) if kept else None
 
 
 def quotes_of(extra: bytes | None) -> dict[str, str]:
@@ -128,7 +128,7 @@ def with_citations(extra: bytes, mappings: Mapping[str, Sequence[Citation]]) -> 
     found = found_in(mappings)
     if found:
         kept["citations"] = [*kept.get("citations", ()), *(each.to_dict() for each in found)]
-    return _json(kept)
+    return json_bytes(kept)
 
 
 def doubted(
@@ -160,10 +160,3 @@ def found_in(mappings: Mapping[str, Sequence[Citation]]) -> list[Citation]:
 
 def _mappings_json(mappings: Mapping[str, Sequence[Citation]]) -> dict[str, Any]:
     return {path: [each.to_dict() for each in found] for path, found in mappings.items()}
-
-
-def _json(kept: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(kept)
-    except TypeError:  # a number beyond 64 bits, in a tool call
-        return json.dumps(kept).encode()

@@ -20,6 +20,7 @@ from batchata.core.errors import (
     ProviderUnavailableError,
 )
 from batchata.core.job import safe_name
+from batchata.core.json_bytes import json_bytes
 from batchata.core.result import Failure, JobResult, Reason
 from batchata.core.status import RemoteState
 from batchata.core.submission import BatchLimits, RequestCounts, Shape, Submission
@@ -199,7 +200,7 @@ def _count(details: Mapping[str, Any], name: str) -> int:
 
 def _line(result: JobResult) -> bytes:
     # the exact cost as text, which a JSON number may not hold
-    return orjson.dumps({**result.to_dict(), "cost_usd": str(result.cost_usd)})
+    return json_bytes({**result.to_dict(), "cost_usd": str(result.cost_usd)})
 
 
 def _failure(row: Mapping[str, Any]) -> Failure:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import orjson
 from batchata.core.document import Attachment, Document, attachment_of
 from batchata.core.errors import ValidationError
 from batchata.core.job import Job
+from batchata.core.json_bytes import json_bytes
 from batchata.core.media import DocumentSize
 
 
@@ -91,10 +91,7 @@ def bound_cap(job: Job, names: Sequence[str], model_most: int) -> int:
 
 def json_text(value: Any) -> str:
     """A value as JSON text."""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:  # a number beyond 64 bits
-        return json.dumps(value, separators=(",", ":"))
+    return json_bytes(value).decode()
 
 
 def read_loosely(body: bytes | msgspec.Raw) -> Any:

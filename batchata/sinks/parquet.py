@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from batchata.core.errors import ResultsError
+from batchata.core.json_bytes import json_bytes
 from batchata.core.result import JobResult
 from batchata.sinks.results import sync, told
 
@@ -122,7 +121,7 @@ def _flat(result: JobResult) -> dict[str, Any]:
     row = result.to_dict()
     for name in ("parsed_response", "citations", "citation_mappings", "metadata", "extra"):
         if row[name] is not None:
-            row[name] = orjson.dumps(row[name]).decode()
+            row[name] = json_bytes(row[name]).decode()
     return row
 
 

@@ -12,6 +12,7 @@ import orjson
 
 from batchata.core.errors import ResultsError
 from batchata.core.job import digest
+from batchata.core.json_bytes import json_bytes
 from batchata.core.result import JobResult, row_of
 
 #: results between two times that they are brought to disk
@@ -42,7 +43,7 @@ class JsonFolder:
         """Write each result's file; another run's file of that name is moved aside."""
         for result in results:
             path = self._folder / f"{file_name(result.job_id)}.json"
-            data = orjson.dumps(row_of(result), option=orjson.OPT_INDENT_2)
+            data = json_bytes(row_of(result), orjson.OPT_INDENT_2)
             with told(path):
                 if path.exists() and not _is_earlier_word(path, result):
                     move_aside(path)
@@ -92,7 +93,7 @@ class JsonLines:
         """Append a line for each result."""
         with told(self._path):
             for result in results:
-                self._file.write(orjson.dumps(_said(result), option=orjson.OPT_APPEND_NEWLINE))
+                self._file.write(json_bytes(_said(result), orjson.OPT_APPEND_NEWLINE))
         self._lines += len(results)
 
     def show(self) -> None:

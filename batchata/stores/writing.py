@@ -21,6 +21,7 @@ from batchata.core.events import (
     SubmissionIntended,
     UploadIntended,
 )
+from batchata.core.json_bytes import json_bytes
 from batchata.core.result import JobResult
 from batchata.core.status import JobStatus, SubmissionStatus
 from batchata.core.submission import JobRow, Outcome, Shape, Submission
@@ -179,7 +180,7 @@ class _Writing:
             model=result.model or None,
             request_id=result.request_id,
             text=result.raw_response,
-            parsed=None if parsed is None else orjson.dumps(parsed),
+            parsed=None if parsed is None else json_bytes(parsed),
             extra=_extra(result),
             finished_us=_us(result.finished_at) or 0,
         )
@@ -234,7 +235,7 @@ def _extra(result: JobResult) -> bytes | None:
             path: [each.to_dict() for each in found]
             for path, found in result.citation_mappings.items()
         }
-    return orjson.dumps(kept) if kept else None
+    return json_bytes(kept) if kept else None
 
 
 def _wrong(job: Mapping[str, Any], why: str) -> StateError:

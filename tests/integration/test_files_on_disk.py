@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow.parquet as pq
 import pytest
 from run_lab import CLAUDE, GPT, MODELS, Lab, all_of
 
@@ -240,3 +241,23 @@ def test_an_answer_that_is_no_json_is_kept_as_text() -> None:
     assert orjson.dumps(raw_calls._readable(b'{\n "a": 1.50,\n "b": 1e400 }')) == (
         b'{"a":1.50,"b":1e400}'
     )
+
+
+@pytest.mark.parametrize("result_format", ["json", "jsonl", "parquet"])
+def test_a_number_beyond_64_bits_is_in_the_files_to_its_last_digit(
+    lab: Lab, result_format: Any
+) -> None:
+    lab.play(scenario=Scenario(replies={"parcel": '{"number": 1180591620717411303424}'}))
+    schema = {"type": "object", "properties": {"number": {"type": "integer"}}}
+    batch = lab.batch(result_format=result_format).set_default_params(model=GPT)
+    batch.add_job(prompt="Which parcel?", response_schema=schema).add_job(prompt="Another one.")
+
+    run = batch.run()
+
+    written = b"".join(path.read_bytes() for path in lab.out.glob("*.json*"))
+    if result_format == "parquet":
+        rows = pq.read_table(lab.out / "results-00001.parquet").to_pylist()
+        written = "".join(str(row["parsed_response"]) for row in rows).encode()
+        assert len(rows) == 2
+    assert run.results().completed[0].parsed_response == {"number": 2**70}
+    assert b"1180591620717411303424" in written
