@@ -3,6 +3,12 @@
     python -m benchmarks.gateway_cpu --calls 20000
 
 Client and upstream are processes of their own, whose CPU is not counted.
+
+Of 210 us a call (Parquet log, 16 connections, a quiet machine) 50 are its three events: made,
+cleaned of keys, in the journal, as Parquet. 160 are the way through: aiohttp's two parsers and its
+task for each request, the session's history, the bound and its settlement. Few calls wait for the
+disk: what is set aside is written ahead of many of them. Writing the journal from a thread took
+70 us more, which went into handing the interpreter to and fro.
 """
 
 from __future__ import annotations
