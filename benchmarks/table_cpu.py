@@ -19,6 +19,8 @@ What was tried, CPU a row on a busy two-core machine, one row a request:
   and answers read, too, and no cookies are looked up: 5-8 % of the CPU.
 - Texts are read from the table as requests are made, and answers are held as text until the table
   is made: 100,000 rows took 170 MB beside the table before, 97 MB now.
+- A call that ends makes the next one in its own task, and answers are handed over in memory and
+  not read back from the state file: 0.25 ms then, 0.21 now, on the same busy machine.
 - What is left is aiohttp (0.10 ms), the state file (0.02), taking rows in (0.025) and the answers
   into the cache (0.02).
 """
