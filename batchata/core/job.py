@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -211,6 +212,8 @@ def check_number(
         raise ValidationError(
             f"{name} is {value!r}, not a {'whole ' if whole else ''}number", hint=f"write {name}=1"
         )
+    if value != value or abs(value) == math.inf:
+        raise ValidationError(f"{name} is {value!r}", hint=f"{name} is a finite number")
     if value < least or (most is not None and value > most):
         bounds = f"at least {least:g}" if most is None else f"between {least:g} and {most:g}"
         raise ValidationError(f"{name} is {value!r}", hint=f"{name} is {bounds}")

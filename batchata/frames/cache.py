@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
-from batchata.core.errors import StateError, StateVersionError
+from batchata.core.errors import StateError, StateVersionError, ValidationError
 from batchata.core.parse import value_of
 from batchata.providers.encoding import json_text
 
@@ -53,6 +54,10 @@ class SqliteCache:
     """
 
     def __init__(self, db_path: str | Path) -> None:
+        if not isinstance(db_path, (str, os.PathLike)):
+            raise ValidationError(
+                f"the cache is {db_path!r}, not a path", hint="write cache_path='answers.sqlite'"
+            )
         self.db_path = Path(db_path)
         if not self.db_path.absolute().parent.is_dir():
             raise StateError(

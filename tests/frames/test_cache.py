@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from extraction_lab import FrameLab
 
-from batchata.core.errors import StateError, StateVersionError
+from batchata.core.errors import StateError, StateVersionError, ValidationError
 from batchata.frames import SqliteCache, compute_prompt_hash
 
 PROMPT = "Say the mood."
@@ -170,3 +170,8 @@ def test_a_file_of_a_newer_release_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="nowhere"):
         SqliteCache(tmp_path / "nowhere" / "c.sqlite")
+
+
+def test_a_cache_that_is_no_path_is_refused() -> None:
+    with pytest.raises(ValidationError, match="None, not a path"):
+        SqliteCache(None)  # type: ignore[arg-type]

@@ -86,6 +86,8 @@ BAD_CALLS: dict[str, tuple[Callable[[Batch], Any], type[BatchataError], str]] = 
     "cost limit": (lambda batch: batch.add_cost_limit(0), ValidationError, "positive"),
     "time limit": (lambda batch: batch.add_time_limit(), ValidationError, "positive"),
     "provider": (lambda batch: batch.set_provider("nobody"), ValidationError, "nobody"),
+    "a share of nan": (lambda b: b.add_pilot(share=float("nan")), ValidationError, "nan"),
+    "endless time": (lambda b: b.finish_within(hours=float("inf")), ValidationError, "inf"),
 }  # fmt: skip
 
 
