@@ -89,9 +89,10 @@ def run_route(url: str, count: int, folder: Path) -> tuple[float, float]:
     first = start()
     while not first.wait(0.5) and first.status()["calls_in_flight"] < count:
         pass
-    first.shutdown()
-    begun, before = cpu_seconds() - before, cpu_seconds()
+    begun = cpu_seconds() - before
+    first.shutdown()  # looks once more at all that may be there: no part of beginning them
     play(url, clock_skew_seconds=7200)
+    before = cpu_seconds()
     second = start()
     second.wait()
     fetched = cpu_seconds() - before
