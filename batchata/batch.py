@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from batchata.core.config import ResultFormat, RunConfig
 from batchata.core.document import FileSource
-from batchata.core.errors import DuplicateJobError, ValidationError
-from batchata.core.job import DEFAULT_MAX_TOKENS, Job, Message, is_unicode
+from batchata.core.errors import DuplicateJobError, UnknownModelError, ValidationError
+from batchata.core.job import DEFAULT_MAX_TOKENS, Job, Message, UnaskableJob, is_unicode
 from batchata.rows.source import RowJobs, RowSource
 from batchata.run import BatchRun, Estimate
 from batchata.settings import JOB_FIELDS, Settings, check_params
@@ -91,7 +91,8 @@ class Batch(Settings):
         """Many jobs: Job values, mappings of `add_job`'s arguments, or prompts.
 
         A list is checked at once; a generator is read once, by `run()`, and never held in memory.
-        It runs then: what it names of its surroundings is what they are at that time.
+        It runs then: what it names of its surroundings is what they are at that time. A mapping
+        of its that cannot be sent fails alone.
         """
         if isinstance(jobs, (str, bytes, Mapping)) or not isinstance(jobs, Iterable):
             raise ValidationError(
@@ -279,7 +280,27 @@ class Batch(Settings):
 
     def _lazily(self, jobs: Iterable[Any]) -> Iterator[Job]:
         for job in jobs:
-            yield self._made(job)
+            try:
+                made = self._made(job)
+            except UnknownModelError:  # as for an unknown price: nothing is sent for any job
+                raise
+            except ValidationError as error:
+                if not isinstance(job, Mapping):
+                    raise
+                made = self._unaskable(job, error)
+            yield made
+
+    def _unaskable(self, job: Mapping[str, Any], error: ValidationError) -> Job:
+        """What came of a generator and cannot be asked: it fails alone, under its own id."""
+        values = {**self.config.default_params, **job}
+        job_id, model, metadata = (values.get(name) for name in ("id", "model", "metadata"))
+        return UnaskableJob(
+            job_id if isinstance(job_id, str) and is_unicode(job_id) else "",
+            model if isinstance(model, str) else "",
+            prompt=repr(job),
+            metadata=metadata if isinstance(metadata, Mapping) else None,
+            why=str(error),
+        )
 
     def _close_list(self) -> None:
         if self._jobs:

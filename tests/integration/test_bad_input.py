@@ -103,6 +103,27 @@ def test_a_bad_call_is_refused_at_once_with_a_hint(
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ({"promt": "a slip"}, "Must provide either messages or prompt"),
+        ({"prompt": "hot", "temperature": 9}, "temperature is 9"),
+        ({"prompt": "nothing", "temperature": float("nan")}, "temperature is nan"),
+        ({"prompt": None, "metadata": {"row": 7}}, "Must provide either messages or prompt"),
+    ],
+)
+def test_a_bad_job_from_a_generator_fails_alone(lab: Lab, bad: dict[str, Any], said: str) -> None:
+    jobs: list[dict[str, Any]] = [{"prompt": "one"}, {**bad, "id": "bad"}, {"prompt": "two"}]
+    batch = lab.batch().set_default_params(model=GPT).add_jobs(job for job in jobs)
+
+    results = batch.run().results()
+
+    assert [said in (each.error or "") for each in results.failed] == [True]
+    assert results["bad"].reason is Reason.BAD_INPUT
+    assert results["bad"].metadata == bad.get("metadata")
+    assert len(results.completed) == lab.ledger.billed_items == 2
+
+
 def test_a_second_job_of_an_id_from_a_generator_stops_the_run_before_anything_is_sent(
     lab: Lab,
 ) -> None:
