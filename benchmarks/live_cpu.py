@@ -5,7 +5,8 @@ Beside them the CPU of bare aiohttp and of OpenAI's SDK, which keep nothing.
     python -m benchmarks.live_cpu --jobs 10000 --concurrency 200
     python -m benchmarks.live_cpu --sizes 10000 100000 1000000
 
-The second shows whether a call costs the same in a long run, each size in a process of its own.
+The second shows whether a call costs the same in a long run, each size in a process of its own:
+0.21, 0.22 and 0.19 ms of CPU on a busy two-core machine, 31, 43 and 192 MB above import.
 The server answers at once, in a process of its own, whose CPU is not counted. Jobs are made one
 by one and results stay on disk; memory is the peak above that of a process which has run one job.
 """
