@@ -31,6 +31,8 @@ class Chain:
         self._told = [
             each for each in reversed(self.all) if type(each).on_response is not kind.on_response
         ]
+        #: True when telling of an end never waits, so that no client can leave meanwhile
+        self.ends_at_once = all(each.ends_at_once for each in self._told)
         self.wants_pieces = any(each.wants_pieces for each in self.all)
         self._isolation = Isolation()
         self._started: list[Interceptor] = []

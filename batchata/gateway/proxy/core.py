@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from batchata.gateway.held.holding import Holding
 
 LOG: Final = logging.getLogger("batchata.gateway")
+_UNTOLD: Final = "an exchange was not told as it should be"
 
 
 class Core:
@@ -131,8 +132,11 @@ class Core:
     ) -> web.StreamResponse:
         exchange.is_sent = True
         try:
-            async with asked(self._client, exchange, payload) as (upstream, content):
-                return await self._relay(request, exchange, upstream, content, began)
+            if exchange.is_on_flex:
+                async with asked(self._client, exchange, payload) as (upstream, content):
+                    return await self._relay(request, exchange, upstream, content, began)
+            async with self._client.send(exchange, exchange.headers, payload) as upstream:
+                return await self._relay(request, exchange, upstream, upstream.content, began)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             if exchange.answer is not None:
                 raise
@@ -246,6 +250,13 @@ class Core:
 
     async def _finish(self, exchange: Exchange, began: float) -> None:
         """Wait until an exchange is settled; whatever fails in it, the client has its answer."""
+        if self._chain.ends_at_once:
+            exchange.is_ended = True
+            try:
+                await self._settle(exchange, began)
+            except Exception:  # what the tellers may raise does not take the answer away
+                LOG.exception(_UNTOLD)
+            return
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._settling(exchange, began).add_done_callback(partial(_told, ended))
         await ended
@@ -261,7 +272,7 @@ class Core:
     def _settled(self, task: asyncio.Task[None]) -> None:
         self._ending.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            LOG.error("an exchange was not told as it should be", exc_info=error)
+            LOG.error(_UNTOLD, exc_info=error)
 
     async def _settle(self, exchange: Exchange, began: float) -> None:
         answered = exchange.answer

@@ -54,9 +54,9 @@ def on_flex(body: bytes) -> bytes:
 async def asked(
     client: Client, exchange: Exchange, payload: Payload
 ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Content]]:
-    """The upstream's response and its body; asked once more where flex has no room for it."""
+    """The upstream's response to a call on flex, and its body; asked again where flex is full."""
     async with client.send(exchange, exchange.headers, payload) as upstream:
-        if not exchange.is_on_flex or upstream.status not in (400, 429):
+        if upstream.status not in (400, 429):
             yield upstream, upstream.content
             return
         head = await _beginning(upstream.content)

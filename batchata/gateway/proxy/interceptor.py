@@ -59,6 +59,8 @@ class Interceptor:
     is_policy: ClassVar[bool] = False
     #: True to be asked after all others, about what really leaves
     is_last: ClassVar[bool] = False
+    #: True when its `on_response` awaits nothing: then the end of a call needs no task of its own
+    ends_at_once: ClassVar[bool] = False
     #: names of options and what they are if not given; others are refused
     options: ClassVar[Mapping[str, Any]] = {}
     #: True to be given the pieces of each answer with their times

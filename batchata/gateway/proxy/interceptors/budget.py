@@ -44,6 +44,7 @@ class Budget(Interceptor):
 
     name = "budget"
     is_policy = True
+    ends_at_once = True
     is_last = True
     options: ClassVar = {
         "limit_usd": None,

@@ -34,6 +34,7 @@ class RateLimit(Interceptor):
 
     name = "rate_limit"
     is_policy = True
+    ends_at_once = True
     options: ClassVar = {
         "requests_per_minute": None,
         "tokens_per_minute": None,
