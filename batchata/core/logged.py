@@ -66,6 +66,14 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
+def envelopes(timed: Sequence[tuple[LoggedEvent, int]], redactor: Redactor) -> Sequence[bytes]:
+    """Events with their times as `envelope` makes them, looked through at once."""
+    made = [to_json(each._envelope(at_us), redactor.named) for each, at_us in timed]
+    if redactor.names_none(b"\n".join(made)):
+        return made
+    return [each.envelope(at_us, redactor) for each, at_us in timed]
+
+
 def to_json(value: Any, clean: Callable[[Any], Any] = lambda value: value) -> bytes:
     """Any value as JSON: what JSON has no word for is described, nothing raises.
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Self
 
 from batchata.core.errors import EventLogError, ValidationError
 from batchata.core.job import check_number
-from batchata.core.logged import LoggedEvent, to_json
+from batchata.core.logged import LoggedEvent, envelopes, to_json
 from batchata.core.redact import Redactor
 from batchata.sinks.eventlog.journal import Journal, create, line_of, orphans
 from batchata.sinks.eventlog.place import Place, journal_dir_of, place_of
@@ -152,7 +152,7 @@ class EventLog:
     def _made(self, events: Iterable[LoggedEvent]) -> list[Row]:
         redactor = self._redactor
         timed = [(each, each.timestamp_us or time.time_ns() // 1000) for each in events]
-        payloads = redactor.jsons([each.envelope(at_us, redactor) for each, at_us in timed])
+        payloads = redactor.jsons(envelopes(timed, redactor))
         return [
             self._row(each, at_us, payload)
             for (each, at_us), payload in zip(timed, payloads, strict=True)

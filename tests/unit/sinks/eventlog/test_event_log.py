@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import orjson
 import pyarrow.parquet as pq
 import pytest
 from log_lab import DAY, NOON, event, ids, several_files, still, wait_for
@@ -166,6 +167,20 @@ def test_secrets_reach_no_file(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     for secret in (known, named, shaped):
         assert secret.encode() not in written
     assert b"use [redacted] or [redacted]" in written
+
+
+def test_events_of_a_bunch_are_cleaned_one_by_one(tmp_path: Path) -> None:
+    named = {"openai_api_key": "named-value-123", "kept": 1}
+
+    with still(tmp_path) as log:
+        log.write_many([event(1), event(2, data=named), event(3, data={"prompt": "plain"})])
+
+    table = pq.read_table(next(tmp_path.rglob("*.parquet")), partitioning=None)
+    data = [orjson.loads(each)["data"] for each in table["payload"].to_pylist()]
+    assert data[0] == {"answer": "answer 1"}
+    assert "named-value-123" not in str(data)
+    assert data[1]["kept"] == 1
+    assert data[2] == {"prompt": "plain"}
 
 
 def test_an_address_shows_no_key(tmp_path: Path) -> None:
