@@ -51,6 +51,7 @@ _CALLERS_TOOLS: Final = (
 #: keys by which a request draws in what the vendor keeps
 _STORED: Final = ("previous_response_id", "conversation", "prompt", "web_search_options")
 _OPTIONS: Final = frozenset({*_STORED, "tools", "mcp_servers", "output_config"})
+_SEVERAL: Final = frozenset({"n", "best_of", "prompt"})
 _PLAIN: Final = (None, "function", "custom")
 _LISTS: Final = ("messages", "input", "system")
 
@@ -75,6 +76,8 @@ def output_cap(endpoint: str | None, request: Mapping[str, Any]) -> int | None:
 
 def answers_asked(request: Mapping[str, Any]) -> int:
     """How many answers a request in the vendor's words asks for; ValidationError for no number."""
+    if _SEVERAL.isdisjoint(request):
+        return 1
     counts = [request.get(name) for name in ("n", "best_of")]
     for count in counts:
         if count is not None and type(count) is not int:

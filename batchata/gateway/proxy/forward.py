@@ -194,7 +194,7 @@ class Request(web.BaseRequest):
         task: asyncio.Task[None],
     ) -> None:
         super().__init__(
-            message, payload, protocol, writer, task, asyncio.get_running_loop(), client_max_size=0
+            message, payload, protocol, writer, task, task.get_loop(), client_max_size=0
         )
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:

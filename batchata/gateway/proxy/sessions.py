@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -69,12 +70,11 @@ class Sessions:
         now = self._clock()
         if named:
             return self._named(named, now)
-        key = next((each for each in self._leads(exchange) if each in self._by_history), None)
-        if key is not None:
-            # of twins with one history, the first that has not gone on
-            ids = self._by_history[key]
-            found = next((each for each in ids if self._all[each].keys[-1] == key), ids[-1])
-            return self._touched(self._all[found], now), False
+        for key in self._leads(exchange):
+            if (ids := self._by_history.get(key)) is not None:
+                # of twins with one history, the first that has not gone on
+                found = next((each for each in ids if self._all[each].keys[-1] == key), ids[-1])
+                return self._touched(self._all[found], now), False
         return self._add(Session(self._new_id(), False, now)), True
 
     def learn(self, exchange: Exchange, answered: Answered) -> None:
@@ -245,9 +245,18 @@ def _seed(exchange: Exchange) -> bytes:
     """Conversations of other clients, endpoints or instructions are others."""
     if not exchange.history_seed:
         body = exchange.json or {}
-        system = (body.get("system"), body.get("instructions"))
-        exchange.history_seed = _hash(_canonical([exchange.client, exchange.endpoint, *system]))
+        system, instructions = body.get("system"), body.get("instructions")
+        if system is None and instructions is None:
+            exchange.history_seed = _plain_seed(exchange.client, exchange.endpoint)
+        else:
+            told = [exchange.client, exchange.endpoint, system, instructions]
+            exchange.history_seed = _hash(_canonical(told))
     return exchange.history_seed
+
+
+@lru_cache(1024)
+def _plain_seed(client: str, endpoint: str | None) -> bytes:
+    return _hash(_canonical([client, endpoint, None, None]))
 
 
 def _is_models(item: Any) -> bool:

@@ -27,13 +27,13 @@ class Tee:
         self._exchange = exchange
         self._answered = answered
         self._encoding = first(answered.headers, "content-encoding")
-        self._reader: StreamReader | None = None
-        self._parser = EventParser()
+        self._reader: StreamReader | None = None  # and a parser with it
         self._decode: Callable[[bytes], bytes] | None = None
         kind = first(answered.headers, "content-type").lower()
         answered.is_stream = kind.startswith(EVENT_STREAM)
         if answered.is_stream:
             self._reader = reader_for(exchange.endpoint)
+            self._parser = EventParser()
             self._decode = decoder_for(self._encoding)
         keeps_all = wants_pieces or (exchange.endpoint is not None and not answered.is_stream)
         self._most = most if keeps_all else _ERROR_BYTES
