@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from batchata.core.config import LEVELS
 from batchata.core.errors import BatchataError, ValidationError
+from batchata.core.plain import plain
 
 
 class ParseError(BatchataError):
@@ -40,7 +41,7 @@ def to_dict(value: Any) -> Any:
     if hasattr(value, "to_dict"):
         return value.to_dict()
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
+        return plain(value)
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if isinstance(value, Mapping):

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel
 
+from batchata.core.plain import plain
 from batchata.core.status import JobStatus
 from batchata.core.usage import Usage
 
@@ -240,14 +241,11 @@ class JobResult:
 
 def row_of(result: JobResult) -> dict[str, Any]:
     """The fields of `to_dict()` for a writer that knows statuses and times by itself."""
-    parsed = result.parsed_response
-    if isinstance(parsed, BaseModel):
-        parsed = parsed.model_dump(mode="json")
     return {
         "job_id": result.job_id,
         "status": result.status,
         "raw_response": result.raw_response,
-        "parsed_response": parsed,
+        "parsed_response": plain(result.parsed_response),
         "citations": _citations(result.citations),
         "citation_mappings": {
             name: _citations(found) for name, found in result.citation_mappings.items()

@@ -14,7 +14,6 @@ from pydantic import ValidationError as ModelError
 
 from batchata.core.errors import ValidationError
 from batchata.core.fits import Checker
-from batchata.core.parse import VALIDATOR_ERRORS
 from batchata.core.schema import Dialect, normalise, source_schema
 
 ID: Final = "input_id"
@@ -73,7 +72,7 @@ class AnswerSchema:
         except ModelError as error:
             first = error.errors(include_url=False, include_context=False)[0]
             return f"{'.'.join(map(str, first['loc'])) or 'answer'}: {first['msg']}"
-        except VALIDATOR_ERRORS as error:
+        except Exception as error:  # noqa: BLE001  whatever the user's validators raise
             return f"its validator raised {type(error).__name__}: {error}"
         return None
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
-from pydantic import BaseModel
+
+from batchata.core.plain import plain
 
 MOST_FIELDS: Final = 1_000
 MOST_CHARACTERS: Final = 5_000
@@ -23,8 +24,7 @@ class Field(NamedTuple):
 
 def flatten(value: Any) -> tuple[list[Field], int]:
     """The values inside, and how many were left out because there are too many."""
-    if isinstance(value, BaseModel):
-        value = value.model_dump(mode="json")
+    value = plain(value)
     found: list[Field] = []
     left_out = 0
     for field in _walk(value):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from pydantic import BaseModel
-
+from batchata.core.plain import plain
 from batchata.core.result import JobResult
 from batchata.rows.columns import free_name
 from batchata.rows.table import Table
@@ -83,7 +82,5 @@ class Answers:
 
 def fields_of(result: JobResult) -> dict[str, Any] | None:
     """The fields of a result's answer, None when it has none."""
-    parsed = result.parsed_response
-    if isinstance(parsed, BaseModel):
-        return parsed.model_dump(mode="json")
+    parsed = plain(result.parsed_response)
     return parsed if isinstance(parsed, dict) else None

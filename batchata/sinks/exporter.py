@@ -46,6 +46,7 @@ class Exporter:
         self._state = state
         self._bind = bind
         self.error: BatchataError | None = None
+        self._is_whole = True  #: no result is missing that was to be written
         make_folder(folder)
         self._sink = self._open(folder, result_format)
 
@@ -109,8 +110,10 @@ class Exporter:
         """Write the final results of newly recorded outcomes."""
         if self.error is not None or not isinstance(event, OutcomesRecorded):
             return
+        is_whole, self._is_whole = self._is_whole, False  # whatever happens while it is written
         try:
             self._sink.write(self._results(event))
+            self._is_whole = is_whole
             if event.closes is not None:
                 self._sink.show()
             if self._sink.is_due:
@@ -140,7 +143,8 @@ class Exporter:
 
     def _checkpoint(self) -> None:
         self._sink.flush()
-        self._store.set_meta(results_mark=self._sink.mark, exported=self._store.last_number)
+        done = {"exported": self._store.last_number} if self._is_whole else {}
+        self._store.set_meta(results_mark=self._sink.mark, **done)
 
     def _results(self, event: OutcomesRecorded) -> Sequence[JobResult]:
         final = [outcome for outcome in event.outcomes if outcome.status.is_final]

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
-from pydantic import BaseModel
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from batchata.core.pilot import PilotReport
+from batchata.core.plain import plain
 from batchata.core.result import JobResult
 from batchata.sinks.summary import ModelSum, ReasonSum, Summary
 from batchata.sinks.wording import compact, plural, usd, usd_limit
@@ -271,9 +271,7 @@ def _price(value: float | None) -> str:
 
 def answer(result: JobResult) -> str:
     """An answer in one line: its fields, its text, or what it is."""
-    parsed: Any = result.parsed_response
-    if isinstance(parsed, BaseModel):
-        parsed = parsed.model_dump(mode="json")
+    parsed: Any = plain(result.parsed_response)
     if isinstance(parsed, dict):
         return _line(", ".join(f"{name}: {value}" for name, value in parsed.items()))
     if result.raw_response:

@@ -8,12 +8,14 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 import pytest
+from pydantic import BaseModel, field_serializer
 from run_lab import CLAUDE, GPT, MODELS, Lab, all_of
 
 from batchata import JobResult
 from batchata.core.errors import ResultsError
 from batchata.engine import raw_calls
 from batchata.gateway import HttpFault, Scenario
+from batchata.sinks import exporter
 
 
 def tree(folder: Path) -> set[str]:
@@ -261,3 +263,46 @@ def test_a_number_beyond_64_bits_is_in_the_files_to_its_last_digit(
         assert len(rows) == 2
     assert run.results().completed[0].parsed_response == {"number": 2**70}
     assert b"1180591620717411303424" in written
+
+
+class Shy(BaseModel):
+    """An answer whose own serializer fails."""
+
+    mood: str
+
+    @field_serializer("mood")
+    def told(self, mood: str) -> str:
+        raise LookupError(mood)
+
+
+@pytest.mark.parametrize("result_format", ["json", "jsonl", "parquet"])
+def test_a_model_that_cannot_be_written_takes_no_result_away(lab: Lab, result_format: Any) -> None:
+    batch = lab.chat(3, result_format=result_format, dedupe=False)
+
+    run = batch.add_job(prompt="moody", id="shy", model=GPT, response_model=Shy).run()
+
+    mood = run.results()["shy"].parsed_response
+    assert run.to_dataframe().shape[0] == 4
+    assert run.results()["shy"].to_dict()["parsed_response"] == {"mood": mood.mood}
+    if result_format == "jsonl":
+        assert len(lines_of(lab.out / "results.jsonl")) == 4
+    if result_format == "json":
+        assert orjson.loads((lab.out / "shy.json").read_bytes())["parsed_response"]["mood"]
+
+
+def test_results_that_could_not_be_written_are_written_by_the_next_run(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> JobResult:
+        raise RecursionError("what no one foresaw")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exporter, "job_result", failing)
+        lab.chat(3, result_format="jsonl").run()
+    before = lines_of(lab.out / "results.jsonl")
+
+    lab.chat(3, result_format="jsonl").run()
+
+    after = [orjson.loads(line)["job_id"] for line in lines_of(lab.out / "results.jsonl")]
+    assert (before, sorted(after)) == ([], ["q0", "q1", "q2"])
+    assert lab.ledger.billed_items == 3
