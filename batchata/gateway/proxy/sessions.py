@@ -164,7 +164,8 @@ class Sessions:
         seed = _seed(exchange)
         for name in ("previous_response_id", "conversation"):
             value = body.get(name)
-            value = value.get("id") if isinstance(value, Mapping) else value
+            if isinstance(value, dict):
+                value = value.get("id")
             if isinstance(value, str):
                 yield _hash(seed + _canonical([name, value]))
         if exchange.spilled is not None:
@@ -223,7 +224,7 @@ def _ends(exchange: Exchange, answered: Answered) -> Iterator[bytes]:
     if answered.response_id and exchange.endpoint == RESPONSES:
         yield _hash(seed + _canonical(["previous_response_id", answered.response_id]))
     conversation = body.get("conversation")
-    if isinstance(conversation, Mapping):
+    if isinstance(conversation, dict):
         conversation = conversation.get("id")
     if isinstance(conversation, str):
         yield _hash(seed + _canonical(["conversation", conversation]))
