@@ -150,7 +150,9 @@ PLANS: dict[str, Plan] = {
     )
 }
 
-#: points of each plan that are tried in every run of the tests
+#: plans that every `make test` tries; the others are variations of them
+FIRST = ("openai", "anthropic", "waves", "budget", "lost", "live", "auto", "uploads")
+#: points of each plan that `make thorough` tries
 SAMPLE: dict[str, int] = {
     "openai": 32,
     "anthropic": 28,
