@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from batchata.core.config import LEVELS
 from batchata.core.errors import BatchataError, ValidationError
-from batchata.core.plain import plain
+from batchata.core.model_code import plain
 
 
 class ParseError(BatchataError):

@@ -104,9 +104,7 @@ ENVIRONMENT_READERS: Final = {
 }
 #: how often `except Exception` may swallow, and where
 BROAD_EXCEPTS: Final = {
-    "batchata/core/parse.py": 2,  # validators of the user
-    "batchata/core/plain.py": 1,  # serializers of the user
-    "batchata/frames/schema.py": 1,  # validators of the user
+    "batchata/core/model_code.py": 1,  # validators and serializers of the user
     "batchata/wiring.py": 1,  # telling sinks
     "batchata/driving.py": 1,  # calling the user back
     "batchata/run.py": 1,  # handed to wait()

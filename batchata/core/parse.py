@@ -17,6 +17,7 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from batchata.core.check import shown, violations
 from batchata.core.fits import Checker
+from batchata.core.model_code import ModelCodeError, from_json
 from batchata.core.recase import recased
 from batchata.core.result import Failure, Reason
 
@@ -77,8 +78,8 @@ def parse_answer(
 def bound_to(model: type[BaseModel], compact: bytes) -> BaseModel | None:
     """Kept JSON as the model's own object; None when its validators refuse it by now."""
     try:
-        return model.model_validate_json(compact)
-    except Exception:  # noqa: BLE001  whatever the user's validators raise
+        return from_json(model, compact)
+    except (ModelError, ModelCodeError):
         return None
 
 
@@ -157,23 +158,25 @@ def _bare(text: str) -> str | None:
 
 def _by_model(compact: bytes, model: type[BaseModel], repairs: tuple[str, ...]) -> Parsed | Failure:
     try:
-        value = model.model_validate_json(compact)
+        value = from_json(model, compact)
         if _NO_NUMBER.search(compact) and (path := _no_number_in(value)):
             return _failure(f"{path}: it is no number, and JSON has no other", model.__name__)
         return Parsed(compact, value, repairs)
     except ModelError as error:
         return _failure(_told(error), model.__name__)
-    except Exception as error:  # noqa: BLE001  whatever the user's validators raise
-        return _failure(f"its validator raised {type(error).__name__}: {error}", model.__name__)
+    except ModelCodeError as error:
+        return _failure(f"its validator raised {error}", model.__name__)
 
 
 def _no_number_in(model: BaseModel) -> str | None:
     """The path of a float that pydantic has made of "NaN" or "Infinity"."""
-    stack: list[tuple[str, Any]] = [("", model.model_dump())]
+    stack: list[tuple[str, Any]] = [("", model)]
     while stack:
         path, value = stack.pop()
         if isinstance(value, float) and not isfinite(value):
             return path
+        if isinstance(value, BaseModel):
+            value = vars(value)
         if isinstance(value, Mapping):
             stack += [
                 (f"{path}.{name}" if path else str(name), each) for name, each in value.items()

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel
 
-from batchata.core.plain import plain
+from batchata.core.model_code import plain
 from batchata.core.status import JobStatus
 from batchata.core.usage import Usage
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError as ModelError
 
 from batchata.core.errors import ValidationError
 from batchata.core.fits import Checker
+from batchata.core.model_code import ModelCodeError, from_values
 from batchata.core.schema import Dialect, normalise, source_schema
 
 ID: Final = "input_id"
@@ -68,12 +69,12 @@ class AnswerSchema:
         if self.model is None:
             return None
         try:
-            self.model.model_validate({name: row[name] for name in row if name != ID})
+            from_values(self.model, {name: row[name] for name in row if name != ID})
         except ModelError as error:
             first = error.errors(include_url=False, include_context=False)[0]
             return f"{'.'.join(map(str, first['loc'])) or 'answer'}: {first['msg']}"
-        except Exception as error:  # noqa: BLE001  whatever the user's validators raise
-            return f"its validator raised {type(error).__name__}: {error}"
+        except ModelCodeError as error:
+            return f"its validator raised {error}"
         return None
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from batchata.core.plain import plain
+from batchata.core.model_code import plain
 
 MOST_FIELDS: Final = 1_000
 MOST_CHARACTERS: Final = 5_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from batchata.core.plain import plain
+from batchata.core.model_code import plain
 from batchata.core.result import JobResult
 from batchata.rows.columns import free_name
 from batchata.rows.table import Table

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from batchata.core.model_code import plain
 from batchata.core.pilot import PilotReport
-from batchata.core.plain import plain
 from batchata.core.result import JobResult
 from batchata.sinks.summary import ModelSum, ReasonSum, Summary
 from batchata.sinks.wording import compact, plural, usd, usd_limit
