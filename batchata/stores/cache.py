@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from batchata.core.errors import StateError, StateVersionError
 from batchata.core.events import Event, OutcomesRecorded
 from batchata.core.fingerprint import Fingerprints, fingerprints, strict_fingerprint
 from batchata.core.status import JobStatus
 from batchata.core.submission import Outcome, Shape
-from batchata.stores.files import closed_on_error
+from batchata.stores.own_file import FileKind, OwnFile
 
-APPLICATION_ID: Final = 0x62746363  #: "btcc"
-VERSION: Final = 1
-_TABLES: Final = """
+_KIND: Final = FileKind(
+    name="answer cache",
+    application_id=0x62746363,  # "btcc"
+    version=1,
+    instead=".set_cache('./answers.db')",
+    durability="NORMAL",  # a lost entry is asked again, no more
+    tables="""
 CREATE TABLE IF NOT EXISTS answers (
     n INTEGER PRIMARY KEY, strict BLOB NOT NULL UNIQUE, but_params BLOB NOT NULL,
     but_prompt BLOB NOT NULL, created_us INTEGER, finish_reason TEXT, model TEXT,
     request_id TEXT, text TEXT, parsed BLOB, extra BLOB);
 CREATE INDEX IF NOT EXISTS by_params ON answers (but_params);
 CREATE INDEX IF NOT EXISTS by_prompt ON answers (but_prompt);
-"""
+""",
+)
 _ADD: Final = (
     "INSERT INTO answers (strict, but_params, but_prompt, created_us, finish_reason, model, "
     "request_id, text, parsed, extra) VALUES (?,?,?,?,?,?,?,?,?,?) "
@@ -44,40 +46,8 @@ class AnswerCache:
     """
 
     def __init__(self, path: Path, reuse: str) -> None:
-        self._path = path
+        self._file = OwnFile(path, _KIND)
         self._reuse = reuse
-        try:
-            self._db = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, timeout=30
-            )
-            with closed_on_error(self._db):
-                self._check()
-                self._prepare()
-        except sqlite3.Error as error:
-            raise self._error(error) from error
-
-    def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")  # a lost entry is asked again, no more
-        self._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        self._db.execute(f"PRAGMA user_version={VERSION}")
-        self._db.executescript(_TABLES)
-
-    def _check(self) -> None:
-        application = self._db.execute("PRAGMA application_id").fetchone()[0]
-        tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if (tables or application) and application != APPLICATION_ID:
-            raise StateError(
-                f"{str(self._path)!r} is not an answer cache; it was left as it is",
-                hint="name another file, as .set_cache('./answers.db')",
-            )
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            raise StateVersionError(
-                f"the answer cache {str(self._path)!r} has version {version}, "
-                f"this batchata reads {VERSION}",
-                hint="update batchata: pip install -U batchata",
-            )
 
     def find(self, shape: Shape, body: bytes, seq: int, now_us: int) -> Outcome | None:
         """The outcome of a job whose question was answered before; it costs nothing."""
@@ -87,16 +57,14 @@ class AnswerCache:
             key = strict_fingerprint(shape, body)
         else:
             key = fingerprints(shape, body)[tuple(_COLUMN).index(self._reuse)]
-        try:
-            row = self._db.execute(
-                "SELECT finish_reason, model, request_id, text, parsed, extra FROM answers "
-                f"WHERE {_COLUMN[self._reuse]}=? ORDER BY n DESC LIMIT 1",
-                (key,),
-            ).fetchone()
-        except sqlite3.Error as error:
-            raise self._error(error) from error
-        if row is None:
+        rows = self._file.rows(
+            "SELECT finish_reason, model, request_id, text, parsed, extra FROM answers "
+            f"WHERE {_COLUMN[self._reuse]}=? ORDER BY n DESC LIMIT 1",
+            (key,),
+        )
+        if not rows:
             return None
+        row = rows[0]
         return Outcome(
             seq=seq,
             status=JobStatus.SUCCEEDED,
@@ -125,24 +93,11 @@ class AnswerCache:
             )
             for keys, each in answers
         ]
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany(_ADD, rows)
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-            raise self._error(error) from error
+        self._file.write_all(_ADD, rows)
 
     def close(self) -> None:
         """Let go of the file."""
-        self._db.close()
-
-    def _error(self, error: sqlite3.Error) -> StateError:
-        return StateError(
-            f"the answer cache {str(self._path)!r} cannot be used: {error}",
-            hint="check the disk, or name another file: .set_cache('./answers.db')",
-        )
+        self._file.close()
 
 
 class CacheFeeder:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 from raw_lab import OK, RawUpstream, Reply, call, request_bytes
 
 from batchata import read_events
+from batchata.core.errors import StateError
 from batchata.core.usage import Usage, from_parts
 from batchata.gateway import Gateway, Sandbox
 from batchata.gateway.proxy.interceptors.trace_export import TraceExport
@@ -103,6 +106,19 @@ def test_an_error_is_never_cached(upstream: RawUpstream, tmp_path: Path) -> None
         ask(gateway)
         upstream.answer(answer("Fine."))
         assert ask(gateway).status == 200
+
+
+def test_a_database_of_another_program_is_no_cache(upstream: RawUpstream, tmp_path: Path) -> None:
+    path = tmp_path / "mine.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE answers (mine)")
+    before = path.read_bytes()
+    with (
+        pytest.raises(StateError, match=r"mine.db' is no gateway cache; it was left as it is"),
+        through(upstream.url, {"type": "cache", "config": {"file": str(path)}}),
+    ):
+        pass
+    assert path.read_bytes() == before
 
 
 def test_a_cached_answer_costs_nothing(upstream: RawUpstream, tmp_path: Path) -> None:

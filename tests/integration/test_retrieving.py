@@ -279,7 +279,7 @@ def test_no_results_are_returned_when_none_are_wanted(
     ("data", "words"),
     [
         (b"PAR1 and more", "earlier logger"),
-        (b"hello", "not a checkpoint"),
+        (b"hello", "is no checkpoint"),
         (None, "does not exist"),
     ],
 )
@@ -303,7 +303,7 @@ def test_another_sqlite_file_is_left_as_it_is(client: openai.OpenAI, tmp_path: P
     db.close()
     before = path.read_bytes()
 
-    with pytest.raises(StateError, match="not a checkpoint"):
+    with pytest.raises(StateError, match="is no checkpoint"):
         retrieve(pd.DataFrame({"response_id": ["resp_1"]}), client, checkpoint_file=path)
 
     assert path.read_bytes() == before

@@ -15,9 +15,9 @@ from kill_points import Points
 from openai import AsyncOpenAI
 
 from batchata.integrations.background import retrieving
-from batchata.integrations.background.checkpoint import Checkpoint
 from batchata.providers.openai.background import OpenAIBackground
 from batchata.sinks.eventlog.log import EventLog
+from batchata.stores.own_file import FileKind, OwnFile
 
 assert narwhals, pandas  # imported on the way otherwise, by every child for itself
 
@@ -57,13 +57,13 @@ def instrument(points: Points) -> None:
     for name in ("write", "flush"):
         watch(points, EventLog, name)
     watch(points, OpenAIBackground, "retrieve")
-    begin = Checkpoint.__init__
+    begin = OwnFile.__init__
 
-    def watched(self: Checkpoint, path: Path | None) -> None:
-        begin(self, path)
+    def watched(self: OwnFile, path: Path | None, kind: FileKind) -> None:
+        begin(self, path, kind)
         self._db = _Db(self._db, points)  # type: ignore[assignment]
 
-    Checkpoint.__init__ = watched  # type: ignore[method-assign]
+    OwnFile.__init__ = watched  # type: ignore[method-assign]
 
 
 def main(order: dict[str, Any]) -> None:

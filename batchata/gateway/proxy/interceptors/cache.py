@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import orjson
 
-from batchata.core.errors import ResultsError
+from batchata.core.errors import StateError
 from batchata.gateway.proxy.cassette import body_key
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.headers import first
 from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Respond
 from batchata.gateway.proxy.interceptors.message_logger import logged
-from batchata.stores.files import closed_on_error
+from batchata.stores.own_file import FileKind, OwnFile
 
-_TABLE = (
-    "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, at REAL NOT NULL, "
-    "status INTEGER NOT NULL, headers BLOB NOT NULL, body BLOB NOT NULL)"
+_KIND: Final = FileKind(
+    name="gateway cache",
+    application_id=0x62746763,  # "btgc"
+    version=1,
+    instead="the option 'file' of the interceptor 'cache'",
+    durability="NORMAL",  # a lost entry is asked again, no more
+    tables="""
+CREATE TABLE IF NOT EXISTS answers (
+    key BLOB PRIMARY KEY, at REAL NOT NULL, status INTEGER NOT NULL, headers BLOB NOT NULL,
+    body BLOB NOT NULL);
+""",
 )
 
 
@@ -50,16 +57,12 @@ class Cache(Interceptor):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._db = sqlite3.connect(path, isolation_level=None)
-            with closed_on_error(self._db):
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=NORMAL")
-                self._db.execute(_TABLE)
-        except (OSError, sqlite3.Error) as error:
-            raise ResultsError(
+        except OSError as error:
+            raise StateError(
                 f"the cache {self.file!r} cannot be used: {error}",
-                hint="choose another file for the interceptor 'cache'",
+                hint=f"name another file: {_KIND.instead}",
             ) from error
+        self._answers = OwnFile(path, _KIND)
         self._added = 0
         self.hits = 0
 
@@ -67,15 +70,16 @@ class Cache(Interceptor):
         """Answer what is known."""
         if exchange.endpoint is None or exchange.json is None:
             return CONTINUE
-        row = self._db.execute(
+        known = self._answers.rows(
             "SELECT status, headers, body FROM answers WHERE key=? AND at>?",
             (self._key(exchange), time.time() - self.ttl_seconds),
-        ).fetchone()
-        if row is None:
+        )
+        if not known:
             return CONTINUE
         self.hits += 1
-        headers = (*orjson.loads(row[1]).items(), ("x-batchata-cache", "hit"))
-        return Respond(status=row[0], headers=headers, body=row[2])
+        status, headers, body = known[0]
+        marked = (*orjson.loads(headers).items(), ("x-batchata-cache", "hit"))
+        return Respond(status=status, headers=marked, body=body)
 
     def gauges(self) -> Mapping[str, float]:
         """How often an answer was known."""
@@ -94,7 +98,7 @@ class Cache(Interceptor):
             headers["content-encoding"] = encoding
         headers.pop("content-length", None)
         values = (self._key(exchange), time.time(), answered.status, orjson.dumps(headers))
-        self._db.execute(
+        self._answers.write(
             "INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?)", (*values, answered.body)
         )
         self._added += 1
@@ -104,11 +108,11 @@ class Cache(Interceptor):
     async def aclose(self) -> None:
         """Close the file."""
         self._trim()
-        self._db.close()
+        self._answers.close()
 
     def _trim(self) -> None:
-        self._db.execute("DELETE FROM answers WHERE at<?", (time.time() - self.ttl_seconds,))
-        self._db.execute(
+        self._answers.write("DELETE FROM answers WHERE at<?", (time.time() - self.ttl_seconds,))
+        self._answers.write(
             "DELETE FROM answers WHERE key IN "
             "(SELECT key FROM answers ORDER BY at DESC LIMIT -1 OFFSET ?)",
             (self.max_entries,),
