@@ -19,7 +19,7 @@ from batchata.core.plan import chunk_limits, plan
 from batchata.core.submission import Shape, attached_size
 from batchata.core.upload import UploadKey, inline_bytes
 from batchata.core.usage import RateCard, Usage, from_parts
-from batchata.engine.ingest import Ready
+from batchata.engine.preparing import Ready
 from batchata.engine.upload_choice import UploadChoice
 from batchata.ports import Encoded
 from batchata.results import settled_ids

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel
 
 from batchata.core.config import RunConfig
-from batchata.core.document import Accepts, Attachment, Document
 from batchata.core.errors import StateError, ValidationError
 from batchata.core.events import Event, LimitSet, OutcomesRecorded
 from batchata.core.job import Job
@@ -26,16 +23,17 @@ from batchata.core.submission import Outcome, reopened
 from batchata.core.usage import RateCard, to_parts
 from batchata.engine.clock import SystemClock
 from batchata.engine.context import RunContext
-from batchata.engine.ingest import Ingest, Preparer
+from batchata.engine.ingest import Ingest
 from batchata.engine.paces import Paces
+from batchata.engine.preparing import Preparer
 from batchata.engine.runner import Runner
 from batchata.engine.viewing import Viewer
 from batchata.ports import Clock, Provider
 from batchata.prices import GenaiPriceBook
 from batchata.providers.control import ProviderSettings
 from batchata.providers.registry import create_provider, provider_names, route
+from batchata.run_files import load_documents, open_file, place_from, resolve_paths, splice
 from batchata.sinks.exporter import Exporter
-from batchata.sinks.results import make_folder
 from batchata.stores.cache import AnswerCache, CacheFeeder
 from batchata.stores.files import clear_folder, files_error
 from batchata.stores.reader import ResultReader
@@ -60,32 +58,6 @@ def check_model(model: object) -> None:
     if not isinstance(model, str) or not model.strip():
         raise ValidationError(f"model is {model!r}, not a name", hint='write model="gpt-6-luna"')
     route(model)
-
-
-def load_documents(job: Job, accepts: Accepts) -> tuple[Document, ...]:
-    """The files of a job, read and checked for a vendor."""
-    from batchata.documents import Wanted, load_all
-
-    wanted = Wanted(
-        accepts=accepts,
-        is_cited=job.enable_citations,
-        downscale_images=job.downscale_images,
-    )
-    return load_all(job.sources, wanted)
-
-
-def splice(body: bytes, attachments: tuple[Attachment, ...]) -> Iterable[bytes]:
-    """A request with its files put in, piece by piece."""
-    from batchata.documents import spliced
-
-    return spliced(body, attachments)
-
-
-def open_file(attachment: Attachment) -> BinaryIO:
-    """A job's file as it was when it was checked."""
-    from batchata.documents import CheckedFile
-
-    return CheckedFile(attachment)
 
 
 @dataclass(slots=True)
@@ -242,7 +214,7 @@ class Session:
             self.store,
             self.state,
             self.parts.bind,
-            place=_place(config.results_dir, path.parent),
+            place=place_from(config.results_dir, path.parent),
         )
         if exporter.is_behind:
             with closing(ResultReader(path, bind=self.parts.bind)) as reader:
@@ -373,25 +345,6 @@ class Session:
         if self._own_work is not None and self._own_work.is_dir():
             clear_folder(self._own_work, is_done=not self.state.open_submissions())
         return self._exporter.error if self._exporter is not None else None
-
-
-def resolve_paths(config: RunConfig) -> RunConfig:
-    """The config with a state file: the user's, one in the results folder, or a temporary one."""
-    if config.state_file is not None:
-        return config
-    if config.results_dir is not None:
-        make_folder(config.results_dir)
-        return replace(config, state_file=config.results_dir / "state.db")
-    folder = Path(tempfile.mkdtemp(prefix="batchata-"))
-    return replace(config, state_file=folder / "state.db")
-
-
-def _place(folder: Path, beside: Path) -> str:
-    """A folder as seen from another: the same when both were moved together."""
-    try:
-        return os.path.relpath(folder.absolute(), beside.absolute())
-    except ValueError:  # on another drive
-        return str(folder.absolute())
 
 
 def new_token() -> str:

@@ -31,6 +31,7 @@ FLOORS: Final = {
     "estimate": SDK,
     "results": SDK,
     "rows": SDK,
+    "run_files": SDK,
     "run_log": SDK,
     "showing": SDK,
     # names of earlier releases: nothing of ours imports these four

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from itertools import islice
 
@@ -17,6 +16,7 @@ from batchata.engine import leaving
 from batchata.engine.background import route_of
 from batchata.engine.collecting import Collector
 from batchata.engine.context import RunContext, first_error
+from batchata.engine.deadlines import Deadlines
 from batchata.engine.pilot import fly
 from batchata.engine.planning import Planner
 from batchata.engine.poller import Poller
@@ -31,7 +31,6 @@ log = logging.getLogger("batchata.engine")
 
 #: how long a run that is done waits for what it tidies up
 _TIDY_SECONDS = 1.5
-_CANCELS_AT_ONCE = 8
 #: more batches than this are worth a word: each may take a vendor hours
 _MANY_BATCHES = 100
 _QUEUE_BACKOFF = Backoff(first_seconds=30.0, most_seconds=600.0)
@@ -55,6 +54,7 @@ class Runner:
         self._queue_refusals = 0
         self.live = route_of(context, context.config.pace, self._uploads)
         self._live_task: asyncio.Task[None] | None = None
+        self._deadlines = Deadlines(context, self._planner, self._sender, self.live)
 
     @property
     def waiting(self) -> int:
@@ -69,14 +69,14 @@ class Runner:
         try:
             async with asyncio.TaskGroup() as group:
                 poller = group.create_task(self._poller.run())
-                timer = group.create_task(self._time_limit())
-                stopper = group.create_task(self._on_stop())
+                timer = group.create_task(self._deadlines.time_limit())
+                stopper = group.create_task(self._deadlines.stop())
                 tidier = group.create_task(self._sender.tidy())
                 for submission in context.state.open_submissions():
                     if submission.route == "batch":
                         self._start(group, submission.token)
                 await self._begin()
-                deadline = group.create_task(self._deadline())
+                deadline = group.create_task(self._deadlines.batches())
                 await self._dispatch(group)
                 if self._live_task is not None:
                     await self._live_task
@@ -90,7 +90,9 @@ class Runner:
                     task.cancel()
         except BaseExceptionGroup as errors:
             raise first_error(errors) from None
-        self._close_pending()
+        why = self._deadlines.why_unsent()
+        if why is not None:
+            self._end(list(context.state.pending()), JobStatus.CANCELLED, why)
         seconds = self._leaving.seconds() if context.stop.is_asked else None
         await UploadCleaner(context, self._uploads).clean(seconds)
 
@@ -138,37 +140,6 @@ class Runner:
     @property
     def _is_live(self) -> bool:
         return self._live_task is not None and not self._live_task.done()
-
-    async def _deadline(self) -> None:
-        """When the time for batches is over, what is not back is cancelled and goes live."""
-        context, limit = self._context, self._context.config.finish_within_seconds
-        if limit is None:
-            return
-        if not await context.pause(max(0.0, limit - self._waited_seconds())):
-            return
-        context.is_late = True
-        self.live.add(self._planner.drain())
-        log.warning("not all batches are back in time: cancelling them and going on live")
-        context.notes["late"] = "going on live: the time for batches is over"
-        context.changed.set()
-        await self._cancel_all()
-
-    def _waited_seconds(self) -> float:
-        """For how long the oldest batch in flight is under way, of whichever process."""
-        now_us, opened = self._context.now_us(), self._context.state.open_submissions()
-        oldest = min((each.intended_us for each in opened if each.route == "batch"), default=now_us)
-        return (now_us - oldest) / 1e6
-
-    async def _cancel_all(self) -> None:
-        gate = asyncio.Semaphore(_CANCELS_AT_ONCE)
-
-        async def cancel(submission: Submission) -> None:
-            async with gate:
-                await self._sender.cancel(submission)
-
-        async with asyncio.TaskGroup() as group:
-            for submission in self._context.state.open_submissions():
-                group.create_task(cancel(submission))
 
     def _warn_of_many(self, jobs: int) -> None:
         items = self._context.config.items_per_batch
@@ -355,43 +326,12 @@ class Runner:
             Failure(Reason.BATCH_FAILED, error.message),
         )
 
-    def _close_pending(self) -> None:
-        stop = self._context.stop
-        reasons: dict[str, Reason] = {"cancelled": Reason.CANCELLED, "time": Reason.TIME_LIMIT}
-        reason = reasons.get((stop.reason or "").split(":")[0])
-        if reason is None:
-            return
-        said = (
-            "Cancelled by user"
-            if reason is Reason.CANCELLED
-            else "Time limit exceeded: batch execution time limit exceeded"
-        )
-        pending = list(self._context.state.pending())
-        self._end(pending, JobStatus.CANCELLED, Failure(reason, said))
-
     def _end(self, seqs: list[int], status: JobStatus, failure: Failure) -> None:
         self._record(ended(self._context, seqs, status, failure))
 
     def _record(self, outcomes: list[Outcome]) -> None:
         for start in range(0, len(outcomes), 1000):
             self._context.record(OutcomesRecorded(outcomes=outcomes[start : start + 1000]))
-
-    async def _time_limit(self) -> None:
-        limit = self._context.config.time_limit_seconds
-        if limit is not None and await self._context.pause(limit):
-            cancels = self._context.config.on_stop == "cancel"
-            self._context.stop.ask("time: the time limit is over", cancels=cancels)
-
-    async def _on_stop(self) -> None:
-        """Ask vendors to cancel what is in flight, where the user wants that."""
-        stop = self._context.stop
-        await stop.event.wait()
-        if stop.cancels:
-            seconds = leaving.GRACE_SECONDS if stop.leaving.is_set() else None
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._cancel_all()
-        stop.told.set()
 
 
 def _why(look: BatchLook) -> str:

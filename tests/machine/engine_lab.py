@@ -23,7 +23,8 @@ from batchata.core.state import RunState
 from batchata.core.status import JobStatus, RemoteState, SubmissionStatus
 from batchata.core.usage import to_parts
 from batchata.engine.context import RunContext
-from batchata.engine.ingest import Ingest, Preparer
+from batchata.engine.ingest import Ingest
+from batchata.engine.preparing import Preparer
 from batchata.engine.runner import Runner
 from batchata.stores.sqlite import SQLiteStore
 
