@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from batchata.core.errors import RunError
-from batchata.driving import Terminated, rarely_swept, terminated
-from batchata.engine.context import first_error
+from batchata.driving import rarely_swept, terminated
 from batchata.engine.portal import Portal
 from batchata.generate.config import Config, ModelConfig
 from batchata.generate.hands import Hand, LocalHand
@@ -80,7 +79,7 @@ class Crew:
         servers = Servers(self._config.model, self._config.retry.timeout)
         line = Line(Workshop(self._config, self._plan, self._folder), self._ledger, servers, name)
         portal = Portal("batchata-generate")
-        future = portal.start(worked(line, servers))
+        future = portal.start(line.run())
 
         def look() -> bool:
             if watch is not None:
@@ -165,16 +164,3 @@ class Crew:
             workers=len(said),
             servers=servers_of(said),
         )
-
-
-async def worked(line: Line, servers: Servers) -> None:
-    """Run a line and close its connections; the first error of a group alone."""
-    try:
-        await line.run()
-    except BaseExceptionGroup as errors:
-        raise first_error(errors) from None
-    finally:
-        await servers.aclose()
-
-
-__all__ = ["Crew", "Progress", "Terminated", "Watch", "run_here", "worked"]

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from batchata.core.errors import ProviderUnavailableError
 from batchata.core.status import JobStatus
+from batchata.engine.context import first_error
 from batchata.generate.ledger import Shard
 from batchata.generate.purse import Purse
 from batchata.generate.servers import Servers
@@ -50,7 +51,18 @@ class Line:
         self.is_left: Callable[[], bool] = lambda: False  #: nobody waits for this process any more
 
     async def run(self) -> None:
-        """Work until nothing is left or a stop is asked for; `error` says what went wrong."""
+        """Work until nothing is left or a stop is asked for, and close the connections.
+
+        Raises what went wrong first.
+        """
+        try:
+            await self._work()
+        except BaseExceptionGroup as errors:
+            raise first_error(errors) from None
+        finally:
+            await self._servers.aclose()
+
+    async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:
             helpers = [
                 group.create_task(self._servers.pool.watch()),

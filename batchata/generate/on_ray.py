@@ -21,8 +21,7 @@ from batchata.generate.hands import Hand, Lives
 from batchata.generate.ledger import Ledger
 from batchata.generate.line import Line
 from batchata.generate.servers import Servers, key_of
-from batchata.generate.worker import line_of
-from batchata.generate.workshop import Plan, Shards
+from batchata.generate.workshop import Plan, Shards, Workshop
 
 try:
     import ray
@@ -79,18 +78,16 @@ class Worker:
         self, keeper: Any, said: str, plan: bytes, folder: str, name: str, version: str
     ) -> tuple[str, str | None] | None:
         """Do it; what went wrong, and what to do about it, or None."""
-        from batchata.generate.crew import worked
-
         try:
             _check(Path(folder), version)
             config = Config.model_validate_json(said)
             shards = cast(Shards, _Far(keeper))
             servers = Servers(config.model, config.retry.timeout)
             made = msgspec.json.decode(plan, type=Plan)
-            self._line = line = line_of(config, made, Path(folder), shards, servers, name)
+            self._line = line = Line(Workshop(config, made, Path(folder)), shards, servers, name)
             try:
                 with rarely_swept():
-                    await worked(line, servers)
+                    await line.run()
             finally:
                 await keeper.ask.remote("renew", name, line.report())
         except BatchataError as error:

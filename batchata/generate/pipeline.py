@@ -16,10 +16,11 @@ import msgspec
 
 from batchata.core.errors import ConfigChangedError, RunError, ValidationError
 from batchata.core.usage import from_parts
+from batchata.driving import Terminated
 from batchata.generate.asking import Asker
 from batchata.generate.checking import Check, Preview, list_models, preview, validate
 from batchata.generate.config import Config
-from batchata.generate.crew import Crew, Terminated, Watch, run_here
+from batchata.generate.crew import Crew, Watch, run_here
 from batchata.generate.identity import difference, fingerprint, identity_of
 from batchata.generate.ledger import Ledger
 from batchata.generate.log_file import RECORD, logged

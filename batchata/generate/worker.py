@@ -13,19 +13,11 @@ from batchata.core.errors import BatchataError
 from batchata.driving import rarely_swept
 from batchata.engine.portal import Portal
 from batchata.generate.config import Config
-from batchata.generate.crew import worked
 from batchata.generate.hands import FAILED
 from batchata.generate.ledger import Ledger
 from batchata.generate.line import Line
 from batchata.generate.servers import Servers
-from batchata.generate.workshop import Plan, Shards, Workshop
-
-
-def line_of(
-    config: Config, plan: Plan, folder: Path, shards: Shards, servers: Servers, name: str
-) -> Line:
-    """What a worker does, in whatever process."""
-    return Line(Workshop(config, plan, folder), shards, servers, name)
+from batchata.generate.workshop import Plan, Workshop
 
 
 def work(folder: Path, name: str, config: Config, parent: int) -> int:
@@ -37,12 +29,12 @@ def work(folder: Path, name: str, config: Config, parent: int) -> int:
 def _work(ledger: Ledger, folder: Path, name: str, config: Config, parent: int) -> int:
     servers = Servers(config.model, config.retry.timeout)
     plan = msgspec.convert(ledger.meta("plan"), Plan)
-    line = line_of(config, plan, folder, ledger, servers, name)
+    line = Line(Workshop(config, plan, folder), ledger, servers, name)
     line.is_left = lambda: os.getppid() != parent  # also when it died before this one began
     portal = Portal("batchata-worker")
     signal.signal(signal.SIGTERM, lambda *_: portal.soon(line.stop, "stop: SIGTERM"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what a Ctrl-C means
-    future = portal.start(worked(line, servers))
+    future = portal.start(line.run())
     try:
         with rarely_swept():
             future.result()
