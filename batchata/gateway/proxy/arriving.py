@@ -53,7 +53,7 @@ class Door:
         """The exchange of a request, and its body, which is to be closed; raises RefusedError."""
         headers = decoded(request.raw_headers)
         found = by_name(headers)
-        error = self._guard.refusal(headers, found.get("host", "")) or _unfit(request, found)
+        error = _unfit(request, found) or self._guard.refusal(headers, found.get("host", ""))
         if error is not None:
             raise RefusedError(error, self._vendor(request))
         target = request.raw_path
@@ -137,7 +137,7 @@ def _unserved(request: web.BaseRequest) -> VendorError:
 
 
 def _unfit(request: web.BaseRequest, found: Mapping[str, str]) -> VendorError | None:
-    if not request.raw_path.startswith("/"):
+    if not request.raw_path.startswith("/") or request.method == "CONNECT":
         return VendorError(
             status=400,
             message="the gateway is no forward proxy: give it a path, and set its address as the "
@@ -150,7 +150,7 @@ def _unfit(request: web.BaseRequest, found: Mapping[str, str]) -> VendorError | 
             status=501,
             message="the gateway takes no transfer encoding but chunked; encode the content",
         )
-    if found.get("upgrade") and "upgrade" in found.get("connection", "").lower():
+    if found.get("upgrade", "").strip().lower() == "websocket":
         return VendorError(
             status=501,
             message="the gateway carries no WebSockets: connect to the vendor itself for them",

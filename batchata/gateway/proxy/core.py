@@ -182,6 +182,7 @@ class Core:
             if response is None:
                 exchange.answer = None
                 raise
+            LOG.warning("exchange %s: the answer broke off: %s", exchange.id, answered.error)
             await self._finish(exchange, began)
             cut(request)
             raise ConnectionResetError("the answer broke off") from error

@@ -14,7 +14,14 @@ from multidict import CIMultiDict
 
 from batchata.gateway.proxy.exchange import Answered, Exchange
 from batchata.gateway.proxy.headers import Headers, decoded, end_to_end, first, has, head_lines
-from batchata.gateway.proxy.one_piece import LINE_BYTES, READ_BYTES, Asking, Connector, Place
+from batchata.gateway.proxy.one_piece import (
+    LINE_BYTES,
+    MOST_HEADERS,
+    READ_BYTES,
+    Asking,
+    Connector,
+    Place,
+)
 from batchata.gateway.vendor_errors import VendorError
 
 #: what aiohttp would say by itself and the client did not
@@ -27,6 +34,10 @@ BROKE_OFF: Final = "upstream_broke_off"
 TIMED_OUT: Final = "upstream_timed_out"
 #: where a message of the parser begins to quote
 _QUOTED: Final = re.compile(r":?\s*(?:\n|\bb['\"])")
+#: an address with the path and the query that were asked for
+_ADDRESS: Final = re.compile(r"(https?://[^/?#\s]*)\S*")
+#: it may come before any answer
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 Payload = bytes | AsyncIterator[bytes] | None
 
 
@@ -51,6 +62,7 @@ class Client:
             skip_auto_headers=_UNASKED,
             max_line_size=LINE_BYTES,
             max_field_size=LINE_BYTES,
+            max_headers=MOST_HEADERS,
             read_bufsize=READ_BYTES,
         )
 
@@ -196,6 +208,7 @@ class Request(web.BaseRequest):
         super().__init__(
             message, payload, protocol, writer, task, task.get_loop(), client_max_size=0
         )
+        protocol.body = payload
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         """Just before a response leaves: take out what aiohttp added to the headers."""
@@ -206,7 +219,7 @@ class Request(web.BaseRequest):
 async def go_on(request: web.BaseRequest) -> None:
     """Tell a client that waits for it to send its body."""
     if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await request.writer.write(CONTINUE)
         request.writer.output_size = 0  # the answer itself has not begun
 
 
@@ -246,8 +259,9 @@ def upstream_error(error: BaseException, exchange: Exchange) -> VendorError:
 
 def what_failed(error: BaseException) -> str:
     """An error in one line, without the address and what was read: there may be a key in them."""
-    text = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
-    return _QUOTED.split(text, 1)[0]
+    has_words = aiohttp.ClientResponseError, aiohttp.http.HttpProcessingError
+    text = error.message if isinstance(error, has_words) else str(error)
+    return _ADDRESS.sub(r"\1", _QUOTED.split(text, 1)[0])
 
 
 def surely_unsent(error: BaseException) -> bool:

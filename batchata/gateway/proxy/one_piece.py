@@ -26,8 +26,15 @@ _KNOWN: Final = ("3.14.",)
 LINE_BYTES: Final = 64 * 1024
 #: what is read or written at once
 READ_BYTES: Final = 256 * 1024
+#: lines of a head that are read
+MOST_HEADERS: Final = 1024
 #: connections that are looked at before the upstream is taken for broken
 _MOST_SPOILT: Final = 32
+
+
+def is_known_aiohttp() -> bool:
+    """True when the parts of aiohttp that are not public are those that the gateway knows."""
+    return aiohttp.__version__.startswith(_KNOWN)
 
 
 class Connector(aiohttp.TCPConnector):
@@ -63,7 +70,7 @@ class Place:
 
         That is for an address with a user and a password in it, and for another aiohttp.
         """
-        if not aiohttp.__version__.startswith(_KNOWN):
+        if not is_known_aiohttp():
             return None
         url = URL(base_url, encoded=True)
         if url.raw_user is not None or url.raw_password is not None:
@@ -147,6 +154,7 @@ class Asking:
             read_bufsize=READ_BYTES,
             max_line_size=LINE_BYTES,
             max_field_size=LINE_BYTES,
+            max_headers=MOST_HEADERS,
         )
         transport.write(self._text)
         protocol.start_timeout()

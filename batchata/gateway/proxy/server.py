@@ -18,13 +18,13 @@ import orjson
 from aiohttp import web
 
 from batchata.core.errors import ValidationError
-from batchata.gateway.proxy import http_log
 from batchata.gateway.proxy.arriving import Door
 from batchata.gateway.proxy.chain import Chain
 from batchata.gateway.proxy.config import GatewayConfig
+from batchata.gateway.proxy.connections import Listener
 from batchata.gateway.proxy.core import Core
 from batchata.gateway.proxy.events import EventQueue
-from batchata.gateway.proxy.forward import Client, Request, go_on
+from batchata.gateway.proxy.forward import Client, go_on
 from batchata.gateway.proxy.guard import Guard
 from batchata.gateway.proxy.interceptor import Interceptor, observes
 from batchata.gateway.proxy.isolation import Isolation
@@ -41,10 +41,8 @@ if TYPE_CHECKING:
     from batchata.gateway.held.holding import Holding
 
 LOG: Final = logging.getLogger("batchata.gateway")
-_LINE: Final = 64 * 1024
 _SWEEP_SECONDS: Final = 1.0
 _GARBAGE: Final = (50_000, 20, 100)
-_READ: Final = 256 * 1024
 
 
 @dataclass(slots=True, kw_only=True)
@@ -220,17 +218,7 @@ def _runner(
         return web.Response(text=text, headers={"Content-Type": CONTENT_TYPE})
 
     pages: dict[str, Callable[[], web.Response]] = {"/health": health, "/metrics": metrics}
-    server = web.Server(
-        handle,
-        request_factory=Request,
-        handler_cancellation=True,
-        access_log=None,
-        logger=http_log.LOG,
-        auto_decompress=False,
-        max_line_size=_LINE,
-        max_field_size=_LINE,
-        read_bufsize=_READ,
-    )
+    server = Listener(handle, config.sections[0].type)
     return web.ServerRunner(
         server, handle_signals=False, shutdown_timeout=config.server.shutdown_seconds
     )

@@ -1,0 +1,147 @@
+"""Clients' connections: refusals in a vendor's words, and answers for who only stopped sending."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import aiohttp
+from aiohttp import web
+
+from batchata.gateway.proxy.forward import CONTINUE, Request, what_failed
+from batchata.gateway.proxy.one_piece import LINE_BYTES, MOST_HEADERS, READ_BYTES, is_known_aiohttp
+from batchata.gateway.upstream import Vendor
+from batchata.gateway.vendor_errors import VendorError
+
+LOG: Final = logging.getLogger("batchata.gateway.http")
+#: waits before each question whether a client that stopped sending is there (s)
+_ASKING: Final = (0.005, 0.02, 0.2, 2.0)
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Connection(web.RequestHandler):
+    """One client's connection."""
+
+    __slots__ = ("_is_half_closed", "body")
+    body: aiohttp.StreamReader  #: of the request that was taken last
+
+    def __init__(self, manager: Listener, **given: Any) -> None:
+        super().__init__(manager, **given)
+        self._is_half_closed = False
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp never keeps it open
+        """Keep a connection open whose client sends no more, and may still wait for its answer.
+
+        A client that is gone looks the same until something is written to it.
+        """
+        if self._is_half_closed:
+            return True
+        if not self._is_asked():
+            return False
+        self._is_half_closed = True
+        self.close()  # after the answer
+        self._ask_later(0)
+        return True
+
+    def _is_asked(self) -> bool:
+        """True when a whole request is here, and nothing of its answer was sent."""
+        if not is_known_aiohttp() or not self._request_count:
+            return False
+        if self._waiter is not None and not self._waiter.done():
+            return False
+        request = self._current_request
+        if request is not None and request.writer.output_size:
+            return False
+        return (self._messages[-1][1] if self._messages else self.body).is_eof()
+
+    def _ask_later(self, number: int) -> None:
+        if number < len(_ASKING):
+            loop = asyncio.get_running_loop()
+            loop.call_later(_ASKING[number], self._ask_whether_there, number)
+
+    def _ask_whether_there(self, number: int) -> None:
+        """Say something that every client passes over; who is gone resets the connection."""
+        transport, request = self.transport, self._current_request
+        if transport is None or transport.is_closing():
+            return
+        if request is not None and not request.writer.output_size:
+            is_told = request.version >= aiohttp.HttpVersion11  # others would take it for an answer
+            if not is_told or _is_reset(transport):
+                transport.abort()
+                return
+            transport.write(CONTINUE)
+        self._ask_later(number + 1)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to a request that cannot be read, or that the gateway has failed at.
+
+        Raises ConnectionError where an answer has begun: it ends as it is.
+        """
+        if isinstance(exc, ConnectionError):
+            raise exc
+        found = _unreadable(exc)
+        if found is None:
+            LOG.error("the gateway failed at a request", exc_info=exc)
+            failed = f"the gateway failed at this request: {type(exc).__name__}"
+            found = VendorError(status=status, message=failed, code="gateway_failed")
+        else:  # not a word of it: the line that cannot be read may be the one with the key
+            what = type(exc).__name__
+            LOG.warning("a request was refused: it is not HTTP as it should be (%s)", what)
+        if request.writer.output_size:
+            raise ConnectionResetError("a part of the answer is sent")
+        vendor: Vendor = getattr(self._manager, "vendor", "openai")
+        response = web.Response(
+            body=found.body(vendor), status=found.status, content_type="application/json"
+        )
+        response.force_close()
+        return response
+
+
+def _unreadable(error: BaseException | None) -> VendorError | None:
+    """What is wrong with a request that is no HTTP; None for any other error."""
+    if not isinstance(error, aiohttp.http.HttpProcessingError | web.RequestPayloadError):
+        return None
+    return VendorError(
+        status=400,
+        message=f"the gateway cannot read this request: {what_failed(error)}",
+        code="unreadable_request",
+    )
+
+
+def _is_reset(transport: asyncio.Transport) -> bool:
+    """True when the other side has said that nobody is there."""
+    found = transport.get_extra_info("socket")
+    try:
+        return found is not None and found.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+    except OSError:
+        return True
+
+
+class Listener(web.Server):
+    """Makes the connections; it has no application and no router."""
+
+    def __init__(self, handle: Handler, vendor: Vendor) -> None:
+        super().__init__(handle, request_factory=Request, handler_cancellation=True)
+        self.vendor: Vendor = vendor  #: in whose shape unreadable requests are refused
+
+    def __call__(self) -> Connection:
+        """A connection that a client has just opened."""
+        given: dict[str, Any] = {
+            "access_log": None,
+            "logger": LOG,
+            "auto_decompress": False,
+            "max_line_size": LINE_BYTES,
+            "max_field_size": LINE_BYTES,
+            "max_headers": MOST_HEADERS,
+            "read_bufsize": READ_BYTES,
+        }
+        return Connection(self, loop=asyncio.get_running_loop(), **given)

@@ -1,0 +1,181 @@
+"""Connections that end early, ask for more than HTTP/1.1, or are no HTTP at all."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+
+import aiohttp
+import orjson
+import pytest
+from raw_lab import OK, RawUpstream, Seen, call, connect, read_reply, request_bytes
+
+from batchata.gateway import Gateway
+from batchata.gateway.proxy.forward import what_failed
+from batchata.gateway.upstream import Vendor
+
+JSON = (b"Content-Type", b"application/json")
+CHAT = b'{"model":"gpt-6-luna","messages":[{"role":"user","content":"hi"}]}'
+POST = request_bytes(b"/v1/chat/completions", JSON, method=b"POST", body=CHAT)
+SSE_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+
+
+@pytest.fixture(scope="module")
+def parts() -> Iterator[tuple[RawUpstream, Gateway]]:
+    with RawUpstream() as upstream, Gateway(upstream.url) as gateway:
+        yield upstream, gateway
+
+
+@pytest.fixture
+def upstream(parts: tuple[RawUpstream, Gateway]) -> RawUpstream:
+    parts[0].seen.clear()
+    parts[0].freed.clear()
+    parts[0].answer(OK)
+    return parts[0]
+
+
+@pytest.fixture
+def url(parts: tuple[RawUpstream, Gateway]) -> str:
+    return parts[1].url
+
+
+def half_closed(url: str, request: bytes) -> bytes:
+    """All that comes for a client that sends no more, as `nc -N` does."""
+    with connect(url) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        found = b""
+        while piece := connection.recv(4096):
+            found += piece
+    return found.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [request_bytes(b"/v1/models"), request_bytes(b"/health"), POST],
+    ids=["get", "health", "post"],
+)
+def test_a_client_that_only_stopped_sending_is_answered(
+    upstream: RawUpstream, url: str, request_: bytes
+) -> None:
+    assert half_closed(url, request_).startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_it_is_answered_late_too(upstream: RawUpstream, url: str, is_stream: bool) -> None:
+    asked = threading.Event()
+
+    def script(connection: socket.socket, seen: Seen) -> None:
+        asked.wait(5)
+        answer = SSE_HEAD + b"9\r\ndata: 1\n\n\r\n0\r\n\r\n" if is_stream else OK
+        connection.sendall(answer)
+
+    upstream.script = script
+    with connect(url) as connection:
+        connection.sendall(POST)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(25, socket.MSG_WAITALL) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        asked.set()
+
+        reply = read_reply(connection.makefile("rb"))
+
+    assert (reply.status, reply.is_whole) == (200, True)
+    assert reply.body == (b"data: 1\n\n" if is_stream else b"{}")
+
+
+def test_half_a_request_is_not_sent_on(upstream: RawUpstream, url: str) -> None:
+    assert half_closed(url, POST[:-5]) == b""
+    assert upstream.seen == []
+
+
+def test_a_client_that_would_rather_speak_http2_is_answered_in_http1(
+    upstream: RawUpstream, url: str
+) -> None:
+    wish = (
+        (b"Connection", b"Upgrade, HTTP2-Settings"),
+        (b"Upgrade", b"h2c"),
+        (b"HTTP2-Settings", b"AAMAAABkAAQCAAAAAAIAAAAA"),
+    )
+    request = request_bytes(b"/v1/chat/completions", JSON, *wish, method=b"POST", body=CHAT)
+    with connect(url) as connection:
+        reader = connection.makefile("rb")
+        for _ in range(2):
+            connection.sendall(request)
+            assert read_reply(reader).body == b"{}"
+
+    assert [each.body for each in upstream.seen] == [CHAT, CHAT]
+    assert not upstream.seen[0].all(b"upgrade") + upstream.seen[0].all(b"http2-settings")
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        (b"FOOBAR /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n", "method"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "HTTPS"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"sk-key" * 20_000 + b"\r\n\r\n", "65536"),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: sk-key\r\n\r\n", "Content-Length"),
+    ],
+    ids=["method", "tls", "long", "length"],
+)
+@pytest.mark.parametrize("vendor", ["openai", "anthropic"])
+def test_what_is_no_http_is_refused_in_the_vendors_shape(
+    vendor: Vendor, request_: bytes, said: str
+) -> None:
+    with Gateway("http://127.0.0.1:9", type=vendor) as gateway:
+        reply = call(gateway.url, request_)
+
+    body = orjson.loads(reply.body)
+    assert reply.status == 400
+    assert said in body["error"]["message"]
+    assert "sk-key" not in body["error"]["message"]
+    assert ("type" in body) is (vendor == "anthropic")
+
+
+def test_many_headers_pass_both_ways(upstream: RawUpstream, url: str) -> None:
+    headers = [(b"X-%d" % number, b"v") for number in range(300)]
+    lines = b"".join(b"%b: %b\r\n" % each for each in headers)
+    upstream.answer(b"HTTP/1.1 200 OK\r\n" + lines + b"Content-Length: 2\r\n\r\n{}")
+
+    for target in (b"/v1/chat/completions", b"/v1/x"):
+        reply = call(url, request_bytes(target, JSON, *headers, method=b"POST", body=CHAT))
+
+        assert (reply.status, reply.headers[:300]) == (200, headers)
+        assert [each for each in upstream.seen[-1].headers if each[0][:2] == b"X-"] == headers
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b"CONNECT api.openai.com:443", b"GET http://api.openai.com/"],
+    ids=["tunnel", "address"],
+)
+def test_who_takes_it_for_a_forward_proxy_is_told_what_it_is(url: str, request_: bytes) -> None:
+    reply = call(url, request_ + b" HTTP/1.1\r\nHost: api.openai.com\r\n\r\n")
+
+    assert reply.status == 400
+    assert b"base URL" in reply.body
+
+
+def test_an_answer_that_breaks_off_is_one_line_in_the_log(
+    upstream: RawUpstream, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def script(connection: socket.socket, seen: Seen) -> str:
+        connection.sendall(SSE_HEAD + b"9\r\ndata: 1\n\n\r\n")
+        return "close"
+
+    upstream.script = script
+
+    assert not call(url, POST).is_whole
+
+    [record] = [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert "broke off" in record.getMessage()
+    assert record.exc_info is None
+
+
+def test_what_was_asked_for_is_not_in_an_errors_text() -> None:
+    error = aiohttp.ClientOSError(None, "Can not write request body for http://h:1/v1/x?key=secret")
+
+    assert what_failed(error) == "[Errno None] Can not write request body for http://h:1"
