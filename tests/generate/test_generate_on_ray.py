@@ -64,11 +64,14 @@ def slow(made: GenerationLab) -> GenerationLab:
 
 
 def run_with(config: Config, do: Callable[[], object], after: int = 20) -> list[Progress]:
-    """Run it, and do something once there are some answers; what its display was told."""
+    """Run it, and do something once both workers answer; what its display was told."""
     told: list[Progress] = []
+    is_done = False
 
     def watch(progress: Progress) -> None:
-        if progress.answers >= after and not any(each.answers >= after for each in told):
+        nonlocal is_done
+        if not is_done and progress.answers >= after and progress.workers > 1:
+            is_done = True
             do()
         told.append(progress)
 
