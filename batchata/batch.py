@@ -251,7 +251,7 @@ class Batch(Settings):
         values = {**self.config.default_params, **given}
         job_id = values.pop("id", None)
         model = values.pop("model", None)
-        if not model:
+        if model is None or (isinstance(model, str) and not model):
             raise ValidationError(
                 "the job has no model",
                 hint='write add_job(model="gpt-6-luna", ...) or set_default_params(model=...)',

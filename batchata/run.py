@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from batchata.core.budget import CostTracker
-from batchata.core.config import RunConfig
+from batchata.core.config import RunConfig, check_callable
 from batchata.core.errors import RunError
 from batchata.core.events import Event
 from batchata.core.job import Job, check_number
@@ -36,6 +36,8 @@ from batchata.results import Results, Tail, to_frame
 from batchata.rows.joining import join
 from batchata.rows.source import RowSource
 from batchata.showing import make_display, print_view, show_estimate, show_pilot
+from batchata.sinks.results import make_folder
+from batchata.stores.files import check_file
 from batchata.wiring import Parts, Session
 
 if TYPE_CHECKING:
@@ -92,8 +94,10 @@ class BatchRun(KnownRun):
     ) -> BatchRun:
         """A run of what a state file holds, without its script: collects what is in flight.
 
-        With `send_pending` the jobs that were never sent go out too.
+        With `send_pending` the jobs that were never sent go out too. Raises StateError where there
+        is no state file.
         """
+        check_file(Path(state_file), must_exist=True)
         base = config or RunConfig()
         run = cls(replace(base, state_file=Path(state_file)), (), providers=providers)
         run._attached = "pending" if send_pending else "in_flight"
@@ -118,6 +122,7 @@ class BatchRun(KnownRun):
 
         An exception in it is logged and does not touch the run.
         """
+        check_callable("on_progress", callback)
         check_number("progress_interval", interval, least=0)
         self._on_progress, self._interval = callback, float(interval)
         return self
@@ -285,6 +290,7 @@ class BatchRun(KnownRun):
 
     def _drive(self, print_status: bool, *, has_signals: bool) -> None:
         with log_level(self.config.verbosity), rarely_swept():
+            _make_room(self.config)
             session = self._session = Session(self._parts, keeps_limit=self._attached is not None)
             if self._watcher is not None:
                 session.watch(self._watcher)
@@ -333,6 +339,13 @@ class BatchRun(KnownRun):
             self._session.context.stop.ask(reason, cancels=cancels, stays=stays)
         else:
             self._driver.ask_stop(reason, cancels=cancels, stays=stays)
+
+
+def _make_room(config: RunConfig) -> None:
+    """Make the results folder where the state file is to be in it."""
+    folder, file = config.results_dir, config.state_file
+    if folder is not None and file is not None and folder in file.parents:
+        make_folder(folder)
 
 
 __all__ = ["BatchRun", "Estimate", "Results"]

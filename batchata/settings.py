@@ -20,7 +20,10 @@ from batchata.core.config import (
     Reuse,
     RouteName,
     RunConfig,
+    check_callable,
+    check_mapping,
     checked_choice,
+    checked_flag,
     checked_reasons,
 )
 from batchata.core.errors import ValidationError
@@ -45,6 +48,7 @@ class Travel:
 
     def set_queue_limits(self, tokens_by_model: Mapping[str, int]) -> Self:
         """Enqueued-token limits of your account by model ("Batch queue limit" on model pages)."""
+        check_mapping("the queue limits", tokens_by_model, '{"gpt-6-luna": 5_000_000}')
         for model, tokens in tokens_by_model.items():
             check_number(f"the queue limit of {model!r}", tokens, least=1, whole=True)
         return self._set(queue_tokens=dict(tokens_by_model))
@@ -131,6 +135,7 @@ class Travel:
             raise ValidationError(
                 "a pilot needs a share or a number of jobs", hint="write add_pilot(share=0.01)"
             )
+        check_callable("decide", decide)
         check_number("share", share, least=0, most=1)
         check_number("jobs", jobs, least=1, whole=True)
         self.decide = decide
@@ -176,14 +181,16 @@ class Settings(Travel):
         check_number("max_parallel_batches", max_parallel_batches, least=1, whole=True)
         check_number("items_per_batch", items_per_batch, least=1, whole=True)
         checked_choice("result_format", result_format, ("json", "jsonl", "parquet"))
-        folder = _path("results_dir", results_dir)
+        folder = _path("results_dir", results_dir, "./out")
         self.config = RunConfig(
             results_dir=folder,
             max_parallel_batches=max_parallel_batches,
             items_per_batch=items_per_batch,
-            raw_files=folder is not None if raw_files is None else raw_files,
+            raw_files=folder is not None
+            if raw_files is None
+            else checked_flag("raw_files", raw_files),
             result_format=result_format,
-            dedupe=bool(dedupe),
+            dedupe=checked_flag("dedupe", dedupe),
         )
         self.providers: dict[str, ProviderSettings] = {}
         self._models: set[str] = set()
@@ -201,7 +208,9 @@ class Settings(Travel):
         """
         checked_choice("on_changed", on_changed, ("error", "keep"))
         return self._set(
-            state_file=_path("the state file", file), reuse_state=reuse_state, on_changed=on_changed
+            state_file=_path("the state file", file, "./state.db"),
+            reuse_state=checked_flag("reuse_state", reuse_state),
+            on_changed=on_changed,
         )
 
     def set_cache(self, file: str | Path, *, reuse: Reuse = "strict") -> Self:
@@ -213,7 +222,7 @@ class Settings(Travel):
         never kept.
         """
         checked_choice("reuse", reuse, ("strict", "ignore_params", "ignore_prompt", "fresh"))
-        return self._set(cache_file=_path("the cache file", file), cache_reuse=reuse)
+        return self._set(cache_file=_path("the cache file", file, "./cache.db"), cache_reuse=reuse)
 
     def set_event_log(
         self,
@@ -299,7 +308,7 @@ class Settings(Travel):
 
     def raw_files(self, enabled: bool = True) -> Self:
         """Keep, or do not keep, the vendors' request and response files in the results folder."""
-        return self._set(raw_files=bool(enabled))
+        return self._set(raw_files=checked_flag("raw_files", enabled))
 
     def set_verbosity(self, level: str) -> Self:
         """Level of the `batchata` logger during the run: debug, info, warn or error."""
@@ -317,13 +326,18 @@ class Settings(Travel):
 
         `allow_unpriced` counts a model without any price as free.
         """
+        example = '{"input": 0.10, "output": 0.50} (USD per million tokens)'
+        if prices is not None:
+            check_mapping("prices", prices, f'{{"my-model": {example}}}')
         for name, rates in (prices or {}).items():
+            check_mapping(f"the price of {name!r}", rates, example)
             rates_from_mapping(name, rates)
         merged = {**self.config.prices, **(prices or {})}
-        return self._set(prices=merged, allow_unpriced=allow_unpriced)
+        is_lenient = checked_flag("allow_unpriced", allow_unpriced)
+        return self._set(prices=merged, allow_unpriced=is_lenient)
 
     def _check_model(self, model: Any) -> None:
-        if model in self._models:
+        if isinstance(model, str) and model in self._models:
             return
         check_model(model)
         self._models.add(model)
@@ -338,11 +352,11 @@ def _seconds(seconds: float | None, minutes: float | None, hours: float | None) 
     return float(total)
 
 
-def _path(what: str, value: Any) -> Path | None:
+def _path(what: str, value: Any, example: str) -> Path | None:
     if value is None:
         return None
     if not isinstance(value, (str, Path)) or not str(value).strip():
-        raise ValidationError(f"{what} is {value!r}, not a path", hint="write './out'")
+        raise ValidationError(f"{what} is {value!r}, not a path", hint=f"write {example!r}")
     return Path(value)
 
 

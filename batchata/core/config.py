@@ -89,6 +89,27 @@ def checked_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise ValidationError(f"{name} is {value!r}", hint=f"{name} is one of {listed}")
 
 
+def checked_flag(name: str, value: object) -> bool:
+    """The value, True or False; ValidationError for anything else: "no" would be true."""
+    if not isinstance(value, bool):
+        raise ValidationError(f"{name} is {value!r}", hint=f"{name} is True or False")
+    return value
+
+
+def check_mapping(name: str, value: object, example: str) -> None:
+    """Raise ValidationError, showing an example, unless `value` is a mapping."""
+    if not isinstance(value, Mapping):
+        raise ValidationError(f"{name} is {value!r:.80}, not a mapping", hint=f"write {example}")
+
+
+def check_callable(name: str, value: object) -> None:
+    """Raise ValidationError unless `value` is None or can be called."""
+    if value is not None and not callable(value):
+        raise ValidationError(
+            f"{name} is {value!r:.80}, which cannot be called", hint=f"give {name} a function"
+        )
+
+
 def checked_reasons(values: object) -> frozenset[Reason]:
     """Reasons a paid answer is asked for again; ValidationError for any other word."""
     if isinstance(values, str) or not isinstance(values, (list, tuple, set, frozenset)):

@@ -119,12 +119,14 @@ def why_unaskable(job: Job, error: BatchataError) -> str:
     return f"{named[0]}: {error}"
 
 
+_MODEL_HINT: Final = 'write model="gpt-6-luna"'
 #: fields of a job that `to_dict()` says in its own way
 _UNSAID: Final = frozenset({"response_model", "file", "files", "downscale_images", "verify_quotes"})
 
 
 def check_question(job: Job) -> None:
     """Raise ValidationError unless the job asks exactly one question."""
+    _check_names(job)
     _check_files(job)
     _check_quotes(job)
     if job.messages is not None and (job.sources or job.prompt is not None):
@@ -145,7 +147,33 @@ def check_question(job: Job) -> None:
     if job.messages is not None:
         check_messages(job.messages)
     if job.prompt is not None and not isinstance(job.prompt, str):
-        raise ValidationError(f"prompt is a {type(job.prompt).__name__}, not text")
+        raise ValidationError(
+            f"prompt is a {type(job.prompt).__name__}, not text", hint='write prompt="..."'
+        )
+    _check_mappings(job)
+
+
+def _check_names(job: Job) -> None:
+    if not isinstance(job.id, str):
+        raise ValidationError(f"id is {job.id!r:.80}, not text", hint='write id="invoice-17"')
+    if not isinstance(job.model, str):
+        raise ValidationError(f"model is {job.model!r:.80}, not a name", hint=_MODEL_HINT)
+    if job.endpoint is not None and not isinstance(job.endpoint, str):
+        raise ValidationError(
+            f"endpoint is {job.endpoint!r:.80}, not a name", hint='write endpoint="responses"'
+        )
+
+
+def _check_mappings(job: Job) -> None:
+    for name, value, example in (
+        ("metadata", job.metadata, '{"row": 17}'),
+        ("response_schema", job.response_schema, '{"type": "object", "properties": {...}}'),
+        ("params", job.params, '{"top_p": 0.9}'),
+    ):
+        if value is not None and not isinstance(value, Mapping):
+            raise ValidationError(
+                f"{name} is {value!r:.80}, not a mapping", hint=f"write {name}={example}"
+            )
 
 
 def _check_files(job: Job) -> None:

@@ -3,35 +3,58 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 import orjson
 
 from batchata.core.document import Attachment, Document, attachment_of
 from batchata.core.errors import ValidationError
-from batchata.core.job import Job
+from batchata.core.job import Job, check_number
 from batchata.core.json_bytes import json_bytes
 from batchata.core.media import DocumentSize
 
+#: parameters of a vendor's own that cap an answer
+_CAPS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
-def dump(body: Mapping[str, Any], job: Job) -> bytes:
+
+def dump(body: Mapping[str, Any]) -> bytes:
     """The body as JSON; ValidationError naming the first value that JSON cannot say."""
     try:
-        return orjson.dumps(body)
+        data = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
     except (TypeError, ValueError) as error:
         where = unsayable(body) or "the request"
         raise ValidationError(
             f"{where} cannot be sent as JSON: {error}",
             hint="use text, numbers, lists and mappings with text keys",
         ) from error
+    if b"null" in data and (endless := _endless(body)):  # which is how NaN would be written
+        raise ValidationError(
+            f"{endless}, which JSON cannot say", hint="write a finite number, or leave it out"
+        )
+    return data
+
+
+def _endless(value: Any, path: str = "") -> str | None:
+    """The first NaN or infinite number inside, as "logit_bias.50256 is nan"."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"{path} is {float(value)}"
+    inside: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, Mapping):
+        inside = ((f"{path}.{key}" if path else str(key), each) for key, each in value.items())
+    elif isinstance(value, (list, tuple)):
+        inside = ((f"{path}[{index}]", each) for index, each in enumerate(value))
+    return next(filter(None, (_endless(each, name) for name, each in inside)), None)
 
 
 def unsayable(value: Any, path: str = "") -> str | None:
     """Path of the first value inside that JSON cannot say, None when all can be said."""
-    if value is None or isinstance(value, (bool, int, float)):
+    if value is None or type(value) in (bool, float):
         return None
+    if isinstance(value, int):
+        return None if -(2**63) <= value < 2**64 else path
     if isinstance(value, str):
         return None if value.isascii() or _is_unicode(value) else path or "the text"
     if isinstance(value, Mapping):
@@ -55,6 +78,34 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def check_params(job: Job, mappings: frozenset[str]) -> None:
+    """Raise ValidationError for a parameter that we read and cannot: `mappings` must be such."""
+    params = job.params
+    if not params:
+        return
+    for name in mappings & params.keys():
+        if not isinstance(params[name], Mapping):
+            raise ValidationError(
+                f"{name} is {params[name]!r:.80}, not a mapping", hint=f"write {name}={{...}}"
+            )
+    tools = params.get("tools") or ()
+    if not isinstance(tools, (list, tuple)) or not all(isinstance(each, Mapping) for each in tools):
+        raise ValidationError(
+            f"tools is {tools!r:.80}, not a list of mappings", hint="write tools=[{...}]"
+        )
+    for name in ("n", *_CAPS):
+        check_number(name, params.get(name), least=1, whole=True)
+
+
+def check_system(content: Any) -> None:
+    """Raise ValidationError unless this can be a system prompt: text, or a list of blocks."""
+    if not isinstance(content, (str, list, tuple)):
+        raise ValidationError(
+            f"the system prompt is {content!r:.80}, neither text nor a list of blocks",
+            hint='write system="..."',
+        )
 
 
 def data_url(document: Document) -> str:

@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from batchata.core.document import Accepts, Document
-from batchata.core.errors import DuplicateJobError, ProviderError, ValidationError
+from batchata.core.errors import (
+    DuplicateJobError,
+    ProviderError,
+    UnknownModelError,
+    ValidationError,
+)
 from batchata.core.job import Job, derived_id, digest
 from batchata.core.models import split_model
 from batchata.core.progress import BatchWord
@@ -190,10 +195,23 @@ class VendorProvider(Provider):
         return split_model(model, [self.name])[1]
 
     def _request(self, job: Job) -> Request:
+        self._check_vendor(job.model)
         encoded = self._codec.encode(job, self._bare(job.model), _loaded(job, self._codec.accepts))
         shape = encoded.shape
         content = digest(shape.provider.encode(), shape.endpoint.encode(), encoded.body)
         return Request(job.id or derived_id(content, 0), job, encoded)
+
+    def _check_vendor(self, model: str) -> None:
+        try:
+            vendor = route(model)[0]
+        except UnknownModelError:  # its own name for a model, without the vendor's before it
+            return
+        if vendor != self.name:
+            raise ValidationError(
+                f"{model!r} is a model of {vendor}, and this provider is {self.name}",
+                hint=f'write get_provider("{model}") for it, or "{self.name}:{model}" if it has '
+                "a model of that name",
+            )
 
     def _requests(self, jobs: Sequence[Job]) -> list[Request]:
         if not jobs:

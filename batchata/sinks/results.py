@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from batchata.core.result import JobResult, row_of
 _CHECKPOINT = 5_000
 #: more files than this are brought to disk together, with all else that waits for it
 _ONE_BY_ONE = 64
+#: file systems take 255, and the ending is to be added
+_MOST_NAME_BYTES = 200
 #: keys of a JSONL line that are there also when they are null
 _ALWAYS = frozenset({"raw_response", "parsed_response", "error"})
 _OFTEN_ZERO = frozenset({"cache_read_tokens", "cache_write_tokens", "reasoning_tokens"})
@@ -155,9 +158,11 @@ def make_folder(folder: Path) -> None:
 
 def file_name(job_id: str) -> str:
     """A file name for a job id: the id itself where that is safe."""
-    if len(job_id) <= 200 and all(c.isalnum() or c in "-_." for c in job_id) and job_id[0] != ".":
+    name = job_id.encode("utf-8", "surrogatepass")
+    is_plain = all(c.isalnum() or c in "-_." for c in job_id) and job_id[0] != "."
+    if is_plain and len(name) <= _MOST_NAME_BYTES:
         return job_id
-    return "h" + digest(job_id.encode("utf-8", "surrogatepass")).hex()
+    return "h" + digest(name).hex()
 
 
 def move_aside(path: Path) -> Path:
@@ -237,6 +242,20 @@ def sync(folder: Path, paths: Sequence[Path]) -> None:
             os.close(fd)
 
 
+_KEPT = ", and run again: answers are kept in the state file"
+_FULL = "free some space"
+_CLOSED = "choose a folder you may write to"
+_NO_FOLDER = "that is a file, or has one on its way: name a folder"
+_HINTS = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EEXIST: _NO_FOLDER,
+    errno.ENOTDIR: _NO_FOLDER,
+    errno.EIO: "check the disk",
+    errno.EMFILE: "close some files (`ulimit -n` is the limit)",
+}
+
+
 @contextlib.contextmanager
 def told(path: Path) -> Iterator[None]:
     """Turn an OSError about `path` into a ResultsError that says what to do."""
@@ -245,6 +264,5 @@ def told(path: Path) -> Iterator[None]:
     except OSError as error:
         raise ResultsError(
             f"results cannot be written to {str(path)!r}: {error.strerror or error}",
-            hint="free some space or choose a folder you may write to, then run again: "
-            "answers are kept in the state file",
+            hint=_HINTS.get(error.errno or 0, _CLOSED) + _KEPT,
         ) from error

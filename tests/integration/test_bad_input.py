@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from run_lab import CLAUDE, GPT, Lab, all_of, wait_until
 
-from batchata import Batch, BatchataError, Reason
+from batchata import Batch, BatchataError, BatchRun, Job, Reason
 from batchata.core.errors import (
     DuplicateJobError,
     MissingKeyError,
+    ResultsError,
     StateError,
     StateLockedError,
     StateVersionError,
@@ -88,6 +89,21 @@ BAD_CALLS: dict[str, tuple[Callable[[Batch], Any], type[BatchataError], str]] = 
     "provider": (lambda batch: batch.set_provider("nobody"), ValidationError, "nobody"),
     "a share of nan": (lambda b: b.add_pilot(share=float("nan")), ValidationError, "nan"),
     "endless time": (lambda b: b.finish_within(hours=float("inf")), ValidationError, "inf"),
+    "metadata": (lambda b: b.add_job(prompt="q", metadata=5), ValidationError, "metadata is 5"),
+    "schema": (lambda b: b.add_job(prompt="q", response_schema="x"), ValidationError, "not a map"),
+    "endpoint": (lambda b: b.add_job(prompt="q", endpoint=["chat"]), ValidationError, "endpoint"),
+    "list of models": (lambda b: b.add_job(prompt="q", model=[GPT]), ValidationError, "model is"),
+    "id of a Job": (lambda b: b.add_jobs([Job(7, GPT, prompt="q")]), ValidationError, "id is 7"),
+    "price": (lambda b: b.set_prices({GPT: 5}), ValidationError, "price of .* is 5"),
+    "prices": (lambda b: b.set_prices("cheap"), ValidationError, "prices is 'cheap'"),
+    "queue limits": (lambda b: b.set_queue_limits([1]), ValidationError, r"is \[1\], not a map"),
+    "a flag": (lambda b: b.raw_files("no"), ValidationError, "raw_files is 'no'"),
+    "a decision": (lambda b: b.add_pilot(jobs=1, decide=5), ValidationError, "decide is 5"),
+    "a callback": (
+        lambda b: b.add_job(prompt="q").run(on_progress=5),
+        ValidationError,
+        "on_progress is 5",
+    ),
 }  # fmt: skip
 
 
@@ -101,6 +117,17 @@ def test_a_bad_call_is_refused_at_once_with_a_hint(
         call(batch)
 
     assert caught.value.hint
+
+
+def test_a_parameter_that_cannot_be_sent_fails_its_job_alone(lab: Lab) -> None:
+    batch = lab.batch().set_default_params(model=GPT).add_job(prompt="a good one")
+    batch.add_job(id="nan", prompt="q", top_p=float("nan")).add_job(id="n", prompt="q", n="many")
+
+    results = batch.run().results()
+
+    assert [each.reason for each in results.failed] == [Reason.BAD_INPUT] * 2
+    assert str(results["nan"].error).startswith("top_p is nan")
+    assert len(results.completed) == 1
 
 
 @pytest.mark.parametrize(
@@ -256,6 +283,39 @@ def test_an_empty_file_is_taken_as_a_new_state(lab: Lab) -> None:
 def test_a_folder_where_the_state_should_be_is_named(lab: Lab) -> None:
     with pytest.raises(StateError, match="folder"):
         lab.chat(2).set_state(lab.folder).run()
+
+
+def test_a_state_file_in_the_results_folder_needs_no_folder_made_first(lab: Lab) -> None:
+    batch = Batch(lab.out, items_per_batch=2).set_state(lab.out / "mine.db")
+    lab.connect(batch).add_job(prompt="q", model=GPT).run()
+
+    assert (lab.out / "mine.db").is_file()
+
+
+def test_attaching_to_a_file_that_is_not_there_makes_none(lab: Lab) -> None:
+    with pytest.raises(StateError, match="there is no state file"):
+        BatchRun.attach(lab.folder / "tpyo.db")
+
+    assert list(lab.folder.iterdir()) == []
+
+
+def test_a_file_where_the_results_folder_should_be_is_named(lab: Lab) -> None:
+    lab.out.touch()
+
+    with pytest.raises(ResultsError, match="out") as caught:
+        lab.chat(1).run()
+
+    assert "that is a file" in str(caught.value.hint)
+
+
+def test_ids_of_any_length_and_alphabet_have_their_files(lab: Lab) -> None:
+    batch = lab.batch().set_default_params(model=GPT)
+    for job_id in ("中" * 200, "é" * 150, "x" * 500, "../up", "ok"):
+        batch.add_job(prompt="q", id=job_id)
+
+    batch.run()
+
+    assert len(list(lab.out.glob("*.json"))) == 5
 
 
 def test_a_state_file_in_a_folder_that_is_not_there_is_named(lab: Lab) -> None:

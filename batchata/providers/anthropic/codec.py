@@ -24,7 +24,13 @@ from batchata.core.submission import Shape
 from batchata.ports import Encoded
 from batchata.providers.anthropic.blocks import ACCEPTS, content_blocks
 from batchata.providers.anthropic.decode import decode_message
-from batchata.providers.encoding import attachments_of, document_sizes, dump
+from batchata.providers.encoding import (
+    attachments_of,
+    check_params,
+    check_system,
+    document_sizes,
+    dump,
+)
 from batchata.providers.structured import (
     AskedSchema,
     AskedSchemas,
@@ -41,6 +47,8 @@ VERSION: Final = "2026-10-21"
 #: the last version that takes temperature, top_p and top_k, for the models that still have them
 SAMPLING_VERSION: Final = "2023-06-01"
 _SAMPLING: Final = ("temperature", "top_p", "top_k")
+#: parameters that are read, or get something more
+_MAPPINGS: Final = frozenset({"output_config", "thinking"})
 _SAMPLING_MODELS: Final = re.compile(
     r"claude-(?:[23]\b|3-|instant|(?:opus|sonnet|haiku)-4(?:-[0-6])?(?:-\d{8})?\Z)"
 )
@@ -74,6 +82,7 @@ class AnthropicCodec:
                 f"Anthropic has no endpoint {job.endpoint!r}",
                 hint='leave endpoint out, or "messages"',
             )
+        check_params(job, _MAPPINGS)
         usual: Structured = "tool" if _NO_FORMAT.match(model) else "native"
         if job.enable_citations:  # the vendor refuses a schema beside citations
             usual = "prompt"
@@ -82,7 +91,7 @@ class AnthropicCodec:
         if schema is not None and job.enable_citations:
             body["system"] = _joined_system(body.get("system"), self._labels(job))
         version = _version(model, body)
-        data = dump(body, job)
+        data = dump(body)
         return Encoded(
             shape=Shape(
                 provider="anthropic",
@@ -175,7 +184,7 @@ def _ask(body: dict[str, Any], schema: AskedSchema, *, is_cited: bool) -> None:
         "description": tool_description(schema),
         "input_schema": schema.wire.schema,
     }
-    body["tools"] = [*body.get("tools", ()), tool]
+    body["tools"] = [*(body.get("tools") or ()), tool]
     thinking = (body.get("thinking") or {}).get("type") in ("enabled", "adaptive")
     if thinking or _ALWAYS_THINKS.match(body["model"]):
         body["system"] = _joined_system(body.get("system"), tool_words(name))
@@ -225,6 +234,7 @@ def _joined_system(first: Any, second: Any) -> Any:
 
 
 def _as_blocks(content: Any) -> list[Any]:
+    check_system(content)
     return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
 
 

@@ -14,7 +14,14 @@ from batchata.core.job import Job, Structured
 from batchata.core.result import Answer, Failure
 from batchata.core.submission import Shape
 from batchata.ports import Encoded
-from batchata.providers.encoding import attachments_of, bound_cap, cap, document_sizes, dump
+from batchata.providers.encoding import (
+    attachments_of,
+    bound_cap,
+    cap,
+    check_params,
+    document_sizes,
+    dump,
+)
 from batchata.providers.openai.blocks import (
     ACCEPTS,
     IMAGES_ONLY,
@@ -51,6 +58,8 @@ _MODES: Final[dict[str, Structured]] = {
     "tool": "tool",
     "prompt": "prompt",
 }
+#: parameters that are read, or get something more
+_MAPPINGS: Final = frozenset({"text"})
 _CHAT_CAPS: Final = frozenset({"max_completion_tokens", "max_tokens"})
 _CAPS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
@@ -68,6 +77,7 @@ class OpenAICodec:
         """The job as the vendor's request body; ValidationError when it cannot be said."""
         profile = self._profile
         endpoint = endpoint_of(job, model, profile)
+        check_params(job, _MAPPINGS)
         schema = self._schemas.of(job, job.structured or _MODES[profile.structured])
         if not profile.takes_files:
             check_images_only(documents, profile.title)
@@ -77,10 +87,10 @@ class OpenAICodec:
             raise ValidationError(
                 "'stream' cannot be used in bulk work", hint="leave stream out of the parameters"
             )
-        data = dump(body, job)
+        data = dump(body)
         most = 0
         if endpoint != EMBEDDINGS:
-            most = output_bound(bound_cap(job, _CAPS, MODEL_MOST), int(job.params.get("n") or 1))
+            most = output_bound(bound_cap(job, _CAPS, MODEL_MOST), job.params.get("n") or 1)
         return Encoded(
             shape=Shape(
                 provider=profile.name,
@@ -156,7 +166,7 @@ def _ask_chat(
             _say_schema(body, schema)
     elif schema.mode == "tool":
         function = {"name": name, "description": tool_description(schema), "parameters": wanted}
-        tools = params.pop("tools", ())
+        tools = params.pop("tools", None) or ()
         body["tools"] = [*tools, {"type": "function", "function": function}]
         body["tool_choice"] = {"type": "function", "function": {"name": name}}
     else:
@@ -165,7 +175,7 @@ def _ask_chat(
 
 def _say_schema(body: dict[str, Any], schema: AskedSchema) -> None:
     first, *rest = body["messages"]
-    if first.get("role") in ("system", "developer") and isinstance(first["content"], str):
+    if first.get("role") in ("system", "developer") and isinstance(first.get("content"), str):
         words = f"{first['content']}\n\n{schema_words(schema)}"
         body["messages"] = [{**first, "content": words}, *rest]
     else:
@@ -216,7 +226,7 @@ def _ask_response(body: dict[str, Any], schema: AskedSchema, profile: Profile) -
             "parameters": wanted,
             "strict": False,
         }
-        body["tools"] = [*body.get("tools", ()), tool]
+        body["tools"] = [*(body.get("tools") or ()), tool]
         body["tool_choice"] = {"type": "function", "name": name}
     else:
         said = body.get("instructions")

@@ -174,6 +174,16 @@ def test_one_bad_job_is_found_before_anything_is_sent(box: Sandbox) -> None:
     assert box.requests == []
 
 
+def test_a_job_of_another_vendor_is_refused(box: Sandbox) -> None:
+    provider = provider_of(GPT, box)
+
+    with pytest.raises(ValidationError, match="is a model of anthropic") as caught:
+        provider.validate_job(Job("x", CLAUDE, prompt="hi"))
+
+    assert "get_provider" in str(caught.value.hint)
+    provider.validate_job(Job("x", "our-own-finetune", prompt="hi"))
+
+
 @both
 def test_files_travel_with_their_jobs(model: str, box: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_bytes(create_pdf(["a page of text"]))
