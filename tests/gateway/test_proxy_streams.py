@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 import tracemalloc
 import zlib
 from typing import Any
 
+import brotli
 import orjson
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,7 +48,15 @@ def answer_to(
         f"{field}{each if isinstance(each, str) else orjson.dumps(each).decode()}\n\n"
         for each in events
     ).encode()
-    tee.feed(zlib.compress(text) if encoding else text, 0.1)
+    data = {
+        "": bytes,
+        "gzip": gzip.compress,
+        "deflate": zlib.compress,
+        "br": brotli.compress,
+        "zstd": zstandard.compress,
+    }[encoding](text)
+    for start in range(0, len(data), 7):
+        tee.feed(data[start : start + 7], 0.1)
     tee.finish()
     return answered
 
@@ -87,10 +98,13 @@ def test_usage_counts_wherever_it_comes(after: tuple[object, ...]) -> None:
     assert (said.usage.input_tokens, said.usage.output_tokens) == (10, 7)
 
 
-def test_data_needs_no_space_and_may_be_packed() -> None:
-    said = answer_to(CHAT, chunk(content="x"), {"usage": USAGE}, field="data:", encoding="deflate")
+@pytest.mark.parametrize("encoding", ["", "gzip", "deflate", "br", "zstd"])
+def test_data_needs_no_space_and_may_be_packed(encoding: str) -> None:
+    events = chunk(content="many words, " * 99), {"usage": USAGE}
 
-    assert said.text == "x"
+    said = answer_to(CHAT, *events, field="data:", encoding=encoding)
+
+    assert said.text == "many words, " * 99
     assert said.usage is not None
 
 
@@ -222,11 +236,13 @@ def test_an_event_that_is_too_large_is_passed_over_and_the_next_is_read() -> Non
 def packed(encoding: str, mib: int) -> bytes:
     pack: Any = zlib.compressobj(wbits=31)
     if encoding == "zstd":
-        pack = pytest.importorskip("zstandard").ZstdCompressor().compressobj()
+        pack = zstandard.ZstdCompressor().compressobj()
+    if encoding == "br":
+        return brotli.compress(bytes(mib * 2**20), quality=1)
     return b"".join(pack.compress(bytes(2**20)) for _ in range(mib)) + pack.flush()
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+@pytest.mark.parametrize("encoding", ["gzip", "zstd", "br"])
 def test_a_body_that_unpacks_to_more_than_it_may_takes_no_memory(encoding: str) -> None:
     data = packed(encoding, 96)
     tracemalloc.start()

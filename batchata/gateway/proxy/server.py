@@ -32,6 +32,7 @@ from batchata.gateway.proxy.metrics import CONTENT_TYPE
 from batchata.gateway.proxy.parsing import Limits
 from batchata.gateway.proxy.registry import make_interceptor
 from batchata.gateway.proxy.sessions import Sessions
+from batchata.gateway.proxy.sse import PACKED, decoder_for
 from batchata.gateway.proxy.telling import Teller
 from batchata.gateway.proxy.upstreams import Upstreams
 from batchata.prices import GenaiPriceBook
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from batchata.gateway.held.holding import Holding
 
 LOG: Final = logging.getLogger("batchata.gateway")
+_PACKED_HINT: Final = "pip install 'batchata[gateway]'"
 _SWEEP_SECONDS: Final = 1.0
 _GARBAGE: Final = (50_000, 20, 100)
 
@@ -126,6 +128,9 @@ async def serve(config: GatewayConfig, *, on_ready: Callable[[str], None] | None
         gc.freeze()
         gc.set_threshold(*_GARBAGE)
         LOG.info("gateway on %s", gateway.url)
+        for encoding in PACKED:
+            if decoder_for(encoding) is None:
+                LOG.info("of answers in %s the usage stays unknown: %s", encoding, _PACKED_HINT)
         if on_ready is not None:
             on_ready(gateway.url)
         await stopping.wait()

@@ -5,12 +5,16 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 #: one event larger than this is not read
 MOST_EVENT_BYTES: Final = 8 * 1024 * 1024
+#: content encodings that need a library
+PACKED: Final = ("br", "zstd")
 #: encoded bytes that are undone at once
 _BIT: Final = 1024
+#: what such a bit may stand for in brotli, where it may be any number of bytes
+_MOST_OF_A_BIT: Final = 16 * 1024 * 1024
 
 
 class EventParser:
@@ -89,15 +93,29 @@ def _installed(word: str) -> Callable[[bytes], bytes] | None:
     """A decoder of a library that is here: brotli for `br`, zstandard for `zstd`."""
     try:
         if word == "br":
-            made = import_module("brotli")
-            return _tolerant(made.Decompressor().process, made.error)
+            return _brotli(import_module("brotli"))
         if word == "zstd":
             made = import_module("zstandard")
-            unpack = made.ZstdDecompressor().decompressobj().decompress
+            unpack = made.ZstdDecompressor().decompressobj(read_across_frames=True).decompress
             return _tolerant(unpack, made.ZstdError)
     except ImportError:
         return None
     return None
+
+
+def _brotli(made: Any) -> Callable[[bytes], bytes] | None:
+    """A decoder that stays within bounds; None for a brotli before 1.2, which cannot."""
+    found = made.Decompressor()
+    if not hasattr(found, "can_accept_more_data"):
+        return None
+
+    def decompress(piece: bytes) -> bytes:
+        text: bytes = found.process(piece, output_buffer_limit=_MOST_OF_A_BIT)
+        if not found.can_accept_more_data():
+            raise ValueError(f"{len(piece)} bytes of the body stand for more than {len(text)}")
+        return text
+
+    return _tolerant(decompress, made.error)
 
 
 def _tolerant(
