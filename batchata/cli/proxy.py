@@ -19,6 +19,7 @@ _BATCHES = "Batch API"
 _LIMITS = "Budget"
 _TAPE = "Record and replay"
 _UPSTREAM = "Upstream"
+_OWNER_ONLY = 0o077  #: what others may not do with the files that are written
 proxy = typer.Typer(
     no_args_is_help=True,
     help="A gateway on this machine that sees, limits, records and replays every call.",
@@ -293,8 +294,12 @@ def _serve(config: GatewayConfig, *, as_json: bool) -> None:
         else:
             stdout().print(_welcome(url, config), markup=False, soft_wrap=True)
 
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve(config, on_ready=tell))
+    before = os.umask(_OWNER_ONLY)
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(serve(config, on_ready=tell))
+    finally:
+        os.umask(before)
 
 
 def _welcome(url: str, config: GatewayConfig) -> str:

@@ -22,6 +22,7 @@ from batchata.prices import GenaiPriceBook
 from batchata.stores.spending import TOTAL, SpendFile
 
 JSON = (b"Content-Type", b"application/json")
+OPEN_TO_ALL = 0
 ANSWER = orjson.dumps(
     {
         "id": "c1",
@@ -38,7 +39,9 @@ def start(config: dict[str, Any], folder: Path, *flags: str) -> tuple[subprocess
     file.write_bytes(orjson.dumps(config))
     code = "from batchata.cli import main; main()"
     command = [sys.executable, "-c", code, "proxy", "run", "--json", "--config", str(file), *flags]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, umask=OPEN_TO_ALL
+    )
     assert process.stdout is not None
     said = b""
     while not said.endswith(b"}\n"):
@@ -75,6 +78,7 @@ def test_sigterm_loses_no_answer_no_event_and_no_cost(tmp_path: Path) -> None:
 
     with RawUpstream(script) as upstream, ThreadPoolExecutor(8) as pool:
         places = {"message_logger": "log", "event_recorder": "events", "record": "tape"}
+        places["parquet"] = "tables"
         interceptors: list[dict[str, Any]] = [
             {"type": name, "config": {"directory": str(tmp_path / place)}}
             for name, place in places.items()
@@ -85,6 +89,7 @@ def test_sigterm_loses_no_answer_no_event_and_no_cost(tmp_path: Path) -> None:
             "llm": {"base_url": upstream.url},
             "server": {"port": 0},
             "interceptors": interceptors,
+            "batches": {"directory": str(tmp_path / "batches")},
         }
         process, url = start(config, tmp_path)
         found = list(pool.map(lambda number: ask(url, f"question {number}"), range(40)))
@@ -109,6 +114,9 @@ def test_sigterm_loses_no_answer_no_event_and_no_cost(tmp_path: Path) -> None:
     once = GenaiPriceBook().card("openai", "gpt-6-luna", "standard").cost_usd(Usage(10, 10))
     assert from_parts(ledger.read(*TOTAL).most) == 41 * once
     ledger.close()
+    written = {each for each in tmp_path.rglob("*") if each.name != "gateway.yaml"}
+    assert {"tape", "tables", "batches", "state.db", "events.jsonl"} <= {e.name for e in written}
+    assert not [each for each in written if each.stat().st_mode & 0o077]
 
 
 @pytest.mark.slow
