@@ -14,6 +14,7 @@ from raw_lab import OK, RawUpstream, Seen, call, connect, read_reply, request_by
 
 from batchata.gateway import Gateway
 from batchata.gateway.proxy.forward import what_failed
+from batchata.gateway.proxy.loading import load_config
 from batchata.gateway.upstream import Vendor
 
 JSON = (b"Content-Type", b"application/json")
@@ -179,3 +180,24 @@ def test_what_was_asked_for_is_not_in_an_errors_text() -> None:
     error = aiohttp.ClientOSError(None, "Can not write request body for http://h:1/v1/x?key=secret")
 
     assert what_failed(error) == "[Errno None] Can not write request body for http://h:1"
+
+
+def test_an_unused_connection_is_closed_here_before_the_upstream_does(
+    upstream: RawUpstream,
+) -> None:
+    def script(connection: socket.socket, seen: Seen) -> None:
+        connection.sendall(OK)
+        upstream.hold(connection)
+
+    upstream.script = script
+    with Gateway(upstream.url, keepalive_seconds=0.02) as gateway:
+        assert call(gateway.url, POST).status == 200
+
+        assert upstream.freed.wait(2)
+
+
+@pytest.mark.parametrize(("address", "most"), [("http://127.0.0.1:8000", 5), ("https://a.b", 60)])
+def test_a_local_servers_five_seconds_are_not_waited_for(address: str, most: float) -> None:
+    config = load_config(given={"llm": {"base_url": address}}, environment={})
+
+    assert most / 2 <= config.keepalive_seconds < most

@@ -14,6 +14,10 @@ from batchata.gateway.proxy.upstreams import Upstream
 from batchata.gateway.upstream import Vendor
 
 _WINDOW: Final = re.compile(r"[1-9]\d{0,4}[smhd]")
+#: servers such as vLLM's close a connection after 5 seconds, and may do so while a call is sent
+_KEEPALIVE_SECONDS: Final = 4.0
+#: vendors keep them for minutes, and a new one costs a TLS handshake
+_TLS_KEEPALIVE_SECONDS: Final = 30.0
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -33,6 +37,7 @@ class ServerSection(Section):
     allowed_hosts: tuple[str, ...] = ()
     connect_seconds: float = Field(10, gt=0)
     idle_seconds: float = Field(600, gt=0)
+    keepalive_seconds: float | None = Field(None, gt=0)
     shutdown_seconds: float = Field(30, ge=0)
     inspect_bytes: int = Field(32 * 1024 * 1024, ge=1024)
     spill_bytes: int = Field(1024 * 1024 * 1024, ge=0)
@@ -194,6 +199,13 @@ class GatewayConfig(Section):
         ):
             raise ValueError("a limit per session needs sessions: write sessions: {enabled: true}")
         return self
+
+    @property
+    def keepalive_seconds(self) -> float:
+        """For how long a connection to an upstream is kept that no call uses."""
+        is_tls = all(each.base_url.startswith("https:") for each in self.sections)
+        usual = _TLS_KEEPALIVE_SECONDS if is_tls else _KEEPALIVE_SECONDS
+        return self.server.keepalive_seconds or usual
 
     @property
     def sections(self) -> tuple[UpstreamSection, ...]:

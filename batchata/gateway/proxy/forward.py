@@ -44,16 +44,19 @@ Payload = bytes | AsyncIterator[bytes] | None
 class Client:
     """The one HTTP session to all upstreams."""
 
-    def __init__(self, *, connect_seconds: float, idle_seconds: float) -> None:
+    def __init__(
+        self, *, connect_seconds: float, idle_seconds: float, keepalive_seconds: float
+    ) -> None:
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=None, sock_connect=connect_seconds, sock_read=idle_seconds
         )
+        self._keepalive_seconds = keepalive_seconds
         self._session: aiohttp.ClientSession | None = None
         self._places: dict[str, Place | None] = {}
 
     def open(self) -> None:
         """Open the session on the running loop."""
-        connector = Connector(limit=0, ttl_dns_cache=300, keepalive_timeout=30)
+        connector = Connector(limit=0, ttl_dns_cache=300, keepalive_timeout=self._keepalive_seconds)
         self._session = aiohttp.ClientSession(
             connector=connector,
             timeout=self._timeout,

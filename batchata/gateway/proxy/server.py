@@ -69,7 +69,9 @@ async def running(
     queue = EventQueue([each for each in chain.all if observes(each)], Isolation())
     sessions = _sessions(config)
     client = Client(
-        connect_seconds=config.server.connect_seconds, idle_seconds=config.server.idle_seconds
+        connect_seconds=config.server.connect_seconds,
+        idle_seconds=config.server.idle_seconds,
+        keepalive_seconds=config.keepalive_seconds,
     )
     upstreams, guard = Upstreams([each.upstream() for each in config.sections]), _guard(config)
     limits = Limits(memory=config.server.inspect_bytes, disk=config.server.spill_bytes)
