@@ -110,7 +110,7 @@ class Holding:
 
     def known(self, exchange: Exchange, key: bytes) -> HeldCall | None:
         """A call like this one that nobody waits for any more."""
-        found = next((each for each in self._by_key.get(key, ()) if not each.waiters), None)
+        found = next((each for each in self._by_key.get(key, ()) if not each.is_awaited), None)
         if found is not None:
             self._keys.lend(exchange)
         return found

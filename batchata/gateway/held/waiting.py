@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -12,6 +12,7 @@ from aiohttp import web
 
 from batchata.gateway.event_streams import chat_events, message_events, response_events
 from batchata.gateway.held.folder import Call, Group
+from batchata.gateway.proxy.connections import may_be_gone
 from batchata.gateway.proxy.exchange import CHAT, MESSAGES, Exchange
 from batchata.gateway.proxy.forward import cut, response_with
 from batchata.gateway.proxy.headers import Headers
@@ -38,10 +39,15 @@ class HeldCall:
     body: bytes = b""  #: what the vendor is asked; empty once that is on disk
     exchange: Exchange | None = None  #: of the client that asked first, in this process
     began: float = 0.0
-    waiters: int = 0
+    waiting: list[web.BaseRequest] = field(default_factory=list)  #: of clients that are there
     group: Group | None = None  #: once it is on its way to the vendor
     status: int = 0
     answer: bytes = b""
+
+    @property
+    def is_awaited(self) -> bool:
+        """True while a client waits that is surely there."""
+        return not all(map(may_be_gone, self.waiting))
 
     def end(self, status: int, answer: bytes) -> None:
         """Have the answer; the first one stands."""
@@ -60,7 +66,7 @@ async def answer(
 ) -> web.StreamResponse:
     """Answer a client once the call has its answer, and keep its connection open until then."""
     opened: web.StreamResponse | None = None
-    held.waiters += 1
+    held.waiting.append(request)
     try:
         while True:
             await asyncio.wait(
@@ -76,7 +82,7 @@ async def answer(
                 await opened.prepare(request)
             await opened.write(_BEATS[exchange.is_stream])
     finally:
-        held.waiters -= 1
+        held.waiting.remove(request)
 
 
 async def _give(

@@ -18,30 +18,31 @@ from batchata.gateway.vendor_errors import VendorError
 
 LOG: Final = logging.getLogger("batchata.gateway.http")
 #: waits before each question whether a client that stopped sending is there (s)
-_ASKING: Final = (0.005, 0.02, 0.2, 2.0)
+_ASKING: Final = (0.005, 0.005, 0.2, 2.0)
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Connection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_is_half_closed", "body")
+    __slots__ = ("body", "is_half_closed")
     body: aiohttp.StreamReader  #: of the request that was taken last
+    is_half_closed: bool  #: its client sends no more, and may be gone
 
     def __init__(self, manager: Listener, **given: Any) -> None:
         super().__init__(manager, **given)
-        self._is_half_closed = False
+        self.is_half_closed = False
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp never keeps it open
         """Keep a connection open whose client sends no more, and may still wait for its answer.
 
         A client that is gone looks the same until something is written to it.
         """
-        if self._is_half_closed:
+        if self.is_half_closed:
             return True
         if not self._is_asked():
             return False
-        self._is_half_closed = True
+        self.is_half_closed = True
         self.close()  # after the answer
         self._ask_later(0)
         return True
@@ -104,6 +105,11 @@ class Connection(web.RequestHandler):
         )
         response.force_close()
         return response
+
+
+def may_be_gone(request: web.BaseRequest) -> bool:
+    """True when a client has ended its side of the connection."""
+    return request.transport is None or getattr(request.protocol, "is_half_closed", False)
 
 
 def _unreadable(error: BaseException | None) -> VendorError | None:
