@@ -2,14 +2,55 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from itertools import accumulate
 from typing import Final
 
 from batchata.gateway.proxy.exchange import Answered, Exchange
 
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _MOST_MODELS: Final = 1000
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_PREFIX: Final = "batchata_gateway_"
+_NO_NAME: Final = re.compile(r"[^a-zA-Z0-9_]")
+#: upper bounds of the classes that durations are counted in (s)
+_BOUNDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_GAUGES: Final = {
+    "events_waiting": "Events that their observers have not been told yet.",
+    "batches_open": "Batches that have not ended.",
+    "batches_running": "Batches that are being asked.",
+    "held_gathering": "Held calls that wait for their batch to be sent.",
+    "held_in_batches": "Held calls that a batch has not answered yet.",
+    "held_ready": "Answers of held calls that no client has taken yet.",
+    "budget_spent_usd": "What is spent of the limit.",
+    "budget_uncertain_usd": "What calls may have cost whose usage nobody told.",
+    "budget_reserved_usd": "What is set aside for calls in flight.",
+}
+Row = tuple[str, object]
+
+
+class _Durations:
+    """Durations, counted in classes."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(_BOUNDS) + 1)
+        self._seconds = 0.0
+
+    def count(self, seconds: float) -> None:
+        self._counts[bisect_left(_BOUNDS, seconds)] += 1
+        self._seconds += seconds
+
+    def rows(self) -> Iterable[Row]:
+        """The classes, each with all shorter ones, as a histogram has them."""
+        bounds = [*map(str, _BOUNDS), "+Inf"]
+        sums = [*accumulate(self._counts)]
+        for bound, number in zip(bounds, sums, strict=True):
+            yield "_bucket" + _labels(le=bound), number
+        yield "_sum", round(self._seconds, 6)
+        yield "_count", sums[-1]
 
 
 class Metrics:
@@ -21,20 +62,26 @@ class Metrics:
         self._tokens: Counter[tuple[str, str, str]] = Counter()
         self._cost: dict[tuple[str, str], Decimal] = {}
         self._models: set[str] = set()
-        self._seconds = 0.0
-        self._ended = 0
+        self._durations, self._first_bytes = _Durations(), _Durations()
 
     def count(self, exchange: Exchange, answered: Answered) -> None:
         """Count an exchange that has ended."""
         upstream = exchange.upstream.name
         self._requests[upstream, answered.status, answered.ending] += 1
-        self._seconds += answered.seconds
-        self._ended += 1
+        self._durations.count(answered.seconds)
+        if answered.first_byte_seconds is not None:
+            self._first_bytes.count(answered.first_byte_seconds)
         model = self._known(exchange.model or "none")
-        if answered.usage is not None:
-            self._tokens[upstream, model, "input"] += answered.usage.input_tokens
-            self._tokens[upstream, model, "output"] += answered.usage.output_tokens
-            self._tokens[upstream, model, "cache_read"] += answered.usage.cache_read_tokens
+        if (usage := answered.usage) is not None:
+            for kind, number in (
+                ("input", usage.input_tokens),
+                ("output", usage.output_tokens),
+                ("cache_read", usage.cache_read_tokens),
+                ("cache_write", usage.cache_write_tokens),
+                ("reasoning", usage.reasoning_tokens),
+            ):
+                if number:
+                    self._tokens[upstream, model, kind] += number
         if answered.cost_usd is not None:
             key = (upstream, model)
             self._cost[key] = self._cost.get(key, Decimal(0)) + answered.cost_usd
@@ -45,44 +92,58 @@ class Metrics:
             self._models.add(model)
         return model if model in self._models else "other"
 
-    def text(self, **gauges: float) -> str:
+    def text(self, *, interceptor_failures: int, gauges: Mapping[str, float]) -> str:
         """Everything, with gauges that others know."""
-        lines: list[str] = []
-
-        def section(name: str, kind: str, rows: list[tuple[str, object]]) -> None:
-            lines.append(f"# TYPE batchata_gateway_{name} {kind}")
-            lines.extend(f"batchata_gateway_{name}{labels} {value}" for labels, value in rows)
-
-        section(
-            "requests_total",
-            "counter",
-            [
-                (_labels(upstream=upstream, status=str(status), ending=ending), count)
-                for (upstream, status, ending), count in sorted(self._requests.items())
-            ],
+        requests = (
+            (_labels(upstream=upstream, status=str(status), ending=ending), count)
+            for (upstream, status, ending), count in sorted(self._requests.items())
         )
-        section(
-            "tokens_total",
-            "counter",
-            [
-                (_labels(upstream=upstream, model=model, kind=kind), count)
-                for (upstream, model, kind), count in sorted(self._tokens.items())
-            ],
+        tokens = (
+            (_labels(upstream=upstream, model=model, kind=kind), count)
+            for (upstream, model, kind), count in sorted(self._tokens.items())
         )
-        section(
-            "cost_usd_total",
-            "counter",
-            [
-                (_labels(upstream=upstream, model=model), float(cost))
-                for (upstream, model), cost in sorted(self._cost.items())
-            ],
+        costs = (
+            (_labels(upstream=upstream, model=model), float(cost))
+            for (upstream, model), cost in sorted(self._cost.items())
         )
-        section("request_seconds_sum", "counter", [("", round(self._seconds, 6))])
-        section("request_seconds_count", "counter", [("", self._ended)])
-        section("in_flight", "gauge", [("", self.in_flight)])
+        parts = [
+            _section("requests_total", "counter", "Requests that have ended.", requests),
+            _section(
+                "tokens_total",
+                "counter",
+                "Tokens by kind; input has the cached ones in it, output those of reasoning.",
+                tokens,
+            ),
+            _section("cost_usd_total", "counter", "What answers cost, by their usage.", costs),
+            _section(
+                "request_seconds", "histogram", "How long requests took.", self._durations.rows()
+            ),
+            _section(
+                "first_byte_seconds",
+                "histogram",
+                "How long the first byte of an answer took.",
+                self._first_bytes.rows(),
+            ),
+            _section(
+                "interceptor_failures_total",
+                "counter",
+                "How often an interceptor raised.",
+                [("", interceptor_failures)],
+            ),
+            _section("in_flight", "gauge", "Requests that have not ended.", [("", self.in_flight)]),
+        ]
         for name, value in gauges.items():
-            section(name, "gauge", [("", value)])
-        return "\n".join(lines) + "\n"
+            parts.append(
+                _section(name, "gauge", _GAUGES.get(name, "Of an interceptor."), [("", value)])
+            )
+        return "".join(parts)
+
+
+def _section(name: str, kind: str, said: str, rows: Iterable[Row]) -> str:
+    full = _PREFIX + _NO_NAME.sub("_", name)
+    lines = [f"# HELP {full} {said}", f"# TYPE {full} {kind}"]
+    lines.extend(f"{full}{rest} {value}" for rest, value in rows)
+    return "\n".join(lines) + "\n"
 
 
 def _labels(**values: str) -> str:

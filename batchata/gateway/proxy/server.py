@@ -215,13 +215,11 @@ def _runner(
         )
 
     def metrics() -> web.Response:
-        text = core.metrics.text(
-            interceptor_failures=core.failures + queue.failures,
-            events_waiting=queue.waiting,
-            **core.gauges(),
-            **(desk.gauges() if desk is not None else {}),
-            **(core.holding.gauges() if core.holding is not None else {}),
-        )
+        gauges: dict[str, float] = {"events_waiting": queue.waiting} | core.gauges()
+        for room in (desk, core.holding):
+            gauges |= room.gauges() if room is not None else {}
+        failures = core.failures + queue.failures
+        text = core.metrics.text(interceptor_failures=failures, gauges=gauges)
         return web.Response(text=text, headers={"Content-Type": CONTENT_TYPE})
 
     pages: dict[str, Callable[[], web.Response]] = {"/health": health, "/metrics": metrics}
