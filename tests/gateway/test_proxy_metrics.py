@@ -56,7 +56,7 @@ def families(text: str) -> Iterator[tuple[str, str, dict[str, float]]]:
 def test_every_line_can_be_read_whatever_clients_and_interceptors_are_called() -> None:
     metrics = counted(Answered(status=200, usage=Usage(1, 2)), model=ODD)
 
-    found = list(families(metrics.text(interceptor_failures=1, gauges={"my-own.thing": 2.5})))
+    found = list(families(metrics.text(raised=1, gauges={"my-own.thing": 2.5})))
 
     names = [name for name, _, _ in found]
     assert len(set(names)) == len(names)
@@ -67,7 +67,7 @@ def test_every_line_can_be_read_whatever_clients_and_interceptors_are_called() -
 def test_durations_are_a_histogram() -> None:
     metrics = counted(*(Answered(status=200, seconds=each) for each in (0.05, 0.2, 400.0)))
 
-    text = metrics.text(interceptor_failures=0, gauges={})
+    text = metrics.text(raised=0, gauges={})
 
     [samples] = [rows for name, _, rows in families(text) if name.endswith("_request_seconds")]
     classes = [count for name, count in samples.items() if "_bucket" in name]
@@ -81,7 +81,7 @@ def test_all_kinds_of_tokens_and_their_cost_are_told() -> None:
     usage = Usage(10, 20, cache_read_tokens=3, cache_write_tokens=4, reasoning_tokens=5)
     answered = Answered(status=200, usage=usage, cost_usd=Decimal("0.00002"))
 
-    text = counted(answered, answered).text(interceptor_failures=0, gauges={})
+    text = counted(answered, answered).text(raised=0, gauges={})
 
     for kind, count in (("input", 20), ("cache_write", 8), ("reasoning", 10)):
         assert f'tokens_total{{upstream="up",model="m",kind="{kind}"}} {count}\n' in text

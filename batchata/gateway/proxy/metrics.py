@@ -18,7 +18,12 @@ _PREFIX: Final = "batchata_gateway_"
 _NO_NAME: Final = re.compile(r"[^a-zA-Z0-9_]")
 #: upper bounds of the classes that durations are counted in (s)
 _BOUNDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_TOKENS: Final = "Tokens by kind; input has the cached ones in it, output those of reasoning."
+_REQUESTS: Final = "How long requests took."
+_FIRST_BYTES: Final = "How long the first byte of an answer took."
+_RAISED: Final = "How often an interceptor raised."
 _GAUGES: Final = {
+    "in_flight": "Requests that have not ended.",
     "events_waiting": "Events that their observers have not been told yet.",
     "batches_open": "Batches that have not ended.",
     "batches_running": "Batches that are being asked.",
@@ -92,51 +97,35 @@ class Metrics:
             self._models.add(model)
         return model if model in self._models else "other"
 
-    def text(self, *, interceptor_failures: int, gauges: Mapping[str, float]) -> str:
-        """Everything, with gauges that others know."""
-        requests = (
-            (_labels(upstream=upstream, status=str(status), ending=ending), count)
-            for (upstream, status, ending), count in sorted(self._requests.items())
-        )
-        tokens = (
-            (_labels(upstream=upstream, model=model, kind=kind), count)
-            for (upstream, model, kind), count in sorted(self._tokens.items())
-        )
-        costs = (
-            (_labels(upstream=upstream, model=model), float(cost))
-            for (upstream, model), cost in sorted(self._cost.items())
-        )
-        parts = [
-            _section("requests_total", "counter", "Requests that have ended.", requests),
-            _section(
-                "tokens_total",
-                "counter",
-                "Tokens by kind; input has the cached ones in it, output those of reasoning.",
-                tokens,
-            ),
-            _section("cost_usd_total", "counter", "What answers cost, by their usage.", costs),
-            _section(
-                "request_seconds", "histogram", "How long requests took.", self._durations.rows()
-            ),
-            _section(
-                "first_byte_seconds",
-                "histogram",
-                "How long the first byte of an answer took.",
-                self._first_bytes.rows(),
-            ),
-            _section(
-                "interceptor_failures_total",
-                "counter",
-                "How often an interceptor raised.",
-                [("", interceptor_failures)],
-            ),
-            _section("in_flight", "gauge", "Requests that have not ended.", [("", self.in_flight)]),
-        ]
-        for name, value in gauges.items():
-            parts.append(
-                _section(name, "gauge", _GAUGES.get(name, "Of an interceptor."), [("", value)])
+    def text(self, *, raised: int, gauges: Mapping[str, float]) -> str:
+        """Everything, with how often interceptors raised, and gauges that others know."""
+        one = {"in_flight": self.in_flight, **gauges}
+        return "".join(
+            (
+                _section("requests_total", "counter", "Requests that have ended.", self._ended()),
+                _section("tokens_total", "counter", _TOKENS, self._used()),
+                _section("cost_usd_total", "counter", "What answers cost.", self._paid()),
+                _section("request_seconds", "histogram", _REQUESTS, self._durations.rows()),
+                _section("first_byte_seconds", "histogram", _FIRST_BYTES, self._first_bytes.rows()),
+                _section("interceptor_failures_total", "counter", _RAISED, [("", raised)]),
+                *(
+                    _section(name, "gauge", _GAUGES.get(name, "Of an interceptor."), [("", value)])
+                    for name, value in one.items()
+                ),
             )
-        return "".join(parts)
+        )
+
+    def _ended(self) -> Iterable[Row]:
+        for (upstream, status, ending), count in sorted(self._requests.items()):
+            yield _labels(upstream=upstream, status=str(status), ending=ending), count
+
+    def _used(self) -> Iterable[Row]:
+        for (upstream, model, kind), count in sorted(self._tokens.items()):
+            yield _labels(upstream=upstream, model=model, kind=kind), count
+
+    def _paid(self) -> Iterable[Row]:
+        for (upstream, model), cost in sorted(self._cost.items()):
+            yield _labels(upstream=upstream, model=model), float(cost)
 
 
 def _section(name: str, kind: str, said: str, rows: Iterable[Row]) -> str:

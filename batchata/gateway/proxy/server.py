@@ -218,8 +218,7 @@ def _runner(
         gauges: dict[str, float] = {"events_waiting": queue.waiting} | core.gauges()
         for room in (desk, core.holding):
             gauges |= room.gauges() if room is not None else {}
-        failures = core.failures + queue.failures
-        text = core.metrics.text(interceptor_failures=failures, gauges=gauges)
+        text = core.metrics.text(raised=core.failures + queue.failures, gauges=gauges)
         return web.Response(text=text, headers={"Content-Type": CONTENT_TYPE})
 
     pages: dict[str, Callable[[], web.Response]] = {"/health": health, "/metrics": metrics}
