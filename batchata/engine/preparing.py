@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import replace
 
 import msgspec
-import orjson
 from pydantic import BaseModel
 
 from batchata.core.document import Accepts, Document
@@ -19,6 +18,7 @@ from batchata.core.errors import (
     ValidationError,
 )
 from batchata.core.job import Job, UnaskableJob, derived_id, digest, why_unaskable
+from batchata.core.json_bytes import metadata_bytes
 from batchata.core.usage import RateCard, to_parts
 from batchata.ports import Encoded, Provider
 
@@ -81,7 +81,7 @@ class Preparer:
             metadata = None
             if job.metadata:
                 with suppress(ValidationError):  # it may be what is wrong with the job
-                    metadata = _json(job.metadata)
+                    metadata = metadata_bytes(job.metadata)
             why = why_unaskable(job, error)
             return Refused(id=self._name_of_bad(job), model=job.model, why=why, metadata=metadata)
 
@@ -101,7 +101,7 @@ class Preparer:
                 encoded.input_bound, encoded.output_bound, web_searches=encoded.web_searches
             )
             bound *= encoded.price_factor
-        metadata = _json(job.metadata) if job.metadata else None
+        metadata = metadata_bytes(job.metadata) if job.metadata else None
         job_id, key = self._name(job, encoded)  # last: a job that is refused may have its id yet
         return Ready(
             id=job_id,
@@ -127,7 +127,9 @@ class Preparer:
         if job.id:
             self._claim(job.id)
             return job.id
-        said = repr((job.model, job.messages, job.sources, job.prompt, sorted(job.params)))
+        said = repr(
+            (job.model, job.messages, job.sources, job.prompt, sorted(map(str, job.params)))
+        )
         return self._first_free(digest(b"bad", said.encode("utf-8", "replace")))
 
     def card(self, provider: str, model: str, dearer_tier: str | None = None) -> RateCard:
@@ -170,13 +172,3 @@ class Preparer:
             job_id = derived_id(fingerprint, count)
         self._seen.add(job_id)
         return job_id
-
-
-def _json(metadata: object) -> bytes:
-    try:
-        return orjson.dumps(metadata)
-    except (TypeError, msgspec.EncodeError) as error:
-        raise ValidationError(
-            f"metadata {metadata!r:.80} cannot be kept: {error}",
-            hint="metadata is a mapping of text, numbers, lists and mappings",
-        ) from error

@@ -119,17 +119,6 @@ def test_a_bad_call_is_refused_at_once_with_a_hint(
     assert caught.value.hint
 
 
-def test_a_parameter_that_cannot_be_sent_fails_its_job_alone(lab: Lab) -> None:
-    batch = lab.batch().set_default_params(model=GPT).add_job(prompt="a good one")
-    batch.add_job(id="nan", prompt="q", top_p=float("nan")).add_job(id="n", prompt="q", n="many")
-
-    results = batch.run().results()
-
-    assert [each.reason for each in results.failed] == [Reason.BAD_INPUT] * 2
-    assert str(results["nan"].error).startswith("top_p is nan")
-    assert len(results.completed) == 1
-
-
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
@@ -306,16 +295,6 @@ def test_a_file_where_the_results_folder_should_be_is_named(lab: Lab) -> None:
         lab.chat(1).run()
 
     assert "that is a file" in str(caught.value.hint)
-
-
-def test_ids_of_any_length_and_alphabet_have_their_files(lab: Lab) -> None:
-    batch = lab.batch().set_default_params(model=GPT)
-    for job_id in ("中" * 200, "é" * 150, "x" * 500, "../up", "ok"):
-        batch.add_job(prompt="q", id=job_id)
-
-    batch.run()
-
-    assert len(list(lab.out.glob("*.json"))) == 5
 
 
 def test_a_state_file_in_a_folder_that_is_not_there_is_named(lab: Lab) -> None:
