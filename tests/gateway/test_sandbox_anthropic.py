@@ -110,7 +110,23 @@ def test_models_are_listed_for_whoever_sends_the_version_header(lab: Lab) -> Non
         ({"max_tokens": 0}, "max_tokens: Input should be greater than or equal to 1"),
         ({"messages": []}, "messages: at least one message is required"),
         ({"messages": [{"role": "assistant", "content": "x"}]}, "prefill"),
-        ({"thinking": {"type": "enabled", "budget_tokens": 5}}, "budget_tokens"),
+        (
+            {
+                "model": "claude-sonnet-4-6",
+                "thinking": {"type": "enabled", "budget_tokens": 5},
+            },
+            "budget_tokens",
+        ),
+        ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "use adaptive"),
+        ({"messages": [{"role": "user", "content": ""}]}, "non-empty content"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": ""}]}]},
+            "text content blocks must be non-empty",
+        ),
+        (
+            {"system": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}] * 5},
+            "maximum of 4 blocks",
+        ),
         ({"tool_choice": {"type": "any"}}, "while providing tools"),
         (
             {"output_config": format_of(SCHEMA | {"additionalProperties": True})},

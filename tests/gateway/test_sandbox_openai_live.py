@@ -121,6 +121,7 @@ def test_a_scripted_reply_answers_the_prompt_it_is_written_for(lab: Lab) -> None
         ({"extra_body": {"colour": "red"}}, "colour", "unknown_parameter"),
         ({"messages": []}, "messages", "empty_array"),
         ({"messages": [{"role": "king", "content": "x"}]}, "messages[0].role", "invalid_value"),
+        ({"messages": [{"role": "user"}]}, "messages[0].content", "missing_required_parameter"),
         ({"max_tokens": 10}, "max_tokens", "unsupported_parameter"),
         ({"n": 1000}, "n", "integer_above_max_value"),
         ({"temperature": 3}, "temperature", "integer_above_max_value"),

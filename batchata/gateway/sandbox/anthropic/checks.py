@@ -16,6 +16,9 @@ PREFILLED: Final = re.compile(r"claude-(2|3|(opus|sonnet|haiku)-4-[0-5])")
 FIXED_SAMPLING: Final = re.compile(r"claude-opus-(4-[7-9]|[5-9])")
 MAX_MESSAGES: Final = 100_000
 MIN_THINKING: Final = 1_024
+#: the last models that are given a budget to think with
+BUDGETED: Final = re.compile(r"claude-(3|(opus|sonnet|haiku)-4(-[0-6])?(-\d{8})?$)")
+MAX_BREAKPOINTS: Final = 4
 
 
 def check_version(version: str) -> None:
@@ -39,6 +42,8 @@ def read_request(
     if request.thinking is not None:
         _check_thinking(request)
     _check_content(request)
+    _check_texts(request)
+    _check_breakpoints(request, body)
     return request
 
 
@@ -100,6 +105,8 @@ def _check_thinking(request: MessagesRequest) -> None:
     thinking = request.thinking or {}
     if thinking.get("type") != "enabled":
         return
+    if not BUDGETED.match(request.model):
+        raise invalid("thinking.type.enabled: not supported by this model, use adaptive")
     budget = thinking.get("budget_tokens")
     if not isinstance(budget, int) or budget < MIN_THINKING:
         raise invalid(
@@ -120,6 +127,32 @@ def _check_content(request: MessagesRequest) -> None:
     if any(cited) and output is not None:
         raise invalid("citations: cannot be used together with output_config.format")
     _check_tool_choice(request)
+
+
+def _check_texts(request: MessagesRequest) -> None:
+    for number, message in enumerate(request.messages):
+        is_last = number == len(request.messages) - 1
+        if not message.content and not (is_last and message.role == "assistant"):
+            raise invalid(
+                f"messages.{number}: all messages must have non-empty content except for the "
+                "optional final assistant message"
+            )
+        for block in message.content if isinstance(message.content, list) else ():
+            if block.get("type") == "text" and not block.get("text"):
+                raise invalid("messages: text content blocks must be non-empty")
+
+
+def _check_breakpoints(request: MessagesRequest, body: bytes) -> None:
+    if b"cache_control" not in body:
+        return
+    contents = (request.tools, request.system, *(each.content for each in request.messages))
+    blocks = (block for content in contents if isinstance(content, list) for block in content)
+    found = sum(1 for block in blocks if block.get("cache_control"))
+    if found > MAX_BREAKPOINTS:
+        raise invalid(
+            f"A maximum of {MAX_BREAKPOINTS} blocks with cache_control may be provided. "
+            f"Found {found}."
+        )
 
 
 def _check_tool_choice(request: MessagesRequest) -> None:

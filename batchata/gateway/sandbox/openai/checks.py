@@ -101,6 +101,13 @@ def _check_chat(request: ChatRequest, body: bytes) -> None:
             param="messages",
             code="empty_array",
         )
+    for number, message in enumerate(request.messages):
+        if message.content is None and message.role != "assistant":
+            raise invalid(
+                f"Missing required parameter: 'messages[{number}].content'.",
+                param=f"messages[{number}].content",
+                code="missing_required_parameter",
+            )
     if request.max_tokens is not None and REASONING.match(request.model):
         raise invalid(
             "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
