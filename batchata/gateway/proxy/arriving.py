@@ -9,17 +9,12 @@ from aiohttp import web
 
 from batchata.gateway.proxy.exchange import MODEL_ENDPOINTS, Exchange
 from batchata.gateway.proxy.guard import Guard
-from batchata.gateway.proxy.headers import Headers, by_name, decoded, to_upstream
+from batchata.gateway.proxy.headers import by_name, decoded
+from batchata.gateway.proxy.heads import Heads
 from batchata.gateway.proxy.parsing import Body, BodyTooLargeError, Limits, parse_body, take_body
-from batchata.gateway.proxy.telling import (
-    AGENT_HEADERS,
-    SESSION_HEADERS,
-    TAG_HEADERS,
-    named,
-    now_us,
-    tags_of,
-)
-from batchata.gateway.proxy.upstreams import Upstream, Upstreams, client_of
+from batchata.gateway.proxy.spilled import Spilled
+from batchata.gateway.proxy.telling import now_us
+from batchata.gateway.proxy.upstreams import Upstream, Upstreams
 from batchata.gateway.upstream import Vendor
 from batchata.gateway.vendor_errors import VendorError
 
@@ -39,6 +34,7 @@ class Door:
     def __init__(self, upstreams: Upstreams, guard: Guard, limits: Limits) -> None:
         self._upstreams = upstreams
         self._guard = guard
+        self._heads = Heads(guard)
         self.limits = limits
         self._count = 0
         self._prefix = secrets.token_hex(6)
@@ -51,12 +47,11 @@ class Door:
 
     async def take(self, request: web.BaseRequest) -> tuple[Exchange, Body]:
         """The exchange of a request, and its body, which is to be closed; raises RefusedError."""
-        headers = decoded(request.raw_headers)
-        found = by_name(headers)
-        error = _unfit(request, found) or self._guard.refusal(headers, found.get("host", ""))
+        head = self._heads.of(request.raw_headers)
+        target = request.raw_path
+        error = _unfit(request.method, target) or head.refusal
         if error is not None:
             raise RefusedError(error, self._vendor(request))
-        target = request.raw_path
         placed = self._upstreams.by_path(target)
         upstream: Upstream | None = None
         if placed is not None:
@@ -68,11 +63,14 @@ class Door:
         except BodyTooLargeError as found_large:
             raise RefusedError(_too_large(found_large), self._vendor(request)) from found_large
         try:
-            json, model = await _read(body)
+            json, model = (
+                parse_body(body.text) if body.spilled is None else await _fields_of(body.spilled)
+            )
             upstream = upstream or self._upstreams.choose(path, model)
             if upstream is None:
                 raise RefusedError(_unserved(request), self._vendor(request))
-            error = self._guard.refusal_of_key(request.method, headers, upstream)
+            length = request.headers.get("Content-Length", "")
+            headers, error = head.onward(upstream, request.method, length)
             if error is not None:
                 raise RefusedError(error, Exchange.vendor_of(path, upstream))
         except BaseException:
@@ -86,24 +84,21 @@ class Door:
             method=request.method,
             target=target,
             path=path,
-            headers=self._forwarded(headers, upstream),
+            headers=headers,
             body=body.text,
             json=json,
             spilled=body.spilled,
             upstream=upstream,
             endpoint=path if is_question else None,
             model=model,
-            session_id=named(found, SESSION_HEADERS),
-            agent_id=named(found, AGENT_HEADERS),
-            tags=tags_of(named(found, TAG_HEADERS)),
-            attempt=_attempt(found),
-            client=client_of(found),
+            session_id=head.session_id,
+            agent_id=head.agent_id,
+            tags=head.tags,
+            attempt=head.attempt,
+            client=head.client,
             is_unread=body.spilled is not None or (json is None and not body.is_empty),
         )
         return exchange, body
-
-    def _forwarded(self, headers: Headers, upstream: Upstream) -> Headers:
-        return upstream.with_key(self._guard.without_token(to_upstream(headers)))
 
     def _vendor(self, request: web.BaseRequest) -> Vendor:
         placed = self._upstreams.by_path(request.raw_path)
@@ -111,10 +106,8 @@ class Door:
         return found.type if found else "openai"
 
 
-async def _read(body: Body) -> tuple[Mapping[str, object] | None, str]:
-    if body.spilled is None:
-        return parse_body(body.text)
-    fields = await body.spilled.fields()
+async def _fields_of(spilled: Spilled) -> tuple[Mapping[str, object] | None, str]:
+    fields = await spilled.fields()
     model = (fields or {}).get("model")
     return fields, model if isinstance(model, str) else ""
 
@@ -136,29 +129,13 @@ def _unserved(request: web.BaseRequest) -> VendorError:
     )
 
 
-def _unfit(request: web.BaseRequest, found: Mapping[str, str]) -> VendorError | None:
-    if not request.raw_path.startswith("/") or request.method == "CONNECT":
+def _unfit(method: str, target: str) -> VendorError | None:
+    if not target.startswith("/") or method == "CONNECT":
         return VendorError(
             status=400,
             message="the gateway is no forward proxy: give it a path, and set its address as the "
             "base URL of your client",
         )
-    if "#" in request.raw_path:
+    if "#" in target:
         return VendorError(status=400, message="a request's target has no part after '#'")
-    if found.get("transfer-encoding", "chunked").strip().lower() != "chunked":
-        return VendorError(
-            status=501,
-            message="the gateway takes no transfer encoding but chunked; encode the content",
-        )
-    if found.get("upgrade", "").strip().lower() == "websocket":
-        return VendorError(
-            status=501,
-            message="the gateway carries no WebSockets: connect to the vendor itself for them",
-            code="websocket_not_supported",
-        )
     return None
-
-
-def _attempt(found: Mapping[str, str]) -> int:
-    count = found.get("x-stainless-retry-count", "")
-    return 1 + int(count) if count.isdigit() and len(count) < 4 else 1

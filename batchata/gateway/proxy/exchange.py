@@ -1,9 +1,11 @@
 """One proxied request and its answer, as interceptors see them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, Literal
+
+import msgspec
 
 from batchata.core.usage import Usage
 from batchata.gateway.proxy.headers import Headers
@@ -31,15 +33,14 @@ class ToolCall:
     arguments: str  #: JSON
 
 
-@dataclass(slots=True, kw_only=True)
-class Answered:
+class Answered(msgspec.Struct, kw_only=True, eq=False):
     """What came back for an exchange; the numbers are None where nobody told them."""
 
     status: int
     headers: Headers = ()
     body: bytes | None = None  #: as it came; None when too large to be kept
     #: pieces of the body with the seconds after the request at which they came
-    pieces: list[tuple[float, bytes]] = field(default_factory=list)
+    pieces: list[tuple[float, bytes]] = []
     is_stream: bool = False
     source: str = "upstream"  #: or the name of the interceptor that answered
     ending: Ending = "answered"
@@ -72,8 +73,7 @@ class SetAside:
     parts: int  #: 1e-12 USD
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Exchange:
+class Exchange(msgspec.Struct, kw_only=True, eq=False):
     """One proxied request; `answer` is there once it has ended."""
 
     id: str
@@ -91,7 +91,7 @@ class Exchange:
     model: str = ""
     session_id: str = ""
     agent_id: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = {}
     attempt: int = 1
     client: str = ""  #: stands for the client's key; says nothing about it
     is_new_session: bool = False
@@ -102,12 +102,13 @@ class Exchange:
     set_aside: SetAside | None = None
     history_seed: bytes = b""  #: what its history is hashed upon
     answer: Answered | None = None
-    vendor: Vendor = field(init=False)  #: whose protocol this exchange speaks
-    provider: str = field(init=False)  #: whose prices hold
+    vendor: Vendor = "openai"  #: whose protocol it speaks; follows from path and upstream
+    provider: str = ""  #: whose prices hold
 
     def __post_init__(self) -> None:
-        self.vendor = self.vendor_of(self.path, self.upstream)
-        self.provider = self.upstream.provider or self.vendor
+        upstream = self.upstream
+        self.vendor = vendor = self.vendor_of(self.path, upstream)
+        self.provider = upstream.provider or vendor
 
     @staticmethod
     def vendor_of(path: str, upstream: Upstream) -> Vendor:

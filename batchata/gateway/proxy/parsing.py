@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 from aiohttp import web
 
@@ -21,8 +22,7 @@ class Limits:
     disk: int  #: larger questions are refused
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(msgspec.Struct, frozen=True):
     """What a client sends: all of it, in memory or on disk, or the pieces as they come."""
 
     data: bytes | None = None
@@ -61,18 +61,17 @@ async def take_body(request: web.BaseRequest, limits: Limits, *, is_question: bo
         return Body()
     content = request.content
     is_json = "json" in request.headers.get("Content-Type", "").lower()
-    length = request.content_length
     if not is_json:
         return Body(pieces=content.iter_any())
+    if content.is_eof() and content.total_bytes <= limits.memory:  # all of it came with the head
+        return _whole(request, content.read_nowait(), limits)
+    length = request.content_length
     parts: list[bytes] = []
     size = 0
     while size <= limits.memory and (length is None or length <= limits.memory):
         part = await content.readany()
         if not part:
-            data = parts[0] if len(parts) == 1 else b"".join(parts)
-            encoding = request.headers.get("Content-Encoding", "")
-            text = whole(data, encoding, limits.memory) if encoding else data
-            return Body(data=data, text=text)
+            return _whole(request, parts[0] if len(parts) == 1 else b"".join(parts), limits)
         parts.append(part)
         size += len(part)
     if not is_question:
@@ -80,6 +79,11 @@ async def take_body(request: web.BaseRequest, limits: Limits, *, is_question: bo
     if length is not None and length > limits.disk:
         raise BodyTooLargeError(f"it has {length} bytes")
     return Body(spilled=await _spilled(_rest(parts, content.iter_any()), limits.disk))
+
+
+def _whole(request: web.BaseRequest, data: bytes, limits: Limits) -> Body:
+    encoding = request.headers.get("Content-Encoding", "")
+    return Body(data=data, text=whole(data, encoding, limits.memory) if encoding else data)
 
 
 async def _spilled(pieces: AsyncIterator[bytes], most: int) -> Spilled:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import blake2b
-from typing import Final
+from typing import Final, get_args
 from urllib.parse import urlsplit
 
 from yarl import URL
@@ -69,6 +69,13 @@ class Upstreams:
             (each for each in self.all if each.prefix), key=lambda each: -len(each.prefix)
         )
         self._plain = [each for each in self.all if not each.prefix]
+        self._choosy = [each for each in self._plain if each.models]
+        open_to_all = [each for each in self._plain if not each.models]
+        self._open = {
+            spoken: next((each for each in open_to_all if each.type == spoken), None)
+            or next(iter(open_to_all), None)
+            for spoken in get_args(Vendor)
+        }
 
     @property
     def need_model(self) -> bool:
@@ -85,11 +92,10 @@ class Upstreams:
 
     def choose(self, path: str, model: str) -> Upstream | None:
         """The upstream without a prefix for a model; the first that names no models otherwise."""
-        for each in self._plain:
+        for each in self._choosy:
             if model and any(fnmatchcase(model, pattern) for pattern in each.models):
                 return each
-        open_to_all = [each for each in self._plain if not each.models]
-        spoken = "anthropic" if path.startswith("/v1/messages") else "openai"
-        fitting = [each for each in open_to_all if each.type == spoken]
-        rest = self._plain if not model else []
-        return next(iter(fitting or open_to_all or rest), None)
+        found = self._open["anthropic" if path.startswith("/v1/messages") else "openai"]
+        if found is None and not model:
+            return next(iter(self._plain), None)
+        return found

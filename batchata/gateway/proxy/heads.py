@@ -1,0 +1,128 @@
+"""What the headers of requests say, worked out once for all requests that have the same.
+
+A client says the same of itself with every call, but for the length of what it sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from batchata.gateway.proxy.guard import SAFE, Guard
+from batchata.gateway.proxy.headers import Headers, by_name, decoded, to_upstream
+from batchata.gateway.proxy.telling import (
+    AGENT_HEADERS,
+    SESSION_HEADERS,
+    TAG_HEADERS,
+    named,
+    tags_of,
+)
+from batchata.gateway.proxy.upstreams import Upstream, client_of
+from batchata.gateway.vendor_errors import VendorError
+
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+_LENGTH: Final = frozenset({b"Content-Length", b"content-length", b"CONTENT-LENGTH"})
+#: kept in memory: so many, and of each so many bytes
+_MOST: Final = 256
+_MOST_BYTES: Final = 8 * 1024
+
+
+class Head:
+    """The headers of one request or of many; with a length left empty that each fills in."""
+
+    __slots__ = (
+        "_guard",
+        "_headers",
+        "_onwards",
+        "agent_id",
+        "attempt",
+        "client",
+        "refusal",
+        "session_id",
+        "tags",
+    )
+
+    def __init__(self, headers: Headers, guard: Guard) -> None:
+        self._headers = headers
+        self._guard = guard
+        self._onwards: dict[tuple[int, bool], tuple[Upstream, Headers, int, VendorError | None]]
+        self._onwards = {}
+        found = by_name(headers)
+        #: why a request with these headers may not come in at all
+        self.refusal = _unfit(found) or guard.refusal(headers, found.get("host", ""))
+        self.session_id = named(found, SESSION_HEADERS)
+        self.agent_id = named(found, AGENT_HEADERS)
+        self.tags: Mapping[str, str] = tags_of(named(found, TAG_HEADERS))
+        self.attempt = _attempt(found)
+        #: stands for the client's key; says nothing about it
+        self.client = client_of(found)
+
+    def onward(
+        self, upstream: Upstream, method: str, length: str
+    ) -> tuple[Headers, VendorError | None]:
+        """What an upstream is told, and why a request of this method may not go on to it."""
+        key = (id(upstream), method in SAFE)
+        found = self._onwards.get(key)
+        if found is None:
+            found = self._onwards[key] = self._onward(upstream, method)
+        _, headers, place, refusal = found
+        if place >= 0:
+            filled = (headers[place][0], length)
+            headers = (*headers[:place], filled, *headers[place + 1 :])
+        return headers, refusal
+
+    def _onward(
+        self, upstream: Upstream, method: str
+    ) -> tuple[Upstream, Headers, int, VendorError | None]:
+        refusal = self._guard.refusal_of_key(method, self._headers, upstream)
+        headers = upstream.with_key(self._guard.without_token(to_upstream(self._headers)))
+        places = [n for n, (name, value) in enumerate(headers) if not value and _is_length(name)]
+        return upstream, headers, places[0] if places else -1, refusal
+
+
+class Heads:
+    """Remembers the headers of those who may come in."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._known: dict[tuple[tuple[bytes, bytes] | bytes, ...], Head] = {}
+
+    def of(self, raw: RawHeaders) -> Head:
+        """What these headers say."""
+        key = tuple([each[0] if each[0] in _LENGTH else each for each in raw])
+        found = self._known.get(key)
+        return self._made(raw, key) if found is None else found
+
+    def _made(self, raw: RawHeaders, key: tuple[tuple[bytes, bytes] | bytes, ...]) -> Head:
+        blanked = [(name, b"" if name in _LENGTH else value) for name, value in raw]
+        head = Head(decoded(blanked), self._guard)
+        size = sum(len(name) + len(value) for name, value in raw)
+        if head.refusal is None and size < _MOST_BYTES:
+            if len(self._known) >= _MOST:
+                del self._known[next(iter(self._known))]
+            self._known[key] = head
+        return head
+
+
+def _unfit(found: Mapping[str, str]) -> VendorError | None:
+    if found.get("transfer-encoding", "chunked").strip().lower() != "chunked":
+        return VendorError(
+            status=501,
+            message="the gateway takes no transfer encoding but chunked; encode the content",
+        )
+    if found.get("upgrade", "").strip().lower() == "websocket":
+        return VendorError(
+            status=501,
+            message="the gateway carries no WebSockets: connect to the vendor itself for them",
+            code="websocket_not_supported",
+        )
+    return None
+
+
+def _attempt(found: Mapping[str, str]) -> int:
+    count = found.get("x-stainless-retry-count", "")
+    return 1 + int(count) if count.isdigit() and len(count) < 4 else 1
+
+
+def _is_length(name: str) -> bool:
+    return name.encode("utf-8", "surrogateescape") in _LENGTH
