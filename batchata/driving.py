@@ -57,6 +57,9 @@ class Driver:
         self._portal = Portal()
         self._future: concurrent.futures.Future[None] | None = None
         self._began = time.monotonic()
+        self._last_call = self._began - interval_seconds
+        self._is_reading = False  #: this thread is in the script's own code
+        self._ended_by: BaseException | None = None  #: what came out of this thread and ends it
         self.view = session.viewer.view()
 
     def ask_stop(self, reason: str, *, cancels: bool = False, stays: bool = False) -> None:
@@ -86,16 +89,66 @@ class Driver:
         try:
             if self._display is not None:
                 self._display.start_progress(self.view)
-            with terminated(
-                lambda: self.ask_stop("stop: SIGTERM", cancels=cancels), is_on=has_signals
-            ):
+            with terminated(lambda: self._on_sigterm(cancels=cancels), is_on=has_signals):
+                self._read(cancels=cancels)
                 self._tick(self._future, cancels=cancels)
         finally:
             self._end(self._future)
 
+    def _on_sigterm(self, *, cancels: bool) -> None:
+        self.ask_stop("stop: SIGTERM", cancels=cancels)
+        if self._is_reading:  # the script may wait for hours in its own code
+            raise Terminated
+
+    def _read(self, *, cancels: bool) -> None:
+        """Read the jobs that come while others are being asked; only this thread may do that."""
+        feed = self._session.feed
+        if feed is None:
+            return
+        try:
+            with self._shown():
+                try:
+                    self._is_reading = True
+                    feed.read(self._between_jobs)
+                finally:
+                    self._is_reading = False
+        except (KeyboardInterrupt, SystemExit, Terminated) as end:
+            self._ended_by = end  # raised again when the run has stopped in good order
+            self._interrupted(cancels=cancels)
+
+    @contextlib.contextmanager
+    def _shown(self) -> Iterator[None]:
+        """Keep the display going while this thread does something else."""
+        display, is_over = self._display, threading.Event()
+        if display is None:
+            yield
+            return
+
+        def show() -> None:
+            while not is_over.wait(TICK_SECONDS):
+                display.update_progress(self.refresh())
+
+        thread = threading.Thread(target=show, name="batchata-display", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+
+    def _between_jobs(self) -> None:
+        if self._callback is not None and self._is_call_due():
+            self.refresh()
+            self._call_back()
+
+    def _is_call_due(self) -> bool:
+        now = time.monotonic()
+        if now - self._last_call < self._interval:
+            return False
+        self._last_call = now
+        return True
+
     def _tick(self, future: concurrent.futures.Future[None], *, cancels: bool) -> None:
-        last_call = self._began - self._interval
-        is_interrupted = False
         while True:
             try:
                 concurrent.futures.wait([future], timeout=TICK_SECONDS)
@@ -104,28 +157,31 @@ class Driver:
                 self.refresh()
                 if self._display is not None:
                     self._display.update_progress(self.view)
-                if time.monotonic() - last_call >= self._interval:
-                    last_call = time.monotonic()
+                if self._is_call_due():
                     self._call_back()
-            except KeyboardInterrupt:
-                if is_interrupted:
+            except KeyboardInterrupt as end:
+                if self._ended_by is not None:
                     raise  # a second Ctrl-C leaves now; the state file is good as it is
-                is_interrupted = True
-                self.ask_stop("stop: interrupted", cancels=cancels)
-                if self._display is not None:
-                    self._display.handle_cancellation(self.view)
+                self._ended_by = end
+                self._interrupted(cancels=cancels)
         future.result()
         self._say_what_is_left()
-        if is_interrupted:
-            raise KeyboardInterrupt
+        if self._ended_by is not None:
+            raise self._ended_by
         error = self._session.context.stop.error
         if error is not None:
             raise error
 
+    def _interrupted(self, *, cancels: bool) -> None:
+        self.ask_stop("stop: interrupted", cancels=cancels)
+        if self._display is not None:
+            self._display.handle_cancellation(self.view)
+
     def _say_what_is_left(self) -> None:
         reason = self._session.context.stop.reason
         view = self._session.viewer.view(has_ended=True)
-        if reason is not None and view.succeeded + view.failed < view.total:
+        is_left = view.succeeded + view.failed < view.total or view.is_taking_in
+        if reason is not None and view.total and is_left:
             log.warning("stopped (%s); %s", reason.removeprefix("stop: "), self.how_to_go_on())
 
     def _end(self, future: concurrent.futures.Future[None]) -> None:

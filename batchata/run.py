@@ -299,7 +299,7 @@ class BatchRun(KnownRun):
                 session.context.stop.ask(reason, cancels=cancels, stays=stays)
             try:
                 if self._attached is None:
-                    session.take(self._jobs)
+                    session.take(self._jobs, while_asking=True)
                 else:
                     session.want(self._attached)
                 display = make_display() if print_status else None

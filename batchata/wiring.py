@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,8 @@ from batchata.core.submission import Outcome, reopened
 from batchata.core.usage import RateCard, to_parts
 from batchata.engine.clock import SystemClock
 from batchata.engine.context import RunContext
-from batchata.engine.ingest import Ingest
+from batchata.engine.feeding import Feed
+from batchata.engine.ingest import Ingest, no_jobs
 from batchata.engine.paces import Paces
 from batchata.engine.preparing import Preparer
 from batchata.engine.runner import Runner
@@ -73,13 +75,15 @@ class Parts:
     inexact: set[str] = field(default_factory=set)
     decide: Decide | None = None
     paces: Paces = field(default_factory=Paces)  #: of live calls
+    _making: threading.Lock = field(default_factory=threading.Lock)
 
     def provider(self, name: str) -> Provider:
         """The provider of this name, made at the first call."""
-        found = self.providers.get(name)
-        if found is None:
-            found = self.providers[name] = create_provider(name, self.settings.get(name))
-        return found
+        with self._making:
+            found = self.providers.get(name)
+            if found is None:
+                found = self.providers[name] = create_provider(name, self.settings.get(name))
+            return found
 
     def card(self, provider: str, model: str, tier: str) -> RateCard:
         """Prices of a model, with a note of those that are not exact."""
@@ -138,6 +142,7 @@ class Session:
         self._finder = QuoteFinder()
         self._runner: Runner | None = None
         self._watchers: list[Callable[[Event], None]] = []
+        self.feed: Feed | None = None  #: jobs that come while others are being asked
         self.order: Sequence[int] = ()  #: seqs of the script's jobs, in its own order
         path = self.config.state_file
         if path is None:
@@ -250,8 +255,12 @@ class Session:
         if limit is not None or not self._keeps_limit:
             self.context.record(LimitSet(limit=None if limit is None else to_parts(limit)))
 
-    def take(self, jobs: Iterable[Job]) -> None:
-        """Take in the jobs of the script."""
+    def take(self, jobs: Iterable[Job], *, while_asking: bool = False) -> None:
+        """Take in the jobs of the script.
+
+        With `while_asking`, where the run need not know all of them first, they come through
+        `feed`, which has to be read while the run goes on.
+        """
         self.store.set_meta(route=self.config.route, dedupe=int(self.config.dedupe))
         ingest = Ingest(
             config=self.config,
@@ -265,13 +274,33 @@ class Session:
             recall=self._cache.find if self._cache is not None else None,
         )
         self.order = ingest.order
+        if while_asking and self._asks_one_by_one:
+            ingest.begin()
+            feed = self.feed = Feed(self.context, ingest, jobs, self._admitted)
+            self.viewer.is_taking_in = lambda: not feed.is_done
+            return
         ingest.take(jobs)
         if not sum(self.state.counts):
-            raise ValidationError(
-                "No jobs added to batch",
-                hint="what add_jobs() was given is empty, or an earlier run or estimate read it",
-            )
+            raise no_jobs()
         self._taken()
+
+    @property
+    def _asks_one_by_one(self) -> bool:
+        """True when a job can be asked without a look at those after it.
+
+        What an earlier run left in batches or in the background comes back at any time, and has
+        to meet its jobs before that.
+        """
+        config = self.config
+        needs_all = config.pilot is not None or config.dedupe
+        opened = self.state.open_submissions()
+        return config.route == "live" and not needs_all and all(e.route == "live" for e in opened)
+
+    def _admitted(self, seqs: Sequence[int]) -> None:
+        state = self.state
+        if state.has_reopened and self._exporter is not None:
+            self._exporter.expect_repeats()
+        self.viewer.met(sum(state.status_of(seq).is_final for seq in seqs))
 
     def _taken(self) -> None:
         if self.state.has_reopened and self._exporter is not None:
@@ -307,7 +336,7 @@ class Session:
         for upload in self.state.uploads.values():
             if upload.status.is_open:
                 self.parts.provider(upload.provider)
-        runner = self._runner = Runner(self.context, sends=sends)
+        runner = self._runner = Runner(self.context, sends=sends, feed=self.feed)
         self.viewer.watch(
             lambda: runner.waiting - runner.live.waiting,
             lambda: not self.parts.inexact,
@@ -318,7 +347,9 @@ class Session:
         except OSError as error:
             raise files_error(error) from error
         finally:
-            for provider in self.parts.providers.values():
+            if self.feed is not None:
+                self.feed.close()
+            for provider in list(self.parts.providers.values()):
                 await provider.aclose()
 
     @property

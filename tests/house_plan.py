@@ -109,6 +109,7 @@ BROAD_EXCEPTS: Final = {
     "batchata/wiring.py": 1,  # telling sinks
     "batchata/driving.py": 1,  # calling the user back
     "batchata/run.py": 1,  # handed to wait()
+    "batchata/engine/feeding.py": 1,  # scripts of the user, raised by the run
     "batchata/integrations/langchain/asking.py": 1,  # chains of the user
     "batchata/sinks/eventlog/place.py": 1,  # filesystems of strangers
     "batchata/gateway/proxy/chain.py": 1,  # asking interceptors

@@ -151,6 +151,8 @@ class RunView:
         """Seconds that are probably left; None while nothing can be said."""
         if self.is_complete:
             return 0.0
+        if self.is_taking_in:
+            return None
         progressed = self.progressed
         if self.live is not None and self.live.jobs_per_second > 0:
             left = max(0, self.total - progressed)

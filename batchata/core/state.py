@@ -130,6 +130,10 @@ class RunState:
         """Status of one job."""
         return STATUSES[self.status[seq]]
 
+    def is_pending(self, seq: int) -> bool:
+        """True for a job that may be sent."""
+        return self.status[seq] == _PENDING
+
     def reason_of(self, seq: int) -> Reason | None:
         """Why the job's last attempt gave no usable answer."""
         code = self.reason[seq]

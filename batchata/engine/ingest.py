@@ -10,7 +10,7 @@ from itertools import islice
 from pydantic import BaseModel
 
 from batchata.core.config import RunConfig
-from batchata.core.errors import JobChangedError
+from batchata.core.errors import JobChangedError, ValidationError
 from batchata.core.events import Durable, JobsAdded, OutcomesRecorded, ShapeAdded
 from batchata.core.job import Job
 from batchata.core.parse import bound_to
@@ -222,6 +222,14 @@ def _row(seq: int, shape: int, ready: Ready) -> JobRow:
         encoded.output_bound,
         ready.cost_bound,
         encoded.attachments,
+    )
+
+
+def no_jobs() -> ValidationError:
+    """The script has no job."""
+    return ValidationError(
+        "No jobs added to batch",
+        hint="what add_jobs() was given is empty, or an earlier run or estimate read it",
     )
 
 

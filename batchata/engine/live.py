@@ -43,6 +43,7 @@ class LiveRoute:
         self._group: asyncio.TaskGroup | None = None
         self._wake = asyncio.Event()
         self._since = 0.0  #: when the oldest uncommitted answer came
+        self.is_fed = False  #: more jobs may be added: their script is still being read
 
     @property
     def waiting(self) -> int:
@@ -52,8 +53,8 @@ class LiveRoute:
 
     @property
     def is_idle(self) -> bool:
-        """True when there is nothing to send."""
-        return not self.waiting
+        """True when there is nothing to send, and nothing will come."""
+        return not self.waiting and not self.is_fed
 
     def supply(self, most: int) -> Supply:
         """What there is money for, and the next `most` jobs that wait for some."""
@@ -81,6 +82,12 @@ class LiveRoute:
     def add(self, seqs: Sequence[int]) -> None:
         """Queue pending jobs, in order."""
         self._waiting.extend(seqs)
+        self._wake.set()
+
+    def expect(self, *, more: bool) -> None:
+        """Say whether more jobs may be added; until the last one the route does not end."""
+        self.is_fed = more
+        self._wake.set()
 
     def recover(self) -> None:
         """Calls that an earlier process may have made go again, and may have been billed."""
@@ -123,7 +130,7 @@ class LiveRoute:
         if dear or self._fits_next():
             self._wake.set()  # there is nothing to wait for
             return True
-        return bool(self._waiting) and self._context.awaits_money
+        return self.is_fed or (bool(self._waiting) and self._context.awaits_money)
 
     def _awaits_answers(self) -> bool:
         return bool(self._tasks)

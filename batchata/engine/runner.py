@@ -17,6 +17,7 @@ from batchata.engine.background import route_of
 from batchata.engine.collecting import Collector
 from batchata.engine.context import RunContext, first_error
 from batchata.engine.deadlines import Deadlines
+from batchata.engine.feeding import Feed
 from batchata.engine.pilot import fly
 from batchata.engine.planning import Planner
 from batchata.engine.poller import Poller
@@ -41,8 +42,11 @@ _LONE_REFUSALS = 8
 class Runner:
     """Plans, sends, watches and collects until nothing is left to do or a stop is asked for."""
 
-    def __init__(self, context: RunContext, *, sends: bool = True) -> None:
+    def __init__(
+        self, context: RunContext, *, sends: bool = True, feed: Feed | None = None
+    ) -> None:
         self._context = context
+        self._feed = feed  #: of jobs that are not in the state file yet, for the live route
         self._sends = sends
         self._uploads = Uploads(context)
         self._planner = Planner(context, self._uploads.plan)
@@ -53,6 +57,7 @@ class Runner:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._queue_refusals = 0
         self.live = route_of(context, context.config.pace, self._uploads)
+        self.live.expect(more=feed is not None)
         self._live_task: asyncio.Task[None] | None = None
         self._deadlines = Deadlines(context, self._planner, self._sender, self.live)
 
@@ -77,7 +82,9 @@ class Runner:
                         self._start(group, submission.token)
                 await self._begin()
                 deadline = group.create_task(self._deadlines.batches())
+                feeding = group.create_task(self._take_in())
                 await self._dispatch(group)
+                feeding.cancel()
                 if self._live_task is not None:
                     await self._live_task
                 await self._leaving.finish(self._tasks)
@@ -109,6 +116,11 @@ class Runner:
             pending = await fly(context, self.live, context.config.pilot, context.decide, pending)
         self._queue(pending)
         self._warn_of_many(self._planner.waiting)
+
+    async def _take_in(self) -> None:
+        """Take in jobs while others are being asked."""
+        if self._feed is not None:
+            await self._feed.run(self.live, self._uploads.plan)
 
     def _queue(self, seqs: list[int], *, first: bool = False) -> None:
         context = self._context

@@ -35,7 +35,8 @@ class Viewer:
         self._waiting: Callable[[], int] = lambda: 0
         self._is_exact: Callable[[], bool] = lambda: True
         self._live: Callable[[], LiveView | None] = lambda: None
-        self._speed = Speed(self._began, self._done_before, _tokens(context.state.usage))
+        self.is_taking_in: Callable[[], bool] = lambda: False  #: more jobs come
+        self._speed = Speed(self._began, 0, _tokens(context.state.usage))
 
     def emit(self, event: Event) -> None:
         """Note what ended."""
@@ -61,12 +62,17 @@ class Viewer:
         """Ask these for jobs that wait for a batch, whether all prices are exact, live calls."""
         self._waiting, self._is_exact, self._live = waiting, is_exact, live
 
+    def met(self, done: int) -> None:
+        """So many more jobs were done before this process began."""
+        self._done_before += done
+
     def view(self, *, has_ended: bool = False) -> RunView:
         """The run now."""
         context = self._context
         state, config = context.state, context.config
         opened = [each for each in state.open_submissions() if _is_shown(each)]
         batches = sum(map(_is_shown, state.submissions.values()))
+        is_taking_in = self.is_taking_in()
         items, waiting = config.items_per_batch, self._waiting()
         return RunView(
             run_id=context.run_id,
@@ -96,7 +102,8 @@ class Viewer:
             note=self._note(),
             results_dir=str(config.results_dir) if config.results_dir else None,
             state_file=str(config.state_file) if config.state_file and not config.go_on else None,
-            is_complete=has_ended and self._done() == sum(state.counts),
+            is_taking_in=is_taking_in,
+            is_complete=has_ended and not is_taking_in and self._done() == sum(state.counts),
         )
 
     @property
@@ -106,7 +113,9 @@ class Viewer:
 
     def _live_now(self) -> LiveView | None:
         jobs_per_second, tokens_per_minute = self._speed.read(
-            self._context.clock.monotonic(), self._done(), _tokens(self._context.state.usage)
+            self._context.clock.monotonic(),
+            self._done() - self._done_before,
+            _tokens(self._context.state.usage),
         )
         live = self._live()
         if live is None:

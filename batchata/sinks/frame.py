@@ -111,7 +111,8 @@ def _times(view: RunView, moment: Moment) -> Text:
 
 
 def _jobs(view: RunView) -> Text:
-    text = Text(f"{INDENT}{view.progressed:,} of {plural(view.total, 'job')}")
+    so_far = " so far" if view.is_taking_in else ""
+    text = Text(f"{INDENT}{view.progressed:,} of {plural(view.total, 'job')}{so_far}")
     for number, word, style in (
         (view.failed, "failed", "red"),
         (view.cancelled, "cancelled", "yellow"),

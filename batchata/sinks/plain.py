@@ -37,7 +37,8 @@ class PlainProgress:
 
     def start_progress(self, view: RunView) -> None:
         """Say what is about to run."""
-        parts = [f"run {view.run_id}: {plural(view.total, 'job')}"]
+        counted = "reading jobs" if view.is_taking_in else plural(view.total, "job")
+        parts = [f"run {view.run_id}: {counted}"]
         if view.done:
             parts.append(f"{view.done:,} done before")
         if view.limit_usd is not None:
@@ -112,7 +113,8 @@ def _jobs(view: RunView) -> str:
         (view.skipped, "skipped"),
     )
     listed = [f"{number:,} {word}" for number, word in losses if number]
-    return _SEPARATOR.join([f"{view.progressed:,} of {plural(view.total, 'job')}", *listed])
+    counted = f"{view.progressed:,} of {plural(view.total, 'job')}"
+    return _SEPARATOR.join([f"{counted} so far" if view.is_taking_in else counted, *listed])
 
 
 def _money(view: RunView) -> str:

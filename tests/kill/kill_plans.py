@@ -34,6 +34,8 @@ class Plan:
     route: str = "batch"
     is_twice: bool = False  #: each question is asked by two jobs, and sent once
     misfits: int = 0  #: jobs that are asked again, because their first answers do not fit
+    taken_in: int | None = None  #: jobs that are written down together, while others are asked
+    stalls_seconds: float = 0.0  #: for so long the script waits after its last job
     files: int = 0  #: so many files, which jobs in turn ask about
     file_bytes: int = 0  #: of the first file; each one after it is half as large
     uploads: str = "always"
@@ -113,7 +115,7 @@ PLANS: dict[str, Plan] = {
             misfits=2,
             has_fixed_batches=False,
         ),
-        Plan(name="live", route="live", jobs=10, has_fixed_batches=False),
+        Plan(name="live", route="live", jobs=10, taken_in=3, has_fixed_batches=False),
         Plan(name="twins", route="live", jobs=12, is_twice=True, has_fixed_batches=False),
         Plan(name="batched twins", jobs=8, is_twice=True),
         Plan(name="uploads", jobs=8, files=3),

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pydantic import BaseModel
 from batchata import Batch
 from batchata.core.events import Durable
 from batchata.documents.pdf import create_pdf
+from batchata.engine import feeding
 from batchata.engine.context import RunContext
 
 MODELS = {"openai": "gpt-6-luna", "anthropic": "claude-haiku-5-5"}
@@ -71,7 +73,15 @@ def make_batch(order: dict[str, Any]) -> Batch:
         )
     for number in range(plan["dear"]):
         batch.add_job(prompt=f"too dear {number}", model=MODELS["anthropic"], max_tokens=60_000)
+    if plan["stalls_seconds"]:
+        batch.add_jobs(stall(plan["stalls_seconds"]))
     return batch
+
+
+def stall(seconds: float) -> Iterator[str]:
+    """The rest of a script, which waits for something in its own code."""
+    time.sleep(seconds)
+    yield from ()
 
 
 def make_file(folder: Path, number: int, size_bytes: int) -> Path:
@@ -111,6 +121,8 @@ def run_script(order: dict[str, Any]) -> dict[str, Any]:
     points.is_read_only = order.get("is_read_only", False)
     watch_money(report["violations"])
     instrument(points)
+    if order["plan"]["taken_in"]:
+        feeding._FIRST = feeding._GROUP = order["plan"]["taken_in"]
     logging.basicConfig(
         filename=Path(order["folder"]) / "script.log",
         level=logging.INFO,

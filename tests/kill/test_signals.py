@@ -188,6 +188,19 @@ def test_after_a_signal_no_live_call_leaves_and_those_in_flight_are_waited_for(
     assert len(killing.ledger().live) == SLOW_LIVE.jobs
 
 
+def test_a_script_that_waits_in_its_own_code_is_left_at_a_signal(
+    killing: Arena, calm_live: Baseline
+) -> None:
+    plan = replace(SLOW_LIVE, stalls_seconds=60, taken_in=4, scenario=Scenario())
+
+    folder, outcome = stop(killing, plan, signals=[(0.1, signal.SIGTERM)])
+
+    assert outcome.answer["signal"] == signal.SIGTERM
+    assert outcome.answer["ended_at"] - signalled_at(folder) < EXIT_SECONDS
+    finish(killing, calm_live, folder)
+    assert len(killing.ledger().live) == SLOW_LIVE.jobs
+
+
 def test_a_second_interrupt_leaves_live_calls_which_are_counted_as_possibly_billed(
     killing: Arena, calm_live: Baseline
 ) -> None:
