@@ -266,7 +266,9 @@ def _budget(limit_usd: float | None, per: Per | None, state: Path | None) -> lis
                 "--per and --state belong to a limit", hint="write --limit-usd 5 too"
             )
         return []
-    options: dict[str, Any] = {"limit_usd": limit_usd, "per": per.value if per else ""}
+    options: dict[str, Any] = {"limit_usd": limit_usd}
+    if per is not None:
+        options["per"] = per.value
     if state is not None:
         options["state"] = str(state)
     return [{"type": "budget", "config": options}]

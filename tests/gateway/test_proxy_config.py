@@ -46,6 +46,26 @@ def test_flags_go_over_the_file_over_the_environment_over_defaults(tmp_path: Pat
     assert config.server.idle_seconds == 600
 
 
+def test_an_interceptor_without_options_is_a_name(tmp_path: Path) -> None:
+    config = load("llm: {base_url: 'http://h'}\ninterceptors: [printer, {type: redact}]", tmp_path)
+
+    assert [each.type for each in config.interceptors] == ["printer", "redact"]
+
+
+def test_a_flags_options_go_over_those_of_the_files_interceptor(tmp_path: Path) -> None:
+    text = (
+        "llm: {base_url: 'http://h'}\n"
+        "interceptors: [printer, {type: budget, enabled: false, config: {limit_usd: 9, per: day}}]"
+    )
+    flags = [{"type": "flex"}, {"type": "budget", "config": {"limit_usd": 2}}]
+
+    config = load(text, tmp_path, interceptors=flags)
+
+    assert [each.type for each in config.interceptors] == ["flex", "printer", "budget"]
+    assert config.interceptors[-1].config == {"limit_usd": 2, "per": "day"}
+    assert config.interceptors[-1].enabled
+
+
 def test_variables_are_put_in_anywhere_and_must_be_there(tmp_path: Path) -> None:
     text = "llm: {base_url: 'http://${HOST}:${PORT:-80}', api_key: 'a$$b'}"
 
@@ -70,6 +90,9 @@ def test_variables_are_put_in_anywhere_and_must_be_there(tmp_path: Path) -> None
         ("llm: {base_url: U}\nserver: {host: 0.0.0.0}", "needs client_token"),
         ("[1]", "holds a list"),
         ("a: [", "is no YAML"),
+        ("llm: {base_url: U}\nllm: {base_url: V}", "has 'llm' twice in one place, the second"),
+        ("upstreams: [{base_url: U, type: openai, type: openai}]", "has 'type' twice"),
+        ("llm: {base_url: U, api_key: $OPENAI_API_KEY}", "write ${OPENAI_API_KEY} for"),
     ],
 )
 def test_a_mistake_is_named_with_what_was_meant(text: str, said: str, tmp_path: Path) -> None:

@@ -112,6 +112,11 @@ class InterceptorSection(Section):
     enabled: bool = True
     config: dict[str, Any] = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _may_be_a_name(cls, value: Any) -> Any:
+        return {"type": value} if isinstance(value, str) else value
+
 
 class SessionsSection(Section):
     """How calls are told to belong together."""

@@ -16,6 +16,8 @@ from batchata.gateway.proxy.config import GatewayConfig
 from batchata.gateway.proxy.registry import check_interceptor
 
 _VARIABLE: Final = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+#: how a shell would write one, and not this file
+_BARE: Final = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
 #: environment variables and the keys they stand for
 VARIABLES: Final = {
     "BATCHATA_PROXY_BASE_URL": ("llm", "base_url"),
@@ -39,8 +41,9 @@ def load_config(
 ) -> GatewayConfig:
     """Flags over file over environment over defaults; ValidationError says what is wrong where.
 
-    `flags` are by section and key; `interceptors` come before those of the file; `given` is what
-    a file would hold, as a mapping.
+    `flags` are by section and key; the options of `interceptors` go over those of the file's one of
+    that type, and others come before those of the file; `given` is what a file would hold, as a
+    mapping.
     """
     environment = os.environ if environment is None else environment
     tree: Tree = {}
@@ -54,13 +57,29 @@ def load_config(
     for (section, key), value in (flags or {}).items():
         if value is not None:
             _merge(tree, {section: {key: value}})
-    added = [dict(each) for each in interceptors]
-    if added:
-        tree["interceptors"] = [*added, *(tree.get("interceptors") or ())]
+    tree["interceptors"] = _joined(interceptors, tree.get("interceptors") or [])
     config = checked(tree)
     for number, each in enumerate(config.interceptors):
         check_interceptor(each.type, each.config, f"interceptors[{number}]")
     return config
+
+
+def _joined(flags: Iterable[Mapping[str, Any]], written: Any) -> Any:
+    """The interceptors of a file, with those of flags over them or before them."""
+    if not isinstance(written, list):
+        return written
+    added: list[Any] = []
+    found: list[Any] = [{"type": each} if isinstance(each, str) else each for each in written]
+    for flag in flags:
+        same = [isinstance(each, dict) and each.get("type") == flag["type"] for each in found]
+        if same.count(True) != 1:
+            added.append(flag)
+            continue
+        place = same.index(True)
+        options = found[place].get("config")
+        options = {**(options if isinstance(options, dict) else {}), **flag.get("config", {})}
+        found[place] = {"type": flag["type"], "config": options}
+    return [*added, *found]
 
 
 def read_yaml(file: Path) -> Tree:
@@ -73,7 +92,9 @@ def read_yaml(file: Path) -> Tree:
             hint="pip install 'batchata[gateway]'",
         ) from error
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        found = yaml.safe_load(text)
+        twice = _twice(yaml.compose(text, Loader=yaml.SafeLoader))
     except OSError as error:
         raise ValidationError(f"{file} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -85,9 +106,30 @@ def read_yaml(file: Path) -> Tree:
             f"{file} is no YAML: {said}{where}",
             hint='within braces, quotes are needed: {api_key: "${OPENAI_API_KEY}"}',
         ) from None
+    if twice is not None:
+        raise ValidationError(
+            f"{file} has {twice.value!r} twice in one place, the second time in line "
+            f"{twice.start_mark.line + 1}: only one of them would hold",
+            hint="join them",
+        )
     if not isinstance(found or {}, dict):
         raise ValidationError(f"{file} holds a {type(found).__name__}, not sections with keys")
     return found or {}
+
+
+def _twice(node: Any) -> Any:
+    """A key that a mapping below a YAML node has a second time; None without one."""
+    if node is None or isinstance(node.value, str):
+        return None
+    below = node.value
+    if node.id == "mapping":
+        keys = [key for key, _ in node.value]
+        seen = [key.value for key in keys]
+        for number, key in enumerate(keys):
+            if isinstance(key.value, str) and key.value in seen[:number]:
+                return key
+        below = [value for _, value in node.value]
+    return next((found for each in below if (found := _twice(each)) is not None), None)
 
 
 def expanded(value: Any, environment: Mapping[str, str], place: str = "") -> Any:
@@ -103,6 +145,12 @@ def expanded(value: Any, environment: Mapping[str, str], place: str = "") -> Any
         ]
     if not isinstance(value, str):
         return value
+
+    if _BARE.fullmatch(value):
+        raise ValidationError(
+            f"{place} is {value!r}, which stands for itself",
+            hint=f"write ${{{value[1:]}}} for the variable, or ${value} for the text",
+        )
 
     def put_in(match: re.Match[str]) -> str:
         name, default = match.groups()
