@@ -73,11 +73,15 @@ class Ingest:
         Raises JobChangedError.
         """
         first = len(self.order)
-        for each in group:
-            if isinstance(each, Ready):
-                self._admit(each)
-            else:
-                self._fail(each)
+        try:
+            for each in group:
+                if isinstance(each, Ready):
+                    self._admit(each)
+                else:
+                    self._fail(each)
+        except JobChangedError:
+            del self.order[first:]  # none of them is asked
+            raise
         self._flush()
         return self.order[first:]
 

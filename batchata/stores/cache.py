@@ -48,9 +48,11 @@ class AnswerCache:
     def __init__(self, path: Path, reuse: str) -> None:
         self._file = OwnFile(path, _KIND)
         self._reuse = reuse
+        #: answers of this run's own jobs are not for others of them, however late these come
+        self._last = self._file.rows("SELECT coalesce(max(n), 0) FROM answers", ())[0][0]
 
     def find(self, shape: Shape, body: bytes, seq: int, now_us: int) -> Outcome | None:
-        """The outcome of a job whose question was answered before; it costs nothing."""
+        """The outcome of a job whose question was answered before the run; it costs nothing."""
         if self._reuse == "fresh":
             return None
         if self._reuse == "strict":
@@ -59,8 +61,8 @@ class AnswerCache:
             key = fingerprints(shape, body)[tuple(_COLUMN).index(self._reuse)]
         rows = self._file.rows(
             "SELECT finish_reason, model, request_id, text, parsed, extra FROM answers "
-            f"WHERE {_COLUMN[self._reuse]}=? ORDER BY n DESC LIMIT 1",
-            (key,),
+            f"WHERE {_COLUMN[self._reuse]}=? AND n<=? ORDER BY n DESC LIMIT 1",
+            (key, self._last),
         )
         if not rows:
             return None

@@ -265,6 +265,23 @@ def test_dedupe_reads_all_jobs_first_and_asks_each_question_once(lab: Lab) -> No
 
 
 @pytest.mark.usefixtures("pairs")
+def test_no_job_is_answered_by_another_one_of_its_run_through_the_cache(
+    lab: Lab, tmp_path: Path
+) -> None:
+    same = [{"id": f"q{number}", "prompt": "the same question"} for number in range(4)]
+
+    def script() -> Iterator[Asked]:
+        yield from same[:2]
+        wait_until(answered(lab, 2))
+        wait_until(lambda: (lab.out / "q0.json").exists())
+        yield from same[2:]
+
+    live(lab, script()).set_cache(tmp_path / "cache.db").run()
+
+    assert len(lab.ledger.live) == 4
+
+
+@pytest.mark.usefixtures("pairs")
 def test_a_file_of_many_jobs_is_uploaded_once(lab: Lab, tmp_path: Path) -> None:
     from batchata.documents.pdf import create_pdf
 
