@@ -9,6 +9,7 @@ import msgspec
 
 from batchata.core.usage import Usage
 from batchata.gateway.proxy.headers import Headers
+from batchata.gateway.proxy.history import History
 from batchata.gateway.proxy.spilled import Spilled
 from batchata.gateway.proxy.upstreams import Upstream
 from batchata.gateway.upstream import Vendor
@@ -100,7 +101,7 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
     is_on_flex: bool = False  #: the gateway has put it on the half-price tier
     is_ended: bool = False
     set_aside: SetAside | None = None
-    history_seed: bytes = b""  #: what its history is hashed upon
+    history: History | None = None  #: the turns that the client sent
     answer: Answered | None = None
     vendor: Vendor = "openai"  #: whose protocol it speaks; follows from path and upstream
     provider: str = ""  #: whose prices hold

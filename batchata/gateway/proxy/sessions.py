@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from hashlib import blake2b
+from math import inf
 from typing import Any, Final
 
-import orjson
+import msgspec
 
-from batchata.gateway.proxy.exchange import (
-    EMBEDDINGS,
-    RESPONSES,
-    Answered,
-    Exchange,
-    ToolCall,
-)
+from batchata.gateway.proxy.exchange import EMBEDDINGS, RESPONSES, Answered, Exchange
+from batchata.gateway.proxy.history import History, canonical, digest, history
 
-_SIZE: Final = 16
 #: sessions that one and the same history may belong to
 _MOST_TWINS: Final = 8
 #: tool calls of one session whose results are waited for
 _MOST_CALLS: Final = 256
 
 
-@dataclass(slots=True)
-class Session:
+class Session(msgspec.Struct, eq=False):
     """Calls that belong together."""
 
     id: str
@@ -35,10 +27,10 @@ class Session:
     last_seconds: float
     agent_id: str = ""
     provider: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = {}
     #: names of the tools that the model asked for and when, by call id
-    waiting: dict[str, tuple[str, float]] = field(default_factory=dict)
-    keys: list[bytes] = field(default_factory=list)  #: histories that lead here
+    waiting: dict[str, tuple[str, float]] = {}
+    keys: list[bytes] = []  #: histories that lead here
 
 
 class Sessions:
@@ -59,6 +51,7 @@ class Sessions:
         self._all: OrderedDict[str, Session] = OrderedDict()
         #: ids of sessions by the hash of a history they had
         self._by_history: dict[bytes, list[str]] = {}
+        self._oldest_seconds = -inf  # none was used before
         self.on_end: Callable[[Session], None] = lambda session: None
 
     def __len__(self) -> int:
@@ -66,11 +59,11 @@ class Sessions:
 
     def find(self, exchange: Exchange, named: str) -> tuple[Session, bool]:
         """The session of a request, and whether it is new."""
-        self.expire()
         now = self._clock()
+        self._expire(now)
         if named:
             return self._named(named, now)
-        for key in self._leads(exchange):
+        for key in _leads(exchange):
             if (ids := self._by_history.get(key)) is not None:
                 # of twins with one history, the first that has not gone on
                 found = next((each for each in ids if self._all[each].keys[-1] == key), ids[-1])
@@ -98,16 +91,20 @@ class Sessions:
 
     def expire(self) -> None:
         """End the sessions that have been silent too long."""
-        oldest = self._clock() - self._ttl
-        while self._all:
-            session = next(iter(self._all.values()))
-            if session.last_seconds > oldest:
-                return
-            self._drop(session)
+        self._expire(self._clock())
 
     def end_all(self) -> None:
         """End every session."""
         for session in tuple(self._all.values()):
+            self._drop(session)
+
+    def _expire(self, now: float) -> None:
+        oldest = now - self._ttl
+        while self._all and self._oldest_seconds <= oldest:
+            session = next(iter(self._all.values()))
+            if session.last_seconds > oldest:
+                self._oldest_seconds = session.last_seconds
+                return
             self._drop(session)
 
     def _named(self, name: str, now: float) -> tuple[Session, bool]:
@@ -156,170 +153,60 @@ class Sessions:
         if not ids:
             del self._by_history[key]
 
-    def _leads(self, exchange: Exchange) -> Iterator[bytes]:
-        """Histories that the request goes on from, the surest first."""
-        body = exchange.json
-        if body is None:
-            return
-        seed = _seed(exchange)
-        for name in ("previous_response_id", "conversation"):
-            value = body.get(name)
-            if isinstance(value, dict):
-                value = value.get("id")
-            if isinstance(value, str):
-                yield _hash(seed + _canonical([name, value]))
-        if exchange.spilled is not None:
-            return  # its turns are not read
-        items = history(body)
-        spoken = [number for number, each in enumerate(items) if _is_models(each)]
-        if spoken:
-            yield rolled(seed, items[: spoken[-1] + 1])
-        if exchange.attempt > 1:
-            yield _hash(rolled(seed, items) + b"failed")
 
-
-def history(body: Mapping[str, Any]) -> Sequence[Any]:
-    """The turns of a request, whichever API it is for."""
-    items = body.get("messages")
-    items = body.get("input") if items is None else items
-    if isinstance(items, list):
-        return items
-    return [] if items is None else [{"role": "user", "content": items}]
-
-
-def since_the_model(body: Mapping[str, Any]) -> Sequence[Any]:
-    """The turns after the model's last one: what this request adds."""
-    items = history(body)
-    last = max((n for n, each in enumerate(items) if _is_models(each)), default=-1)
-    return items[last + 1 :]
-
-
-def rolled(seed: bytes, items: Sequence[Any]) -> bytes:
-    """The hash of a history: of all of its content, turn by turn; what the model said in one turn
-    counts the same however its items are cut.
-    """
-    rolling = seed
-    said: list[Any] = []
-    for each in items:
-        if _is_models(each):
-            said.append(each)
-            continue
-        if said:
-            rolling, said = _hash(rolling + _said(said)), []
-        rolling = _hash(rolling + _canonical(each))
-    return _hash(rolling + _said(said)) if said else rolling
+def _leads(exchange: Exchange) -> Iterator[bytes]:
+    """Histories that the request goes on from, the surest first."""
+    body = exchange.json
+    if body is None:
+        return
+    found = exchange.history = _history(exchange, body)
+    for name in ("previous_response_id", "conversation"):
+        value = body.get(name)
+        if isinstance(value, dict):
+            value = value.get("id")
+        if isinstance(value, str):
+            yield digest(found.seed + canonical([name, value]))
+    if found.spoken:
+        yield found.until(found.spoken)
+    if exchange.attempt > 1 and exchange.spilled is None:
+        yield digest(found.whole() + b"failed")
 
 
 def _ends(exchange: Exchange, answered: Answered) -> Iterator[bytes]:
     body = exchange.json
     if body is None:
         return
-    seed = _seed(exchange)
+    found = exchange.history or _history(exchange, body)
     if not answered.is_success:
         if exchange.spilled is None:
-            yield _hash(rolled(seed, history(body)) + b"failed")
+            yield digest(found.whole() + b"failed")
         return
     if exchange.endpoint == EMBEDDINGS:
         return
     if answered.response_id and exchange.endpoint == RESPONSES:
-        yield _hash(seed + _canonical(["previous_response_id", answered.response_id]))
+        yield digest(found.seed + canonical(["previous_response_id", answered.response_id]))
     conversation = body.get("conversation")
     if isinstance(conversation, dict):
         conversation = conversation.get("id")
     if isinstance(conversation, str):
-        yield _hash(seed + _canonical(["conversation", conversation]))
-    if exchange.spilled is not None:
-        return
-    turn = _Turn(answered.text, answered.tool_calls)
-    yield rolled(seed, [*history(body), turn])
+        yield digest(found.seed + canonical(["conversation", conversation]))
+    if exchange.spilled is None:
+        yield found.answered(answered.text, answered.tool_calls)
 
 
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """What the model said just now."""
-
-    text: str
-    calls: tuple[ToolCall, ...]
+def _history(exchange: Exchange, body: Mapping[str, Any]) -> History:
+    """The turns as the client sent them; of a body on disk they are not read."""
+    return History(_seed(exchange, body), history(body) if exchange.spilled is None else ())
 
 
-def _seed(exchange: Exchange) -> bytes:
+def _seed(exchange: Exchange, body: Mapping[str, Any]) -> bytes:
     """Conversations of other clients, endpoints or instructions are others."""
-    if not exchange.history_seed:
-        body = exchange.json or {}
-        system, instructions = body.get("system"), body.get("instructions")
-        if system is None and instructions is None:
-            exchange.history_seed = _plain_seed(exchange.client, exchange.endpoint)
-        else:
-            told = [exchange.client, exchange.endpoint, system, instructions]
-            exchange.history_seed = _hash(_canonical(told))
-    return exchange.history_seed
+    system, instructions = body.get("system"), body.get("instructions")
+    if system is None and instructions is None:
+        return _plain_seed(exchange.client, exchange.endpoint)
+    return digest(canonical([exchange.client, exchange.endpoint, system, instructions]))
 
 
 @lru_cache(1024)
 def _plain_seed(client: str, endpoint: str | None) -> bytes:
-    return _hash(_canonical([client, endpoint, None, None]))
-
-
-def _is_models(item: Any) -> bool:
-    if isinstance(item, _Turn):
-        return True
-    if not isinstance(item, dict):
-        return False
-    if item.get("role") in ("assistant", "model"):
-        return True
-    return item.get("type") in ("reasoning", "function_call", "custom_tool_call", "output_text")
-
-
-def _said(turns: Sequence[Any]) -> bytes:
-    """One turn of the model as clients echo it: its text and its tool calls, nothing else."""
-    texts: list[str] = []
-    calls: list[tuple[str, str, Any]] = []
-    for turn in turns:
-        if isinstance(turn, _Turn):
-            texts.append(turn.text)
-            calls.extend((call.id, call.name, _arguments(call.arguments)) for call in turn.calls)
-        else:
-            _echoed(turn, texts, calls)
-    return _canonical(["model", "".join(texts), sorted(calls, key=lambda call: call[0])])
-
-
-def _echoed(turn: Mapping[str, Any], texts: list[str], calls: list[tuple[str, str, Any]]) -> None:
-    content = turn.get("content")
-    if isinstance(content, str):
-        texts.append(content)
-    for part in content if isinstance(content, list) else ():
-        if not isinstance(part, Mapping):
-            continue
-        if part.get("type") in ("text", "output_text"):
-            texts.append(str(part.get("text") or ""))
-        elif str(part.get("type")).endswith("tool_use"):
-            calls.append((str(part.get("id")), str(part.get("name")), part.get("input")))
-    asked = turn.get("tool_calls")
-    for call in asked if isinstance(asked, list) else ():
-        function = call.get("function") if isinstance(call, Mapping) else None
-        if isinstance(function, Mapping):
-            arguments = _arguments(function.get("arguments"))
-            calls.append((str(call.get("id")), str(function.get("name")), arguments))
-    if turn.get("type") in ("function_call", "custom_tool_call"):
-        arguments = _arguments(turn.get("arguments"))
-        calls.append((str(turn.get("call_id")), str(turn.get("name")), arguments))
-
-
-def _arguments(text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    try:
-        return orjson.loads(text)
-    except ValueError:
-        return text
-
-
-def _canonical(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    except TypeError:  # numbers beyond 64 bits
-        return repr(value).encode("utf-8", "surrogatepass")
-
-
-def _hash(data: bytes) -> bytes:
-    return blake2b(data, digest_size=_SIZE).digest()
+    return digest(canonical([client, endpoint, None, None]))

@@ -11,7 +11,8 @@ import orjson
 from batchata.core.redact import Redactor
 from batchata.gateway.proxy.events import EventName, EventQueue, GatewayEvent
 from batchata.gateway.proxy.exchange import Answered, Exchange
-from batchata.gateway.proxy.sessions import Session, Sessions, history, since_the_model
+from batchata.gateway.proxy.history import history, since_the_model
+from batchata.gateway.proxy.sessions import Session, Sessions
 
 #: request headers that carry a session, an agent and tags; the first there is holds
 SESSION_HEADERS: Final = (
@@ -25,7 +26,17 @@ _MOST_TAGS: Final = 50
 _MOST_KEY: Final = 64
 _MOST_VALUE: Final = 512
 _MOST_ID: Final = 256
-_TOLD_ELSEWHERE: Final = ("messages", "input", "model")
+_TOLD_ELSEWHERE: Final = frozenset({"messages", "input", "model"})
+#: attributes of an event, and what they are called in an answer
+_TOLD_WHERE_KNOWN: Final = (
+    ("llm.response.first_byte_seconds", "first_byte_seconds"),
+    ("llm.response.finish_reason", "finish_reason"),
+    ("llm.response.id", "response_id"),
+    ("llm.request_id", "request_id"),
+    ("llm.service_tier", "service_tier"),
+    ("error.message", "error"),
+    ("error.type", "error_type"),
+)
 _REDACTOR: Final = Redactor()
 
 
@@ -84,7 +95,7 @@ class Teller:
                 "llm.endpoint": exchange.endpoint,
                 "llm.request.stream": exchange.is_stream,
                 "llm.request.messages": len(turns),
-                "llm.request.new_messages": list(_REDACTOR.named(since_the_model(body))),
+                "llm.request.new_messages": _REDACTOR.named(since_the_model(turns)),
                 "llm.request.params": _params(body),
                 "attempt": exchange.attempt,
             },
@@ -98,7 +109,8 @@ class Teller:
             self._sessions.learn(exchange, answered)
 
     def _tell_end(self, exchange: Exchange, answered: Answered) -> None:
-        attributes = {"llm.vendor": exchange.provider, **answer_attributes(answered)}
+        attributes = answer_attributes(answered)
+        attributes["llm.vendor"] = exchange.provider
         attributes["llm.model"] = answered.model or exchange.model
         attributes["attempt"] = exchange.attempt
         name: EventName = "llm.call.finish" if answered.is_success else "llm.call.error"
@@ -170,7 +182,7 @@ class Teller:
         self._queue.put(
             GatewayEvent(
                 name,
-                now_us(),
+                time.time_ns() // 1000,
                 exchange.session_id,
                 exchange.id,
                 exchange.agent_id,
@@ -188,18 +200,12 @@ def answer_attributes(answered: Answered) -> dict[str, Any]:
         "llm.response.seconds": round(answered.seconds, 6),
         "source": answered.source,
     }
-    for name, told in (
-        ("llm.response.first_byte_seconds", answered.first_byte_seconds),
-        ("llm.response.content", answered.text or None),
-        ("llm.response.finish_reason", answered.finish_reason),
-        ("llm.response.id", answered.response_id),
-        ("llm.request_id", answered.request_id),
-        ("llm.service_tier", answered.service_tier),
-        ("error.message", answered.error),
-        ("error.type", answered.error_type),
-    ):
+    for name, field in _TOLD_WHERE_KNOWN:
+        told = getattr(answered, field)
         if told is not None:
             found[name] = told
+    if answered.text:
+        found["llm.response.content"] = answered.text
     if answered.ending != "answered":
         found["ending"] = answered.ending
     if answered.cost_usd is not None:
@@ -216,7 +222,7 @@ def answer_attributes(answered: Answered) -> dict[str, Any]:
 
 def tool_results(body: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
     """Call id, content and whether it failed, of each result of a tool in the newest turns."""
-    for item in since_the_model(body):
+    for item in since_the_model(history(body)):
         if not isinstance(item, Mapping):
             continue
         if item.get("role") == "tool":
@@ -234,12 +240,8 @@ def tool_results(body: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
                 )
 
 
-def _params(body: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(
-        _REDACTOR.named(
-            {name: value for name, value in body.items() if name not in _TOLD_ELSEWHERE}
-        )
-    )
+def _params(body: Mapping[str, Any]) -> Any:
+    return _REDACTOR.named({n: each for n, each in body.items() if n not in _TOLD_ELSEWHERE})
 
 
 def _params_of(call: Any) -> Any:

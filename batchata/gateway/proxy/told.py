@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -17,8 +16,7 @@ from batchata.providers.openai.decode import chat_usage, decode_body
 from batchata.providers.openai.wire import ChatUsage
 
 
-@dataclass(slots=True)
-class Told:
+class Told(msgspec.Struct):
     """The parts of an answer that sessions, prices and events need."""
 
     usage: Usage | None = None

@@ -1,0 +1,152 @@
+"""A conversation as one hash: of all of its content, turn by turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+if TYPE_CHECKING:
+    from batchata.gateway.proxy.exchange import ToolCall
+
+_SIZE: Final = 16
+_CALL_ID: Final = itemgetter(0)
+_MODELS_ROLES: Final = ("assistant", "model")
+_MODELS_ITEMS: Final = ("reasoning", "function_call", "custom_tool_call", "output_text")
+
+
+def history(body: Mapping[str, Any]) -> Sequence[Any]:
+    """The turns of a request, whichever API it is for."""
+    items = body.get("messages")
+    items = body.get("input") if items is None else items
+    if isinstance(items, list):
+        return items
+    return [] if items is None else [{"role": "user", "content": items}]
+
+
+def since_the_model(items: Sequence[Any]) -> Sequence[Any]:
+    """The turns after the model's last one: what a request adds."""
+    return items[_spoken(items) :]
+
+
+class History:
+    """The hash of a request's turns, which grows with them.
+
+    What the model said in one turn counts the same however its items are cut.
+    """
+
+    __slots__ = ("_at", "_items", "_rolling", "_said", "seed", "spoken")
+
+    def __init__(self, seed: bytes, items: Sequence[Any]) -> None:
+        self.seed = seed  #: what it is hashed upon
+        self.spoken = _spoken(items)  #: turns up to the model's last one
+        self._items = items
+        self._rolling = seed
+        self._said: list[Any] = []  # what the model said at the end, not yet in it
+        self._at = 0  # turns that are in one or the other
+
+    def until(self, count: int) -> bytes:
+        """The hash of the first so many turns; ask for more and more of them."""
+        for each in self._items[self._at : count]:
+            if _is_models(each):
+                self._said.append(each)
+                continue
+            if self._said:
+                self._rolling, self._said = digest(self._rolling + _told(self._said)), []
+            self._rolling = digest(self._rolling + canonical(each))
+        self._at = count
+        return digest(self._rolling + _told(self._said)) if self._said else self._rolling
+
+    def whole(self) -> bytes:
+        """The hash of all turns."""
+        return self.until(len(self._items))
+
+    def answered(self, text: str, calls: tuple[ToolCall, ...]) -> bytes:
+        """The hash of all turns and of what the model says to them."""
+        self.whole()
+        if calls or self._said:
+            return digest(self._rolling + _told([*self._said, _Turn(text, calls)]))
+        return digest(self._rolling + canonical(["model", text, []]))
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What the model said just now."""
+
+    text: str
+    calls: tuple[ToolCall, ...]
+
+
+def _spoken(items: Sequence[Any]) -> int:
+    for number in range(len(items), 0, -1):
+        if _is_models(items[number - 1]):
+            return number
+    return 0
+
+
+def _is_models(item: Any) -> bool:
+    if not isinstance(item, dict):
+        return False
+    return item.get("role") in _MODELS_ROLES or item.get("type") in _MODELS_ITEMS
+
+
+def _told(turns: Sequence[Any]) -> bytes:
+    """One turn of the model as clients echo it: its text and its tool calls, nothing else."""
+    texts: list[str] = []
+    calls: list[tuple[str, str, Any]] = []
+    for turn in turns:
+        if isinstance(turn, _Turn):
+            texts.append(turn.text)
+            calls.extend((call.id, call.name, _arguments(call.arguments)) for call in turn.calls)
+        else:
+            _echoed(turn, texts, calls)
+    calls.sort(key=_CALL_ID)
+    return canonical(["model", "".join(texts), calls])
+
+
+def _echoed(turn: Mapping[str, Any], texts: list[str], calls: list[tuple[str, str, Any]]) -> None:
+    content = turn.get("content")
+    if isinstance(content, str):
+        texts.append(content)
+    for part in content if isinstance(content, list) else ():
+        if not isinstance(part, Mapping):
+            continue
+        if part.get("type") in ("text", "output_text"):
+            texts.append(str(part.get("text") or ""))
+        elif str(part.get("type")).endswith("tool_use"):
+            calls.append((str(part.get("id")), str(part.get("name")), part.get("input")))
+    asked = turn.get("tool_calls")
+    for call in asked if isinstance(asked, list) else ():
+        function = call.get("function") if isinstance(call, Mapping) else None
+        if isinstance(function, Mapping):
+            arguments = _arguments(function.get("arguments"))
+            calls.append((str(call.get("id")), str(function.get("name")), arguments))
+    if turn.get("type") in ("function_call", "custom_tool_call"):
+        arguments = _arguments(turn.get("arguments"))
+        calls.append((str(turn.get("call_id")), str(turn.get("name")), arguments))
+
+
+def _arguments(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return text
+
+
+def canonical(value: Any) -> bytes:
+    """One and the same JSON for values that are equal."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # numbers beyond 64 bits
+        return repr(value).encode("utf-8", "surrogatepass")
+
+
+def digest(data: bytes) -> bytes:
+    """The hash of some bytes."""
+    return blake2b(data, digest_size=_SIZE).digest()
