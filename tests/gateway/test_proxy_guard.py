@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,14 @@ def test_a_rebound_name_is_refused(upstream: RawUpstream) -> None:
 
     assert found == [421, 200, 200, 200]
     assert health == 421
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others have one loopback address")
+def test_another_loopback_address_is_known_by_its_name(upstream: RawUpstream) -> None:
+    with Gateway(config=config(upstream, host="127.0.0.2")) as gateway:
+        found = [ask(gateway, JSON, host=host) for host in (b"127.0.0.2:1", b"127.0.0.3")]
+
+    assert found == [200, 421]
 
 
 def test_a_token_is_asked_for_and_goes_no_further(upstream: RawUpstream) -> None:

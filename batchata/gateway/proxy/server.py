@@ -158,9 +158,10 @@ def _sessions(config: GatewayConfig) -> Sessions | None:
 
 def _guard(config: GatewayConfig) -> Guard:
     server = config.server
+    own = (server.host,) if server.is_loopback else ()  # 127.0.0.2 is this machine's too
     return Guard(
         token=server.client_token,
-        allowed_hosts=frozenset(each.lower() for each in server.allowed_hosts),
+        allowed_hosts=frozenset(each.lower() for each in (*server.allowed_hosts, *own)),
         is_loopback=server.is_loopback,
     )
 
