@@ -25,6 +25,7 @@ from batchata.core.errors import StateLockedError, ValidationError
 from batchata.core.usage import Usage
 from batchata.gateway import Gateway, HttpFault, ItemFault, Sandbox, Scenario
 from batchata.gateway.held import asking
+from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 
 SLOW = 3_600.0  #: longer than any test: the clock of the sandbox is moved instead
 KEY = (b"Authorization", b"Bearer k")
@@ -38,12 +39,12 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def holding(url: str, folder: Path, **changes: Any) -> Gateway:
     section = {"window": "1h", "directory": str(folder / "held"), "gather_seconds": 0.05}
     budget = {"limit_usd": changes.pop("limit_usd", 5), "state": str(folder / "budget.db")}
-    kind = changes.pop("type", "openai")
+    kind, watching = changes.pop("type", "openai"), changes.pop("interceptors", ())
     config = {
         "to_batch": {**section, **changes},
         "interceptors": [{"type": "budget", "config": budget}],
     }
-    return Gateway(url, type=kind, config=config)
+    return Gateway(url, type=kind, config=config, interceptors=watching)
 
 
 def sdk(url: str, **options: Any) -> openai.OpenAI:
@@ -258,12 +259,16 @@ def test_a_killed_gateway_pays_once_and_loses_nothing(tmp_path: Path) -> None:
             until(lambda: box.ledger.batches)
             process.send_signal(signal.SIGKILL)
             process.communicate()
+        (kept,) = (tmp_path / "held").glob("*/group.json")
+        begun = orjson.loads(kept.read_bytes())["calls"][0]["asked"]["exchange_id"]
 
-        with holding(box.url, tmp_path) as gateway:
+        with holding(box.url, tmp_path, interceptors=[recorder := TestRecorder()]) as gateway:
             reply = call(gateway.url, asked())
         bill = box.ledger
 
     assert reply.status == 200
+    ends = [each for each in recorder.events if each.name == "llm.call.finish"]
+    assert [each.exchange_id for each in ends].count(begun) == 1
     assert (len(bill.batches), bill.billed_items, bill.live) == (1, 1, [])
 
 
