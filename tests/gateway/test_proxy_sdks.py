@@ -132,14 +132,17 @@ def test_async_clients_share_the_proxy(parts: Parts) -> None:
                 for number in range(20)
             ]
             await asyncio.gather(*calls)
-            await claude.messages.create(model=CLAUDE, max_tokens=9, messages=ASK)  # type: ignore[arg-type]
+            stream = await gpt.responses.create(model=GPT, input="hi", stream=True)
+            assert [event.type async for event in stream][-1] == "response.completed"
+            async with claude.messages.stream(model=CLAUDE, max_tokens=9, messages=ASK) as said:  # type: ignore[arg-type]
+                assert await said.get_final_text()
 
     asyncio.run(ask_both())
     gateway.drain()
 
     starts = [each.exchange_id for each in recorder.events if each.name == "llm.call.start"]
     ends = [each.exchange_id for each in recorder.events if each.name == "llm.call.finish"]
-    assert len(set(starts)) == 21
+    assert len(set(starts)) == 22
     assert set(starts) == set(ends)
 
 

@@ -83,20 +83,8 @@ def exchange_of(asked: Asked, group: Group, upstream: Upstream) -> Exchange:
 def answered_of(exchange: Exchange, status: int, body: bytes, result: JobResult | None) -> Answered:
     """The answer with what it says of itself, and the price of the way that it came."""
     told = told_whole(exchange.endpoint, status, body)
-    answered = Answered(
-        status=status,
-        headers=JSON,
-        body=body,
-        usage=told.usage,
-        model=told.model,
-        text=told.text,
-        finish_reason=told.finish_reason,
-        response_id=told.response_id,
-        service_tier=told.service_tier,
-        tool_calls=told.tool_calls,
-        error=told.error,
-        error_type=told.error_type,
-    )
+    answered = Answered(status=status, headers=JSON, body=body)
+    told.put_into(answered)
     if exchange.is_stream and status == 200:
         # what its client is given: a record or a cache of it is for streams too
         events = events_of(exchange, body)

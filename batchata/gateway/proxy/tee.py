@@ -9,7 +9,7 @@ from batchata.gateway.proxy.exchange import Answered, Exchange
 from batchata.gateway.proxy.headers import first
 from batchata.gateway.proxy.sse import EventParser, decoder_for, undone, whole
 from batchata.gateway.proxy.streamed import StreamReader, reader_for
-from batchata.gateway.proxy.told import Told, told_whole
+from batchata.gateway.proxy.told import told_whole
 
 EVENT_STREAM: Final = "text/event-stream"
 #: of answers that nothing is read from, for their errors
@@ -78,20 +78,8 @@ class Tee:
         if self._reader is not None and answered.status < 400:
             for data in self._parser.finish():
                 self._reader.take(data)
-            _put(answered, self._reader.told())
+            self._reader.told().put_into(answered)
         elif body is not None and (body or answered.status >= 400):
             text = whole(body, self._encoding, self._most) if self._encoding else body
             if text is not None and (answered.ending == "answered" or answered.status >= 400):
-                _put(answered, told_whole(self._exchange.endpoint, answered.status, text))
-
-
-def _put(answered: Answered, told: Told) -> None:
-    answered.usage = told.usage
-    answered.model = told.model
-    answered.text = told.text
-    answered.finish_reason = told.finish_reason
-    answered.response_id = told.response_id
-    answered.service_tier = told.service_tier
-    answered.tool_calls = told.tool_calls
-    answered.error = answered.error or told.error
-    answered.error_type = answered.error_type or told.error_type
+                told_whole(self._exchange.endpoint, answered.status, text).put_into(answered)

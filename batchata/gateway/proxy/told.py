@@ -10,7 +10,13 @@ import orjson
 
 from batchata.core.result import Answer, Failure
 from batchata.core.usage import Usage
-from batchata.gateway.proxy.exchange import COMPLETIONS, MESSAGES, MODEL_ENDPOINTS, ToolCall
+from batchata.gateway.proxy.exchange import (
+    COMPLETIONS,
+    MESSAGES,
+    MODEL_ENDPOINTS,
+    Answered,
+    ToolCall,
+)
 from batchata.providers.anthropic.decode import decode_message
 from batchata.providers.openai.decode import chat_usage, decode_body
 from batchata.providers.openai.wire import ChatUsage
@@ -28,6 +34,18 @@ class Told(msgspec.Struct):
     tool_calls: tuple[ToolCall, ...] = ()
     error: str | None = None
     error_type: str | None = None
+
+    def put_into(self, answered: Answered) -> None:
+        """Have an answer say this; an error that it has already stands."""
+        answered.usage = self.usage
+        answered.model = self.model
+        answered.text = self.text
+        answered.finish_reason = self.finish_reason
+        answered.response_id = self.response_id
+        answered.service_tier = self.service_tier
+        answered.tool_calls = self.tool_calls
+        answered.error = answered.error or self.error
+        answered.error_type = answered.error_type or self.error_type
 
 
 class _CompletionChoice(msgspec.Struct):
