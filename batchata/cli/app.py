@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -97,12 +98,36 @@ def _show_version(is_asked: bool) -> None:
 
 @app.callback()
 def top(
+    context: typer.Context,
     show_version: Annotated[
         bool,
-        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+        typer.Option(
+            "--version", "-v", help="Show the version.", callback=_show_version, is_eager=True
+        ),
     ] = False,
+    no_color: Annotated[
+        bool, typer.Option("--no-color", help="Say everything without colours.")
+    ] = False,
+    log_level: Annotated[str | None, typer.Option(hidden=True)] = None,
+    log_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Bulk LLM work: each job sent exactly once, by the cheapest route, inside a budget."""
+    if no_color:
+        os.environ["NO_COLOR"] = "1"
+    if os.environ.get("NO_COLOR"):
+        context.color = False
+    logged = {"level": log_level, "file": log_file}  # as the command's own parameters are named
+    given = {name: value for name, value in logged.items() if value is not None}
+    if given and context.invoked_subcommand not in _LOGS:
+        raise typer.BadParameter(
+            f"{context.invoked_subcommand} has no log: --log-level and --log-file are of "
+            f"{' and '.join(_LOGS)}"
+        )
+    context.default_map = {context.invoked_subcommand or "": given}
+
+
+#: commands whose --log-level and --log-file may stand before them, too
+_LOGS = ("generate",)
 
 
 app.command("demo")(demo.demo)

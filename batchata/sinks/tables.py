@@ -75,7 +75,7 @@ def print_estimate(estimate: EstimateLike, console: Console | None = None) -> No
     console = console or Console(highlight=False)
     live = (">if all live",) if estimate.expected_live_usd is not None else ()
     table = _table(
-        "provider", "model", ">jobs", ">batches", ">upload", ">expected", *live, ">at most"
+        "~provider", "~model", ">jobs", ">batches", ">upload", ">expected", *live, ">at most"
     )
     for each in estimate.models:
         table.add_row(each.provider, each.model, *_numbers(each, is_exact=each.is_exact))
@@ -165,7 +165,7 @@ def models_table(models: Sequence[ModelSum]) -> Table:
     has_other = any(each.other for each in models)
     other = [">other"] if has_other else []
     table = _table(
-        "provider", "model", ">jobs", ">succeeded", ">failed", *other, ">in", ">out", ">cost"
+        "~provider", "~model", ">jobs", ">succeeded", ">failed", *other, ">in", ">out", ">cost"
     )
     total = ModelSum("all", "")
     for each in models:
@@ -257,7 +257,13 @@ def plain_table(facts: Mapping[str, str]) -> Table:
 def prices_table(models: Iterable[Mapping[str, Any]]) -> Table:
     """Prices of models, in USD per million tokens."""
     table = _table(
-        "provider", "model", ">input", ">output", ">cache read", ">batch input", ">batch output"
+        "~provider",
+        "~model",
+        ">input",
+        ">output",
+        ">cache\nread",
+        ">batch\ninput",
+        ">batch\noutput",
     )
     names = ("input", "output", "cache_read", "batch_input", "batch_output")
     for each in models:
@@ -290,18 +296,21 @@ def size(number: int) -> str:
 
 
 def _table(*names: str) -> Table:
-    """A quiet table: columns of numbers begin with ">", one that takes what is left with "*"."""
+    """A quiet table: columns of numbers begin with ">", one that takes what is left with "*".
+
+    Those that begin with "~" are folded where it does not fit: a number that is cut is wrong.
+    """
     is_wide = any(name.startswith("*") for name in names)
     table = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False, expand=is_wide
     )
     for name in names:
         table.add_column(
-            name.lstrip(">*"),
+            name.lstrip(">*~"),
             justify="right" if name.startswith(">") else "left",
             ratio=1 if name.startswith("*") else None,
-            no_wrap=True,
-            overflow="ellipsis",
+            no_wrap=not name.startswith("~"),
+            overflow="fold" if name.startswith("~") else "ellipsis",
         )
     return table
 

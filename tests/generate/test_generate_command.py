@@ -74,6 +74,22 @@ def test_the_log_level_says_what_is_told(cli: Typed) -> None:
     assert "asking again what failed" not in told["error"]
 
 
+def test_the_log_may_be_named_before_the_command(cli: Typed) -> None:
+    cut = {"message": {"content": ""}, "finish_reason": "content_filter"}
+    with server_of(lambda _: [cut]) as server:
+        flags = ["generate", "-c", "config.yaml", "-m", server.url, "--model", "tiny"]
+        cli(*flags, code=3)
+        cli("--log-level", "info", "--log-file", "told.log", *flags, code=3)
+
+    assert "INFO | asking again what failed" in Path("told.log").read_text()
+
+
+def test_a_log_before_a_command_that_has_none_is_refused(cli: Typed) -> None:
+    _, said = cli("--log-file", "told.log", "validate", "-c", "config.yaml", code=2)
+
+    assert "validate has no log" in said
+
+
 def test_flags_alone_are_enough(cli: Typed) -> None:
     port = cli.made.box.url.rpartition(":")[2]
     flags = ["-i", "in.csv", "-o", "x.parquet", "-p", port, "--model", MODEL, "-n", "2"]

@@ -43,8 +43,20 @@ def test_every_command_helps_with_an_example(cli: Cli, command: str) -> None:
     assert f"batchata {command}" in cli(command, "--help").out.partition("Example:")[2]
 
 
-def test_the_version_is_told(cli: Cli) -> None:
-    assert cli("--version").out.startswith("batchata ")
+@pytest.mark.parametrize("flag", ["--version", "-v"])
+def test_the_version_is_told(cli: Cli, flag: str) -> None:
+    assert cli(flag).out.startswith("batchata ")
+
+
+def test_without_colours_an_error_is_plain(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "")  # is put back afterwards
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    said = cli("--no-color", "status", str(tmp_path / "none.db"), code=1).err
+
+    assert "\x1b" not in said
 
 
 def test_help_loads_nothing_heavy() -> None:

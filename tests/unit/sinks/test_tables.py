@@ -11,7 +11,13 @@ from batchata.core.result import JobResult, Reason
 from batchata.core.status import JobStatus
 from batchata.estimate import Estimate, ModelEstimate
 from batchata.sinks.summary import summarize
-from batchata.sinks.tables import print_estimate, print_summary, results_table, size
+from batchata.sinks.tables import (
+    prices_table,
+    print_estimate,
+    print_summary,
+    results_table,
+    size,
+)
 
 
 def page() -> tuple[Console, io.StringIO]:
@@ -135,3 +141,17 @@ def test_sizes_are_short() -> None:
         "2.0 MB",
         "3400.0 GB",
     ]
+
+
+def test_no_price_is_cut_in_a_narrow_terminal() -> None:
+    text = io.StringIO()
+    prices = {"input": 12.5, "output": 62.5, "cache_read": 1.25}
+    batch = {"batch_input": 6.25, "batch_output": 31.25}
+    row = {"provider": "openrouter", "model": "anthropic/claude-haiku-5-5:batch", **prices, **batch}
+
+    Console(file=text, width=60).print(prices_table([row]))
+
+    said = text.getvalue()
+    assert "…" not in said
+    for value in (12.5, 62.5, 1.25, 6.25, 31.25):
+        assert f" {value}" in said
