@@ -256,6 +256,8 @@ def upstream_error(error: BaseException, exchange: Exchange) -> VendorError:
         return VendorError(status=504, message=message, code=code)
     is_unsent = surely_unsent(error)
     what, code = ("cannot be reached", UNREACHABLE) if is_unsent else ("broke off", BROKE_OFF)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        said += "; SSL_CERT_FILE names the file of an authority of your own"
     message = f"the gateway's upstream {place} {what}: {said}"
     return VendorError(status=502, message=message, code=code)
 
