@@ -170,6 +170,22 @@ def test_a_client_that_comes_back_is_given_the_answer_it_has_paid_for(
     assert lab.box.ledger.billed_items == 1
 
 
+def test_an_answer_is_kept_for_a_client_that_may_have_left(lab: Lab, tmp_path: Path) -> None:
+    lab.play(latency_seconds=SLOW)
+    with holding(lab.box.url, tmp_path) as gateway:
+        with connect(gateway.url) as connection:
+            connection.sendall(asked())
+            connection.shutdown(socket.SHUT_WR)
+            until(lambda: lab.box.ledger.batches)
+            lab.clock.now += SLOW
+            first = read_reply(connection.makefile("rb"))
+        second = call(gateway.url, asked())
+
+    assert (first.status, second.status) == (200, 200)
+    assert first.body.strip() == second.body.strip()
+    assert lab.box.ledger.billed_items == 1
+
+
 def test_the_same_call_twice_at_once_is_two_calls(lab: Lab, tmp_path: Path) -> None:
     with holding(lab.box.url, tmp_path) as gateway, ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(lambda _: chat(gateway.url), range(2)))

@@ -21,6 +21,7 @@ from batchata.gateway.held.settling import asked_of, exchange_of
 from batchata.gateway.held.waiting import HeldCall, answer
 from batchata.gateway.proxy.cassette import body_key
 from batchata.gateway.proxy.config import ToBatchSection
+from batchata.gateway.proxy.connections import may_be_gone
 from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES, Answered, Exchange
 from batchata.gateway.proxy.headers import by_name
 from batchata.gateway.proxy.upstreams import Upstream, Upstreams
@@ -162,7 +163,8 @@ class Holding:
             beat_seconds=self._section.heartbeat_seconds,
         )
         transport = request.transport
-        if held.done.done() and transport is not None and not transport.is_closing():
+        is_there = transport is not None and not transport.is_closing()
+        if held.done.done() and is_there and not may_be_gone(request):
             self._forget(held)
             self._carrier.given(held)
         return response
