@@ -188,8 +188,9 @@ def test_a_client_that_leaves_keeps_its_worst_case_booked(tmp_path: Path) -> Non
     ("target", "body", "said"),
     [
         (b"/v1/chat/completions", ASK.replace(b"gpt-6-luna", b"nobody-1"), b"no price is known"),
-        (b"/v1/images/generations", b'{"model":"x"}', b"no price is known"),
-        (b"/v1/batches", b"{}", b"no price is known"),
+        (b"/v1/images/generations", b'{"model":"x"}', b"free_paths"),
+        (b"/v1/batches", b"{}", b"free_paths"),
+        (b"/chat/completions", ASK.replace(b"gpt-6-luna", b"nobody-1"), b"no price is known"),
         (b"/v1/chat/completions", b"[]", b"cannot be read"),
         (b"/v1/chat/completions", ASK.replace(b"1000", b"-5"), b"max_tokens is -5"),
     ],

@@ -21,6 +21,7 @@ from batchata import read_events
 from batchata.core.errors import StateError
 from batchata.core.usage import Usage, from_parts
 from batchata.gateway import Gateway, Sandbox
+from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 from batchata.gateway.proxy.interceptors.trace_export import TraceExport
 from batchata.prices import GenaiPriceBook
 from batchata.stores.spending import TOTAL, SpendFile
@@ -61,6 +62,21 @@ def ask(gateway: Gateway, content: str = "hi", *headers: tuple[bytes, bytes]) ->
         b"/v1/chat/completions", JSON, *given, method=b"POST", body=orjson.dumps(body)
     )
     return call(gateway.url, request)
+
+
+def test_a_server_without_v1_in_its_address_is_understood_too(upstream: RawUpstream) -> None:
+    recorder = TestRecorder()
+    with (
+        Gateway(f"{upstream.url}/v1beta/openai", interceptors=[recorder]) as gateway,
+        openai.OpenAI(base_url=gateway.url, api_key="k", max_retries=0) as client,
+    ):
+        client.chat.completions.create(model=GPT, messages=[{"role": "user", "content": "hi"}])
+        gateway.drain()
+
+    assert upstream.seen[0].target == b"/v1beta/openai/chat/completions"
+    answered = recorder.exchanges[0].answer
+    assert answered is not None
+    assert (answered.text, answered.usage) == ("Fine.", Usage(10, 10))
 
 
 # cache

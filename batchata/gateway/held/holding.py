@@ -105,7 +105,8 @@ class Holding:
         body = exchange.json
         if exchange.endpoint not in ENDPOINTS or body is None or exchange.spilled is not None:
             return b""
-        if any(body.get(name) for name in _LIVE_ONLY) or "?" in exchange.target:
+        is_known = exchange.target == exchange.endpoint
+        if not is_known or any(body.get(name) for name in _LIVE_ONLY):
             return b""
         return body_key(exchange, exchange.client)
 

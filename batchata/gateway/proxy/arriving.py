@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from batchata.gateway.proxy.exchange import MODEL_ENDPOINTS, Exchange
+from batchata.gateway.proxy.exchange import QUESTIONS, Exchange
 from batchata.gateway.proxy.guard import Guard
 from batchata.gateway.proxy.headers import by_name, decoded
 from batchata.gateway.proxy.heads import Heads
@@ -57,9 +57,9 @@ class Door:
         if placed is not None:
             upstream, target = placed
         path = target.partition("?")[0]
-        is_question = request.method == "POST" and path in MODEL_ENDPOINTS
+        endpoint = QUESTIONS.get(path) if request.method == "POST" else None
         try:
-            body = await take_body(request, self.limits, is_question=is_question)
+            body = await take_body(request, self.limits, is_question=endpoint is not None)
         except BodyTooLargeError as found_large:
             raise RefusedError(_too_large(found_large), self._vendor(request)) from found_large
         try:
@@ -89,7 +89,7 @@ class Door:
             json=json,
             spilled=body.spilled,
             upstream=upstream,
-            endpoint=path if is_question else None,
+            endpoint=endpoint,
             model=model,
             session_id=head.session_id,
             agent_id=head.agent_id,

@@ -21,6 +21,10 @@ COMPLETIONS: Final = "/v1/completions"
 MESSAGES: Final = "/v1/messages"
 #: paths that ask a model a question
 MODEL_ENDPOINTS: Final = frozenset({CHAT, RESPONSES, EMBEDDINGS, COMPLETIONS, MESSAGES})
+#: the same by their paths: servers that speak OpenAI's protocol do not all have a `/v1`
+QUESTIONS: Final = {each: each for each in MODEL_ENDPOINTS} | {
+    each.removeprefix("/v1"): each for each in MODEL_ENDPOINTS - {MESSAGES}
+}
 
 Ending = Literal["answered", "disconnected", "unreachable", "broken"]
 

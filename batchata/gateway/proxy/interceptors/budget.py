@@ -89,7 +89,7 @@ class Budget(Interceptor):
         if exchange.endpoint is None:
             if is_free(exchange, tuple(self.free_paths)) or self.allow_unpriced:
                 return CONTINUE
-            return _refused(exchange, _no_price(f"{exchange.method} {exchange.path}"))
+            return _refused(exchange, _no_bound(exchange))
         if exchange.json is None:
             return _refused(
                 exchange,
@@ -207,6 +207,13 @@ def _plain(usd: Decimal | None) -> str:
 
 def _no_price(what: str) -> str:
     return f"no price is known for {what}, so that its cost has no bound: give one as prices"
+
+
+def _no_bound(exchange: Exchange) -> str:
+    return (
+        f"nobody knows what {exchange.method} {exchange.path} may cost; name it among free_paths "
+        "if it costs nothing, or set allow_unpriced"
+    )
 
 
 def _refused(exchange: Exchange, why: str) -> Reject:
