@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any
 
+from batchata.core.config import RunConfig
 from batchata.core.progress import RunView
 from batchata.core.result import JobResult
 from batchata.results import Results
+from batchata.stores.manager import StateManager
 
 
 class KnownRun(ABC):
     """The names by which runs were asked before `results()` was a mapping."""
+
+    config: RunConfig
 
     @abstractmethod
     def results(self) -> Results:
@@ -22,6 +27,11 @@ class KnownRun(ABC):
     @abstractmethod
     def view(self) -> RunView:
         """The run now, as plain numbers."""
+
+    @property
+    @abstractmethod
+    def state_manager(self) -> StateManager:
+        """The state file, seen from outside of the run; RunError before the run was started."""
 
     def to_json(self) -> str:
         """Status and results as JSON text."""
@@ -51,6 +61,23 @@ class KnownRun(ABC):
         return {result.job_id: result.error or "" for result in self.results().cancelled}
 
     @property
+    def pending_jobs(self) -> list[dict[str, Any]]:
+        """The jobs without an answer, as `state_manager.load()` has them."""
+        state = self.state_manager.load()
+        return state.pending_jobs if state is not None else []
+
+    @property
+    def results_dir(self) -> Path | None:
+        """The results folder, None where there is none."""
+        return self.config.results_dir
+
+    @property
+    def raw_files_dir(self) -> Path | None:
+        """The folder of the vendors' request and response files, None where they are not kept."""
+        folder = self.config.results_dir
+        return folder / "raw_files" if folder is not None and self.config.raw_files else None
+
+    @property
     def batch_tracking(self) -> dict[str, dict[str, Any]]:
         """The batches in flight and those that ended last, by the vendor's id."""
         return self.view.batch_data()
@@ -64,6 +91,16 @@ class KnownRun(ABC):
     def completed_batches(self) -> int:
         """Batches that have ended."""
         return self.view.submissions_done
+
+    @property
+    def current_batch_index(self) -> int:
+        """How many batches have ended."""
+        return int(self.view.stats()["current_batch_index"])
+
+    @property
+    def current_batch_size(self) -> int:
+        """Jobs of the oldest batch in flight; 0 where there is none."""
+        return int(self.view.stats()["current_batch_size"])
 
 
 def _plain(value: Any) -> Any:

@@ -38,6 +38,7 @@ from batchata.rows.source import RowSource
 from batchata.showing import make_display, print_view, show_estimate, show_pilot
 from batchata.sinks.results import make_folder
 from batchata.stores.files import check_file
+from batchata.stores.manager import StateManager
 from batchata.wiring import Parts, Session
 
 if TYPE_CHECKING:
@@ -198,6 +199,12 @@ class BatchRun(KnownRun):
     def cost_tracker(self) -> CostTracker:
         """Money spent and set aside, over all runs of the state file."""
         return self._opened().state.cost
+
+    @property
+    def state_manager(self) -> StateManager:
+        """The state file, seen from outside of the run; RunError before the run was started."""
+        self._opened()
+        return StateManager(self._state_file())
 
     def status(self, print_status: bool = False) -> dict[str, Any]:
         """Counts, costs in USD and batches of the run; with `print_status` also as a table."""

@@ -178,8 +178,6 @@ class Settings(Travel):
         result_format: ResultFormat = "json",
         dedupe: bool = False,
     ) -> None:
-        check_number("max_parallel_batches", max_parallel_batches, least=1, whole=True)
-        check_number("items_per_batch", items_per_batch, least=1, whole=True)
         checked_choice("result_format", result_format, ("json", "jsonl", "parquet"))
         folder = _path("results_dir", results_dir, "./out")
         self.config = RunConfig(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from batchata.core.budget import checked_usd
 from batchata.core.errors import ValidationError
+from batchata.core.job import check_number
 from batchata.core.pacing import PaceCaps
 from batchata.core.pilot import PilotSize
 from batchata.core.result import PAID_FAILURES, Reason
@@ -26,24 +28,29 @@ _SMALL_BATCH: Final = 50
 LEVELS: Final = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class RunConfig:
-    """Everything a run was told, as plain values; checked by the builder's own calls."""
+    """Everything a run was told, as plain values; most are checked by the builder's own calls.
+
+    Raises ValidationError for limits that are none, and takes paths and amounts as people write
+    them: it is `BatchParams` to scripts that make a BatchRun by themselves.
+    """
 
     state_file: Path | None = None
-    #: what to do after a stop, where the state file is no business of the user's: not shown then
-    go_on: str | None = None
     results_dir: Path | None = None
     max_parallel_batches: int = 10
     items_per_batch: int | None = 10
     cost_limit_usd: Decimal | None = None
-    time_limit_seconds: float | None = None
     default_params: Mapping[str, Any] = field(default_factory=dict)
     reuse_state: bool = True
-    on_changed: OnChanged = "error"
     raw_files: bool = True
-    result_format: ResultFormat = "json"
     verbosity: str | None = None
+    time_limit_seconds: float | None = None
+    _: KW_ONLY
+    #: what to do after a stop, where the state file is no business of the user's: not shown then
+    go_on: str | None = None
+    on_changed: OnChanged = "error"
+    result_format: ResultFormat = "json"
     allow_unpriced: bool = False
     prices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     queue_tokens: Mapping[str, int] = field(default_factory=dict)
@@ -70,6 +77,18 @@ class RunConfig:
     settle_seconds: float = 60.0
     #: the vendor's pace is multiplied by this; tests use less than one
     poll_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        # a script without types may say None here, which is no number of batches
+        check_number("max_parallel_batches", self.max_parallel_batches or 0, least=1, whole=True)
+        check_number("items_per_batch", self.items_per_batch, least=1, whole=True)
+        check_number("time_limit_seconds", self.time_limit_seconds, least=0)
+        for name in ("state_file", "results_dir", "cache_file"):
+            path = getattr(self, name)
+            if isinstance(path, str):
+                object.__setattr__(self, name, Path(path))
+        if self.cost_limit_usd is not None:
+            object.__setattr__(self, "cost_limit_usd", checked_usd(self.cost_limit_usd))
 
     @property
     def has_small_batches(self) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from batchata import Batch, Citation, Job, JobResult
+from batchata import Batch, BatchRun, Citation, Job, JobResult, ValidationError
+from batchata.core import BatchParams
 from batchata.gateway import Sandbox, Scenario
 
 GPT = "gpt-6-luna"
@@ -65,6 +67,46 @@ def test_the_first_page_runs(tmp_path: Path) -> None:
         assert each.is_success
         assert each.total_tokens == each.input_tokens + each.output_tokens
         assert each.raw_response
+
+
+def test_a_run_may_be_made_of_its_parameters_and_jobs(tmp_path: Path) -> None:
+    state, out = str(tmp_path / "out" / "state.db"), str(tmp_path / "out")
+    params = BatchParams(state, out, 5, items_per_batch=2, cost_limit_usd=0.5)  # type: ignore[arg-type]
+
+    run = BatchRun(params, [Job("a", GPT, prompt="q"), Job("b", GPT, prompt="r")])
+    run.execute()
+
+    assert run.results().keys() == {"a", "b"}
+    assert run.cost_tracker.limit_usd == Decimal("0.5")
+    assert (tmp_path / "out" / "a.json").is_file()
+
+
+def test_a_run_has_the_known_attributes(tmp_path: Path) -> None:
+    run = a_batch(tmp_path).run()
+
+    assert (run.results_dir, run.raw_files_dir) == (
+        tmp_path / "output",
+        tmp_path / "output" / "raw_files",
+    )
+    assert run.pending_jobs == []
+    assert run.state_manager.load() is not None
+    assert (run.current_batch_index, run.current_batch_size) == (2, 0)
+    assert (run.total_batches, run.completed_batches) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"max_parallel_batches": 0},
+        {"items_per_batch": -1},
+        {"cost_limit_usd": -1},
+        {"time_limit_seconds": "long"},
+    ],
+)
+def test_parameters_that_no_run_can_have_are_refused(bad: dict[str, Any]) -> None:
+    (value,) = bad.values()
+    with pytest.raises(ValidationError, match=repr(value)):
+        BatchParams(**bad)
 
 
 def test_each_result_has_a_file_that_reads_back(tmp_path: Path) -> None:
