@@ -24,7 +24,9 @@ _GROUP, _SECONDS = 500, 0.05
 #: of the first group, whose faults come before anything is sent
 _FIRST, _FIRST_SECONDS = 200, 0.5
 #: the reader waits when so many jobs are read and not written down yet
-_MOST_READ = 1000
+_MOST_READ = 500
+#: so many jobs keep the calls busy: there is no hurry then
+_ENOUGH = 1000
 #: nothing more is written down while so many jobs wait to be sent
 _MOST_WAITING = 100_000
 _LOOK_SECONDS = 0.1
@@ -148,10 +150,13 @@ class Feed:
         return now, later
 
     async def _let_others(self, live: LiveRoute) -> None:
-        """Give calls their turn, and wait while enough jobs wait for theirs."""
-        await asyncio.sleep(0)
-        while live.waiting > _MOST_WAITING and await self._context.pause(_LOOK_SECONDS):
-            pass
+        """Give calls their turn: while enough jobs wait for theirs, more are taken in slowly."""
+        pause = self._context.pause
+        if live.waiting < _ENOUGH:
+            await asyncio.sleep(0)
+        elif await pause(_SECONDS):
+            while live.waiting > _MOST_WAITING and await pause(_LOOK_SECONDS):
+                pass
 
     async def _next(self, most: int, patience_seconds: float) -> list[Ready | Refused]:
         """The next jobs; none after the last one, or when the script has failed."""
