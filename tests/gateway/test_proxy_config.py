@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from batchata.cli.app import app
 from batchata.core.errors import ValidationError
+from batchata.gateway.proxy import server
 from batchata.gateway.proxy.loading import load_config, read_yaml
 from batchata.gateway.proxy.registry import OWN, make_interceptor
 
@@ -203,3 +205,17 @@ def test_a_file_that_is_no_yaml_is_told_by_its_place_and_without_its_text(tmp_pa
 
     assert "sk-planted-1" not in f"{caught.value} {caught.value.__cause__}"
     assert "quotes" in str(caught.value.hint)
+
+
+def test_the_start_says_what_cannot_be_done_without_a_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config(
+        given={"llm": {"base_url": URL}, "batches": {"directory": str(tmp_path)}}, environment={}
+    )
+    assert list(server.missing(config)) == []
+
+    monkeypatch.setitem(sys.modules, "brotli", None)
+    monkeypatch.setattr(server, "find_spec", lambda name: None)
+
+    assert [each.split()[-1] for each in server.missing(config)] == ["unknown", "Parquet"]

@@ -8,9 +8,10 @@ import logging
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from batchata.gateway.held.holding import Holding
 
 LOG: Final = logging.getLogger("batchata.gateway")
-_PACKED_HINT: Final = "pip install 'batchata[gateway]'"
 _SWEEP_SECONDS: Final = 1.0
 _GARBAGE: Final = (50_000, 20, 100)
 
@@ -130,12 +130,20 @@ async def serve(config: GatewayConfig, *, on_ready: Callable[[str], None] | None
         gc.freeze()
         gc.set_threshold(*_GARBAGE)
         LOG.info("gateway on %s", gateway.url)
-        for encoding in PACKED:
-            if decoder_for(encoding) is None:
-                LOG.info("of answers in %s the usage stays unknown: %s", encoding, _PACKED_HINT)
+        for what in missing(config):
+            LOG.info("%s: pip install 'batchata[gateway]'", what)
         if on_ready is not None:
             on_ready(gateway.url)
         await stopping.wait()
+
+
+def missing(config: GatewayConfig) -> Iterator[str]:
+    """What cannot be done without a library that is not here."""
+    for encoding in PACKED:
+        if decoder_for(encoding) is None:
+            yield f"of answers in {encoding} the usage stays unknown"
+    if config.batches is not None and find_spec("pyarrow") is None:
+        yield "results of batches are not written as Parquet"
 
 
 def _made(config: GatewayConfig) -> list[Interceptor]:
