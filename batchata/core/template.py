@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from decimal import Decimal
-from string import Formatter
 from typing import Any, Final
 
 from batchata.core.errors import ValidationError
 
+#: a doubled brace, the name of a column, a brace that belongs to nothing, or text
+_TOKEN: Final = re.compile(r"(\{\{|\}\})|\{([^{}]*)\}|([{}])|([^{}]+)")
+
 
 class Template:
-    """A prompt with the columns it needs; ValidationError when it is not well formed."""
+    """A prompt with the columns it needs; ValidationError when it is not well formed.
+
+    Whatever stands between two braces is the name of a column, also with `:` or `!` in it.
+    """
 
     def __init__(self, text: str) -> None:
         self._parts: list[tuple[str, str | None]] = []
-        try:
-            for literal, name, spec, conversion in Formatter().parse(text):
-                if name is not None and (spec or conversion or not name.strip()):
-                    raise ValueError(f"{{{name}}} is not a plain column name")
-                self._parts.append((literal, None if name is None else name.strip()))
-        except ValueError as error:
-            raise ValidationError(
-                f"the prompt template cannot be read: {error}",
-                hint="write {column} for a value and {{ or }} for a brace",
-            ) from error
+        for braces, name, stray, literal in map(re.Match.groups, _TOKEN.finditer(text)):
+            if stray is not None:
+                raise _unreadable(f"a single {stray} in it belongs to no column")
+            if name is None:
+                self._parts.append((literal or braces[0], None))
+            elif name.strip():
+                self._parts.append(("", name.strip()))
+            else:
+                raise _unreadable(f"{{{name}}} names no column")
         self.columns = tuple(dict.fromkeys(name for _, name in self._parts if name is not None))
 
     def check(self, known: Mapping[str, Any], where: str) -> None:
@@ -46,6 +51,13 @@ class Template:
             if name is not None:
                 said.append(text_of(row[name]))
         return "".join(said)
+
+
+def _unreadable(why: str) -> ValidationError:
+    return ValidationError(
+        f"the prompt template cannot be read: {why}",
+        hint="write {column} for a value and {{ or }} for a brace",
+    )
 
 
 #: of numpy; no floats of Python's, though they have the same NaN and NaT

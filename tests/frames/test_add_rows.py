@@ -185,6 +185,15 @@ def test_braces_are_doubled_and_values_are_not_templates(tables: FrameLab) -> No
     assert asked(tables) == ['Give {"mood": ...} of {not} a {{template}}']
 
 
+@pytest.mark.parametrize("column", ["price: net", "really!", "a[0]", "x.y", " a b", "größe"])
+def test_a_column_may_have_any_name_without_braces(tables: FrameLab, column: str) -> None:
+    rows = [{column.strip(): "7"}]
+
+    tables.batch().add_rows(rows, prompt=f"Rate {{{column}}} and }}}}").run()
+
+    assert asked(tables) == ["Rate 7 and }"]
+
+
 def test_a_missing_column_is_named_at_once_with_those_that_are_there(tables: FrameLab) -> None:
     with pytest.raises(ValidationError, match="no column 'txt'") as caught:
         tables.batch().add_rows(pd.DataFrame(DATA), prompt="Rate {txt}")

@@ -160,7 +160,8 @@ def test_a_person_is_asked_before_anything_is_sent(
     [
         (("-p", "{txt}"), ("rows.csv line 2", "'txt'", "key, text, group")),
         (("-p", "{text"), ("template", "{{")),
-        (("-p", "{text!r}"), ("template",)),
+        (("-p", "{text!r}"), ("'text!r'", "key, text, group")),
+        (("-p", "{}"), ("template", "names no column")),
         ((), ("'prompt'", "key, text, group")),
         (("-p", "@missing.txt"), ("missing.txt",)),
         (("-p", "{text}", "--id-column", "nr"), ("'nr'", "key, text, group")),
