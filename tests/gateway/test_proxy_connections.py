@@ -137,14 +137,14 @@ def test_what_is_no_http_is_refused_in_the_vendors_shape(
 
 
 def test_many_headers_pass_both_ways(upstream: RawUpstream, url: str) -> None:
-    headers = [(b"X-%d" % number, b"v") for number in range(300)]
+    headers = [(b"X-%d" % number, b"v") for number in range(200)]
     lines = b"".join(b"%b: %b\r\n" % each for each in headers)
     upstream.answer(b"HTTP/1.1 200 OK\r\n" + lines + b"Content-Length: 2\r\n\r\n{}")
 
     for target in (b"/v1/chat/completions", b"/v1/x"):
         reply = call(url, request_bytes(target, JSON, *headers, method=b"POST", body=CHAT))
 
-        assert (reply.status, reply.headers[:300]) == (200, headers)
+        assert (reply.status, reply.headers[:200]) == (200, headers)
         assert [each for each in upstream.seen[-1].headers if each[0][:2] == b"X-"] == headers
 
 
@@ -158,6 +158,7 @@ def test_who_takes_it_for_a_forward_proxy_is_told_what_it_is(url: str, request_:
 
     assert reply.status == 400
     assert b"base URL" in reply.body
+    assert reply.all(b"server") == []
 
 
 def test_an_answer_that_breaks_off_is_one_line_in_the_log(

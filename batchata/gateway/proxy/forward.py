@@ -217,6 +217,8 @@ class Request(web.BaseRequest):
         """Just before a response leaves: take out what aiohttp added to the headers."""
         if isinstance(response, Answer):
             keep_headers(response)
+        else:  # strangers learn no version of what is at work here
+            response.headers.pop("Server", None)
 
 
 async def go_on(request: web.BaseRequest) -> None:

@@ -27,7 +27,7 @@ LINE_BYTES: Final = 64 * 1024
 #: what is read or written at once
 READ_BYTES: Final = 256 * 1024
 #: lines of a head that are read
-MOST_HEADERS: Final = 1024
+MOST_HEADERS: Final = 256
 #: connections that are looked at before the upstream is taken for broken
 _MOST_SPOILT: Final = 32
 
