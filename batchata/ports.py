@@ -15,7 +15,7 @@ from batchata.core.document import Accepts, Attachment, Document
 from batchata.core.events import Durable, Event
 from batchata.core.job import Job
 from batchata.core.pacing import Quota
-from batchata.core.result import Answer, Failure, JobResult
+from batchata.core.result import Answer, Failure
 from batchata.core.state import RunState
 from batchata.core.status import RemoteState
 from batchata.core.submission import BatchLimits, Outcome, RequestCounts, Shape, Submission
@@ -349,16 +349,3 @@ class EventSink(Protocol):
     """Is told what happened; must not raise."""
 
     def emit(self, event: Event) -> None: ...
-
-
-class ResultSink(Protocol):
-    """Writes final results for people and tools."""
-
-    def write(self, results: Sequence[JobResult]) -> None:
-        """Take results; they may be on disk only after `flush`. ResultsError when it cannot."""
-
-    def flush(self) -> None:
-        """Bring everything taken so far to disk."""
-
-    def close(self) -> None:
-        """Flush and let go."""

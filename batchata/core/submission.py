@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -144,16 +144,3 @@ class RequestCounts:
     def done(self) -> int:
         """Requests that have ended, well or not."""
         return self.succeeded + self.failed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutgoingLine:
-    """One request of a chunk, on its way to the vendor."""
-
-    custom_id: str
-    endpoint: str
-    body: bytes
-
-
-Metadata = Mapping[str, Any]
-Seqs = Sequence[int]

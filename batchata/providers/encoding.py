@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
 import orjson
 
 from batchata.core.document import Attachment, Document, attachment_of
@@ -143,14 +142,6 @@ def bound_cap(job: Job, names: Sequence[str], model_most: int) -> int:
 def json_text(value: Any) -> str:
     """A value as JSON text."""
     return json_bytes(value).decode()
-
-
-def read_loosely(body: bytes | msgspec.Raw) -> Any:
-    """Any JSON; None when it is none."""
-    try:
-        return orjson.loads(bytes(body))
-    except orjson.JSONDecodeError:
-        return None
 
 
 def document_sizes(documents: Sequence[Document]) -> dict[str, DocumentSize] | None:

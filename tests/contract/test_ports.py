@@ -9,12 +9,16 @@ from pathlib import Path
 import orjson
 import pytest
 
+from batchata.engine.viewing import Viewer
 from batchata.gateway import Sandbox
-from batchata.ports import Codec, Provider, Store
+from batchata.ports import Codec, EventSink, Provider, Store
 from batchata.providers.anthropic.codec import AnthropicCodec
 from batchata.providers.control import ProviderSettings
 from batchata.providers.openai.codec import OpenAICodec
 from batchata.providers.registry import create_provider
+from batchata.sinks.eventlog.run_events import RunEvents
+from batchata.sinks.exporter import Exporter
+from batchata.stores.cache import CacheFeeder
 from batchata.stores.sqlite import SQLiteStore
 from batchata.testing import FakeBackgroundAPI, FakeCodec, FakeFilesAPI, FakeProvider, MemoryStore
 from batchata.testing.contracts import (
@@ -47,6 +51,11 @@ class TestMemoryStore(StoreContract):
             MemoryStore() if before is None else MemoryStore(before.events, before.values)
         )
         return self.kept[folder]
+
+
+@pytest.mark.parametrize("watcher", [Viewer, Exporter, CacheFeeder, RunEvents])
+def test_whoever_is_told_of_events_is_an_event_sink(watcher: type[object]) -> None:
+    assert issubclass(watcher, EventSink)
 
 
 CHAT = {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}], "usage": None}
