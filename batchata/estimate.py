@@ -22,7 +22,7 @@ from batchata.core.usage import RateCard, Usage, from_parts
 from batchata.engine.preparing import Ready
 from batchata.engine.upload_choice import UploadChoice
 from batchata.ports import Encoded
-from batchata.results import settled_ids
+from batchata.results import cached_answers, settled_ids
 from batchata.wiring import Parts
 
 #: plain text is about this many bytes a token; answers fill about half of their cap
@@ -61,6 +61,7 @@ class Estimate:
     bad: tuple[str, ...]  #: why some jobs cannot be sent
     limit_usd: Decimal | None
     shared: int = 0  #: jobs that are given the answer of another, which asks the same
+    cached: int = 0  #: jobs that are given an answer of the answer cache
     uploads: int = 0  #: files that are uploaded once, and named by id in the requests
     upload_bytes: int = 0  #: of these files
 
@@ -110,6 +111,7 @@ class Estimate:
             "limit_usd": _plain(self.limit_usd),
             "already_done": self.done,
             "shared": self.shared,
+            "cached": self.cached,
             "bad_jobs": list(self.bad),
             "models": [
                 {
@@ -165,25 +167,31 @@ def make_estimate(parts: Parts, jobs: Iterable[Job]) -> Estimate:
     sums: dict[tuple[str, str], _Sum] = {}
     asked: set[tuple[Shape, bytes]] = set()
     bad: list[str] = []
-    done = shared = 0
-    for job in jobs:
-        try:
-            ready = preparer.ready(job)
-        except (DuplicateJobError, UnknownPriceError, NoRouteError):
-            raise
-        except BatchataError as error:
-            bad.append(_bad(job, error))
-            continue
-        shape = ready.encoded.shape
-        is_done = ready.id in done_ids
-        done += is_done
-        if parts.config.dedupe:
-            question = (shape, digest(ready.encoded.body))
-            shared += question in asked and not is_done
-            is_done = is_done or question in asked
-            asked.add(question)
-        if not is_done:
-            _add(parts, sums.setdefault((shape.provider, shape.model), _Sum()), ready)
+    done = shared = cached = 0
+    with cached_answers(parts.config) as recall:
+        for job in jobs:
+            try:
+                ready = preparer.ready(job)
+            except (DuplicateJobError, UnknownPriceError, NoRouteError):
+                raise
+            except BatchataError as error:
+                bad.append(_bad(job, error))
+                continue
+            shape = ready.encoded.shape
+            if ready.id in done_ids:
+                done += 1
+                is_sent = False
+            else:
+                found = recall(shape, ready.encoded.body)
+                is_sent = found is None or not ready.takes(found)
+                cached += not is_sent
+            if parts.config.dedupe:
+                question = (shape, digest(ready.encoded.body))
+                shared += is_sent and question in asked
+                is_sent = is_sent and question not in asked
+                asked.add(question)
+            if is_sent:
+                _add(parts, sums.setdefault((shape.provider, shape.model), _Sum()), ready)
     uploads = _spare(parts, sums)
     return Estimate(
         models=tuple(
@@ -193,6 +201,7 @@ def make_estimate(parts: Parts, jobs: Iterable[Job]) -> Estimate:
         bad=tuple(bad),
         limit_usd=parts.config.cost_limit_usd,
         shared=shared,
+        cached=cached,
         uploads=len(uploads),
         upload_bytes=sum(uploads.values()),
     )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from batchata.core.assemble import Bind
+from batchata.core.config import RunConfig
 from batchata.core.errors import ResultsError
 from batchata.core.result import JobResult
 from batchata.core.retry import may_reopen
 from batchata.core.status import JobStatus
+from batchata.core.submission import Outcome, Shape
+from batchata.stores.cache import AnswerCache
 from batchata.stores.reader import ResultReader, bind_nothing
 
 _LISTS = {
@@ -128,6 +132,17 @@ def settled_ids(path: Path) -> set[str]:
         return {job_id for job_id, seq in reader.ids().items() if seq in settled}
     finally:
         reader.close()
+
+
+@contextmanager
+def cached_answers(config: RunConfig) -> Iterator[Callable[[Shape, bytes], Outcome | None]]:
+    """What the answer cache of a run has for a question; no cache is made, or changed, for it."""
+    path = config.cache_file
+    if path is None or not path.exists():
+        yield lambda shape, body: None
+        return
+    with closing(AnswerCache(path, config.cache_reuse, read_only=True)) as cache:
+        yield lambda shape, body: cache.find(shape, body, seq=0, now_us=0)
 
 
 def to_frame(results: Results) -> Any:

@@ -13,7 +13,6 @@ from batchata.core.config import RunConfig
 from batchata.core.errors import JobChangedError, ValidationError
 from batchata.core.events import Durable, JobsAdded, OutcomesRecorded, ShapeAdded
 from batchata.core.job import Job
-from batchata.core.parse import bound_to
 from batchata.core.result import Reason
 from batchata.core.retry import may_reopen
 from batchata.core.state import RunState
@@ -102,10 +101,7 @@ class Ingest:
             return
         encoded = ready.encoded
         found = self.recall(encoded.shape, encoded.body, seq, self.now_us())
-        if found is None:
-            return
-        model = ready.response_model
-        if model is None or not found.parsed or bound_to(model, found.parsed) is not None:
+        if found is not None and ready.takes(found):
             self._ended.append(found)
 
     def _shape(self, ready: Ready) -> int:

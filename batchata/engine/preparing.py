@@ -19,6 +19,8 @@ from batchata.core.errors import (
 )
 from batchata.core.job import Job, UnaskableJob, derived_id, digest, why_unaskable
 from batchata.core.json_bytes import metadata_bytes
+from batchata.core.parse import bound_to
+from batchata.core.submission import Outcome
 from batchata.core.usage import RateCard, to_parts
 from batchata.ports import Encoded, Provider
 
@@ -32,6 +34,11 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     cost_bound: int  #: 1e-12 USD
     metadata: bytes | None
     response_model: type[BaseModel] | None
+
+    def takes(self, found: Outcome) -> bool:
+        """True when an answer of the cache is one of the model that the job names today."""
+        model = self.response_model
+        return model is None or not found.parsed or bound_to(model, found.parsed) is not None
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):

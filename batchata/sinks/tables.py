@@ -61,6 +61,8 @@ class EstimateLike(Amounts, Protocol):
     @property
     def shared(self) -> int: ...
     @property
+    def cached(self) -> int: ...
+    @property
     def uploads(self) -> int: ...
     @property
     def upload_bytes(self) -> int: ...
@@ -101,13 +103,19 @@ def _numbers(each: Amounts, *, is_exact: bool) -> tuple[str, ...]:
     )
 
 
-def _remarks(estimate: EstimateLike) -> Iterable[str]:
+def _not_sent(estimate: EstimateLike) -> Iterable[str]:
     if not estimate.jobs:
         yield "Nothing would be sent."
     if estimate.done:
         yield f"{plural(estimate.done, 'job')} answered or in flight already: not sent again."
+    if estimate.cached:
+        yield f"{plural(estimate.cached, 'job')} answered in the cache: nothing is paid for them."
     if estimate.shared:
         yield f"{plural(estimate.shared, 'job')} asking what another asks: given its answer."
+
+
+def _remarks(estimate: EstimateLike) -> Iterable[str]:
+    yield from _not_sent(estimate)
     if estimate.uploads:
         files, volume = plural(estimate.uploads, "file"), size(estimate.upload_bytes)
         yield f"{files} uploaded beside the requests, {volume} in all."

@@ -42,11 +42,12 @@ _WHOLE: Final = frozenset({"stop", "tool_calls"})
 class AnswerCache:
     """One SQLite file; only whole, valid answers go in, and none is ever changed by a reader.
 
-    Raises StateError when the file cannot be used.
+    Raises StateError when the file cannot be used. With `read_only` it must be there, and stays
+    as it is.
     """
 
-    def __init__(self, path: Path, reuse: str) -> None:
-        self._file = OwnFile(path, _KIND)
+    def __init__(self, path: Path, reuse: str, *, read_only: bool = False) -> None:
+        self._file = OwnFile(path, _KIND, read_only=read_only)
         self._reuse = reuse
         #: answers of this run's own jobs are not for others of them, however late these come
         self._last = self._file.rows("SELECT coalesce(max(n), 0) FROM answers", ())[0][0]

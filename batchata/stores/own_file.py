@@ -29,20 +29,40 @@ class OwnFile:
     """An open file of one kind; with no path a temporary one, which goes when it is closed.
 
     Raises StateError for a file that is not ours and when the disk fails, and StateVersionError for
-    one of a newer batchata; a file that is refused is left as it was.
+    one of a newer batchata; a file that is refused is left as it was. With `read_only` nothing is
+    written, not even files beside it.
     """
 
-    def __init__(self, path: Path | None, kind: FileKind) -> None:
+    def __init__(self, path: Path | None, kind: FileKind, *, read_only: bool = False) -> None:
         self._kind = kind
         self._named = f"the {kind.name}" if path is None else f"the {kind.name} {str(path)!r}"
+        if path is not None:
+            self._check_place(path)
+        # the empty name is SQLite's for a temporary file
+        place = _to_read(path) if path is not None and read_only else path or ""
         with self._disk_watched():
-            # the empty name is SQLite's for a temporary file
             self._db = sqlite3.connect(
-                path or "", isolation_level=None, check_same_thread=False, timeout=30
+                place,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=30,
+                uri=read_only,
             )
             with closed_on_error(self._db):
                 self._check(path)
-                self._prepare("OFF" if path is None else kind.durability)
+                if not read_only:
+                    self._prepare("OFF" if path is None else kind.durability)
+
+    def _check_place(self, path: Path) -> None:
+        if path.is_dir():
+            raise StateError(
+                f"{self._named} is a folder", hint=f"name a file: {self._kind.instead}"
+            )
+        if not path.parent.is_dir():
+            raise StateError(
+                f"the folder of {self._named} does not exist",
+                hint=f"make it first: mkdir -p {path.parent}",
+            )
 
     def _check(self, path: Path | None) -> None:
         kind = self._kind
@@ -100,6 +120,12 @@ class OwnFile:
                 f"{self._named} cannot be used: {error}",
                 hint=f"check the disk, or name another file: {self._kind.instead}",
             ) from error
+
+
+def _to_read(path: Path) -> str:
+    """The file's address for a reader, which leaves no files of SQLite's beside it."""
+    is_in_use = path.with_name(path.name + "-wal").exists()
+    return f"{path.absolute().as_uri()}?mode=ro" + ("" if is_in_use else "&immutable=1")
 
 
 def not_ours(path: Path | None, kind: FileKind) -> StateError:

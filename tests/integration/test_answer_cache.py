@@ -269,3 +269,33 @@ def rows_of(path: Path) -> int:
     with closing(sqlite3.connect(path)) as db:
         count: int = db.execute("SELECT count(*) FROM answers").fetchone()[0]
         return count
+
+
+def test_an_estimate_counts_what_the_cache_has_answers_for_and_writes_nothing(lab: Lab) -> None:
+    place = lab.folder / "answers.db"
+    lab.chat(3).set_cache(place).run()
+    before = place.read_bytes()
+    there = sorted(path.name for path in lab.folder.iterdir())
+    batch = lab.chat(5).set_state(lab.folder / "other.db").set_cache(place)
+
+    estimate = batch.estimate()
+
+    assert (estimate.jobs, estimate.cached, estimate.done) == (2, 3, 0)
+    assert place.read_bytes() == before
+    assert sorted(path.name for path in lab.folder.iterdir()) == there
+
+
+def test_an_estimate_with_a_cache_that_is_not_there_yet_makes_none(lab: Lab) -> None:
+    estimate = lab.chat(2).set_cache(lab.folder / "answers.db").estimate()
+
+    assert (estimate.jobs, estimate.cached) == (2, 0)
+    assert list(lab.folder.iterdir()) == []
+
+
+def test_a_cache_that_is_a_folder_or_in_none_is_named(lab: Lab) -> None:
+    with pytest.raises(StateError, match="is a folder"):
+        lab.chat(1).set_cache(lab.folder).run()
+    with pytest.raises(StateError, match="does not exist") as caught:
+        lab.chat(1).set_cache(lab.folder / "no" / "answers.db").run()
+
+    assert "mkdir" in str(caught.value.hint)
