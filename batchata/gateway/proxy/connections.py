@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp import web
 
 from batchata.gateway.proxy.forward import CONTINUE, Request, what_failed
-from batchata.gateway.proxy.one_piece import LINE_BYTES, MOST_HEADERS, READ_BYTES, is_known_aiohttp
+from batchata.gateway.proxy.pool import LINE_BYTES, MOST_HEADERS, READ_BYTES, is_known_aiohttp
 from batchata.gateway.upstream import Vendor
 from batchata.gateway.vendor_errors import VendorError
 
@@ -46,6 +46,11 @@ class Connection(web.RequestHandler):
         self.close()  # after the answer
         self._ask_later(0)
         return True
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Read on after a pause; aiohttp asks for it after each piece that was read."""
+        if self._reading_paused or not is_known_aiohttp():
+            super().resume_reading(resume_parser)
 
     def _is_asked(self) -> bool:
         """True when a whole request is here, and nothing of its answer was sent."""

@@ -14,14 +14,8 @@ from multidict import CIMultiDict
 
 from batchata.gateway.proxy.exchange import Answered, Exchange
 from batchata.gateway.proxy.headers import Headers, decoded, end_to_end, first, has, head_lines
-from batchata.gateway.proxy.one_piece import (
-    LINE_BYTES,
-    MOST_HEADERS,
-    READ_BYTES,
-    Asking,
-    Connector,
-    Place,
-)
+from batchata.gateway.proxy.one_piece import Asking, Place
+from batchata.gateway.proxy.pool import LINE_BYTES, MOST_HEADERS, READ_BYTES, Connector
 from batchata.gateway.vendor_errors import VendorError
 
 #: what aiohttp would say by itself and the client did not
@@ -56,7 +50,7 @@ class Client:
 
     def open(self) -> None:
         """Open the session on the running loop."""
-        connector = Connector(limit=0, ttl_dns_cache=300, keepalive_timeout=self._keepalive_seconds)
+        connector = Connector(keepalive_seconds=self._keepalive_seconds)
         self._session = aiohttp.ClientSession(
             connector=connector,
             timeout=self._timeout,

@@ -10,50 +10,25 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from functools import cached_property
+from typing import Self
 
 import aiohttp
-from aiohttp.client_reqrep import ClientRequest
-from aiohttp.connector import Connection
+from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from multidict import CIMultiDictProxy
 from yarl import URL
 
 from batchata.gateway.proxy.headers import Headers, has, head_lines
-
-#: versions of aiohttp whose pool and parser are known to work so
-_KNOWN: Final = ("3.14.",)
-#: the longest line of a head that is read
-LINE_BYTES: Final = 64 * 1024
-#: what is read or written at once
-READ_BYTES: Final = 256 * 1024
-#: lines of a head that are read
-MOST_HEADERS: Final = 256
-#: connections that are looked at before the upstream is taken for broken
-_MOST_SPOILT: Final = 32
+from batchata.gateway.proxy.pool import is_known_aiohttp, ready_for_an_answer
 
 
-def is_known_aiohttp() -> bool:
-    """True when the parts of aiohttp that are not public are those that the gateway knows."""
-    return aiohttp.__version__.startswith(_KNOWN)
+class _Known(ClientRequest):
+    """What the pool is asked with, for any number of calls to one place."""
 
-
-class Connector(aiohttp.TCPConnector):
-    """A pool that hands out no connection on which something came that nobody asked for.
-
-    It would be taken for the answer to the next question.
-    """
-
-    async def connect(
-        self, req: ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
-    ) -> Connection:
-        """A connection on which nothing came yet."""
-        for _ in range(_MOST_SPOILT):
-            connection = await super().connect(req, traces, timeout)
-            protocol = connection.protocol
-            if protocol is None or not protocol.should_close:
-                return connection
-            connection.close()
-        raise aiohttp.ClientConnectionError("the upstream speaks before it is asked")
+    @cached_property
+    def connection_key(self) -> ConnectionKey:
+        """What the pool knows connections to this place by."""
+        return super().connection_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +50,7 @@ class Place:
         url = URL(base_url, encoded=True)
         if url.raw_user is not None or url.raw_password is not None:
             return None
-        request = ClientRequest("POST", url, loop=asyncio.get_running_loop())
+        request = _Known("POST", url, loop=asyncio.get_running_loop())
         path = base_url.partition("://")[2].partition("/")
         return cls(request, request.headers["Host"], "".join(path[1:]))
 
@@ -147,15 +122,7 @@ class Asking:
         protocol, transport = self._connection.protocol, self._connection.transport
         if protocol is None or transport is None:
             raise aiohttp.ServerDisconnectedError
-        protocol.set_response_params(
-            read_until_eof=True,
-            auto_decompress=False,
-            read_timeout=self._timeout.sock_read,
-            read_bufsize=READ_BYTES,
-            max_line_size=LINE_BYTES,
-            max_field_size=LINE_BYTES,
-            max_headers=MOST_HEADERS,
-        )
+        ready_for_an_answer(protocol, self._timeout.sock_read)
         transport.write(self._text)
         protocol.start_timeout()
         try:

@@ -1,0 +1,117 @@
+"""Connections to upstreams: aiohttp's pool and its parser, with less to do for each answer.
+
+Some of it is reached by parts that are not aiohttp's public face, and left as it is with a version
+whose parts are not known.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from math import inf
+from typing import Any, Final
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
+
+#: versions of aiohttp whose pool and parser are known to work so
+_KNOWN: Final = ("3.14.",)
+#: the longest line of a head that is read
+LINE_BYTES: Final = 64 * 1024
+#: what is read or written at once
+READ_BYTES: Final = 256 * 1024
+#: lines of a head that are read
+MOST_HEADERS: Final = 256
+#: connections that are looked at before the upstream is taken for broken
+_MOST_SPOILT: Final = 32
+
+
+def is_known_aiohttp() -> bool:
+    """True when the parts of aiohttp that are not public are those that the gateway knows."""
+    return aiohttp.__version__.startswith(_KNOWN)
+
+
+class Connector(aiohttp.TCPConnector):
+    """A pool that hands out no connection on which something came that nobody asked for.
+
+    It would be taken for the answer to the next question.
+    """
+
+    def __init__(self, *, keepalive_seconds: float) -> None:
+        super().__init__(limit=0, ttl_dns_cache=300, keepalive_timeout=keepalive_seconds)
+        if is_known_aiohttp():
+            make: Any = partial(_Answers, loop=self._loop)
+            self._factory = make
+
+    async def connect(
+        self, req: ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        """A connection on which nothing came yet."""
+        for _ in range(_MOST_SPOILT):
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            if protocol is None or not protocol.should_close:
+                return connection
+            connection.close()
+        raise aiohttp.ClientConnectionError("the upstream speaks before it is asked")
+
+
+class _Answers(ResponseHandler):
+    """One connection, whose timer and parser serve all answers on it."""
+
+    #: of whole answers, one after the other; another request may have brought its own since
+    own_parser: Any = None
+    _due_seconds = inf  #: when the upstream has been silent for too long, by the loop's clock
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Read on after a pause; aiohttp asks for it after each piece that was read."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Be done with it, and with its timer."""
+        super().connection_lost(exc)
+        super()._drop_timeout()
+
+    def _drop_timeout(self) -> None:
+        self._due_seconds = inf
+
+    def _reschedule_timeout(self) -> None:
+        timeout = self._read_timeout
+        if not timeout:
+            self._due_seconds = inf
+            return
+        self._due_seconds = self._loop.time() + timeout
+        if self._read_timeout_handle is None:
+            self._read_timeout_handle = self._loop.call_later(timeout, self._on_time)
+
+    def _on_time(self) -> None:
+        """The timer has run out, mostly for an answer that came long ago."""
+        self._read_timeout_handle = None
+        left = self._due_seconds - self._loop.time()
+        if left <= 0:
+            self._on_read_timeout()
+        elif left < inf:
+            self._read_timeout_handle = self._loop.call_later(left, self._on_time)
+
+
+def ready_for_an_answer(protocol: ResponseHandler, silence_seconds: float | None) -> None:
+    """Have a connection read the answer to what is sent on it next."""
+    if not isinstance(protocol, _Answers):
+        _give_parser(protocol, silence_seconds)
+    elif protocol.own_parser is None or protocol.own_parser is not protocol._parser:
+        _give_parser(protocol, silence_seconds)
+        protocol.own_parser = protocol._parser
+
+
+def _give_parser(protocol: ResponseHandler, silence_seconds: float | None) -> None:
+    protocol.set_response_params(
+        read_until_eof=True,
+        auto_decompress=False,
+        read_timeout=silence_seconds,
+        read_bufsize=READ_BYTES,
+        max_line_size=LINE_BYTES,
+        max_field_size=LINE_BYTES,
+        max_headers=MOST_HEADERS,
+    )

@@ -1,0 +1,129 @@
+"""A connection to an upstream serves many answers with one timer and one parser."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from batchata.gateway.proxy.pool import Connector, ready_for_an_answer
+
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+
+class Timers(asyncio.AbstractEventLoop):
+    """A loop whose time is set, and whose timers are run by hand."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.now = 0.0
+        self.waiting: list[tuple[float, Callable[..., object]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        found = (self.now + delay, callback)
+        self.waiting.append(found)
+        return Timer(lambda: self.waiting.remove(found))
+
+    def create_future(self) -> Any:
+        return self._loop.create_future()
+
+    def run_until(self, now: float) -> None:
+        self.now = now
+        for found in [each for each in self.waiting if each[0] <= now]:
+            self.waiting.remove(found)
+            found[1]()
+
+
+class Timer:
+    def __init__(self, cancel: Callable[[], object]) -> None:
+        self.cancel = cancel
+
+
+async def connection() -> tuple[Any, Timers]:
+    """What the pool makes of a new connection."""
+    connector = Connector(keepalive_seconds=1)
+    timers = Timers(asyncio.get_running_loop())
+    made = connector._factory.func(loop=timers)
+    await connector.close()
+    return made, timers
+
+
+def ask(made: Any) -> None:
+    ready_for_an_answer(made, 10.0)
+    made.start_timeout()
+
+
+async def answer(made: Any) -> bytes:
+    made.data_received(WHOLE)
+    _, content = await made.read()
+    return bytes(await content.readany())
+
+
+def test_answers_in_a_row_share_a_timer_and_a_parser() -> None:
+    async def play() -> None:
+        made, timers = await connection()
+        parsers = set()
+        for moment in (0.0, 4.0, 8.0):
+            timers.now = moment
+            ask(made)
+            parsers.add(made._parser)
+            assert await answer(made) == b"hi"
+
+        assert len(timers.waiting) == len(parsers) == 1
+        timers.run_until(10.0)
+        assert made.exception() is None
+        assert not timers.waiting
+        assert not made.should_close
+
+    asyncio.run(play())
+
+
+def test_an_upstream_that_is_silent_for_too_long_is_given_up_on_time() -> None:
+    async def play() -> None:
+        made, timers = await connection()
+        ask(made)
+        await answer(made)
+        timers.now = 6.0
+        ask(made)
+
+        timers.run_until(10.0)
+        assert made.exception() is None
+        timers.run_until(16.0)
+        with pytest.raises(aiohttp.SocketTimeoutError):
+            await made.read()
+
+    asyncio.run(play())
+
+
+def test_a_lost_connection_leaves_no_timer_behind() -> None:
+    async def play() -> None:
+        made, timers = await connection()
+        ask(made)
+
+        made.connection_lost(None)
+
+        assert not timers.waiting
+
+    asyncio.run(play())
+
+
+def test_another_request_on_the_connection_brings_its_own_parser() -> None:
+    async def play() -> None:
+        made, _ = await connection()
+        ask(made)
+        await answer(made)
+        made.set_response_params(skip_payload=True)  # as for HEAD
+        other = made._parser
+
+        ask(made)
+
+        assert made._parser is not other
+        assert await answer(made) == b"hi"
+
+    asyncio.run(play())
