@@ -369,6 +369,27 @@ def test_a_held_stream_is_recorded_as_the_stream_it_was(lab: Lab, tmp_path: Path
     assert again == said != []
 
 
+def test_an_answer_that_a_later_start_collects_is_recorded_like_any_other(
+    lab: Lab, tmp_path: Path
+) -> None:
+    lab.play(latency_seconds=SLOW)
+    section = {"window": "1h", "directory": str(tmp_path / "held"), "gather_seconds": 0.05}
+    tape = [{"type": "record", "config": {"directory": str(tmp_path / "cassettes")}}]
+    config = {"to_batch": section, "interceptors": tape}
+    with Gateway(lab.box.url, config=config) as gateway, connect(gateway.url) as connection:
+        connection.sendall(asked(stream=True))
+        until(lambda: lab.box.ledger.batches)
+    lab.clock.now += SLOW
+    with Gateway(lab.box.url, config=config) as gateway:
+        said = call(gateway.url, asked(stream=True))
+    tape[0]["type"] = "replay"
+    with Gateway("http://127.0.0.1:9", config={"interceptors": tape}) as gateway:
+        again = call(gateway.url, asked(stream=True))
+
+    assert said.body.startswith(b"data: ")
+    assert again.body == said.body
+
+
 def test_a_limit_that_cannot_be_kept_stops_the_gateway(lab: Lab, tmp_path: Path) -> None:
     other = tmp_path / "other"
     with (

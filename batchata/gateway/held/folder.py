@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import orjson
@@ -31,6 +31,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     client: str
     set_aside: SetAside | None
+    stream: dict[str, Any] = {}  #: fields of the request that batches do not have
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -59,10 +60,17 @@ class Found(NamedTuple):
     """A group that an earlier process has left, and ids of its calls."""
 
     group: Group
+    bodies: Mapping[str, bytes]  #: what the vendor is asked
     given: frozenset[str]  #: a client has their answers
     settled: frozenset[str]  #: their price is counted
 
 
+class _Line(msgspec.Struct):
+    custom_id: str
+    body: msgspec.Raw
+
+
+_READ_LINE: Final = msgspec.json.Decoder(_Line).decode
 _READ: Final = msgspec.json.Decoder(Group).decode
 
 
@@ -173,7 +181,12 @@ class HeldFolder:
 
     def _read(self, place: Path) -> Found:
         given, settled = (_noted(place / name) for name in ("given", "settled"))
-        return Found(_READ((place / "group.json").read_bytes()), given, settled)
+        group = _READ((place / "group.json").read_bytes())
+        with self.input_of(group).open("rb") as file:
+            bodies = {found.custom_id: bytes(found.body) for found in map(_READ_LINE, file)}
+        if not bodies.keys() >= {each.id for each in group.calls}:
+            raise ValueError(f"{str(self.input_of(group))!r} is not whole")
+        return Found(group, bodies, given, settled)
 
 
 def _noted(path: Path) -> frozenset[str]:

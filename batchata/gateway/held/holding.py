@@ -17,7 +17,7 @@ from batchata.gateway.batches.records import KEPT_HEADERS
 from batchata.gateway.held.carrying import Carrier, Settle
 from batchata.gateway.held.folder import Call, Found, Group, HeldFolder
 from batchata.gateway.held.keys import KeyRing
-from batchata.gateway.held.settling import asked_of, exchange_of
+from batchata.gateway.held.settling import STREAMS, asked_of, exchange_of
 from batchata.gateway.held.waiting import HeldCall, answer
 from batchata.gateway.proxy.cassette import body_key
 from batchata.gateway.proxy.config import ToBatchSection
@@ -30,7 +30,6 @@ from batchata.providers.registry import provider_names
 ENDPOINTS: Final = frozenset({CHAT, RESPONSES, MESSAGES})
 #: parts of a request that batches do not have, or that ask for another price
 _LIVE_ONLY: Final = ("service_tier", "background", "speed", "inference_geo")
-_STREAMS: Final = ("stream", "stream_options")
 #: a group goes out before it is larger than this
 _MOST_CALLS: Final = 10_000
 _MOST_BYTES: Final = 64 * 1024 * 1024
@@ -91,12 +90,13 @@ class Holding:
 
     def _found(self, found: Found) -> list[HeldCall]:
         """The calls of a group that no client has the answer of."""
-        group, given, settled = found
+        group, bodies, given, settled = found
         upstream = next((u for u in self._upstreams.all if u.name == group.upstream), None)
         calls = [self._held(each, group) for each in group.calls if each.id not in given]
         for held in calls:
             if upstream is not None and held.call.id not in settled:
-                held.exchange = exchange_of(held.call.asked, group, upstream)
+                body = bodies[held.call.id]
+                held.exchange = exchange_of(held.call.asked, group, upstream, body)
                 held.began = time.monotonic()
         return calls
 
@@ -227,6 +227,6 @@ class Holding:
 def _whole(exchange: Exchange) -> bytes:
     """The request without what only a stream has."""
     body = exchange.json or {}
-    if not any(name in body for name in _STREAMS):
+    if not any(name in body for name in STREAMS):
         return exchange.body or b"{}"
-    return orjson.dumps({name: value for name, value in body.items() if name not in _STREAMS})
+    return orjson.dumps({name: value for name, value in body.items() if name not in STREAMS})

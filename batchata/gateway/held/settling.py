@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import orjson
+
 from batchata.core.result import JobResult, Reason
 from batchata.gateway.held.folder import Asked, Group
 from batchata.gateway.held.waiting import JSON, SSE, events_of
@@ -25,6 +27,8 @@ _STATUSES: Final = {
     Reason.OVERLOADED: 503,
     Reason.SERVER_ERROR: 500,
 }
+#: fields of a request that batches do not have
+STREAMS: Final = ("stream", "stream_options")
 _BROKE: Final = 502  #: nobody knows what became of it, so that it counts as paid
 
 
@@ -45,6 +49,7 @@ def refused(vendor: Vendor, reason: Reason | None, message: str) -> tuple[int, b
 
 def asked_of(exchange: Exchange) -> Asked:
     """What is kept of an exchange until its answer is there."""
+    body = exchange.json or {}
     return Asked(
         exchange_id=exchange.id,
         session_id=exchange.session_id,
@@ -53,11 +58,13 @@ def asked_of(exchange: Exchange) -> Asked:
         model=exchange.model,
         client=exchange.client,
         set_aside=exchange.set_aside,
+        stream={name: body[name] for name in STREAMS if name in body},
     )
 
 
-def exchange_of(asked: Asked, group: Group, upstream: Upstream) -> Exchange:
+def exchange_of(asked: Asked, group: Group, upstream: Upstream, body: bytes) -> Exchange:
     """An exchange that an earlier process has begun, so that this one can settle it."""
+    json = {**orjson.loads(body), **asked.stream}
     return Exchange(
         id=asked.exchange_id,
         number=0,
@@ -66,7 +73,8 @@ def exchange_of(asked: Asked, group: Group, upstream: Upstream) -> Exchange:
         target=group.endpoint,
         path=group.endpoint,
         headers=(),
-        body=None,
+        body=orjson.dumps(json) if asked.stream else body,
+        json=json,
         upstream=upstream,
         endpoint=group.endpoint,
         model=asked.model,

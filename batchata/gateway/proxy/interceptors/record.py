@@ -36,21 +36,25 @@ class Record(Interceptor):
 
     async def on_request(self, exchange: Exchange) -> Outcome:
         """Number the request among its equals, in the order they are asked."""
+        self._open[exchange.id] = self._numbered(exchange)
+        return CONTINUE
+
+    def _numbered(self, exchange: Exchange) -> tuple[dict[str, object], int]:
         request = request_row(exchange)
         key = row_key(request)
         self._counts[key] += 1
-        self._open[exchange.id] = (request, self._counts[key])
-        return CONTINUE
+        return request, self._counts[key]
 
     async def on_response(self, exchange: Exchange) -> None:
         """Take request and answer as one line."""
-        request, nth = self._open.pop(exchange.id, (None, 0))
+        asked = self._open.pop(exchange.id, None)
         answered = exchange.answer
-        if request is None or answered is None or answered.source != "upstream":
+        if answered is None or answered.source != "upstream":
             return
         response = response_row(answered)
         if response is None:
             return
+        request, nth = asked or self._numbered(exchange)  # of a call that an earlier process took
         self._file.add({"nth": nth, "request": request, "response": response})
         self._waiting += 1
         if self._waiting >= _MOST_WAITING:
