@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import aiohttp
@@ -13,6 +15,7 @@ import pytest
 from raw_lab import OK, RawUpstream, Seen, call, connect, read_reply, request_bytes
 
 from batchata.gateway import Gateway
+from batchata.gateway.proxy.connections import Connection
 from batchata.gateway.proxy.forward import what_failed
 from batchata.gateway.proxy.loading import load_config
 from batchata.gateway.upstream import Vendor
@@ -202,3 +205,23 @@ def test_a_local_servers_five_seconds_are_not_waited_for(address: str, most: flo
     config = load_config(given={"llm": {"base_url": address}}, environment={})
 
     assert most / 2 <= config.keepalive_seconds < most
+
+
+def test_a_connection_that_ended_leaves_nothing_to_be_searched_for(
+    upstream: RawUpstream, url: str
+) -> None:
+    def found() -> int:
+        return sum(isinstance(each, Connection) for each in gc.get_objects())
+
+    gc.collect()
+    before = found()
+    gc.disable()
+    try:
+        for _ in range(20):
+            assert call(url, POST).status == 200
+        end = time.monotonic() + 5
+        while found() > before + 1 and time.monotonic() < end:
+            call(url, request_bytes(b"/health"))
+        assert found() <= before + 1
+    finally:
+        gc.enable()

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from batchata.gateway.proxy.forward import CONTINUE, Request, what_failed
 from batchata.gateway.proxy.pool import LINE_BYTES, MOST_HEADERS, READ_BYTES, is_known_aiohttp
@@ -32,6 +33,11 @@ class Connection(web.RequestHandler):
     def __init__(self, manager: Listener, **given: Any) -> None:
         super().__init__(manager, **given)
         self.is_half_closed = False
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Let go of what knows this connection, so that nothing has to look for circles."""
+        super().connection_lost(exc)
+        self.body = EMPTY_PAYLOAD
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp never keeps it open
         """Keep a connection open whose client sends no more, and may still wait for its answer.
