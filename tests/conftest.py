@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import shutil
@@ -21,6 +22,7 @@ from thoroughness import how_often
 
 if TYPE_CHECKING:
     from run_lab import Lab
+    from zygote import Zygote
 
     from batchata.gateway import Sandbox
 
@@ -52,6 +54,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
     gc.enable()
+
+
+def pytest_sessionstart() -> None:
+    """A worker of xdist leaves without taking apart a million objects one by one."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        atexit.register(os._exit, 0)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -97,6 +105,17 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in tuple(os.environ):
         if name.upper().startswith(_HIDDEN):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    """Starts processes that need not import anything; one for all workers of xdist."""
+    from zygote import Zygote
+
+    folder = tmp_path_factory.getbasetemp()
+    made = Zygote(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

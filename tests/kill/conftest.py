@@ -10,15 +10,16 @@ import pytest
 
 if TYPE_CHECKING:
     from kill_arena import Arena
+    from zygote import Zygote
 
 #: processes are forked and killed by signals here
 collect_ignore_glob = [] if hasattr(os, "fork") else ["*"]
 
 
 @pytest.fixture(scope="session")
-def killing() -> Iterator[Arena]:
-    """A sandbox and a zygote, each a process of its own."""
-    from kill_arena import arena
+def killing(zygote: Zygote) -> Iterator[Arena]:
+    """A sandbox process, and scripts that are killed."""
+    from kill_arena import Arena
 
-    with arena() as made:
+    with Arena(zygote) as made:
         yield made

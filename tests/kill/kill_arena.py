@@ -1,30 +1,33 @@
-"""A sandbox and a zygote, each a process of its own, and what must be true after every case."""
+"""A sandbox in a process of its own, scripts that are killed, and what must then be true."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import json
+import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+import kill_script
 from kill_plans import Plan
+from zygote import Zygote
 
 from batchata import GenaiPriceBook, Usage
 from batchata.core.usage import from_parts, to_parts
 from batchata.gateway import Ledger
+from batchata.gateway import __main__ as sandbox
 
-HERE = Path(__file__).parent
+LONGEST_SECONDS = 100.0
 Point = tuple[str, int]
 
 
@@ -56,31 +59,24 @@ class Outcome:
 
 
 class Arena:
-    """One sandbox process, one zygote process and a folder in memory."""
+    """A sandbox process, a folder in memory, and a zygote for the scripts."""
 
-    def __init__(self) -> None:
+    def __init__(self, zygote: Zygote) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="kill-", dir=_memory()))
-        self._zygote = _start("-W", "ignore", str(HERE / "kill_zygote.py"), takes_input=True)
-        # it would complain of every connection that a kill cuts
-        self._sandbox = _start("-m", "batchata.gateway", "--quiet", stderr=subprocess.DEVNULL)
-        assert self._sandbox.stdout is not None
-        self.url = self._sandbox.stdout.readline().strip()
+        self._zygote = zygote
+        self._sandbox = zygote.start(_serve)
+        self.url = self._sandbox.stdout.readline().decode().strip()
         self._count = 0
         self._prices = GenaiPriceBook()
 
     def __enter__(self) -> Self:
         warm = Plan(name="warm", jobs=4, raw_files=True)
         folder = self.new_case(warm)
-        self.tell({**self.order(warm, folder), "warm_up": True})
+        self._zygote.prepare(kill_script.warm_up, self.order(warm, folder))
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in (self._zygote, self._sandbox):
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
+        self._sandbox.__exit__()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def new_case(self, plan: Plan) -> Path:
@@ -100,9 +96,12 @@ class Arena:
         """What the script is told."""
         return {"plan": plan.wire(), "folder": str(folder), "url": self.url, **more}
 
-    def run(self, plan: Plan, folder: Path, **more: Any) -> Outcome:
+    def run(
+        self, plan: Plan, folder: Path, longest_seconds: float = LONGEST_SECONDS, **more: Any
+    ) -> Outcome:
         """Run the script in a process of its own."""
-        answer = self.tell(self.order(plan, folder, **more))
+        order = self.order(plan, folder, **more)
+        answer = self.tell(order, longest_seconds=longest_seconds)
         path = folder / "report.json"
         report = json.loads(path.read_bytes()) if path.exists() else {}
         path.unlink(missing_ok=True)
@@ -119,17 +118,19 @@ class Arena:
         shutil.rmtree(folder)
         return found
 
-    def tell(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Give the zygote an order and wait for its answer."""
-        assert self._zygote.stdin is not None
-        assert self._zygote.stdout is not None
-        self._zygote.stdin.write(json.dumps(order) + "\n")
-        self._zygote.stdin.flush()
-        line = self._zygote.stdout.readline()
-        if not line:
-            raise RuntimeError("the zygote is gone")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+    def tell(
+        self,
+        order: dict[str, Any],
+        script: Callable[[dict[str, Any]], None] = kill_script.main,
+        longest_seconds: float = LONGEST_SECONDS,
+    ) -> dict[str, Any]:
+        """Carry out an order in a new process and say how that ended."""
+        with self._zygote.start(script, order) as process:
+            ended = process.wait(longest_seconds)
+            ended_at = time.time()
+        if ended is None:
+            return {"hung": True}
+        return {"ended_at": ended_at, "signal" if ended < 0 else "exit": abs(ended)}
 
     def uploads(self) -> list[dict[str, Any]]:
         """Files at the vendors that are no batch's own."""
@@ -224,24 +225,11 @@ class Baseline:
         return Counter(batch.vendor for batch in self.ledger.batches)
 
 
-def _start(
-    *command: str, takes_input: bool = False, stderr: int | None = None
-) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, *command],
-        stdin=subprocess.PIPE if takes_input else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        text=True,
-    )
+def _serve() -> None:
+    # it would complain of every connection that a kill cuts
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    sandbox.main(["--quiet"])
 
 
 def _memory() -> str | None:
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
-
-
-@contextlib.contextmanager
-def arena() -> Iterator[Arena]:
-    """An arena for as long as the block runs."""
-    with Arena() as made:
-        yield made

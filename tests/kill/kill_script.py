@@ -84,6 +84,14 @@ def stall(seconds: float) -> Iterator[str]:
     yield from ()
 
 
+def warm_up(order: dict[str, Any]) -> None:
+    """Run once in the zygote, so that every lazy import has been made before a fork."""
+    import pyarrow.parquet
+
+    assert pyarrow.parquet
+    make_batch(order).run()
+
+
 def make_file(folder: Path, number: int, size_bytes: int) -> Path:
     """A PDF of at least this size that is there in every process of a case."""
     path = folder / f"{number}.pdf"

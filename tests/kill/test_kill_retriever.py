@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import kill_retriever
 from kill_arena import Arena, Baseline, Outcome
 from kill_plans import Plan
 
@@ -28,8 +29,8 @@ def begin(killing: Arena) -> list[str]:
 
 
 def run(killing: Arena, folder: Path, ids: list[str], **more: Any) -> Outcome:
-    order = {"script": "kill_retriever", "folder": str(folder), "url": killing.url, "ids": ids}
-    answer = killing.tell({**order, **more})
+    order = {"folder": str(folder), "url": killing.url, "ids": ids, **more}
+    answer = killing.tell(order, kill_retriever.main)
     path = folder / "report.json"
     return Outcome(answer, json.loads(path.read_bytes()) if path.exists() else {})
 

@@ -12,15 +12,18 @@ import random
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "kill"))
 
 from kill_arena import Arena, BrokenPromiseError
 from kill_plans import Plan
+from zygote import Zygote
 
 from batchata.gateway import BatchFault, HttpFault, ItemFault, Scenario, with_faults
 
@@ -184,7 +187,11 @@ def main() -> int:
     tell(f"seed {first}, up to {options.cycles} cycles")
     broken = runs = done = 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with Arena() as arena, contextlib.suppress(KeyboardInterrupt):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Arena(Zygote(Path(folder))) as arena,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
         for seed in range(first, first + options.cycles):
             if end is not None and time.monotonic() > end:
                 break
