@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from extract_zygote import Child, Zygote, zygote
+from extract_child import extract, warm_up
 from extraction_lab import COUNT, FrameLab, Model, frame
+from zygote import Forked, Zygote
 
 from batchata.core.errors import StateLockedError
 from batchata.frames import SqliteCache
@@ -23,27 +24,26 @@ SLOW = Scenario(http=(HttpFault(action="slow", route="openai.chat", times=None, 
 
 
 @pytest.fixture(scope="module")
-def other(model_sandbox: tuple[Sandbox, Model]) -> Iterator[Zygote]:
+def other(model_sandbox: tuple[Sandbox, Model], zygote: Zygote) -> Zygote:
     """Makes other processes that extract."""
     box, model = model_sandbox
     box.set_scenario(Scenario())
+    zygote.prepare(warm_up, box.openai_base_url)
+    box.reset()
     model.forget()
-    with zygote(box.openai_base_url) as made:
-        box.reset()
-        model.forget()
-        yield made
+    return zygote
 
 
-def order(tables: FrameLab, route: str = "live") -> tuple[str, ...]:
-    """What another process is told to do."""
-    return str(tables.cache), tables.box.openai_base_url, route, str(WORKERS)
+def start(other: Zygote, tables: FrameLab, route: str = "live") -> Forked:
+    """Another process that extracts."""
+    return other.start(extract, str(tables.cache), tables.box.openai_base_url, route, WORKERS)
 
 
 @contextmanager
-def half_done(tables: FrameLab, other: Zygote) -> Iterator[Child]:
+def half_done(tables: FrameLab, other: Zygote) -> Iterator[Forked]:
     """Another process that extracts slowly, and has been answered a dozen times."""
     tables.box.set_scenario(SLOW)
-    with other.child(*order(tables)) as process:
+    with start(other, tables) as process:
         process.wait_until(lambda: len(tables.model.packs) >= 12)
         yield process
 
@@ -117,7 +117,7 @@ def test_a_batch_left_at_the_vendor_is_collected_and_not_sent_again(
 ) -> None:
     tables.box.set_scenario(Scenario(latency_seconds=60))
     run_file = tables.cache.with_name("answers.sqlite.run")
-    with other.child(*order(tables, "batch")) as process:
+    with start(other, tables, "batch") as process:
         process.wait_until(lambda: bool(tables.box.ledger.batches))
         time.sleep(0.1)  # its id is written down
         process.send_signal(number)

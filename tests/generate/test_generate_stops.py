@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from generation_lab import GenerationLab, questions, read, said, server_of
-from run_lab import wait_until
 
 from batchata.core.errors import ProviderUnavailableError, StateLockedError, ValidationError
 from batchata.gateway import HttpFault, ItemFault, Sandbox, Scenario
-from batchata.generate import GenerationPipeline, Progress
+from batchata.generate import GenerationPipeline, Progress, load_config
 from batchata.generate.loading import to_yaml
 
-CHILD = """
-import sys
-from batchata.generate import GenerationPipeline, load_config
-GenerationPipeline(load_config(sys.argv[1])).run()
-"""
+if TYPE_CHECKING:
+    from zygote import Zygote
 
 
-def child(config: Path) -> subprocess.Popen[bytes]:
-    """A generation in a process of its own."""
-    return subprocess.Popen([sys.executable, "-c", CHILD, str(config)], stderr=subprocess.DEVNULL)
+def generate(config: str) -> None:
+    """What another process does."""
+    GenerationPipeline(load_config(config)).run()
 
 
 def test_killed_anywhere_the_same_command_goes_on_and_asks_nothing_twice(
-    made: GenerationLab,
+    made: GenerationLab, zygote: Zygote
 ) -> None:
     made.rows = questions(60)
     slow = HttpFault(action="slow", route="openai.chat*", times=None, seconds=0.02)
@@ -38,10 +32,9 @@ def test_killed_anywhere_the_same_command_goes_on_and_asks_nothing_twice(
     config = made.config(processing={"rows_per_part": 15, "batch_size": 1})
     path = made.folder / "config.yaml"
     path.write_text(to_yaml(config), encoding="utf-8")
-    process = child(path)
-    wait_until(lambda: len(made.calls) >= 25 or process.poll() is not None, 60)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    with zygote.start(generate, str(path)) as process:
+        process.wait_until(lambda: len(made.calls) >= 25)
+        process.kill()
     made.box.set_scenario(Scenario())
     assert not made.out.exists()
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from cli_lab import FAST, GPT, Cli, cli_in, sandbox_variables
+from cli_lab import FAST, GPT, Cli, cli_in
 
+from batchata.cli import main
 from batchata.core.errors import StateError
 from batchata.gateway import Scenario
 from batchata.stores.sqlite import SQLiteStore
+
+if TYPE_CHECKING:
+    from zygote import Zygote
 
 COMMANDS = (
     "demo",
@@ -102,31 +105,25 @@ def test_the_sandbox_says_how_to_use_it_and_that_no_model_is_there() -> None:
     assert "export OPENAI_BASE_URL=http://127.0.0.1:" in said
 
 
-def test_ctrl_c_leaves_with_130_and_says_how_to_go_on(cli: Cli) -> None:
+def test_ctrl_c_leaves_with_130_and_says_how_to_go_on(cli: Cli, zygote: Zygote) -> None:
     cli.box.set_scenario(Scenario(latency_seconds=60))
-    args = ("run", cli.csv(), "-m", GPT, "-p", "{text}", "--results", "out", *FAST)
-    process = subprocess.Popen(
-        [*BATCHATA, *args], env={**os.environ, **sandbox_variables(cli.box)}, stderr=subprocess.PIPE
-    )
-    while not cli.box.ledger.batches:
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    args = ["run", cli.csv(), "-m", GPT, "-p", "{text}", "--results", "out", *FAST]
+    with zygote.start(main, args) as process:
+        process.wait_until(lambda: bool(cli.box.ledger.batches))
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        process.wait(20)
 
     assert process.returncode == 130
     assert b"batchata resume out/state.db" in said
     assert b"Traceback" not in said
 
 
-def test_the_demo_counts_what_its_sandbox_bills_also_after_a_kill(cli: Cli) -> None:
-    args = ("demo", "--folder", "demo", "--latency", "0.5", "--poll-factor", "0.05", "--json")
-    process = subprocess.Popen([*BATCHATA, *args], stdout=subprocess.DEVNULL)
-    while not _in_flight():
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
+def test_the_demo_counts_what_its_sandbox_bills_also_after_a_kill(cli: Cli, zygote: Zygote) -> None:
+    args = ["demo", "--folder", "demo", "--latency", "0.5", "--poll-factor", "0.05", "--json"]
+    with zygote.start(main, args) as process:
+        process.wait_until(lambda: _in_flight() > 0)
+        process.kill()
 
     report = cli(*args).json
 

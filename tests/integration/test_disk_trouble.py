@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from run_lab import CLAUDE, MODELS, Lab
+from run_lab import CLAUDE, GPT, MODELS, Lab
 
-from batchata import BatchataError
+from batchata import Batch, BatchataError
 from batchata.core.errors import ResultsError, StateError
+
+if TYPE_CHECKING:
+    from zygote import Zygote
 
 VENDORS = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 
@@ -129,39 +132,33 @@ def test_a_file_in_place_of_the_raw_folder_is_named_and_nothing_is_sent(lab: Lab
     assert lab.ledger.batches == []
 
 
-CHILD = """
-import os, resource, signal, sys
-from batchata import Batch
+def run_sixty(address: str, limit: int) -> None:
+    """A script that may write files up to this size."""
+    import resource
 
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-batch = Batch("out", raw_files=False).set_polling(0.001)
-batch.set_provider("openai", api_key="k", base_url=sys.argv[1])
-batch.set_default_params(model="gpt-6-luna", max_tokens=60)
-for number in range(60):
-    batch.add_job(prompt=f"question {number} " * 40, id=f"q{number}")
-limit = int(sys.argv[2])
-if limit:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-print(batch.run().status()["completed"])
-"""
-
-
-def child(lab: Lab, limit: int) -> subprocess.CompletedProcess[str]:
-    """Run the same script in a process that may write files up to this size."""
-    command = [sys.executable, "-c", CHILD, lab.box.openai_base_url, str(limit)]
-    return subprocess.run(
-        command, cwd=lab.folder, capture_output=True, text=True, timeout=30, check=False
-    )
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    batch = Batch("out", raw_files=False).set_polling(0.001)
+    batch.set_provider("openai", api_key="k", base_url=address)
+    batch.set_default_params(model=GPT, max_tokens=60)
+    for number in range(60):
+        batch.add_job(prompt=f"question {number} " * 40, id=f"q{number}")
+    if limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    sys.stdout.write(str(batch.run().status()["completed"]))
 
 
 @pytest.mark.parametrize("limit", [40_000, 90_000])
 def test_a_state_file_that_may_not_grow_stops_the_run_and_the_next_one_finishes_it(
-    lab: Lab, limit: int
+    lab: Lab, limit: int, zygote: Zygote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stopped, again = child(lab, limit), child(lab, 0)
+    monkeypatch.chdir(lab.folder)
 
-    assert stopped.returncode == 1
-    assert StateError.__name__ in stopped.stderr
-    assert "hint:" in stopped.stderr
-    assert again.stdout.strip() == "60"
+    with zygote.start(run_sixty, lab.box.openai_base_url, limit) as stopped:
+        said = stopped.stderr.read().decode()
+        assert stopped.wait(30) == 1
+    with zygote.start(run_sixty, lab.box.openai_base_url, 0) as again:
+        assert again.stdout.read() == b"60"
+
+    assert StateError.__name__ in said
+    assert "hint:" in said
     assert set(lab.times_billed().values()) == {1}
