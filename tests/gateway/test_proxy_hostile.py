@@ -60,6 +60,18 @@ def test_an_upstream_that_changes_the_protocol_unasked_is_a_502(
     assert b"status 101" in reply.body
 
 
+@pytest.mark.parametrize("target", [b"/v1/chat/completions", b"/v1/things"])
+def test_an_answer_in_a_transfer_encoding_that_nobody_asked_for_is_a_502(
+    upstream: RawUpstream, url: str, target: bytes
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
+    upstream.answer(head + b"2\r\n{}\r\n0\r\n\r\n")
+
+    reply = post(url, target)
+
+    assert (reply.status, b"transfer encoding" in reply.body) == (502, True)
+
+
 @pytest.mark.parametrize(
     ("request_text", "status"),
     [

@@ -103,7 +103,8 @@ class Connection(web.RequestHandler):
         found = _unreadable(exc)
         if found is None:
             LOG.error("the gateway failed at a request", exc_info=exc)
-            failed = f"the gateway failed at this request: {type(exc).__name__}"
+            kind = TimeoutError if exc is None else type(exc)  # aiohttp hands no time-out on
+            failed = f"the gateway failed at this request: {kind.__name__}"
             found = VendorError(status=status, message=failed, code="gateway_failed")
         else:  # not a word of it: the line that cannot be read may be the one with the key
             what = type(exc).__name__

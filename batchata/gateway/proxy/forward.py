@@ -116,7 +116,12 @@ def head_of(upstream: aiohttp.ClientResponse, exchange: Exchange) -> Answered:
     """
     if upstream.status < 200:
         raise aiohttp.ClientError(f"status {upstream.status} answers no request of the gateway's")
-    headers = end_to_end(decoded(upstream.raw_headers))
+    came = decoded(upstream.raw_headers)
+    headers = end_to_end(came)
+    if headers is not came:
+        coding = first(came, "transfer-encoding", "chunked")
+        if coding.strip().lower() != "chunked":  # nobody asked for it, and nothing here undoes it
+            raise aiohttp.ClientError(f"its transfer encoding is {coding!r}, not chunked")
     request_id = upstream.headers.get("x-request-id") or upstream.headers.get("request-id")
     return Answered(status=upstream.status, headers=headers, request_id=request_id)
 
