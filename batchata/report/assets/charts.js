@@ -56,7 +56,7 @@ function drawCards() {
     card('Cost', usd(s.spent_usd),
       s.limit_usd === null ? 'no limit' : `of ${usd(s.limit_usd)} limit (${share(s.spent_usd, s.limit_usd)})`,
       s.failed_usd > 0 && `${usd(s.failed_usd)} on jobs that did not succeed`,
-      s.possibly_billed > 0 && `≤ ${usd(s.possibly_billed_usd)} possibly billed for ${plural(s.possibly_billed, 'lost answer')}`,
+      s.possibly_billed > 0 && `≤ ${usd(s.possibly_billed_usd)} possibly billed for up to ${plural(s.possibly_billed, 'lost answer')}`,
       s.reserved_usd > 0 && `≤ ${usd(s.reserved_usd)} reserved`),
     card('Tokens', compact(s.input_tokens + s.output_tokens),
       `${compact(s.input_tokens)} in, ${compact(s.output_tokens)} out`,
