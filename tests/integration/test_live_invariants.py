@@ -5,12 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 from itertools import count
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from run_lab import MODELS, PRICES, Lab
 
 from batchata import Usage
 from batchata.core.usage import from_parts, to_parts
+from batchata.engine import feeding
 from batchata.gateway import HttpFault, ItemFault, Scenario
 
 JOBS = 24
@@ -58,16 +60,25 @@ def billed_usd(lab: Lab) -> Decimal:
     http=st.lists(http_faults, max_size=3),
     items=st.lists(item_faults, max_size=2),
     concurrency=st.sampled_from([None, 1, 5]),
+    taken_in=st.sampled_from([1, 5, 200]),
 )
 def test_rows_out_are_rows_in_and_money_is_accounted_for(
-    lab: Lab, vendor: str, http: list[HttpFault], items: list[ItemFault], concurrency: int | None
+    lab: Lab,
+    vendor: str,
+    http: list[HttpFault],
+    items: list[ItemFault],
+    concurrency: int | None,
+    taken_in: int,
 ) -> None:
     lab.play(scenario=Scenario(http=tuple(http), items=tuple(items)))
     lab.box.reset()
     batch = lab.chat(JOBS, MODELS[vendor], results_dir=lab.folder / str(next(folders)))
     bound = batch.estimate().worst_case_usd * 2
 
-    run = batch.set_route("live", concurrency=concurrency).run()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feeding, "_FIRST", taken_in)
+        patch.setattr(feeding, "_GROUP", taken_in)
+        run = batch.set_route("live", concurrency=concurrency).run()
 
     status, results = run.status(), list(run.results().iter_all())
     assert [result.job_id for result in results] == [f"q{number}" for number in range(JOBS)]
