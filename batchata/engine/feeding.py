@@ -82,7 +82,8 @@ class Feed:
     def _hand_over(self, prepared: Ready | Refused, between: Callable[[], None]) -> bool:
         while self._is_taking and len(self._ready) >= _MOST_READ:
             self._room.clear()
-            self._room.wait(_LOOK_SECONDS)
+            if len(self._ready) >= _MOST_READ:  # else room was made just before
+                self._room.wait(_LOOK_SECONDS)
             between()
         if not self._is_taking:
             return False
