@@ -34,7 +34,7 @@ def usd_limit(amount: Decimal) -> str:
 
 
 def possibly_billed(answers: int, amount: Decimal) -> str:
-    """What answers that were lost can have cost: ≤ $0.0312 possibly billed for up to 2 lost answers."""
+    """What lost answers can have cost: ≤ $0.0312 possibly billed for up to 2 lost answers."""
     return f"{usd_most(amount)} possibly billed for up to {plural(answers, 'lost answer')}"
 
 
