@@ -50,10 +50,14 @@ def check_file(path: Path, *, must_exist: bool = False) -> None:
         raise StateError(f"the state file {str(path)!r} is a folder", hint="name a file in it")
     head = _head(path)
     if head and not head.startswith(b"SQLite format 3\0"):
-        kind = "a JSON file" if head.lstrip()[:1] in (b"{", b"[") else "not a state file"
+        is_json = head.lstrip()[:1] in (b"{", b"[")
+        hint = "state is an SQLite file: name another one, as .set_state('./state.db')"
+        if is_json:
+            hint += f"; StateManager.import_legacy({str(path)!r}) reads that of an earlier release"
         raise StateError(
-            f"{str(path)!r} is {kind}; it was left as it is",
-            hint="state is an SQLite file: name another one, as .set_state('./state.db')",
+            f"{str(path)!r} is {'a JSON file' if is_json else 'not a state file'}; "
+            "it was left as it is",
+            hint=hint,
         )
     if len(head) >= 72:
         _check_versions(path, head)

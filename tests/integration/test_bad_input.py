@@ -262,6 +262,15 @@ def test_a_torn_state_file_is_refused_with_what_to_do(lab: Lab) -> None:
     assert lab.ledger.billed_items == 20
 
 
+def test_a_json_state_of_an_earlier_release_is_told_how_to_be_read(lab: Lab) -> None:
+    (lab.folder / "state.json").write_text('{"created_at": "2025-08-01", "pending_jobs": []}')
+
+    with pytest.raises(StateError, match="is a JSON file") as caught:
+        lab.chat(1).set_state(lab.folder / "state.json").run()
+
+    assert "StateManager.import_legacy(" in str(caught.value.hint)
+
+
 def test_an_empty_file_is_taken_as_a_new_state(lab: Lab) -> None:
     path = lab.folder / "state.db"
     path.touch()
