@@ -14,7 +14,7 @@ from batchata.core.errors import StateError, StateLockedError
 
 try:
     import fcntl
-except ImportError:  # Windows has no flock; SQLite's own locks still keep two writers apart
+except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 #: a process that is killed holds its locks until its last write has reached the disk
@@ -33,7 +33,15 @@ class RunLock:
         self._fd: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock or raise StateLockedError: at once, unless its holder is dead or dying."""
+        """Take the lock or raise StateLockedError: at once, unless its holder is dead or dying.
+
+        Raises StateError on a system without such locks, where two runs could pay twice.
+        """
+        if fcntl is None:
+            raise StateError(
+                "this system has no locks that keep two runs of a state file apart",
+                hint="run batchata on Linux or macOS; on Windows in WSL",
+            )
         until = time.monotonic() + _DYING_SECONDS
         while self._fd is None:
             fd = self._open()
@@ -91,11 +99,10 @@ class RunLock:
 
 def _holder_of(fd: int) -> str | None:
     """Who has the lock of a file, as it says itself; None when we have it now."""
-    if fcntl is not None:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return os.pread(fd, 200, 0).decode("utf-8", "replace").strip()
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return os.pread(fd, 200, 0).decode("utf-8", "replace").strip()
     return None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from batchata.core.errors import StateLockedError
+from batchata.core.errors import StateError, StateLockedError
 from batchata.stores.lock import RunLock
 
 fcntl = pytest.importorskip("fcntl")
@@ -93,3 +93,15 @@ def test_a_run_begins_as_soon_as_one_that_was_killed_lets_go(state: Path) -> Non
         lock.acquire()
 
     lock.release()
+
+
+def test_a_system_without_locks_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchata.stores.lock.fcntl", None)
+
+    with pytest.raises(StateError, match="no locks") as caught:
+        RunLock(tmp_path / "state.db").acquire()
+
+    assert "WSL" in str(caught.value.hint)
+    assert list(tmp_path.iterdir()) == []
