@@ -17,7 +17,8 @@ from batchata.core.redact import Redactor
 
 #: how a custom id travels among the tags of a framework
 CUSTOM_ID_PREFIX: Final = "logger_custom_id:"
-_OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z | orjson.OPT_PASSTHROUGH_DATACLASS
+_TEXT_KEYS: Final = orjson.OPT_UTC_Z | orjson.OPT_PASSTHROUGH_DATACLASS
+_ANY_KEYS: Final = _TEXT_KEYS | orjson.OPT_NON_STR_KEYS
 
 
 class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,10 +84,13 @@ def to_json(value: Any, clean: Callable[[Any], Any] = lambda value: value) -> by
     def plain(each: Any) -> Any:
         return clean(_plain(each))
 
-    try:
-        return orjson.dumps(value, plain, _OPTIONS)
-    except (TypeError, RecursionError):  # half a surrogate, a huge number, a key of a strange kind
-        return _slowly(value, plain)
+    for options in _TEXT_KEYS, _ANY_KEYS:  # the first is quicker, and nearly always enough
+        try:
+            return orjson.dumps(value, plain, options)
+        except (TypeError, RecursionError):
+            continue
+    # half a surrogate, a huge number, a key of a strange kind
+    return _slowly(value, plain)
 
 
 def _slowly(value: Any, plain: Callable[[Any], Any]) -> bytes:

@@ -209,8 +209,9 @@ def open_files_below(folder: Path) -> list[str]:
 def test_a_body_on_disk_has_no_name_and_goes_with_its_call(
     upstream: RawUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr(
+        "tempfile.tempdir", str(tmp_path)
+    )  # found out, it would be tried with a file
     body = question(LARGE)
     with through(upstream) as gateway:
         connection = connect(gateway.url)

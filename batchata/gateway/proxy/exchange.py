@@ -69,8 +69,7 @@ class Answered(msgspec.Struct, kw_only=True, eq=False):
         return self.status < 400 and self.ending == "answered" and self.error is None
 
 
-@dataclass(frozen=True, slots=True)
-class SetAside:
+class SetAside(msgspec.Struct, frozen=True):
     """What a limit has set aside for a call that may end in another process."""
 
     ledger: str  #: the state file of the limit

@@ -164,7 +164,8 @@ class WholeAnswer(web.StreamResponse):
         self._is_written = True
         request.writer.output_size += len(text)
         transport.write(text)
-        await request.writer.drain()
+        if request.protocol.writing_paused:
+            await request.writer.drain()
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing is left to write."""

@@ -53,15 +53,17 @@ def head_lines(lines: Sequence[str]) -> bytes:
 
 def first(headers: Headers, name: str, default: str = "") -> str:
     """The first value under a lower-case name."""
+    size = len(name)
     for each, value in headers:
-        if len(each) == len(name) and each.lower() == name:
+        if len(each) == size and each.lower() == name:
             return value
     return default
 
 
 def has(headers: Headers, name: str) -> bool:
     """True when a header of this lower-case name is there."""
-    return name in _lower_names(headers)
+    size = len(name)
+    return name in [each.lower() for each, _ in headers if len(each) == size]
 
 
 def by_name(headers: Headers) -> dict[str, str]:
@@ -73,9 +75,9 @@ def by_name(headers: Headers) -> dict[str, str]:
 def end_to_end(headers: Headers) -> Headers:
     """The headers without those of the connection and those it names."""
     names = _lower_names(headers)
-    dropped = HOP_BY_HOP | _named_by_connection(headers, names)
-    if dropped.isdisjoint(names):
+    if HOP_BY_HOP.isdisjoint(names):
         return headers
+    dropped = HOP_BY_HOP | _named_by_connection(headers, names)
     return tuple([each for each, name in zip(headers, names, strict=True) if name not in dropped])
 
 

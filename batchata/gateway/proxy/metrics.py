@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from itertools import accumulate
+from operator import itemgetter
 from typing import Final
 
+from batchata.core.usage import Usage
 from batchata.gateway.proxy.exchange import Answered, Exchange
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -34,6 +36,10 @@ _GAUGES: Final = {
     "budget_uncertain_usd": "What calls may have cost whose usage nobody told.",
     "budget_reserved_usd": "What is set aside for calls in flight.",
 }
+_KINDS: Final = ("cache_read", "cache_write", "input", "output", "reasoning")
+_UNUSED: Final = Usage()
+_FREE: Final = Decimal(0)
+_KEY: Final = itemgetter(0)
 Row = tuple[str, object]
 
 
@@ -64,7 +70,7 @@ class Metrics:
     def __init__(self) -> None:
         self.in_flight = 0
         self._requests: Counter[tuple[str, int, str]] = Counter()
-        self._tokens: Counter[tuple[str, str, str]] = Counter()
+        self._usage: dict[tuple[str, str], Usage] = {}
         self._cost: dict[tuple[str, str], Decimal] = {}
         self._models: set[str] = set()
         self._durations, self._first_bytes = _Durations(), _Durations()
@@ -76,20 +82,11 @@ class Metrics:
         self._durations.count(answered.seconds)
         if answered.first_byte_seconds is not None:
             self._first_bytes.count(answered.first_byte_seconds)
-        model = self._known(exchange.model or "none")
-        if (usage := answered.usage) is not None:
-            for kind, number in (
-                ("input", usage.input_tokens),
-                ("output", usage.output_tokens),
-                ("cache_read", usage.cache_read_tokens),
-                ("cache_write", usage.cache_write_tokens),
-                ("reasoning", usage.reasoning_tokens),
-            ):
-                if number:
-                    self._tokens[upstream, model, kind] += number
+        key = (upstream, self._known(exchange.model or "none"))
+        if answered.usage is not None:
+            self._usage[key] = self._usage.get(key, _UNUSED) + answered.usage
         if answered.cost_usd is not None:
-            key = (upstream, model)
-            self._cost[key] = self._cost.get(key, Decimal(0)) + answered.cost_usd
+            self._cost[key] = self._cost.get(key, _FREE) + answered.cost_usd
 
     def _known(self, model: str) -> str:
         """The name, or "other" when clients have made up too many."""
@@ -120,8 +117,10 @@ class Metrics:
             yield _labels(upstream=upstream, status=str(status), ending=ending), count
 
     def _used(self) -> Iterable[Row]:
-        for (upstream, model, kind), count in sorted(self._tokens.items()):
-            yield _labels(upstream=upstream, model=model, kind=kind), count
+        for (upstream, model), usage in sorted(self._usage.items(), key=_KEY):
+            for kind in _KINDS:
+                if count := getattr(usage, f"{kind}_tokens"):
+                    yield _labels(upstream=upstream, model=model, kind=kind), count
 
     def _paid(self) -> Iterable[Row]:
         for (upstream, model), cost in sorted(self._cost.items()):

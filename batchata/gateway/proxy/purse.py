@@ -27,7 +27,7 @@ class Purse:
     """One limit: of everything, or of one session, key, model or day."""
 
     def __init__(self, line: Spend, limit: int | None, *, used_by_runs: int = 0) -> None:
-        self.scope, self.name = line.scope, line.name
+        self.scope, self.name = self.place = line.scope, line.name
         self.tracker = CostTracker()
         self.tracker.limit = limit
         self.tracker.spent = line.spent
@@ -141,7 +141,7 @@ class Purses:
 
     def _touch(self, purses: Iterable[Purse]) -> None:
         for each in purses:
-            self._dirty[each.scope, each.name] = each
+            self._dirty[each.place] = each
 
     def _trim(self) -> None:
         if len(self._all) <= _MOST_PURSES or self._writing is not None:

@@ -213,7 +213,8 @@ def _runner(
             return core.refused(request) or inside()
         if queue.is_full:
             await queue.room()
-        await go_on(request)
+        if "Expect" in request.headers:
+            await go_on(request)
         at_desk = desk.handler(request) if desk is not None else None
         return await (core.handle(request) if at_desk is None else at_desk())
 

@@ -109,14 +109,14 @@ class Budget(Interceptor):
         if short is not None:
             return _refused(exchange, _too_dear(exchange, worst, short))
         self._held[exchange.id] = (purses, parts)
-        names = tuple((each.scope, each.name) for each in purses)
+        names = tuple([each.place for each in purses])
         exchange.set_aside = SetAside(self._ledger, names, parts)
         return _asking_usage(exchange) if self.ask_usage else CONTINUE
 
     async def on_response(self, exchange: Exchange) -> None:
         """Settle what was set aside."""
-        is_held = exchange.id in self._held
-        purses, parts = self._held.pop(exchange.id) if is_held else self._regained(exchange)
+        held = self._held.pop(exchange.id) if exchange.id in self._held else None
+        purses, parts = held or self._regained(exchange)
         exchange.set_aside = None
         answered = exchange.answer
         if not purses or answered is None:

@@ -46,6 +46,6 @@ def event_row(event: GatewayEvent) -> dict[str, Any]:
         "exchange_id": event.exchange_id,
         "agent_id": event.agent_id,
         "provider": event.provider,
-        "tags": dict(event.tags),
-        "attributes": dict(event.attributes),
+        "tags": event.tags,
+        "attributes": event.attributes,
     }

@@ -97,9 +97,7 @@ def _told(found: Mapping[str, Any]) -> Mapping[str, Any]:
         "answer": found.get("llm.response.content"),
         "model": found["llm.model"],
         "finish_reason": found.get("llm.response.finish_reason"),
-        "usage": {
-            name: found[f"llm.usage.{name}"] for name in _COUNTS if f"llm.usage.{name}" in found
-        },
+        "usage": {name: found[attribute] for name, attribute in _COUNTS if attribute in found},
         "cost_usd": found.get("llm.cost_usd"),
         "latency_seconds": found.get("llm.response.seconds"),
         "first_byte_seconds": found.get("llm.response.first_byte_seconds"),
@@ -113,12 +111,15 @@ def _told(found: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-_COUNTS: Final = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
+_COUNTS: Final = tuple(
+    (name, f"llm.usage.{name}")
+    for name in (
+        "input_tokens",
+        "output_tokens",
+        "cache_read_tokens",
+        "cache_write_tokens",
+        "reasoning_tokens",
+    )
 )
 _KINDS: Final[dict[EventName, tuple[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]]] = {
     "session.start": ("session_start", dict),
