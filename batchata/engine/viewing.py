@@ -126,7 +126,10 @@ class Viewer:
         context = self._context
         if context.stop.is_asked:
             return f"stopping: {(context.stop.reason or '').split(': ', 1)[-1]}"
-        return next(iter(context.notes.values()), None)
+        note = next(iter(context.notes.values()), None)
+        if note is None and self.is_taking_in() and self._done() == sum(context.state.counts):
+            return "waiting for the next job of the script"
+        return note
 
     def _done(self) -> int:
         counts = self._context.state.count

@@ -66,7 +66,7 @@ def frame(view: RunView, moment: Moment) -> list[Text]:
 
 def _header(view: RunView, moment: Moment) -> list[Text]:
     columns = moment.columns
-    percent = f"{int(100 * view.fraction):>4} %"
+    percent = "" if view.is_taking_in else f"{int(100 * view.fraction):>4} %"
     ok = "green" if view.is_complete else "cyan"
     lost = view.failed + view.cancelled + view.skipped
     ahead = view.progressed - view.done

@@ -95,7 +95,8 @@ class PlainProgress:
 
 
 def _line(view: RunView) -> str:
-    parts = [f"{int(100 * view.fraction)} %", _jobs(view), _money(view)]
+    share = [] if view.is_taking_in else [f"{int(100 * view.fraction)} %"]
+    parts = [*share, _jobs(view), _money(view)]
     parts.append(clock_time(view.elapsed_seconds))
     if view.eta_seconds is not None:
         parts.append(f"{about(view.eta_seconds)} left")

@@ -333,6 +333,7 @@ def test_progress_is_shown_and_told_while_the_script_takes_its_time(
     assert reading.is_taking_in
     assert reading.total == 4
     assert reading.eta_seconds is None
+    assert reading.note == "waiting for the next job of the script"
     assert shown.views[-1].total == shown.views[-1].done == 6
     assert not shown.views[-1].is_taking_in
     assert {thread for _, thread in told} == {threading.get_ident()}

@@ -73,6 +73,19 @@ def test_a_pipe_gets_a_first_and_a_last_line(clock: FakeClock) -> None:
     assert last.startswith("batchata: done in 1:00: 2,000 of 2,000 jobs, 12 failed, $0.4213 spent")
 
 
+def test_a_pipe_is_told_that_jobs_are_still_read(clock: FakeClock) -> None:
+    display, file = display_to_a_pipe(clock)
+
+    display.start_progress(run_view(total=0, succeeded=0, failed=0, is_taking_in=True))
+    clock.seconds += 10
+    display.update_progress(run_view(is_taking_in=True))
+
+    first, second = file.getvalue().splitlines()
+    assert first.startswith("batchata: run 7f3a: reading jobs, limit $5.00")
+    assert " 2,000 jobs so far" in second
+    assert "%" not in second
+
+
 def test_a_pipe_gets_at_most_one_line_in_ten_seconds(clock: FakeClock) -> None:
     display, file = display_to_a_pipe(clock)
     display.start_progress(run_view())

@@ -210,6 +210,14 @@ def test_a_note_stands_below_its_submission() -> None:
     assert lines[row + 1].strip() == "the vendor's queue is full"
 
 
+def test_a_run_that_still_reads_its_jobs_promises_no_share_and_no_end() -> None:
+    text = text_of(run_view(is_taking_in=True))
+
+    assert "2,000 jobs so far" in text
+    assert "%" not in text
+    assert " left" not in text
+
+
 def test_a_run_without_submissions_is_shown_too() -> None:
     text = text_of(RunView(run_id="7f3a", total=0, is_complete=True))
 
