@@ -225,3 +225,23 @@ def test_a_connection_that_ended_leaves_nothing_to_be_searched_for(
         assert found() <= before + 1
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("rest", [b"", b"no chunk\r\n"], ids=["silent", "garbled"])
+def test_a_request_that_does_not_come_to_its_end_is_not_waited_for_forever(
+    upstream: RawUpstream, rest: bytes
+) -> None:
+    chunked = (b"Transfer-Encoding", b"chunked")
+    begun = request_bytes(
+        b"/v1/chat/completions", JSON, chunked, method=b"POST", body=b"2\r\n{}\r\n"
+    )
+
+    with Gateway(upstream.url, idle_seconds=0.05) as gateway, connect(gateway.url) as connection:
+        connection.sendall(begun)
+        assert call(gateway.url, request_bytes(b"/health")).status == 200  # the first has begun
+        connection.sendall(rest)
+
+        reply = read_reply(connection.makefile("rb"))
+
+    assert (reply.status, b"request_timeout" in reply.body) == (408, True)
+    assert upstream.seen == []

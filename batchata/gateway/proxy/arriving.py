@@ -11,7 +11,14 @@ from batchata.gateway.proxy.exchange import QUESTIONS, Exchange
 from batchata.gateway.proxy.guard import Guard
 from batchata.gateway.proxy.headers import by_name, decoded
 from batchata.gateway.proxy.heads import Heads
-from batchata.gateway.proxy.parsing import Body, BodyTooLargeError, Limits, parse_body, take_body
+from batchata.gateway.proxy.parsing import (
+    Body,
+    BodyTooLargeError,
+    Limits,
+    StalledBodyError,
+    parse_body,
+    take_body,
+)
 from batchata.gateway.proxy.spilled import Spilled
 from batchata.gateway.proxy.telling import now_us
 from batchata.gateway.proxy.upstreams import Upstream, Upstreams
@@ -62,6 +69,8 @@ class Door:
             body = await take_body(request, self.limits, is_question=endpoint is not None)
         except BodyTooLargeError as found_large:
             raise RefusedError(_too_large(found_large), self._vendor(request)) from found_large
+        except StalledBodyError as stalled:
+            raise RefusedError(_stalled(stalled), self._vendor(request)) from stalled
         try:
             json, model = (
                 parse_body(body.text) if body.spilled is None else await _fields_of(body.spilled)
@@ -118,6 +127,14 @@ def _too_large(error: BodyTooLargeError) -> VendorError:
         message=f"the gateway cannot keep this body until it is sent: {error}; see spill_bytes, "
         "and TMPDIR for where it is kept",
         code="request_too_large",
+    )
+
+
+def _stalled(error: StalledBodyError) -> VendorError:
+    return VendorError(
+        status=408,
+        message=f"the gateway waits no longer for this request's body: {error}; see idle_seconds",
+        code="request_timeout",
     )
 
 

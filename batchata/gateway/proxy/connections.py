@@ -32,6 +32,7 @@ class Connection(web.RequestHandler):
 
     def __init__(self, manager: Listener, **given: Any) -> None:
         super().__init__(manager, **given)
+        self.body = EMPTY_PAYLOAD
         self.is_half_closed = False
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -67,7 +68,7 @@ class Connection(web.RequestHandler):
         request = self._current_request
         if request is not None and request.writer.output_size:
             return False
-        return (self._messages[-1][1] if self._messages else self.body).is_eof()
+        return self.body.is_eof() and (not self._messages or self._messages[-1][1].is_eof())
 
     def _ask_later(self, number: int) -> None:
         if number < len(_ASKING):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 import orjson
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from batchata.gateway.proxy.spilled import Spilled
 from batchata.gateway.proxy.sse import whole
@@ -16,10 +18,11 @@ from batchata.gateway.proxy.sse import whole
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large bodies may be, in bytes."""
+    """How large bodies may be, in bytes, and how long they may stand still."""
 
     memory: int  #: larger ones are not held in memory
     disk: int  #: larger questions are refused
+    idle_seconds: float  #: silence after which a client is not waited for
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -52,38 +55,56 @@ class BodyTooLargeError(Exception):
     """A body that neither memory nor disk may hold."""
 
 
+class StalledBodyError(Exception):
+    """A body whose client sends no more of it."""
+
+
 async def take_body(request: web.BaseRequest, limits: Limits, *, is_question: bool) -> Body:
     """Read a JSON body, a question's also when it is large; pass all others on as they come.
 
-    Raises BodyTooLargeError.
+    Raises BodyTooLargeError, StalledBodyError.
     """
     if not request.can_read_body:
         return Body()
     content = request.content
+    read = partial(_next, content, limits.idle_seconds)
     is_json = "json" in request.headers.get("Content-Type", "").lower()
     if not is_json:
-        return Body(pieces=content.iter_any())
+        return Body(pieces=_pieces(read))
     if content.is_eof() and content.total_bytes <= limits.memory:  # all of it came with the head
         return _whole(request, content.read_nowait(), limits)
     length = request.content_length
     parts: list[bytes] = []
     size = 0
     while size <= limits.memory and (length is None or length <= limits.memory):
-        part = await content.readany()
+        part = await read()
         if not part:
             return _whole(request, parts[0] if len(parts) == 1 else b"".join(parts), limits)
         parts.append(part)
         size += len(part)
     if not is_question:
-        return Body(pieces=_rest(parts, content.iter_any()))
+        return Body(pieces=_rest(parts, _pieces(read)))
     if length is not None and length > limits.disk:
         raise BodyTooLargeError(f"it has {length} bytes")
-    return Body(spilled=await _spilled(_rest(parts, content.iter_any()), limits.disk))
+    return Body(spilled=await _spilled(_rest(parts, _pieces(read)), limits.disk))
 
 
 def _whole(request: web.BaseRequest, data: bytes, limits: Limits) -> Body:
     encoding = request.headers.get("Content-Encoding", "")
     return Body(data=data, text=whole(data, encoding, limits.memory) if encoding else data)
+
+
+async def _next(content: StreamReader, seconds: float) -> bytes:
+    try:
+        async with asyncio.timeout(seconds):
+            return await content.readany()
+    except TimeoutError as error:
+        raise StalledBodyError(f"nothing of it came for {seconds:g} seconds") from error
+
+
+async def _pieces(read: Callable[[], Awaitable[bytes]]) -> AsyncIterator[bytes]:
+    while piece := await read():
+        yield piece
 
 
 async def _spilled(pieces: AsyncIterator[bytes], most: int) -> Spilled:

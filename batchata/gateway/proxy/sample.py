@@ -12,7 +12,7 @@ server:
   # client_token: ${{GATEWAY_TOKEN}}   # clients send it as their API key
   # allowed_hosts: [gateway.internal]  # Host headers besides this machine's own names
   connect_seconds: 10
-  idle_seconds: 600        # how long an upstream may stay silent
+  idle_seconds: 600        # how long an upstream, or a client within its request, may stay silent
   # keepalive_seconds: 4   # for so long an unused connection is kept; 30 if all upstreams are https
   shutdown_seconds: 30     # how long calls in flight may take at the end
   inspect_bytes: 33554432  # larger questions wait on disk, and only their short fields are read

@@ -74,7 +74,11 @@ async def running(
         keepalive_seconds=config.keepalive_seconds,
     )
     upstreams, guard = Upstreams([each.upstream() for each in config.sections]), _guard(config)
-    limits = Limits(memory=config.server.inspect_bytes, disk=config.server.spill_bytes)
+    limits = Limits(
+        memory=config.server.inspect_bytes,
+        disk=config.server.spill_bytes,
+        idle_seconds=config.server.idle_seconds,
+    )
     desk = _desk(config, upstreams, guard)
     core = Core(
         door=Door(upstreams, guard, limits),
