@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from raw_lab import OK, RawUpstream, call, request_bytes
+from raw_lab import OK, RawUpstream, call, connect, request_bytes
 
 from batchata import read_events
 from batchata.gateway import Gateway
@@ -164,6 +164,21 @@ def test_planted_secrets_are_in_no_file_and_no_log(
         assert secret.encode() not in said
     ours = [path for path in written if path.suffix != ".parquet"]
     assert {path.stat().st_mode & 0o777 for path in ours} == {0o600}
+
+
+def test_a_stranger_is_not_asked_for_the_body_that_it_offers(upstream: RawUpstream) -> None:
+    offer = request_bytes(
+        b"/v1/files", JSON, (b"Expect", b"100-continue"), method=b"POST", body=CHAT
+    )
+    with (
+        Gateway(config=config(upstream, client_token=TOKEN)) as gateway,
+        connect(gateway.url) as connection,
+    ):
+        connection.sendall(offer.removesuffix(CHAT))
+        answer = connection.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert b"Connection: close" in answer
 
 
 def test_upstreams_are_chosen_by_prefix_and_by_model(upstream: RawUpstream) -> None:

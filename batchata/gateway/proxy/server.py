@@ -218,6 +218,9 @@ def _runner(
         if queue.is_full:
             await queue.room()
         if "Expect" in request.headers:
+            if (refused := core.refused(request)) is not None:
+                refused.force_close()  # what follows may be the body all the same
+                return refused
             await go_on(request)
         at_desk = desk.handler(request) if desk is not None else None
         return await (core.handle(request) if at_desk is None else at_desk())
