@@ -23,7 +23,6 @@ from batchata.gateway.proxy.sse import whole
 
 FILE: Final = "cassette.jsonl"
 _MOST: Final = 256 * 1024 * 1024
-#: parameters of a query that carry keys
 #: ends of the names under which addresses carry secrets, besides those of JSON
 _SECRET: Final = ("key", "sig", "signature")
 _CLEANER: Final = Redact()
