@@ -92,8 +92,9 @@ class Batch(Settings):
 
         A list is checked at once; a generator is read once, by `run()`, and never held in memory.
         It runs then: what it names of its surroundings is what they are at that time. A mapping
-        of its that cannot be sent fails alone. On the live route it is read while its first jobs
-        are asked; what it raises, as a second job of one id, stops the run there in good order.
+        of its that cannot be sent fails alone. Live and in the background it is read while its
+        first jobs are asked; what it raises, as a second job of one id, stops the run there in
+        good order.
         """
         if isinstance(jobs, (str, bytes, Mapping)) or not isinstance(jobs, Iterable):
             raise ValidationError(

@@ -294,7 +294,9 @@ class Session:
         config = self.config
         needs_all = config.pilot is not None or config.dedupe
         opened = self.state.open_submissions()
-        return config.route == "live" and not needs_all and all(e.route == "live" for e in opened)
+        if config.makes_batches or needs_all:
+            return False
+        return all(each.route == "live" for each in opened)
 
     def _admitted(self, seqs: Sequence[int]) -> None:
         state = self.state

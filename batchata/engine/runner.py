@@ -46,7 +46,7 @@ class Runner:
         self, context: RunContext, *, sends: bool = True, feed: Feed | None = None
     ) -> None:
         self._context = context
-        self._feed = feed  #: of jobs that are not in the state file yet, for the live route
+        self._feed = feed  #: of jobs that are not in the state file yet, and are asked one by one
         self._sends = sends
         self._uploads = Uploads(context)
         self._planner = Planner(context, self._uploads.plan)

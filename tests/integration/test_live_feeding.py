@@ -72,6 +72,24 @@ def test_the_first_answers_come_while_the_script_is_still_read(lab: Lab) -> None
     assert run.is_complete
 
 
+@pytest.mark.usefixtures("pairs")
+def test_responses_begin_in_the_background_while_the_script_is_still_read(lab: Lab) -> None:
+    lab.play(scenario=Scenario(background_seconds=0.02))
+
+    def begun() -> int:
+        return sum(each.route == "" for each in lab.box.requests)
+
+    def script() -> Iterator[Asked]:
+        yield from map(asked, range(4))
+        wait_until(lambda: begun() == 4)
+        yield from map(asked, range(4, 7))
+
+    run = live(lab, script()).set_route("background").run()
+
+    assert run.status()["completed"] == begun() == 7
+    assert run.is_complete
+
+
 def test_a_slow_script_is_not_waited_for(lab: Lab) -> None:
     run = live(lab, after_answers(lab, 1, map(asked, range(1, 3)))).run()
 

@@ -139,6 +139,7 @@ PLANS: dict[str, Plan] = {
             route="background",
             on_unresolved="resubmit",
             jobs=8,
+            taken_in=3,
             scenario=Scenario(background_seconds=0.01),
             has_fixed_batches=False,
         ),
