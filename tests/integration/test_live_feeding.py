@@ -77,7 +77,7 @@ def test_responses_begin_in_the_background_while_the_script_is_still_read(lab: L
     lab.play(scenario=Scenario(background_seconds=0.02))
 
     def begun() -> int:
-        return sum(each.route == "" for each in lab.box.requests)
+        return sum(each.route == "openai.responses" for each in lab.box.requests)
 
     def script() -> Iterator[Asked]:
         yield from map(asked, range(4))
