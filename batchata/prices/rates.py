@@ -69,9 +69,19 @@ def _dearest_of_day(
     model: ModelInfo, context: dict[str, str] | None, at: datetime
 ) -> tuple[ModelPrice, bool]:
     """The price at `at`, or the day's highest when it changes with the hour; True: it is exact."""
-    hours = [model.get_prices(at.replace(hour=hour), context) for hour in range(24)]
+    times = [at.replace(hour=hour) for hour in range(24)] if _has_hours(model) else [at]
+    hours = [model.get_prices(each, context) for each in times]
     price = max(hours, key=lambda each: _at(each, "output_mtok", 0) or Decimal(0))
     return price, all(each == price for each in hours)
+
+
+def _has_hours(model: ModelInfo) -> bool:
+    """False when nothing but the day decides its price."""
+    from genai_prices.types import StartDateConstraint
+
+    dated = model.prices if isinstance(model.prices, list) else []
+    limits = [each.constraint for each in (*dated, *(model.price_variants or ()))]
+    return not all(each is None or isinstance(each, StartDateConstraint) for each in limits)
 
 
 def _steps(price: ModelPrice) -> list[int]:
