@@ -35,7 +35,7 @@ def test_hours_of_errors_do_not_end_a_batch(make_lab: MakeLab) -> None:
     lab.start()
     lab.until("look")
 
-    for _ in range(300):
+    for _ in range(130):
         while lab.vendor.calls:
             lab.answer(0, "down")
         lab.advance(60)
