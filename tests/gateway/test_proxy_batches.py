@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 import openai
 import orjson
 import pytest
 from batch_lab import KEY, HeldModel, chat, client_of, ended, gateway, lines_of, submit, until
+from killable_lab import killable
 from pyarrow import parquet
 from raw_lab import RawUpstream
 from sandbox_lab import Lab
-from test_proxy_process import start
 
 from batchata import Batch
 from batchata.core.errors import StateError, StateLockedError
 from batchata.gateway.batches import desk
 from batchata.gateway.batches.shelf import Shelf
+
+if TYPE_CHECKING:
+    from zygote import Zygote
 
 
 def test_each_request_is_answered_live_and_a_refused_one_is_in_the_error_file(
@@ -170,7 +172,9 @@ def test_a_limit_holds_for_batches_and_says_so_in_each_line(lab: Lab, tmp_path: 
     assert codes == {"insufficient_quota"}
 
 
-def test_killed_in_the_middle_it_asks_nothing_again_that_was_answered(tmp_path: Path) -> None:
+def test_killed_in_the_middle_it_asks_nothing_again_that_was_answered(
+    tmp_path: Path, zygote: Zygote
+) -> None:
     model = HeldModel()
     names = [f"q{number}" for number in range(6)]
     lines = [chat(name) for name in names] + [chat("hold"), chat("last")]
@@ -180,12 +184,14 @@ def test_killed_in_the_middle_it_asks_nothing_again_that_was_answered(tmp_path: 
             "server": {"port": 0},
             "batches": {"concurrency": 1},
         }
-        process, url = start(config, tmp_path, "--batches", str(tmp_path / "kept"))
-        with client_of(f"{url}/v1") as client:
+        flags = ("--batches", str(tmp_path / "kept"))
+        with (
+            killable(zygote, config, tmp_path, *flags) as (process, url),
+            client_of(f"{url}/v1") as client,
+        ):
             batch_id = submit(client, lines)
             until(lambda: client.batches.retrieve(batch_id).request_counts.completed == 6)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+            process.kill()
         (tmp_path / "kept/files/file-half.data").write_bytes(b"half an upl")
         (tmp_path / "kept/batches/batch_unknown").mkdir()
         model.go_on.set()

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 import pytest
 from held_lab import SLOW, asked, holding, price, until
+from killable_lab import killable
 from openai.types import CompletionUsage
 from raw_lab import call, connect, read_reply, request_bytes
 from sandbox_lab import Lab
 from test_proxy_budget import used_usd
-from test_proxy_process import start
 
 from batchata.core.errors import StateLockedError
 from batchata.gateway import Gateway, Sandbox, Scenario
 from batchata.gateway.held import asking
 from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
+
+if TYPE_CHECKING:
+    from zygote import Zygote
 
 
 @pytest.fixture(autouse=True)
@@ -85,16 +88,17 @@ def test_a_call_that_no_vendor_has_heard_of_costs_nothing(lab: Lab, tmp_path: Pa
     assert lab.box.ledger.batches == []
 
 
-def test_a_killed_gateway_pays_once_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_killed_gateway_pays_once_and_loses_nothing(tmp_path: Path, zygote: Zygote) -> None:
     with Sandbox(Scenario(latency_seconds=0.7)) as box:
         section = {"directory": str(tmp_path / "held"), "gather_seconds": 0.05}
         config = {"llm": {"base_url": box.url}, "server": {"port": 0}, "to_batch": section}
-        process, url = start(config, tmp_path, "--to-batch", "1h")
-        with connect(url) as connection:
+        with (
+            killable(zygote, config, tmp_path, "--to-batch", "1h") as (process, url),
+            connect(url) as connection,
+        ):
             connection.sendall(asked())
             until(lambda: box.ledger.batches)
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
+            process.kill()
         (kept,) = (tmp_path / "held").glob("*/group.json")
         begun = orjson.loads(kept.read_bytes())["calls"][0]["asked"]["exchange_id"]
 

@@ -1,32 +1,36 @@
 """The event log after kills, on full disks, and where it cannot write."""
 
+from __future__ import annotations
+
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from log_lab import DAY, NOON, Killed, event, ids, let_die, several_files, still
 
 from batchata.core.errors import EventLogError
-from batchata.sinks.eventlog import compact_events
+from batchata.sinks.eventlog import EventLog, LoggedEvent, compact_events
 from batchata.sinks.eventlog import log as module
 
-KILLED = """
-import os, signal, sys
-from batchata.sinks.eventlog import EventLog, LoggedEvent
-log = EventLog(sys.argv[1], buffer_size=100, flush_seconds=1e6)
-for number in range(250):
-    log.write(LoggedEvent(event_type="llm_end", custom_id=str(number)))
-print("written", flush=True)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
+if TYPE_CHECKING:
+    from zygote import Zygote
 
 
-def test_a_killed_process_loses_no_event(tmp_path: Path) -> None:
-    child = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "logs"], check=False)
+def write_and_die(folder: Path) -> None:
+    """What a process does before it is killed."""
+    log = EventLog(folder, buffer_size=100, flush_seconds=1e6)
+    for number in range(250):
+        log.write(LoggedEvent(event_type="llm_end", custom_id=str(number)))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_loses_no_event(tmp_path: Path, zygote: Zygote) -> None:
+    with zygote.start(write_and_die, tmp_path / "logs") as child:
+        child.wait()
 
     with still(tmp_path / "logs") as log:
         log.flush()

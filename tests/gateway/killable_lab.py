@@ -1,0 +1,32 @@
+"""A gateway in a process of its own, which a test kills."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from batchata.cli import main
+
+if TYPE_CHECKING:
+    from zygote import Forked, Zygote
+
+
+@contextmanager
+def killable(
+    zygote: Zygote, config: dict[str, Any], folder: Path, *flags: str
+) -> Iterator[tuple[Forked, str]]:
+    """The process of `batchata proxy run`, and its address; killed at the end of the block."""
+    file = folder / "gateway.yaml"
+    file.write_bytes(orjson.dumps(config))
+    command = ["proxy", "run", "--json", "--config", str(file), *flags]
+    with zygote.start(main, command) as process:
+        said = b""
+        while not said.endswith(b"}\n"):
+            line = process.stdout.readline()
+            assert line, process.stderr.read()
+            said += line
+        yield process, orjson.loads(said)["anthropic_base_url"]
