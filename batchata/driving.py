@@ -10,12 +10,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from batchata.core.config import LEVELS
 from batchata.core.progress import RunView
 from batchata.core.status import JobStatus
 from batchata.core.submission import Submission
+from batchata.engine.feeding import Feed
 from batchata.engine.portal import Portal
 from batchata.wiring import Session
 
@@ -28,6 +30,10 @@ TICK_SECONDS = 0.1
 ABORT_SECONDS = 1.0
 #: new objects between two looks for garbage: what hundreds of calls in flight hold is no garbage
 _NEW_OBJECTS = 10_000
+
+
+def _nothing() -> None:
+    """What is done between two jobs in a thread that has nothing else to do."""
 
 
 class Display(Protocol):
@@ -90,7 +96,7 @@ class Driver:
             if self._display is not None:
                 self._display.start_progress(self.view)
             with terminated(lambda: self._on_sigterm(cancels=cancels), is_on=has_signals):
-                self._read(cancels=cancels)
+                self._read(cancels=cancels, is_callers=has_signals)
                 self._tick(self._future, cancels=cancels)
         finally:
             self._end(self._future)
@@ -100,21 +106,38 @@ class Driver:
         if self._is_reading:  # the script may wait for hours in its own code
             raise Terminated
 
-    def _read(self, *, cancels: bool) -> None:
-        """Read the jobs that come while others are being asked; only this thread may do that."""
+    def _read(self, *, cancels: bool, is_callers: bool) -> None:
+        """Read the jobs that come while others are being asked.
+
+        Where this thread is the caller's, only it may do that; else a thread reads them that the
+        end of the run does not wait for.
+        """
         feed = self._session.feed
         if feed is None:
             return
+        if not is_callers:
+            read = partial(self._guarded, partial(feed.read, _nothing), cancels=cancels)
+            threading.Thread(target=read, name="batchata-reader", daemon=True).start()
+            return
+        self._guarded(partial(self._read_shown, feed), cancels=cancels)
+        if self._ended_by is not None and self._display is not None:
+            self._display.handle_cancellation(self.view)
+
+    def _guarded(self, read: Callable[[], None], *, cancels: bool) -> None:
         try:
-            with self._shown():
-                try:
-                    self._is_reading = True
-                    feed.read(self._between_jobs)
-                finally:
-                    self._is_reading = False
-        except (KeyboardInterrupt, SystemExit, Terminated) as end:
-            self._ended_by = end  # raised again when the run has stopped in good order
-            self._interrupted(cancels=cancels)
+            read()
+        except BaseException as end:  # raised again when the run has stopped in good order
+            log.debug("the reading of jobs ended with %s", type(end).__name__, exc_info=end)
+            self._ended_by = end
+            self.ask_stop("stop: interrupted", cancels=cancels)
+
+    def _read_shown(self, feed: Feed) -> None:
+        with self._shown():
+            try:
+                self._is_reading = True
+                feed.read(self._between_jobs)
+            finally:
+                self._is_reading = False
 
     @contextlib.contextmanager
     def _shown(self) -> Iterator[None]:
@@ -163,7 +186,9 @@ class Driver:
                 if self._ended_by is not None:
                     raise  # a second Ctrl-C leaves now; the state file is good as it is
                 self._ended_by = end
-                self._interrupted(cancels=cancels)
+                self.ask_stop("stop: interrupted", cancels=cancels)
+                if self._display is not None:
+                    self._display.handle_cancellation(self.view)
         future.result()
         self._say_what_is_left()
         if self._ended_by is not None:
@@ -171,11 +196,6 @@ class Driver:
         error = self._session.context.stop.error
         if error is not None:
             raise error
-
-    def _interrupted(self, *, cancels: bool) -> None:
-        self.ask_stop("stop: interrupted", cancels=cancels)
-        if self._display is not None:
-            self._display.handle_cancellation(self.view)
 
     def _say_what_is_left(self) -> None:
         reason = self._session.context.stop.reason

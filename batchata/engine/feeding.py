@@ -65,7 +65,7 @@ class Feed:
 
         `between` is called between two jobs, and while the run is behind. What the script raises
         is raised by the run when it has stopped in good order; what ends a process, as a
-        KeyboardInterrupt, comes out at once.
+        KeyboardInterrupt, comes out at once, and is for the caller to stop the run.
         """
         try:
             for job in self._jobs:
@@ -75,9 +75,8 @@ class Feed:
         except Exception as error:  # the script's own
             log.debug("the jobs could not all be read", exc_info=error)
             self._error = error
-        finally:
-            self._is_read = True
-            self._tell()
+        self._is_read = True
+        self._tell()
 
     def _hand_over(self, prepared: Ready | Refused, between: Callable[[], None]) -> bool:
         while self._is_taking and len(self._ready) >= _MOST_READ:
