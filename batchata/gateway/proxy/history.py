@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from batchata.gateway.proxy.exchange import ToolCall
 
 _SIZE: Final = 16
+_LINE: Final = orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
 _CALL_ID: Final = itemgetter(0)
 _MODELS_ROLES: Final = ("assistant", "model")
 _MODELS_ITEMS: Final = ("reasoning", "function_call", "custom_tool_call", "output_text")
@@ -39,13 +40,13 @@ class History:
     What the model said in one turn counts the same however its items are cut.
     """
 
-    __slots__ = ("_at", "_items", "_rolling", "_said", "seed", "spoken")
+    __slots__ = ("_at", "_hash", "_items", "_said", "seed", "spoken")
 
     def __init__(self, seed: bytes, items: Sequence[Any]) -> None:
         self.seed = seed  #: what it is hashed upon
         self.spoken = _spoken(items)  #: turns up to the model's last one
         self._items = items
-        self._rolling = seed
+        self._hash = blake2b(seed, digest_size=_SIZE)  # a line for each turn
         self._said: list[Any] = []  # what the model said at the end, not yet in it
         self._at = 0  # turns that are in one or the other
 
@@ -56,10 +57,11 @@ class History:
                 self._said.append(each)
                 continue
             if self._said:
-                self._rolling, self._said = digest(self._rolling + _told(self._said)), []
-            self._rolling = digest(self._rolling + canonical(each))
+                self._hash.update(_told(self._said))
+                self._said = []
+            self._hash.update(canonical(each))
         self._at = count
-        return digest(self._rolling + _told(self._said)) if self._said else self._rolling
+        return self._with(_told(self._said)) if self._said else self._hash.digest()
 
     def whole(self) -> bytes:
         """The hash of all turns."""
@@ -69,8 +71,13 @@ class History:
         """The hash of all turns and of what the model says to them."""
         self.whole()
         if calls or self._said:
-            return digest(self._rolling + _told([*self._said, _Turn(text, calls)]))
-        return digest(self._rolling + canonical(["model", text, []]))
+            return self._with(_told([*self._said, _Turn(text, calls)]))
+        return self._with(canonical(["model", text, []]))
+
+    def _with(self, line: bytes) -> bytes:
+        further = self._hash.copy()
+        further.update(line)
+        return further.digest()
 
 
 @dataclass(slots=True)
@@ -140,11 +147,11 @@ def _arguments(text: Any) -> Any:
 
 
 def canonical(value: Any) -> bytes:
-    """One and the same JSON for values that are equal."""
+    """One and the same line of JSON for values that are equal."""
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(value, option=_LINE)
     except TypeError:  # numbers beyond 64 bits
-        return repr(value).encode("utf-8", "surrogatepass")
+        return f"{value!r}\n".encode("utf-8", "surrogatepass")
 
 
 def digest(data: bytes) -> bytes:
