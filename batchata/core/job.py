@@ -80,7 +80,14 @@ class Job:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Job:
-        """A job from `to_dict()`; the response model comes back as its JSON schema."""
+        """A job from `to_dict()`; the response model comes back as its JSON schema.
+
+        Raises ValidationError for anything else.
+        """
+        if not isinstance(data, Mapping) or not {"id", "model"} <= data.keys():
+            raise ValidationError(
+                f"{data!r:.80} is no job", hint="give what to_dict() returned, with id and model"
+            )
         names = {f.name for f in fields(cls)}
         unknown = sorted(set(data) - names)
         if unknown:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel
 
+from batchata.core.errors import ValidationError
 from batchata.core.model_code import plain
 from batchata.core.status import JobStatus
 from batchata.core.usage import Usage
@@ -210,7 +211,21 @@ class JobResult:
     def from_dict(
         cls, data: Mapping[str, Any], response_model: type[BaseModel] | None = None
     ) -> JobResult:
-        """A result from `to_dict()`; give the response model to get its instance back."""
+        """A result from `to_dict()`; give the response model to get its instance back.
+
+        Raises ValidationError for anything else.
+        """
+        try:
+            return cls._from_dict(data, response_model)
+        except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
+            raise ValidationError(
+                f"{data!r:.80} is no result: {error}", hint="give what to_dict() returned"
+            ) from error
+
+    @classmethod
+    def _from_dict(
+        cls, data: Mapping[str, Any], response_model: type[BaseModel] | None
+    ) -> JobResult:
         values = {key: value for key, value in data.items() if key in cls.__slots__}
         values["cost_usd"] = Decimal(str(data.get("cost_usd") or 0))
         values["status"] = JobStatus(

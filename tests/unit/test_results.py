@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from batchata import Citation, JobResult, JobStatus, Reason
+from batchata import Citation, Job, JobResult, JobStatus, Reason, ValidationError
 from batchata.core.errors import ResultsError
 from batchata.results import flat_row
 
@@ -108,3 +108,22 @@ def test_a_table_without_pandas_says_what_to_install(monkeypatch: pytest.MonkeyP
         to_frame([])  # type: ignore[arg-type]
 
     assert "pip install" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{}, 5, None, {"job_id": "a", "status": "odd"}, {"job_id": "a", "cost_usd": "much"}],
+)
+def test_what_is_no_result_is_refused_with_what_it_is(data: Any) -> None:
+    with pytest.raises(ValidationError, match="is no result") as caught:
+        JobResult.from_dict(data)
+
+    assert "to_dict" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("data", [{}, 5, {"id": "a"}, {"id": "a", "model": 5, "prompt": "q"}])
+def test_what_is_no_job_is_refused(data: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Job.from_dict(data)
+
+    assert caught.value.hint
