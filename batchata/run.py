@@ -95,8 +95,9 @@ class BatchRun(KnownRun):
     ) -> BatchRun:
         """A run of what a state file holds, without its script: collects what is in flight.
 
-        With `send_pending` the jobs that were never sent go out too. Raises StateError where there
-        is no state file.
+        A batch that was on its way when a run was killed is looked for, and sent if the vendor does
+        not have it; with `send_pending` the jobs that were never sent go out too. Raises StateError
+        where there is no state file.
         """
         check_file(Path(state_file), must_exist=True)
         base = config or RunConfig()

@@ -33,7 +33,8 @@ def resume(
     """Collect what a run has in flight.
 
     Waits for its batches and writes their answers down. Needs no script and no input file.
-    Nothing new is sent but with --pending.
+    Jobs that wait to be sent are sent with --pending only; a batch that was on its way when the
+    run was killed is looked for, and sent if the vendor does not have it.
 
     Example: [bold]batchata resume reviews-results --pending[/bold]
     """

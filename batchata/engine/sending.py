@@ -31,8 +31,10 @@ from batchata.ports import CannotTell, Found, Lookup, NotThere
 log = logging.getLogger("batchata.engine")
 
 _BACKOFF = Backoff(first_seconds=1.0, most_seconds=60.0)
-
-
+#: of a vendor that answers, and does not have what is looked for
+_NOT_YET = (
+    "the vendor does not have it so far; if it does not show up, it is sent again in a few minutes"
+)
 #: a listing must lack a batch so often in a row before it is believed
 _LOOKS = 2
 #: no vendor takes a request in later than this after it was sent
@@ -252,6 +254,7 @@ class Sender:
                 why, asked = error.message, error.retry_after_seconds
             else:
                 if isinstance(found, Found):
+                    self._context.notes.pop(token, None)
                     log.info("submission %s was found as %s", token, found.remote_id)
                     await self._accept(token, found.remote_id)
                     return await self._accepted(token)
@@ -259,7 +262,7 @@ class Sender:
                 absent = absent + 1 if is_absent else 0
                 if self._is_free(submission, found, absent):
                     continue
-                why = found.why if isinstance(found, CannotTell) else "it may still show up"
+                why = found.why if isinstance(found, CannotTell) else _NOT_YET
                 if self._is_left_to_the_user(found):
                     self._leave_unresolved(token, why)
                     return None
@@ -283,6 +286,7 @@ class Sender:
             why = f"sent again by request: {found.why}"
             is_free = wish and (is_settled or found.is_final)
         if is_free:
+            self._context.notes.pop(submission.token, None)
             self._move(submission.token, SubmissionStatus.INTENDED, note=why)
         return is_free
 
@@ -317,8 +321,6 @@ class Sender:
             return CannotTell(error.message)
         except ProviderRejectedError as error:
             return CannotTell(f"the vendor does not let us look: {error.message}")
-        if not isinstance(found, CannotTell):
-            context.notes.pop(submission.token, None)
         return found
 
     def _is_settled(self, submission: Submission) -> bool:

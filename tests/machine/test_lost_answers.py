@@ -89,6 +89,19 @@ def test_a_batch_that_surely_never_came_is_sent_again(make_lab: MakeLab) -> None
     assert lab.read().status_of(0) is JobStatus.SUCCEEDED
 
 
+def test_a_search_that_goes_on_is_told_once_and_what_comes_of_it(
+    make_lab: MakeLab, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab = make_lab()
+    lose_the_create(lab, "lost before")
+
+    lab.finish()
+
+    told = [each.message for each in caplog.records if "is unresolved" in each.message]
+    assert len(told) == 1
+    assert "it is sent again in a few minutes" in told[0]
+
+
 @pytest.mark.parametrize("policy", ["wait", "ask", "resubmit"])
 def test_no_policy_sends_again_while_the_vendor_cannot_be_asked(
     make_lab: MakeLab, policy: str
