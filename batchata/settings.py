@@ -132,8 +132,10 @@ class Travel:
         whether to go on; without it the run goes on.
         """
         if (share is None) == (jobs is None):
+            given = "both" if share is not None else "neither"
             raise ValidationError(
-                "a pilot needs a share or a number of jobs", hint="write add_pilot(share=0.01)"
+                f"a pilot needs a share or a number of jobs: {given} was given",
+                hint="write add_pilot(share=0.01) or add_pilot(jobs=20)",
             )
         check_callable("decide", decide)
         check_number("share", share, least=0, most=1)

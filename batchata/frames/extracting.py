@@ -57,6 +57,7 @@ def extract_df(
     asks all the same, and `ignore_prompt_hash` takes answers to any prompt. `chunk_size` rows
     share a request.
     """
+    check_number("max_workers", max_workers, least=1, whole=True)
     table = Table(df)
     asking = make_asking(
         prompt=prompt,

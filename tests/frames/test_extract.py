@@ -275,7 +275,7 @@ def test_a_cost_limit_skips_what_does_not_fit_and_says_so(tables: FrameLab) -> N
     [
         ({"id_col": "nope"}, "no column 'nope'"),
         ({"chunk_size": 0}, "chunk_size"),
-        ({"max_workers": 0}, "concurrency"),
+        ({"max_workers": 0}, "max_workers is 0"),
         ({"backend": "nobody"}, "no backend 'nobody'"),
         ({"schema": {"type": "object"}}, "no properties"),
         ({"schema": "nowhere.json"}, "cannot be read"),
