@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from batchata.core.errors import EventLogError
 
@@ -75,14 +75,26 @@ def parquet_bytes(rows: Sequence[Row]) -> Any:
     return table_bytes(pyarrow.Table.from_arrays(columns, schema=made))
 
 
-def _text_column(values: Sequence[str | bytes]) -> Any:
+def _text_column(values: Sequence[str] | Sequence[bytes]) -> Any:
     """Texts as Arrow has them; pyarrow's own way brings in all of pandas where it is installed."""
     pyarrow = import_pyarrow()
-    data = [each if isinstance(each, bytes) else each.encode("utf-8", "replace") for each in values]
-    offsets = array("i", accumulate(map(len, data), initial=0))
+    whole, sizes = _laid_out(values)
+    offsets = array("i", accumulate(sizes, initial=0))
     return pyarrow.StringArray.from_buffers(
-        len(data), pyarrow.py_buffer(offsets), pyarrow.py_buffer(b"".join(data))
+        len(values), pyarrow.py_buffer(offsets), pyarrow.py_buffer(whole)
     )
+
+
+def _laid_out(values: Sequence[str] | Sequence[bytes]) -> tuple[bytes, Iterable[int]]:
+    """All texts in a row, and how long each of them is there."""
+    if isinstance(values[0], str):
+        texts = cast(Sequence[str], values)
+        whole = "".join(texts)
+        if whole.isascii():
+            return whole.encode(), map(len, texts)
+        values = [each.encode("utf-8", "replace") for each in texts]
+    data = cast(Sequence[bytes], values)
+    return b"".join(data), map(len, data)
 
 
 def table_bytes(table: Any) -> Any:
