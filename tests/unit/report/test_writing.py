@@ -242,6 +242,6 @@ def test_memory_does_not_grow_with_the_run(tmp_path: Path) -> None:
             tracemalloc.stop()
 
     peak(10)  # imports
-    small, large = peak(600), peak(2_400)
+    small, large = peak(300), peak(1_200)
 
     assert large < small + 1_000_000
