@@ -73,7 +73,7 @@ class JobCarrier:
         settled(self._provider.validate_job(job))
         body = self._body(job, documents)
         schema = self._schema(job)
-        data = dump(body)
+        data = dump(body, job)
         shape = Shape(
             provider=self._name,
             endpoint=ENDPOINT,

@@ -19,8 +19,8 @@ from batchata.core.media import DocumentSize
 _CAPS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 
-def dump(body: Mapping[str, Any]) -> bytes:
-    """The body as JSON; ValidationError naming the first value that JSON cannot say."""
+def dump(body: Mapping[str, Any], job: Job) -> bytes:
+    """The job's body as JSON; ValidationError naming the first value that JSON cannot say."""
     try:
         data = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
     except (TypeError, ValueError) as error:
@@ -29,11 +29,19 @@ def dump(body: Mapping[str, Any]) -> bytes:
             f"{where} cannot be sent as JSON: {error}",
             hint="use text, numbers, lists and mappings with text keys",
         ) from error
-    if b"null" in data and (endless := _endless(body)):  # which is how NaN would be written
+    _check_numbers(job)
+    return data
+
+
+def _check_numbers(job: Job) -> None:
+    """Raise ValidationError for NaN and infinity, which would be written as null."""
+    endless = _endless(job.temperature, "temperature") or (job.params and _endless(job.params))
+    if job.messages and any(type(each.get("content")) is not str for each in job.messages):
+        endless = endless or _endless(job.messages, "messages")
+    if endless:
         raise ValidationError(
             f"{endless}, which JSON cannot say", hint="write a finite number, or leave it out"
         )
-    return data
 
 
 def _endless(value: Any, path: str = "") -> str | None:

@@ -91,7 +91,7 @@ class AnthropicCodec:
         if schema is not None and job.enable_citations:
             body["system"] = _joined_system(body.get("system"), self._labels(job))
         version = _version(model, body)
-        data = dump(body)
+        data = dump(body, job)
         return Encoded(
             shape=Shape(
                 provider="anthropic",

@@ -87,7 +87,7 @@ class OpenAICodec:
             raise ValidationError(
                 "'stream' cannot be used in bulk work", hint="leave stream out of the parameters"
             )
-        data = dump(body)
+        data = dump(body, job)
         most = 0
         if endpoint != EMBEDDINGS:
             most = output_bound(bound_cap(job, _CAPS, MODEL_MOST), job.params.get("n") or 1)

@@ -37,6 +37,7 @@ def encode(model: str = GPT, **given: Any) -> dict[str, Any]:
     ("params", "said"),
     [
         ({"top_p": math.nan}, "top_p is nan"),
+        ({"temperature": math.nan}, "temperature is nan"),
         ({"seed": -math.inf}, "seed is -inf"),
         ({"logit_bias": {"50256": math.nan}}, r"logit_bias\.50256 is nan"),
         ({"top_p": np.float64("nan")}, "top_p is nan"),
@@ -104,3 +105,11 @@ def test_no_tools_is_no_tools(model: str, structured: Any) -> None:
     body = encode(model, tools=None, response_model=Mood, structured=structured)
 
     assert len(body["tools"] or ()) == (structured == "tool")
+
+
+def test_a_number_without_end_in_a_message_is_named() -> None:
+    block = {"type": "text", "text": "q", "weight": math.nan}
+    job = Job("a", GPT, messages=[{"role": "user", "content": [block]}])
+
+    with pytest.raises(ValidationError, match=r"messages\[0\]\.content\[0\]\.weight is nan"):
+        OpenAICodec().encode(job, GPT)
