@@ -76,6 +76,8 @@ class Arena:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._sandbox.send_signal(signal.SIGTERM)  # it takes its files away
+        self._sandbox.wait(10)
         self._sandbox.__exit__()
         shutil.rmtree(self.folder, ignore_errors=True)
 
