@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from batchata.core.errors import UnknownPriceError, ValidationError
 from batchata.gateway.proxy.bounds import worst_case_usd
-from batchata.gateway.proxy.events import EventQueue
+from batchata.gateway.proxy.event_queue import EventQueue
 from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES, Answered, Exchange
 from batchata.gateway.proxy.interceptors.event_recorder import event_row
 from batchata.gateway.proxy.interceptors.message_logger import MessageLogger

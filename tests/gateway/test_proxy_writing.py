@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from batchata.gateway.proxy.events import EventQueue, GatewayEvent
+from batchata.gateway.proxy.event_queue import EventQueue
+from batchata.gateway.proxy.events import GatewayEvent
 from batchata.gateway.proxy.interceptor import Interceptor
 from batchata.gateway.proxy.isolation import Isolation
 from batchata.gateway.proxy.writing import Writing

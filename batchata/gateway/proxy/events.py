@@ -1,17 +1,11 @@
-"""What happened at the gateway, and the queue that brings it to observers off the path."""
+"""What happened at the gateway."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import msgspec
-
-if TYPE_CHECKING:
-    from batchata.gateway.proxy.interceptor import Interceptor
-    from batchata.gateway.proxy.isolation import Isolation
 
 EventName = Literal[
     "session.start",
@@ -22,12 +16,6 @@ EventName = Literal[
     "tool.execution",
     "tool.result",
 ]
-#: events that may wait for slow observers; then requests wait too
-MOST_WAITING: Final = 20_000
-#: for so long events are gathered before observers are told
-_GATHER_SECONDS: Final = 0.02
-#: so many are brought at once; then others have their turn
-_MOST_AT_ONCE: Final = 256
 
 
 class GatewayEvent(msgspec.Struct, frozen=True):
@@ -44,90 +32,3 @@ class GatewayEvent(msgspec.Struct, frozen=True):
     provider: str
     tags: Mapping[str, str]
     attributes: Mapping[str, Any]
-
-
-class EventQueue:
-    """Brings events to observers in order; a slow observer slows requests before any is lost."""
-
-    def __init__(self, observers: Sequence[Interceptor], isolation: Isolation) -> None:
-        self._observers = list(observers)
-        self._waiting: deque[GatewayEvent] = deque()
-        self._filled = asyncio.Event()
-        self._emptied = asyncio.Event()
-        self._emptied.set()
-        self._task: asyncio.Task[None] | None = None
-        self._is_closing = False
-        self._soon: asyncio.TimerHandle | None = None
-        self._isolation = isolation
-
-    @property
-    def failures(self) -> int:
-        """How often an observer raised."""
-        return self._isolation.failures
-
-    @property
-    def has_observers(self) -> bool:
-        """True when anybody wants events."""
-        return bool(self._observers)
-
-    @property
-    def is_full(self) -> bool:
-        """True when requests have to wait for observers."""
-        return len(self._waiting) >= MOST_WAITING
-
-    @property
-    def waiting(self) -> int:
-        """Events that observers have not been told yet."""
-        return len(self._waiting)
-
-    def start(self) -> None:
-        """Begin to bring events."""
-        self._task = asyncio.get_running_loop().create_task(self._bring())
-
-    def put(self, event: GatewayEvent) -> None:
-        """Take an event; never waits."""
-        if self._observers:
-            self._waiting.append(event)
-            if self._soon is None:
-                self._soon = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._wake)
-            self._emptied.clear()
-
-    async def room(self) -> None:
-        """Wait until there is room for more events."""
-        while self.is_full:
-            await self._emptied.wait()
-
-    async def drain(self) -> None:
-        """Wait until every event so far has been brought."""
-        if self._waiting:
-            self._wake()
-        await self._emptied.wait()
-
-    async def aclose(self) -> None:
-        """Bring what is left, then stop."""
-        self._is_closing = True
-        self._wake()
-        if self._task is not None:
-            await self._task
-            self._task = None
-
-    def _wake(self) -> None:
-        if self._soon is not None:
-            self._soon.cancel()
-            self._soon = None
-        self._filled.set()
-
-    async def _bring(self) -> None:
-        while True:
-            await self._filled.wait()
-            self._filled.clear()
-            while self._waiting:
-                count = min(len(self._waiting), _MOST_AT_ONCE)
-                events = [self._waiting.popleft() for _ in range(count)]
-                for observer in self._observers:
-                    await self._isolation.tell(observer, events)
-                    await self._isolation.alone(observer, observer.flush())
-                await asyncio.sleep(0)
-            self._emptied.set()
-            if self._is_closing:
-                return

@@ -24,7 +24,7 @@ from batchata.gateway.proxy.chain import Chain
 from batchata.gateway.proxy.config import GatewayConfig
 from batchata.gateway.proxy.connections import Listener
 from batchata.gateway.proxy.core import Core
-from batchata.gateway.proxy.events import EventQueue
+from batchata.gateway.proxy.event_queue import EventQueue
 from batchata.gateway.proxy.forward import Client, go_on
 from batchata.gateway.proxy.guard import Guard
 from batchata.gateway.proxy.interceptor import Interceptor, observes

@@ -9,7 +9,8 @@ from typing import Any, Final
 import orjson
 
 from batchata.core.redact import Redactor
-from batchata.gateway.proxy.events import EventName, EventQueue, GatewayEvent
+from batchata.gateway.proxy.event_queue import EventQueue
+from batchata.gateway.proxy.events import EventName, GatewayEvent
 from batchata.gateway.proxy.exchange import Answered, Exchange
 from batchata.gateway.proxy.history import history, since_the_model
 from batchata.gateway.proxy.sessions import Session, Sessions
