@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from langchain_anthropic import ChatAnthropic
-from langchain_openai import ChatOpenAI
+from typing import TYPE_CHECKING
 
 from batchata.gateway import Gateway, Sandbox
 from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 
+if TYPE_CHECKING:
+    import langchain_lab
 
-def test_langchains_models_are_answered_and_seen() -> None:
+
+def test_langchains_models_are_answered_and_seen(lc: langchain_lab) -> None:
     recorder = TestRecorder()
     with Sandbox() as box, Gateway(box.url, interceptors=[recorder]) as gateway:
-        gpt = ChatOpenAI(
+        gpt = lc.ChatOpenAI(
             model="gpt-6-luna",
             base_url=gateway.openai_base_url,
             api_key="k",
             stream_usage=True,
             default_headers={"x-batchata-session-id": "s1"},
         )
-        claude = ChatAnthropic(
+        claude = lc.ChatAnthropic(
             model_name="claude-haiku-5-5",
             base_url=gateway.url,
             api_key="k",
