@@ -64,8 +64,8 @@ def pytest_sessionstart() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Half as many workers again as there are cores: children and servers are waited for."""
-    return max(2, (os.cpu_count() or 1) * 3 // 2)
+    """Two more workers than there are cores: children and servers are waited for."""
+    return (os.cpu_count() or 1) + 2
 
 
 @pytest.fixture(scope="session", autouse=True)
