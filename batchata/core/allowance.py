@@ -167,7 +167,9 @@ class SharedRates(msgspec.Struct):
         free = self._free(since, rates)
         fair = Amount(*(max(0, int(each / (len(self.holds) + 1))) for each in free))
         if use.need is None:
-            more = Amount(*map(min, fair, use.want))
+            # what it keeps is of its own share
+            room = (max(0, there - kept) for there, kept in zip(fair, use.kept, strict=True))
+            more = Amount(*map(min, room, use.want))
             self.holds[worker] = Hold(now + HOLD_SECONDS, use.kept.plus(more))
             return Grant(more)
         wait = _wait_seconds(use.need, free, rates)

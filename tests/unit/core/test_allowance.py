@@ -6,7 +6,7 @@ import random
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from thoroughness import how_often
 
@@ -52,6 +52,7 @@ class Office:
     st.integers(1, 5),
     st.integers(0, 1 << 30),
 )
+@example(rpm=177, tpm=None, workers=1, seed=194)
 def test_no_minute_has_more_than_the_limit_whoever_is_killed(
     rpm: int, tpm: int | None, workers: int, seed: int
 ) -> None:
