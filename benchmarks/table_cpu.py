@@ -5,7 +5,9 @@
 The server answers at once, in a process of its own, whose CPU is not counted. `memory_mb` is the
 peak above what the process held after a first row, with the table and its answers; only the first
 line's says something, as the second finds memory that the first let go of. `--latency 0.2` shows
-how much of the ideal rate is reached with a server that takes its time.
+how much of the ideal rate is reached with a server that takes its time: 93.8 % of 10,000 rows and
+95.9 % of 30,000 on a quiet machine, where bare aiohttp reached 97.3 and 98.0. The difference is
+0.1 s until the first call leaves, 0.1 s after the last answer, and 5 ms in each turn of 200 calls.
 
 What was tried, CPU a row on a busy two-core machine, one row a request:
 
