@@ -65,7 +65,8 @@ class Driver:
         self._began = time.monotonic()
         self._last_call = self._began - interval_seconds
         self._is_reading = False  #: this thread is in the script's own code
-        self._ended_by: BaseException | None = None  #: what came out of this thread and ends it
+        self._is_interrupted = False
+        self._ended_by: BaseException | None = None  #: what ends the process, as a Ctrl-C
         self.view = session.viewer.view()
 
     def ask_stop(self, reason: str, *, cancels: bool = False, stays: bool = False) -> None:
@@ -96,8 +97,10 @@ class Driver:
             if self._display is not None:
                 self._display.start_progress(self.view)
             with terminated(lambda: self._on_sigterm(cancels=cancels), is_on=has_signals):
-                self._read(cancels=cancels, is_callers=has_signals)
-                self._tick(self._future, cancels=cancels)
+                try:
+                    self._read(cancels=cancels, is_callers=has_signals)
+                finally:  # whatever comes out of the script: first the run stops in good order
+                    self._tick(self._future, cancels=cancels)
         finally:
             self._end(self._future)
 
@@ -116,28 +119,38 @@ class Driver:
         if feed is None:
             return
         if not is_callers:
-            read = partial(self._guarded, partial(feed.read, _nothing), cancels=cancels)
-            threading.Thread(target=read, name="batchata-reader", daemon=True).start()
+            aside = partial(self._read_aside, feed, cancels=cancels)
+            threading.Thread(target=aside, name="batchata-reader", daemon=True).start()
             return
-        self._guarded(partial(self._read_shown, feed), cancels=cancels)
-        if self._ended_by is not None and self._display is not None:
-            self._display.handle_cancellation(self.view)
-
-    def _guarded(self, read: Callable[[], None], *, cancels: bool) -> None:
-        try:
-            read()
-        except BaseException as end:  # raised again when the run has stopped in good order
-            log.debug("the reading of jobs ended with %s", type(end).__name__, exc_info=end)
-            self._ended_by = end
-            self.ask_stop("stop: interrupted", cancels=cancels)
-
-    def _read_shown(self, feed: Feed) -> None:
-        with self._shown():
+        with self._interrupted_by_errors(cancels=cancels), self._shown():
+            self._is_reading = True
             try:
-                self._is_reading = True
                 feed.read(self._between_jobs)
             finally:
                 self._is_reading = False
+
+    def _read_aside(self, feed: Feed, *, cancels: bool) -> None:
+        try:
+            with self._interrupted_by_errors(cancels=cancels):
+                feed.read(_nothing)
+        except (KeyboardInterrupt, SystemExit) as end:
+            self._ended_by = end  # raised again in the run's thread
+
+    @contextlib.contextmanager
+    def _interrupted_by_errors(self, *, cancels: bool) -> Iterator[None]:
+        is_whole = False
+        try:
+            yield
+            is_whole = True
+        finally:
+            if not is_whole:
+                self._interrupt(cancels=cancels)
+
+    def _interrupt(self, *, cancels: bool) -> None:
+        self._is_interrupted = True
+        self.ask_stop("stop: interrupted", cancels=cancels)
+        if self._display is not None:
+            self._display.handle_cancellation(self.view)
 
     @contextlib.contextmanager
     def _shown(self) -> Iterator[None]:
@@ -183,12 +196,10 @@ class Driver:
                 if self._is_call_due():
                     self._call_back()
             except KeyboardInterrupt as end:
-                if self._ended_by is not None:
+                if self._is_interrupted:
                     raise  # a second Ctrl-C leaves now; the state file is good as it is
                 self._ended_by = end
-                self.ask_stop("stop: interrupted", cancels=cancels)
-                if self._display is not None:
-                    self._display.handle_cancellation(self.view)
+                self._interrupt(cancels=cancels)
         future.result()
         self._say_what_is_left()
         if self._ended_by is not None:

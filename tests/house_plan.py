@@ -107,7 +107,7 @@ ENVIRONMENT_READERS: Final = {
 BROAD_EXCEPTS: Final = {
     "batchata/core/model_code.py": 1,  # validators and serializers of the user
     "batchata/wiring.py": 1,  # telling sinks
-    "batchata/driving.py": 2,  # calling the user back, reading the user's script
+    "batchata/driving.py": 1,  # calling the user back
     "batchata/run.py": 1,  # handed to wait()
     "batchata/engine/feeding.py": 1,  # scripts of the user, raised by the run
     "batchata/integrations/langchain/asking.py": 1,  # chains of the user
