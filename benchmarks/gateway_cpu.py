@@ -1,12 +1,15 @@
 """CPU per call of the gateway with event log and budget on, beside nginx and LiteLLM's proxy.
 
-    python -m benchmarks.gateway_cpu --calls 20000
+    python -m benchmarks.gateway_cpu
 
-Client and upstream are processes of their own, whose CPU is not counted.
+All run at once and are asked in turns, each server on one core; client and upstream are processes
+of their own, whose CPU is not counted. LiteLLM does the same as the gateway when it keeps a log
+and a budget, and knows a price.
 
-The best of five runs on a shared machine: 131 us a call at 16 connections and 185 at 128 with
-events as JSON lines, 173 and 185 as Parquet; in minutes in which everything on it is slower,
-nginx too, 220 and 260. LiteLLM's proxy took 7.2 to 10.4 ms there.
+On a shared machine: 143 us a call at 16 connections and 165 at 128 with events as JSON lines, 170
+and 190 as Parquet; nginx 15 and 18; LiteLLM 7,800 and 8,900 bare, 9,600 and 10,650 with log and
+budget: 56 to 67 times as much. In minutes in which everything is slower, nginx and LiteLLM too,
+220 and 260.
 
 About 150 us (JSON lines, 16 connections) are, in us: 20 in system calls; 25 in aiohttp, half of it
 for the client and half for the upstream; 9 to take the request in, whose headers were seen before;
@@ -22,9 +25,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import math
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -37,7 +40,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
-from benchmarks import nginx
+from benchmarks import litellm, nginx
 from benchmarks.instant import instant
 
 _ASK = orjson.dumps(
@@ -52,20 +55,8 @@ _EVENT = (
 )
 _LAST = b'data: {"id":"c","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":9}}\n\n'
 INTERCEPTORS = ("event_recorder", "parquet")
-#: LiteLLM's own record of each call, as a line of JSON; for budgets it asks for a Postgres server
-_LITELLM_LOG = """
-import json
-from litellm.integrations.custom_logger import CustomLogger
-
-class Recorder(CustomLogger):
-    lines = open("litellm.jsonl", "a", buffering=1)
-
-    async def async_log_success_event(self, kwargs, response_obj, start_time, end_time):
-        record = json.dumps(kwargs["standard_logging_object"], default=str)
-        self.lines.write(record + chr(10))
-
-recorder = Recorder()
-"""
+#: address, pid, and how many times fewer calls are enough to tell its CPU
+Contender = tuple[str, int, int]
 
 
 class Client(asyncio.Protocol):
@@ -175,32 +166,6 @@ def gateway(
         process.wait()
 
 
-@contextmanager
-def litellm(upstream: str, folder: Path, *, logs: bool) -> Iterator[tuple[str, int]]:
-    """LiteLLM's proxy before the same upstream; its address and pid."""
-    port = 5900 + os.getpid() % 1000
-    route = {"model": "openai/gpt-6-luna", "api_base": f"{upstream}/v1", "api_key": "k"}
-    file = folder / "litellm.yaml"
-    models = [{"model_name": "gpt-6-luna", "litellm_params": route}]
-    settings = {"callbacks": ["recording.recorder"]} if logs else {}
-    (folder / "recording.py").write_text(_LITELLM_LOG)
-    file.write_bytes(orjson.dumps({"model_list": models, "litellm_settings": settings}))
-    command = ["litellm", "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
-    here = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
-    here["LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY"] = "true"
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, env=here, cwd=folder, stdout=quiet, stderr=quiet)
-    try:
-        for _ in range(600):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}", process.pid
-    finally:
-        process.terminate()
-        process.wait()
-
-
 def settled_cpu_of(pid: int) -> float:
     """The same when what a server does after its answers has come to rest."""
     used = cpu_of(pid)
@@ -212,15 +177,60 @@ def settled_cpu_of(pid: int) -> float:
     return used
 
 
-def per_call(url: str, pid: int, calls: int, connections: int, rounds: int = 3) -> float:
-    """The least CPU of a few rounds, in µs a call."""
-    asyncio.run(load(url, calls // 10, connections))
-    found = []
-    for _ in range(rounds):
-        before = cpu_of(pid)
-        asyncio.run(load(url, calls // rounds, connections))
-        found.append((settled_cpu_of(pid) - before) / (calls // rounds) * 1e6)
-    return min(found)
+def on_one_core(pid: int) -> None:
+    """Keep a server, with all its threads of now and later, on the last core."""
+    core = max(os.sched_getaffinity(0))
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), {core})
+
+
+def per_call(url: str, pid: int, calls: int, connections: int) -> float:
+    """CPU in us a call."""
+    before = cpu_of(pid)
+    asyncio.run(load(url, calls, connections))
+    return (settled_cpu_of(pid) - before) / calls * 1e6
+
+
+@contextmanager
+def contenders(upstream: str, folder: Path) -> Iterator[dict[str, Contender]]:
+    """The gateway with each log and, where they are on the PATH, nginx and LiteLLM's proxy."""
+    with contextlib.ExitStack() as stack:
+        found = {
+            f"gateway, {log} and budget": (*stack.enter_context(gateway(upstream, folder, log)), 1)
+            for log in INTERCEPTORS
+        }
+        if nginx.is_installed():
+            found["nginx proxy_pass"] = (*stack.enter_context(nginx.proxy(upstream, folder)), 1)
+        if litellm.is_installed():
+            bare = stack.enter_context(litellm.proxy(upstream, folder, does_all=False))
+            whole = stack.enter_context(litellm.proxy(upstream, folder, does_all=True))
+            found["LiteLLM, bare"] = (*bare, 20)
+            found["LiteLLM, log and budget"] = (*whole, 20)
+        for _, pid, _ in found.values():
+            on_one_core(pid)
+        yield found
+
+
+def calls_in_one_piece(folder: Path, calls: int, rounds: int) -> None:
+    """Print what each takes for a call; in turns, so that a slow minute is slow for all of them."""
+    with instant() as upstream, contenders(upstream, folder) as found:
+        for connections in (16, 128):
+            least = dict.fromkeys(found, math.inf)
+            for url, pid, fewer in found.values():
+                per_call(url, pid, calls // 5 // fewer, connections)  # to warm up
+            for _ in range(rounds):
+                for name, (url, pid, fewer) in found.items():
+                    cpu = per_call(url, pid, calls // fewer, connections)
+                    least[name] = min(cpu, least[name])
+            for name, cpu in least.items():
+                ratios = "".join(
+                    f", {least[peer] / cpu:.3g} x less than {peer}"
+                    for peer in least
+                    if name.startswith("gateway") and peer.startswith("LiteLLM")
+                )
+                print(f"{connections} connections, {name}: {cpu:.0f} us CPU a call{ratios}")
+        for name, (_, pid, _) in found.items():
+            print(f"{name}: {rss_mb(pid):.0f} MiB", flush=True)
 
 
 async def _streaming(events: int, gap: float) -> tuple[asyncio.Server, str]:
@@ -285,27 +295,12 @@ async def streams(folder: Path) -> None:
 def main() -> None:
     """Print the figures, and those of nginx and LiteLLM's proxy where they are on the PATH."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--calls", type=int, default=12_000)
-    parser.add_argument("--only", choices=INTERCEPTORS)
+    parser.add_argument("--calls", type=int, default=4000, help="of a round")
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="batchata-bench-"))
     try:
-        with instant() as upstream:
-            for connections in (16, 128):
-                for log in INTERCEPTORS if options.only is None else (options.only,):
-                    with gateway(upstream, folder, log) as (url, pid):
-                        cpu = per_call(url, pid, options.calls, connections)
-                        print(f"gateway, {log} and budget, {connections} connections: ", end="")
-                        print(f"{cpu:.0f} us CPU a call, {rss_mb(pid):.0f} MiB", flush=True)
-                if nginx.is_installed():
-                    with nginx.proxy(upstream, folder) as (url, pid):
-                        cpu = per_call(url, pid, options.calls, connections)
-                        print(f"nginx proxy_pass, {connections} connections: {cpu:.0f} us CPU")
-                if shutil.which("litellm"):
-                    for logs, words in ((False, "without a log"), (True, "with its log")):
-                        with litellm(upstream, folder, logs=logs) as (url, pid):
-                            cpu = per_call(url, pid, options.calls // 20, connections)
-                        print(f"LiteLLM {words}, {connections} connections: {cpu:.0f} us CPU")
+        calls_in_one_piece(folder, options.calls, options.rounds)
         asyncio.run(streams(folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
