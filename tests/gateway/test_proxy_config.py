@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import stat
 import sys
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from batchata.cli.app import app
 from batchata.core.errors import ValidationError
+from batchata.gateway import Interceptor
 from batchata.gateway.proxy import server
 from batchata.gateway.proxy.loading import load_config, read_yaml
-from batchata.gateway.proxy.registry import OWN, make_interceptor
+from batchata.gateway.proxy.registry import OWN, interceptor_class, make_interceptor
 
 URL = "http://127.0.0.1:1"
 
@@ -133,6 +135,10 @@ def test_a_wrong_interceptor_is_named(interceptor: dict[str, Any], said: str) ->
         ("replay", {"miss": "maybe"}),
         ("trace_export", {"url": "nowhere"}),
         ("trace_export", {"url": "http://x", "preset": "xml"}),
+        ("record", {"directory": 5}),
+        ("cache", {"ttl_seconds": "a week"}),
+        ("budget", {"limit_usd": 1, "free_paths": "/v1/mine"}),
+        ("test_recorder", {"most": -1}),
     ],
 )
 def test_an_option_that_cannot_be_used_says_what_to_write(
@@ -142,6 +148,53 @@ def test_an_option_that_cannot_be_used_says_what_to_write(
         make_interceptor(name, options)
 
     assert caught.value.hint
+
+
+def test_an_option_that_comes_from_the_environment_is_of_its_type(tmp_path: Path) -> None:
+    options = "{limit_usd: '${LIMIT}', ask_usage: '${ASK}'}"
+    text = f"llm: {{base_url: 'http://h'}}\ninterceptors: [{{type: budget, config: {options}}}]"
+
+    config = load(text, tmp_path, environment={"LIMIT": "2.50", "ASK": "no"})
+    [section] = config.interceptors
+    budget: Any = make_interceptor(section.type, section.config)
+
+    assert budget.limit_usd == Decimal("2.50")
+    assert budget.ask_usage is False
+
+
+def test_an_option_of_a_wrong_type_is_named_with_its_place_and_without_its_value() -> None:
+    export = {"type": "trace_export", "config": {"url": "http://h", "headers": "sk-planted-1"}}
+
+    with pytest.raises(ValidationError, match=r"interceptors\[0\]: .*headers cannot") as caught:
+        load_config(given={"llm": {"base_url": URL}, "interceptors": [export]}, environment={})
+
+    assert "sk-planted-1" not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_options_are_checked_where_an_interceptor_is_made_in_code_too() -> None:
+    class Mine(Interceptor):
+        name = "mine"
+        options: ClassVar = {"most_bytes": 10, "words": ()}
+        most_bytes: int
+
+    made: Any = Mine(most_bytes="20", words="any")
+
+    assert (made.most_bytes, made.words) == (20, "any")
+    with pytest.raises(ValidationError, match="mine has no option 'most_byte'"):
+        Mine(most_byte=1)
+    with pytest.raises(ValidationError, match="mine: most_bytes cannot be used"):
+        Mine(most_bytes="many")
+
+
+def test_every_option_of_ours_says_of_what_type_it_is() -> None:
+    kinds = [interceptor_class(name) for name in OWN]
+
+    assert [
+        f"{kind.name}.{option}"
+        for kind in kinds
+        for option in kind.options
+        if option not in kind.__annotations__
+    ] == []
 
 
 def test_every_interceptor_of_ours_can_be_made() -> None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from batchata.gateway.proxy.events import GatewayEvent
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.headers import Headers
+from batchata.gateway.proxy.options import checked_options
 from batchata.ports import PriceBook
 
 
@@ -61,14 +62,15 @@ class Interceptor:
     is_last: ClassVar[bool] = False
     #: True when its `on_response` awaits nothing: then the end of a call needs no task of its own
     ends_at_once: ClassVar[bool] = False
-    #: names of options and what they are if not given; others are refused
+    #: names of options and what they are if not given; others are refused, and so is a value that
+    #: is not of the type that the class annotates
     options: ClassVar[Mapping[str, Any]] = {}
     #: True to be given the pieces of each answer with their times
     wants_pieces: ClassVar[bool] = False
     book: PriceBook  #: the gateway's prices; there from `start` on
 
     def __init__(self, **options: Any) -> None:
-        for name, value in {**self.options, **options}.items():
+        for name, value in {**self.options, **checked_options(type(self), options)}.items():
             setattr(self, name, value)
 
     async def start(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from batchata.core.errors import ValidationError
 from batchata.gateway.proxy.interceptor import Interceptor
+from batchata.gateway.proxy.options import checked_options
 
 GROUP: Final = "batchata.interceptors"
 _HOME: Final = "batchata.gateway.proxy.interceptors"
@@ -62,27 +63,16 @@ def interceptor_class(name: str) -> type[Interceptor]:
 
 
 def check_interceptor(name: str, options: Mapping[str, Any], place: str) -> None:
-    """Raise ValidationError for a name or an option that is not known."""
+    """Raise ValidationError for a name or an option that is not known, or a wrong value."""
     try:
-        known = interceptor_class(name).options
+        checked_options(interceptor_class(name), options)
     except ValidationError as error:
         raise ValidationError(f"{place}: {error.message}", hint=error.hint) from error
-    for option in options:
-        if option not in known:
-            close = difflib.get_close_matches(option, known, n=1, cutoff=0.5)
-            raise ValidationError(
-                f"{place}: {name} has no option {option!r}",
-                hint=f"did you mean {close[0]!r}?"
-                if close
-                else f"it has {', '.join(sorted(known)) or 'none'}",
-            )
 
 
 def make_interceptor(name: str, options: Mapping[str, Any]) -> Interceptor:
     """A new interceptor; ValidationError when an option cannot be used."""
-    kind = interceptor_class(name)
-    check_interceptor(name, options, name)
-    return kind(**options)
+    return interceptor_class(name)(**options)
 
 
 def _imported(path: str) -> object:

@@ -55,10 +55,10 @@ class Budget(Interceptor):
         "free_paths": (),
         "ask_usage": False,
     }
-    limit_usd: float
+    limit_usd: Decimal | float
     per: str
-    total_limit_usd: float | None
-    state: str
+    total_limit_usd: Decimal | float | None
+    state: str | Path
     allow_unpriced: bool
     free_paths: tuple[str, ...]
     ask_usage: bool

@@ -6,9 +6,10 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
 import orjson
+from pydantic import Field
 
 from batchata.core.errors import StateError
 from batchata.gateway.proxy.cassette import body_key
@@ -46,9 +47,9 @@ class Cache(Interceptor):
         "max_entries": 100_000,
         "shared": False,
     }
-    file: str
-    ttl_seconds: float
-    max_entries: int
+    file: str | Path
+    ttl_seconds: Annotated[float, Field(gt=0)]
+    max_entries: Annotated[int, Field(ge=1)]
     shared: bool
 
     async def start(self) -> None:
@@ -59,7 +60,7 @@ class Cache(Interceptor):
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         except OSError as error:
             raise StateError(
-                f"the cache {self.file!r} cannot be used: {error}",
+                f"the cache {str(path)!r} cannot be used: {error}",
                 hint=f"name another file: {_KIND.instead}",
             ) from error
         self._answers = OwnFile(path, _KIND)

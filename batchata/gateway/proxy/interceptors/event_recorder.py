@@ -16,7 +16,7 @@ class EventRecorder(Interceptor):
 
     name = "event_recorder"
     options: ClassVar = {"directory": "./event_logs", "filename": "events.jsonl"}
-    directory: str
+    directory: str | Path
     filename: str
 
     async def start(self) -> None:

@@ -45,7 +45,7 @@ class MessageLogger(Interceptor):
         "include_metadata": True,
         "include_system_prompts": True,
     }
-    directory: str
+    directory: str | Path
     filename: str
     include_metadata: bool
     include_system_prompts: bool

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Final
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final
+
+from pydantic import Field
 
 from batchata.core.logged import LoggedEvent
 from batchata.gateway.proxy.events import EventName, GatewayEvent
@@ -30,9 +33,9 @@ class Parquet(Interceptor):
         "flush_seconds": 5.0,
         "metadata": {},
     }
-    directory: str
-    buffer_size: int
-    flush_seconds: float
+    directory: str | Path
+    buffer_size: Annotated[int, Field(ge=1)]
+    flush_seconds: Annotated[float, Field(ge=0)]
     metadata: dict[str, Any]
 
     async def start(self) -> None:

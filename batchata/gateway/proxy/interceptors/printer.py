@@ -25,6 +25,9 @@ class Printer(Interceptor):
         "show_tools": True,
         "show_content": False,
     }
+    show_sessions: bool
+    show_llm_calls: bool
+    show_tools: bool
     show_content: bool
 
     async def on_event(self, event: GatewayEvent) -> None:

@@ -6,7 +6,9 @@ import asyncio
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
+
+from pydantic import Field
 
 from batchata.core.errors import ValidationError
 from batchata.gateway.proxy.exchange import Exchange
@@ -46,7 +48,7 @@ class RateLimit(Interceptor):
     tokens_per_minute: float | None
     concurrency: int | None
     per: str
-    wait_seconds: float
+    wait_seconds: Annotated[float, Field(ge=0)]
 
     def __init__(self, **options: object) -> None:
         super().__init__(**options)

@@ -33,7 +33,7 @@ class Replay(Interceptor):
         "timing": False,
         "ignore": (),
     }
-    directory: str
+    directory: str | Path
     miss: str
     timing: bool
     ignore: tuple[str, ...]

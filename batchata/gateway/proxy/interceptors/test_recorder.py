@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from batchata.gateway.proxy.events import GatewayEvent
 from batchata.gateway.proxy.exchange import Exchange
@@ -16,7 +18,7 @@ class TestRecorder(Interceptor):
     __test__ = False  # no class of tests, whatever its name says
     name = "test_recorder"
     options: ClassVar = {"most": 10_000}
-    most: int
+    most: Annotated[int, Field(ge=0)]
 
     async def start(self) -> None:
         """Begin with nothing."""

@@ -7,9 +7,10 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import aiohttp
+from pydantic import Field
 
 from batchata.core.errors import ValidationError
 from batchata.core.redact import Redactor
@@ -43,9 +44,9 @@ class TraceExport(Interceptor):
     url: str
     preset: str
     headers: dict[str, str]
-    batch_size: int
-    most_waiting: int
-    timeout_seconds: float
+    batch_size: Annotated[int, Field(ge=1)]
+    most_waiting: Annotated[int, Field(ge=1)]
+    timeout_seconds: Annotated[float, Field(gt=0)]
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

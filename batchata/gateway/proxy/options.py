@@ -1,0 +1,55 @@
+"""Options of interceptors: names that are known, and values of the types that are annotated."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import pydantic
+
+from batchata.core.errors import ValidationError
+
+if TYPE_CHECKING:
+    from batchata.gateway.proxy.interceptor import Interceptor
+
+
+def checked_options(kind: type[Interceptor], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given options as their annotations want them: a number that came as text is a number.
+
+    Raises ValidationError for an option that is not known, and for a value of another type.
+    """
+    return {name: _checked(kind, name, value) for name, value in given.items()}
+
+
+def _checked(kind: type[Interceptor], option: str, value: Any) -> Any:
+    who, known = kind.name or kind.__name__, kind.options
+    if option not in known:
+        close = difflib.get_close_matches(option, known, n=1, cutoff=0.5)
+        raise ValidationError(
+            f"{who} has no option {option!r}",
+            hint=f"did you mean {close[0]!r}?"
+            if close
+            else f"it has {', '.join(sorted(known)) or 'none'}",
+        )
+    wanted = _type_of(kind, option)
+    if wanted is None or (value is None and known[option] is None):
+        return value
+    try:
+        return pydantic.TypeAdapter(wanted).validate_python(value)
+    except pydantic.ValidationError as error:
+        # not the value itself: it may be a key
+        said = error.errors(include_input=False)[0]["msg"].replace("tuple", "list")
+        default = known[option]
+        raise ValidationError(
+            f"{who}: {option} cannot be used: {said}",
+            hint=None if default is None else f"it is {default!r} where it is not given",
+        ) from None
+
+
+def _type_of(kind: type[Interceptor], option: str) -> Any:
+    """What is annotated; None where nothing is."""
+    try:
+        return get_type_hints(kind, include_extras=True).get(option)
+    except NameError:  # a stranger's, whose types are there for type checkers only
+        return None
