@@ -48,7 +48,7 @@ class Cache(Interceptor):
         "shared": False,
     }
     file: str | Path
-    ttl_seconds: Annotated[float, Field(gt=0)]
+    ttl_seconds: Annotated[float, Field(ge=0)]
     max_entries: Annotated[int, Field(ge=1)]
     shared: bool
 
