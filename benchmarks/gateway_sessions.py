@@ -12,8 +12,8 @@ from itertools import count
 import orjson
 
 from batchata.gateway.proxy.exchange import CHAT, Answered, Exchange
-from batchata.gateway.proxy.sessions import Sessions
-from batchata.gateway.proxy.upstreams import Upstream
+from batchata.gateway.proxy.http.upstreams import Upstream
+from batchata.gateway.proxy.telemetry.sessions import Sessions
 from benchmarks.instant import resident_mb
 
 _UPSTREAM = Upstream(name="up", base_url="http://127.0.0.1:1", type="openai")

@@ -13,7 +13,7 @@ from batchata.cli.output import print_json, say, stdout
 from batchata.core.errors import ValidationError
 
 if TYPE_CHECKING:
-    from batchata.gateway.proxy.config import GatewayConfig
+    from batchata.gateway.proxy.config.model import GatewayConfig
 
 _BATCHES = "Batch API"
 _LIMITS = "Budget"
@@ -165,7 +165,7 @@ def run(
         *([{"type": "flex"}] if flex else ()),
         *_budget(limit_usd, per, state),
     ]
-    from batchata.gateway.proxy.loading import load_config
+    from batchata.gateway.proxy.config.loading import load_config
 
     found = load_config(config, flags, interceptors=added)
     if flex and not any((each.provider or each.type) == "openai" for each in found.sections):
@@ -183,8 +183,8 @@ def validate_config(
     file: Annotated[Path, typer.Argument(help="YAML file.", dir_okay=False, exists=True)],
 ) -> None:
     """Check a configuration file: every wrong key, interceptor and option is named."""
-    from batchata.gateway.proxy.loading import load_config
-    from batchata.gateway.proxy.registry import make_interceptor
+    from batchata.gateway.proxy.config.loading import load_config
+    from batchata.gateway.proxy.config.registry import make_interceptor
 
     found = load_config(file)
     for each in found.interceptors:
@@ -201,7 +201,7 @@ def generate_config(
     type: Type = None,  # noqa: A002
 ) -> None:
     """Write a configuration file that works, with every key explained."""
-    from batchata.gateway.proxy.sample import sample
+    from batchata.gateway.proxy.config.sample import sample
 
     vendor = (type or VendorType.openai).value
     address = base_url or f"https://api.{vendor}.com"
@@ -231,7 +231,7 @@ def replay_folder(
 
     Example: [bold]batchata proxy replay cassettes[/bold]
     """
-    from batchata.gateway.proxy.loading import load_config
+    from batchata.gateway.proxy.config.loading import load_config
 
     flags = {
         # nobody is asked: what is not recorded is refused

@@ -4,8 +4,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batchata.gateway.proxy.cassette_gateway import CassetteGateway
-    from batchata.gateway.proxy.events import GatewayEvent
     from batchata.gateway.proxy.exchange import Answered, Exchange
     from batchata.gateway.proxy.interceptor import (
         CONTINUE,
@@ -17,6 +15,8 @@ if TYPE_CHECKING:
         Respond,
     )
     from batchata.gateway.proxy.local import Gateway
+    from batchata.gateway.proxy.tape.cassette_gateway import CassetteGateway
+    from batchata.gateway.proxy.telemetry.events import GatewayEvent
     from batchata.gateway.sandbox.faults import FAULTS, with_faults
     from batchata.gateway.sandbox.ledger import Ledger
     from batchata.gateway.sandbox.sandbox import Sandbox
@@ -52,11 +52,11 @@ _HOMES = {
     "FAULTS": "sandbox.faults",
     "Answered": "proxy.exchange",
     "BatchFault": "sandbox.scenario",
-    "CassetteGateway": "proxy.cassette_gateway",
+    "CassetteGateway": "proxy.tape.cassette_gateway",
     "Continue": "proxy.interceptor",
     "Exchange": "proxy.exchange",
     "Gateway": "proxy.local",
-    "GatewayEvent": "proxy.events",
+    "GatewayEvent": "proxy.telemetry.events",
     "HttpFault": "sandbox.scenario",
     "Interceptor": "proxy.interceptor",
     "ItemFault": "sandbox.scenario",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 if TYPE_CHECKING:
-    from batchata.gateway.proxy.cassette_gateway import CassetteGateway
+    from batchata.gateway.proxy.tape.cassette_gateway import CassetteGateway
 
 _FOLDER: Final = "cassettes"
 _MOST_NAME: Final = 120
@@ -57,7 +57,7 @@ def batchata_gateway(
 
     OPENAI_BASE_URL and ANTHROPIC_BASE_URL are its address while the test runs.
     """
-    from batchata.gateway.proxy.cassette_gateway import CassetteGateway
+    from batchata.gateway.proxy.tape.cassette_gateway import CassetteGateway
 
     mode = request.config.getoption("--batchata-record")
     place = _place(request.node)

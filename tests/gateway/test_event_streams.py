@@ -9,9 +9,9 @@ import pytest
 
 from batchata.gateway.event_streams import chat_events, message_events, response_events
 from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES
-from batchata.gateway.proxy.sse import EventParser
-from batchata.gateway.proxy.streamed import reader_for
-from batchata.gateway.proxy.told import told_whole
+from batchata.gateway.proxy.reading.sse import EventParser
+from batchata.gateway.proxy.reading.streamed import reader_for
+from batchata.gateway.proxy.reading.told import told_whole
 
 TEXT = "A river is water that flows, and the longest of them is in Africa."
 CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"a":1}'}}

@@ -9,9 +9,9 @@ import orjson
 import pytest
 
 from batchata.core.errors import UnknownPriceError, ValidationError
-from batchata.gateway.proxy.bounds import is_free, tier_of, worst_case_usd
 from batchata.gateway.proxy.exchange import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Exchange
-from batchata.gateway.proxy.upstreams import Upstream
+from batchata.gateway.proxy.http.upstreams import Upstream
+from batchata.gateway.proxy.money.bounds import is_free, tier_of, worst_case_usd
 from batchata.prices import GenaiPriceBook
 
 #: one USD per output token, nothing for input

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchata.gateway.proxy.cassette import target_of
+from batchata.gateway.proxy.tape.cassette import target_of
 
 SECRET = "sk-planted-0123456789abcdef"
 

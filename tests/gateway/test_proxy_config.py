@@ -15,8 +15,8 @@ from batchata.cli.app import app
 from batchata.core.errors import ValidationError
 from batchata.gateway import Interceptor
 from batchata.gateway.proxy import server
-from batchata.gateway.proxy.loading import load_config, read_yaml
-from batchata.gateway.proxy.registry import OWN, interceptor_class, make_interceptor
+from batchata.gateway.proxy.config.loading import load_config, read_yaml
+from batchata.gateway.proxy.config.registry import OWN, interceptor_class, make_interceptor
 
 URL = "http://127.0.0.1:1"
 

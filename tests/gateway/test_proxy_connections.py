@@ -15,9 +15,9 @@ import pytest
 from raw_lab import OK, RawUpstream, Seen, call, connect, read_reply, request_bytes
 
 from batchata.gateway import Gateway
-from batchata.gateway.proxy.connections import Connection
-from batchata.gateway.proxy.forward import what_failed
-from batchata.gateway.proxy.loading import load_config
+from batchata.gateway.proxy.config.loading import load_config
+from batchata.gateway.proxy.http.connections import Connection
+from batchata.gateway.proxy.http.forward import what_failed
 from batchata.gateway.upstream import Vendor
 
 JSON = (b"Content-Type", b"application/json")

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from batchata.gateway import Gateway
-from batchata.gateway.proxy.loading import VARIABLES, load_config
-from batchata.gateway.proxy.registry import make_interceptor
+from batchata.gateway.proxy.config.loading import VARIABLES, load_config
+from batchata.gateway.proxy.config.registry import make_interceptor
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "containers" / "gateway"

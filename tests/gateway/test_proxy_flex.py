@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from batchata.cli.app import app
 from batchata.core.usage import Usage
 from batchata.gateway import Gateway, HttpFault, Scenario
-from batchata.gateway.proxy.flex import flex_refusal
 from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
+from batchata.gateway.proxy.money.flex import flex_refusal
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 VERSION = (b"anthropic-version", b"2023-06-01")

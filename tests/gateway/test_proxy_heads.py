@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchata.gateway.proxy.guard import Guard
-from batchata.gateway.proxy.headers import decoded, to_upstream
-from batchata.gateway.proxy.heads import Heads
-from batchata.gateway.proxy.upstreams import Upstream
+from batchata.gateway.proxy.http.guard import Guard
+from batchata.gateway.proxy.http.headers import decoded, to_upstream
+from batchata.gateway.proxy.http.heads import Heads
+from batchata.gateway.proxy.http.upstreams import Upstream
 
 OURS = Upstream(name="a", base_url="http://127.0.0.1:1", type="openai", api_key="k1")
 THEIRS = Upstream(name="b", base_url="http://127.0.0.1:2", type="anthropic")

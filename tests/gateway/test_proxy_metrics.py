@@ -8,8 +8,8 @@ from decimal import Decimal
 
 from batchata.core.usage import Usage
 from batchata.gateway.proxy.exchange import CHAT, Answered, Exchange
-from batchata.gateway.proxy.metrics import Metrics
-from batchata.gateway.proxy.upstreams import Upstream
+from batchata.gateway.proxy.http.upstreams import Upstream
+from batchata.gateway.proxy.telemetry.metrics import Metrics
 
 ODD = 'a "name"\\with\neverything'
 SAMPLE = re.compile(

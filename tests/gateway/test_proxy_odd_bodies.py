@@ -13,19 +13,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchata.core.errors import UnknownPriceError, ValidationError
-from batchata.gateway.proxy.bounds import worst_case_usd
-from batchata.gateway.proxy.event_queue import EventQueue
+from batchata.gateway.proxy.disk.lines import as_json
 from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES, Answered, Exchange
+from batchata.gateway.proxy.http.upstreams import Upstream
 from batchata.gateway.proxy.interceptors.event_recorder import event_row
 from batchata.gateway.proxy.interceptors.message_logger import MessageLogger
 from batchata.gateway.proxy.interceptors.parquet import logged_event
 from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 from batchata.gateway.proxy.interceptors.trace_export import PRESETS
 from batchata.gateway.proxy.isolation import Isolation
-from batchata.gateway.proxy.lines import as_json
-from batchata.gateway.proxy.sessions import Sessions
-from batchata.gateway.proxy.telling import Teller
-from batchata.gateway.proxy.upstreams import Upstream
+from batchata.gateway.proxy.money.bounds import worst_case_usd
+from batchata.gateway.proxy.telemetry.event_queue import EventQueue
+from batchata.gateway.proxy.telemetry.sessions import Sessions
+from batchata.gateway.proxy.telemetry.teller import Teller
 from batchata.prices import GenaiPriceBook
 
 UPSTREAM = Upstream(name="up", base_url="http://127.0.0.1:1", type="openai")

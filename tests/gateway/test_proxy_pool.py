@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from batchata.gateway.proxy.pool import Connector, ready_for_an_answer
+from batchata.gateway.proxy.http.pool import Connector, ready_for_an_answer
 
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 

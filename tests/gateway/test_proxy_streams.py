@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES, Answered, Exchange
-from batchata.gateway.proxy.sse import EventParser, whole
-from batchata.gateway.proxy.tee import Tee
-from batchata.gateway.proxy.upstreams import Upstream
+from batchata.gateway.proxy.http.upstreams import Upstream
+from batchata.gateway.proxy.reading.sse import EventParser, whole
+from batchata.gateway.proxy.reading.tee import Tee
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 7, "total_tokens": 17}
 CALL = {"index": 0, "id": "call_1", "type": "function"}

@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
-from batchata.gateway.proxy.event_queue import EventQueue
-from batchata.gateway.proxy.events import GatewayEvent
+from batchata.gateway.proxy.disk.writing import Writing
 from batchata.gateway.proxy.interceptor import Interceptor
 from batchata.gateway.proxy.isolation import Isolation
-from batchata.gateway.proxy.writing import Writing
+from batchata.gateway.proxy.telemetry.event_queue import EventQueue
+from batchata.gateway.proxy.telemetry.events import GatewayEvent
 
 
 async def threads_of(times: list[float], sizes: list[int]) -> list[bool]:

@@ -12,10 +12,10 @@ from batchata.gateway.batches import anthropic, openai
 from batchata.gateway.batches.shelf import Shelf
 from batchata.gateway.batches.visit import Visit, secrets_of
 from batchata.gateway.batches.works import Works, wall_clock
-from batchata.gateway.proxy.config import BatchesSection, GatewayConfig
-from batchata.gateway.proxy.guard import TOKEN_HEADER, Guard
-from batchata.gateway.proxy.headers import by_name, decoded
-from batchata.gateway.proxy.upstreams import Upstreams, client_of, has_key
+from batchata.gateway.proxy.config.model import BatchesSection, GatewayConfig
+from batchata.gateway.proxy.http.guard import TOKEN_HEADER, Guard
+from batchata.gateway.proxy.http.headers import by_name, decoded
+from batchata.gateway.proxy.http.upstreams import Upstreams, client_of, has_key
 from batchata.gateway.upstream import Vendor
 from batchata.gateway.vendor_errors import RefusedError, VendorError
 

@@ -14,7 +14,7 @@ from batchata.core.pacing import Quota
 from batchata.core.result import Answer, Failure, Reason
 from batchata.core.submission import Shape
 from batchata.gateway.batches.records import Batch
-from batchata.gateway.proxy.forward import BROKE_OFF, TIMED_OUT, UNREACHABLE
+from batchata.gateway.proxy.http.forward import BROKE_OFF, TIMED_OUT, UNREACHABLE
 from batchata.gateway.upstream import Vendor
 from batchata.ports import BackgroundAPI, BatchAPI, Codec, Encoded, FilesAPI, LiveAPI, LiveReply
 from batchata.providers.anthropic.live import read_refusal as anthropic_refusal

@@ -11,9 +11,9 @@ from aiohttp import web
 from batchata.gateway.batches.records import KEPT_HEADERS
 from batchata.gateway.batches.shelf import Shelf
 from batchata.gateway.batches.works import Works
-from batchata.gateway.proxy.guard import TOKEN_HEADER
-from batchata.gateway.proxy.headers import Headers, by_name
-from batchata.gateway.proxy.upstreams import KEY_HEADERS, Upstream
+from batchata.gateway.proxy.http.guard import TOKEN_HEADER
+from batchata.gateway.proxy.http.headers import Headers, by_name
+from batchata.gateway.proxy.http.upstreams import KEY_HEADERS, Upstream
 from batchata.gateway.vendor_errors import RefusedError, VendorError
 from batchata.providers.registry import provider_names
 

@@ -18,7 +18,7 @@ from batchata.gateway.batches.endings import Ending, write_results
 from batchata.gateway.batches.records import Batch, Phase
 from batchata.gateway.batches.relay import Relay
 from batchata.gateway.batches.shelf import Shelf
-from batchata.gateway.proxy.config import BatchesSection, ServerSection
+from batchata.gateway.proxy.config.model import BatchesSection, ServerSection
 from batchata.gateway.sandbox.openai.input import ERRORS_SHOWN, InputCheck
 from batchata.gateway.sandbox.records import FileError
 from batchata.providers.written import read_requests

@@ -13,7 +13,7 @@ from batchata.core.document import Document
 from batchata.core.job import Job
 from batchata.gateway.batches.relay import RelayCodec
 from batchata.gateway.held.folder import Group
-from batchata.gateway.proxy.upstreams import Upstream
+from batchata.gateway.proxy.http.upstreams import Upstream
 from batchata.ports import Codec, Encoded
 from batchata.providers.control import ProviderSettings
 from batchata.providers.registry import create_provider

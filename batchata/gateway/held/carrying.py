@@ -18,7 +18,7 @@ from batchata.gateway.held.keys import KeyRing
 from batchata.gateway.held.settling import answered_of, refused
 from batchata.gateway.held.waiting import HeldCall
 from batchata.gateway.proxy.exchange import Answered, Exchange
-from batchata.gateway.proxy.upstreams import Upstream, Upstreams
+from batchata.gateway.proxy.http.upstreams import Upstream, Upstreams
 from batchata.gateway.vendor_errors import VendorError
 from batchata.run import BatchRun
 

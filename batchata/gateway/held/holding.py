@@ -19,12 +19,12 @@ from batchata.gateway.held.folder import Call, Found, Group, HeldFolder
 from batchata.gateway.held.keys import KeyRing
 from batchata.gateway.held.settling import STREAMS, asked_of, exchange_of
 from batchata.gateway.held.waiting import HeldCall, answer
-from batchata.gateway.proxy.cassette import body_key
-from batchata.gateway.proxy.config import ToBatchSection
-from batchata.gateway.proxy.connections import may_be_gone
+from batchata.gateway.proxy.config.model import ToBatchSection
 from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES, Answered, Exchange
-from batchata.gateway.proxy.headers import by_name
-from batchata.gateway.proxy.upstreams import Upstream, Upstreams
+from batchata.gateway.proxy.http.connections import may_be_gone
+from batchata.gateway.proxy.http.headers import by_name
+from batchata.gateway.proxy.http.upstreams import Upstream, Upstreams
+from batchata.gateway.proxy.tape.cassette import body_key
 from batchata.providers.registry import provider_names
 
 ENDPOINTS: Final = frozenset({CHAT, RESPONSES, MESSAGES})

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping
 
 from batchata.gateway.proxy.exchange import Exchange
-from batchata.gateway.proxy.headers import by_name
-from batchata.gateway.proxy.upstreams import KEY_HEADERS, Upstream
+from batchata.gateway.proxy.http.headers import by_name
+from batchata.gateway.proxy.http.upstreams import KEY_HEADERS, Upstream
 
 
 class KeyRing:

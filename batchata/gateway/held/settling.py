@@ -11,9 +11,9 @@ from batchata.core.result import JobResult, Reason
 from batchata.gateway.held.folder import Asked, Group
 from batchata.gateway.held.waiting import JSON, SSE, events_of
 from batchata.gateway.proxy.exchange import Answered, Exchange
-from batchata.gateway.proxy.telling import now_us
-from batchata.gateway.proxy.told import told_whole
-from batchata.gateway.proxy.upstreams import Upstream
+from batchata.gateway.proxy.http.upstreams import Upstream
+from batchata.gateway.proxy.reading.told import told_whole
+from batchata.gateway.proxy.telemetry.teller import now_us
 from batchata.gateway.upstream import Vendor
 from batchata.gateway.vendor_errors import VendorError
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from batchata.gateway.proxy.exchange import QUESTIONS, Exchange
-from batchata.gateway.proxy.guard import Guard
-from batchata.gateway.proxy.headers import by_name, decoded
-from batchata.gateway.proxy.heads import Heads
-from batchata.gateway.proxy.parsing import (
+from batchata.gateway.proxy.http.guard import Guard
+from batchata.gateway.proxy.http.headers import by_name, decoded
+from batchata.gateway.proxy.http.heads import Heads
+from batchata.gateway.proxy.http.parsing import (
     Body,
     BodyTooLargeError,
     Limits,
@@ -19,9 +19,9 @@ from batchata.gateway.proxy.parsing import (
     parse_body,
     take_body,
 )
-from batchata.gateway.proxy.spilled import Spilled
-from batchata.gateway.proxy.telling import now_us
-from batchata.gateway.proxy.upstreams import Upstream, Upstreams
+from batchata.gateway.proxy.http.spilled import Spilled
+from batchata.gateway.proxy.http.upstreams import Upstream, Upstreams
+from batchata.gateway.proxy.telemetry.teller import now_us
 from batchata.gateway.upstream import Vendor
 from batchata.gateway.vendor_errors import VendorError
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Final, assert_never
 
 from batchata.gateway.proxy.exchange import Exchange
-from batchata.gateway.proxy.headers import with_header, without
+from batchata.gateway.proxy.http.headers import with_header, without
+from batchata.gateway.proxy.http.parsing import parse_body
 from batchata.gateway.proxy.interceptor import (
     Continue,
     Interceptor,
@@ -16,7 +17,6 @@ from batchata.gateway.proxy.interceptor import (
     Respond,
 )
 from batchata.gateway.proxy.isolation import Isolation
-from batchata.gateway.proxy.parsing import parse_body
 
 LOG: Final = logging.getLogger("batchata.gateway")
 

@@ -14,11 +14,9 @@ from aiohttp import web
 from batchata.core.bounds import price_factor
 from batchata.core.errors import UnknownPriceError
 from batchata.gateway.proxy.arriving import Door, RefusedError
-from batchata.gateway.proxy.bounds import tier_of
 from batchata.gateway.proxy.chain import Chain
 from batchata.gateway.proxy.exchange import Answered, Exchange
-from batchata.gateway.proxy.flex import Content, asked
-from batchata.gateway.proxy.forward import (
+from batchata.gateway.proxy.http.forward import (
     Client,
     Payload,
     cut,
@@ -29,12 +27,14 @@ from batchata.gateway.proxy.forward import (
     wait_seconds,
     what_failed,
 )
-from batchata.gateway.proxy.headers import Headers, without
+from batchata.gateway.proxy.http.headers import Headers, without
+from batchata.gateway.proxy.http.parsing import Body
 from batchata.gateway.proxy.interceptor import Reject, Respond
-from batchata.gateway.proxy.metrics import Metrics
-from batchata.gateway.proxy.parsing import Body
-from batchata.gateway.proxy.tee import Tee
-from batchata.gateway.proxy.telling import Teller
+from batchata.gateway.proxy.money.bounds import tier_of
+from batchata.gateway.proxy.money.flex import Content, asked
+from batchata.gateway.proxy.reading.tee import Tee
+from batchata.gateway.proxy.telemetry.metrics import Metrics
+from batchata.gateway.proxy.telemetry.teller import Teller
 from batchata.gateway.upstream import Vendor
 from batchata.gateway.vendor_errors import VendorError
 from batchata.ports import PriceBook

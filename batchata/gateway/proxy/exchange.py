@@ -8,10 +8,10 @@ from typing import Any, Final, Literal
 import msgspec
 
 from batchata.core.usage import Usage
-from batchata.gateway.proxy.headers import Headers
-from batchata.gateway.proxy.history import History
-from batchata.gateway.proxy.spilled import Spilled
-from batchata.gateway.proxy.upstreams import Upstream
+from batchata.gateway.proxy.http.headers import Headers
+from batchata.gateway.proxy.http.spilled import Spilled
+from batchata.gateway.proxy.http.upstreams import Upstream
+from batchata.gateway.proxy.telemetry.history import History
 from batchata.gateway.upstream import Vendor
 
 CHAT: Final = "/v1/chat/completions"

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from batchata.gateway.proxy.events import GatewayEvent
+from batchata.gateway.proxy.config.options import checked_options
 from batchata.gateway.proxy.exchange import Exchange
-from batchata.gateway.proxy.headers import Headers
-from batchata.gateway.proxy.options import checked_options
+from batchata.gateway.proxy.http.headers import Headers
+from batchata.gateway.proxy.telemetry.events import GatewayEvent
 from batchata.ports import PriceBook
 
 

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Awaitable, Iterable, Iterator
 from typing import Final
 
-from batchata.gateway.proxy.events import GatewayEvent
 from batchata.gateway.proxy.interceptor import Interceptor
+from batchata.gateway.proxy.telemetry.events import GatewayEvent
 
 LOG: Final = logging.getLogger("batchata.gateway")
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from batchata.gateway.proxy.config import GatewayConfig
+from batchata.gateway.proxy.config.loading import load_config
+from batchata.gateway.proxy.config.model import GatewayConfig
 from batchata.gateway.proxy.interceptor import Interceptor
-from batchata.gateway.proxy.loading import load_config
 from batchata.gateway.proxy.server import Running, running
 from batchata.gateway.threaded import ServerInThread
 

@@ -21,21 +21,21 @@ from aiohttp import web
 from batchata.core.errors import ValidationError
 from batchata.gateway.proxy.arriving import Door
 from batchata.gateway.proxy.chain import Chain
-from batchata.gateway.proxy.config import GatewayConfig
-from batchata.gateway.proxy.connections import Listener
+from batchata.gateway.proxy.config.model import GatewayConfig
+from batchata.gateway.proxy.config.registry import make_interceptor
 from batchata.gateway.proxy.core import Core
-from batchata.gateway.proxy.event_queue import EventQueue
-from batchata.gateway.proxy.forward import Client, go_on
-from batchata.gateway.proxy.guard import Guard
+from batchata.gateway.proxy.http.connections import Listener
+from batchata.gateway.proxy.http.forward import Client, go_on
+from batchata.gateway.proxy.http.guard import Guard
+from batchata.gateway.proxy.http.parsing import Limits
+from batchata.gateway.proxy.http.upstreams import Upstreams
 from batchata.gateway.proxy.interceptor import Interceptor, observes
 from batchata.gateway.proxy.isolation import Isolation
-from batchata.gateway.proxy.metrics import CONTENT_TYPE
-from batchata.gateway.proxy.parsing import Limits
-from batchata.gateway.proxy.registry import make_interceptor
-from batchata.gateway.proxy.sessions import Sessions
-from batchata.gateway.proxy.sse import PACKED, decoder_for
-from batchata.gateway.proxy.telling import Teller
-from batchata.gateway.proxy.upstreams import Upstreams
+from batchata.gateway.proxy.reading.sse import PACKED, decoder_for
+from batchata.gateway.proxy.telemetry.event_queue import EventQueue
+from batchata.gateway.proxy.telemetry.metrics import CONTENT_TYPE
+from batchata.gateway.proxy.telemetry.sessions import Sessions
+from batchata.gateway.proxy.telemetry.teller import Teller
 from batchata.prices import GenaiPriceBook
 
 if TYPE_CHECKING:

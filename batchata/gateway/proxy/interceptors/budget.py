@@ -14,7 +14,6 @@ from batchata.core.bounds import output_cap
 from batchata.core.budget import checked_usd
 from batchata.core.errors import UnknownPriceError, ValidationError
 from batchata.core.usage import from_parts, to_parts
-from batchata.gateway.proxy.bounds import is_free, worst_case_usd
 from batchata.gateway.proxy.exchange import (
     CHAT,
     COMPLETIONS,
@@ -24,7 +23,8 @@ from batchata.gateway.proxy.exchange import (
     SetAside,
 )
 from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Reject, Replace
-from batchata.gateway.proxy.purse import Purse, Purses
+from batchata.gateway.proxy.money.bounds import is_free, worst_case_usd
+from batchata.gateway.proxy.money.purse import Purse, Purses
 from batchata.stores.spending import TOTAL
 
 SCOPES: Final = ("", "session", "agent", "key", "model", "day")

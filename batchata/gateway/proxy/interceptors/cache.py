@@ -12,11 +12,11 @@ import orjson
 from pydantic import Field
 
 from batchata.core.errors import StateError
-from batchata.gateway.proxy.cassette import body_key
 from batchata.gateway.proxy.exchange import Exchange
-from batchata.gateway.proxy.headers import first
+from batchata.gateway.proxy.http.headers import first
 from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Respond
 from batchata.gateway.proxy.interceptors.message_logger import logged
+from batchata.gateway.proxy.tape.cassette import body_key
 from batchata.stores.own_file import FileKind, OwnFile
 
 _KIND: Final = FileKind(

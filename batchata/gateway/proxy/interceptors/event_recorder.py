@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from batchata.core.redact import Redactor
-from batchata.gateway.proxy.events import GatewayEvent
+from batchata.gateway.proxy.disk.lines import LineFile
 from batchata.gateway.proxy.interceptor import Interceptor
-from batchata.gateway.proxy.lines import LineFile
+from batchata.gateway.proxy.telemetry.events import GatewayEvent
 
 
 class EventRecorder(Interceptor):

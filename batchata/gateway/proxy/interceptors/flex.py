@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from batchata.core.errors import UnknownPriceError
 from batchata.gateway.proxy.exchange import CHAT, RESPONSES, Exchange
-from batchata.gateway.proxy.flex import on_flex
 from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Replace
+from batchata.gateway.proxy.money.flex import on_flex
 
 
 class Flex(Interceptor):

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from batchata.core.redact import Redactor
-from batchata.gateway.proxy.events import GatewayEvent
+from batchata.gateway.proxy.disk.lines import LineFile
 from batchata.gateway.proxy.exchange import Exchange
-from batchata.gateway.proxy.headers import Headers
+from batchata.gateway.proxy.http.headers import Headers
 from batchata.gateway.proxy.interceptor import Interceptor
-from batchata.gateway.proxy.lines import LineFile
-from batchata.gateway.proxy.telling import answer_attributes
+from batchata.gateway.proxy.telemetry.events import GatewayEvent
+from batchata.gateway.proxy.telemetry.teller import answer_attributes
 
 #: a header that is not here is never written: keys have too many names to list them
 LOGGED_HEADERS: Final = frozenset(

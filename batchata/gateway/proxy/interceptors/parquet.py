@@ -11,9 +11,9 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import Field
 
 from batchata.core.logged import LoggedEvent
-from batchata.gateway.proxy.events import EventName, GatewayEvent
+from batchata.gateway.proxy.disk.writing import Writing
 from batchata.gateway.proxy.interceptor import Interceptor
-from batchata.gateway.proxy.writing import Writing
+from batchata.gateway.proxy.telemetry.events import EventName, GatewayEvent
 from batchata.sinks.eventlog import EventLog
 
 LOG: Final = logging.getLogger("batchata.gateway")

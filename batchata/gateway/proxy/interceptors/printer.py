@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import ClassVar, Final
 
 from batchata.core.redact import Redactor
-from batchata.gateway.proxy.events import GatewayEvent
 from batchata.gateway.proxy.interceptor import Interceptor
+from batchata.gateway.proxy.telemetry.events import GatewayEvent
 
 _KINDS: Final = {"session": "show_sessions", "llm": "show_llm_calls", "tool": "show_tools"}
 _SHOWN: Final = 200

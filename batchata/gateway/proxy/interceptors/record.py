@@ -6,11 +6,11 @@ from collections import Counter
 from pathlib import Path
 from typing import ClassVar
 
-from batchata.gateway.proxy.cassette import cassette_file, request_row, response_row, row_key
-from batchata.gateway.proxy.events import GatewayEvent
+from batchata.gateway.proxy.disk.lines import LineFile
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome
-from batchata.gateway.proxy.lines import LineFile
+from batchata.gateway.proxy.tape.cassette import cassette_file, request_row, response_row, row_key
+from batchata.gateway.proxy.telemetry.events import GatewayEvent
 
 _MOST_WAITING = 256
 

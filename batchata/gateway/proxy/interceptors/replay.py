@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from batchata.core.errors import ValidationError
-from batchata.gateway.proxy.cassette import Recorded, load, request_row, row_key
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Reject, Respond
+from batchata.gateway.proxy.tape.cassette import Recorded, load, request_row, row_key
 
 #: what a request may be asked that no recording has
 _MISSES = ("strict", "repeat", "fallthrough")

@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from batchata.gateway.proxy.events import GatewayEvent
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.interceptor import Interceptor
+from batchata.gateway.proxy.telemetry.events import GatewayEvent
 
 
 class TestRecorder(Interceptor):

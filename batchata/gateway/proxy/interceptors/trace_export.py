@@ -14,10 +14,10 @@ from pydantic import Field
 
 from batchata.core.errors import ValidationError
 from batchata.core.redact import Redactor
-from batchata.gateway.proxy.events import GatewayEvent
+from batchata.gateway.proxy.disk.lines import as_json
 from batchata.gateway.proxy.interceptor import Interceptor
 from batchata.gateway.proxy.interceptors.event_recorder import event_row
-from batchata.gateway.proxy.lines import as_json
+from batchata.gateway.proxy.telemetry.events import GatewayEvent
 
 LOG: Final = logging.getLogger("batchata.gateway")
 _REDACTOR: Final = Redactor()

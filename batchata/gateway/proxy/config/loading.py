@@ -12,8 +12,8 @@ from typing import Any, Final
 import pydantic
 
 from batchata.core.errors import ValidationError
-from batchata.gateway.proxy.config import GatewayConfig
-from batchata.gateway.proxy.registry import check_interceptor
+from batchata.gateway.proxy.config.model import GatewayConfig
+from batchata.gateway.proxy.config.registry import check_interceptor
 
 _VARIABLE: Final = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 #: how a shell would write one, and not this file

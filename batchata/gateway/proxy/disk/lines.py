@@ -10,7 +10,7 @@ from typing import Any
 from batchata.core.errors import ResultsError
 from batchata.core.logged import to_json
 from batchata.core.redact import Redactor
-from batchata.gateway.proxy.writing import Writing
+from batchata.gateway.proxy.disk.writing import Writing
 
 
 class LineFile:

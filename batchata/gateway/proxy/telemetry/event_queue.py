@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from batchata.gateway.proxy.events import GatewayEvent
 from batchata.gateway.proxy.interceptor import Interceptor
 from batchata.gateway.proxy.isolation import Isolation
+from batchata.gateway.proxy.telemetry.events import GatewayEvent
 
 #: events that may wait for slow observers; then requests wait too
 MOST_WAITING: Final = 20_000

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from batchata.gateway.proxy.writing import Writing
+from batchata.gateway.proxy.disk.writing import Writing
 
 #: a field of a body that is no longer than this is read
 _MOST_FIELD: Final = 1024 * 1024

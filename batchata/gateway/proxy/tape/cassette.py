@@ -16,10 +16,10 @@ import orjson
 from batchata.core.errors import ResultsError
 from batchata.core.redact import Redactor, is_secret_name
 from batchata.gateway.proxy.exchange import Answered, Exchange
-from batchata.gateway.proxy.headers import first
+from batchata.gateway.proxy.http.headers import first
 from batchata.gateway.proxy.interceptors.message_logger import logged
 from batchata.gateway.proxy.interceptors.redact import Redact
-from batchata.gateway.proxy.sse import whole
+from batchata.gateway.proxy.reading.sse import whole
 
 FILE: Final = "cassette.jsonl"
 _MOST: Final = 256 * 1024 * 1024

@@ -10,8 +10,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
 from batchata.core.errors import ValidationError
+from batchata.gateway.proxy.config.options import checked_options
 from batchata.gateway.proxy.interceptor import Interceptor
-from batchata.gateway.proxy.options import checked_options
 
 GROUP: Final = "batchata.interceptors"
 _HOME: Final = "batchata.gateway.proxy.interceptors"

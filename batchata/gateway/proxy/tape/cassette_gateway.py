@@ -8,13 +8,13 @@ from types import TracebackType
 from typing import Any, Final, Literal
 
 from batchata.core.errors import ResultsError
-from batchata.gateway.proxy.cassette import Recorded, cassette_file, load
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.interceptor import Interceptor
 from batchata.gateway.proxy.interceptors.record import Record
 from batchata.gateway.proxy.interceptors.replay import Replay
 from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 from batchata.gateway.proxy.local import Gateway
+from batchata.gateway.proxy.tape.cassette import Recorded, cassette_file, load
 
 RecordMode = Literal["none", "once", "all"]
 _VENDORS: Final = (

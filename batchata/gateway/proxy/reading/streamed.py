@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from batchata.gateway.proxy.exchange import CHAT, COMPLETIONS, MESSAGES, RESPONSES, ToolCall
-from batchata.gateway.proxy.told import Told, error_of, told_by
+from batchata.gateway.proxy.reading.told import Told, error_of, told_by
 from batchata.providers.anthropic.decode import FINISH, MessageUsage, usage_of
 from batchata.providers.openai.decode import chat_usage, decode_body
 from batchata.providers.openai.wire import ChatUsage

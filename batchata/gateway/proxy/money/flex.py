@@ -12,9 +12,9 @@ import orjson
 
 from batchata.gateway.proxy.chain import put_in
 from batchata.gateway.proxy.exchange import Exchange
-from batchata.gateway.proxy.forward import Client, Payload
+from batchata.gateway.proxy.http.forward import Client, Payload
 from batchata.gateway.proxy.interceptor import Replace
-from batchata.gateway.proxy.sse import whole
+from batchata.gateway.proxy.reading.sse import whole
 
 LOG: Final = logging.getLogger("batchata.gateway")
 _MARK: Final = b'{"service_tier":"flex",'

@@ -9,11 +9,11 @@ from typing import Any, Final
 import orjson
 
 from batchata.core.redact import Redactor
-from batchata.gateway.proxy.event_queue import EventQueue
-from batchata.gateway.proxy.events import EventName, GatewayEvent
 from batchata.gateway.proxy.exchange import Answered, Exchange
-from batchata.gateway.proxy.history import history, since_the_model
-from batchata.gateway.proxy.sessions import Session, Sessions
+from batchata.gateway.proxy.telemetry.event_queue import EventQueue
+from batchata.gateway.proxy.telemetry.events import EventName, GatewayEvent
+from batchata.gateway.proxy.telemetry.history import history, since_the_model
+from batchata.gateway.proxy.telemetry.sessions import Session, Sessions
 
 #: request headers that carry a session, an agent and tags; the first there is holds
 SESSION_HEADERS: Final = (

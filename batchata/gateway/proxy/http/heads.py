@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from batchata.gateway.proxy.guard import SAFE, Guard
-from batchata.gateway.proxy.headers import Headers, by_name, decoded, to_upstream
-from batchata.gateway.proxy.telling import (
+from batchata.gateway.proxy.http.guard import SAFE, Guard
+from batchata.gateway.proxy.http.headers import Headers, by_name, decoded, to_upstream
+from batchata.gateway.proxy.http.upstreams import Upstream, client_of
+from batchata.gateway.proxy.telemetry.teller import (
     AGENT_HEADERS,
     SESSION_HEADERS,
     TAG_HEADERS,
     named,
     tags_of,
 )
-from batchata.gateway.proxy.upstreams import Upstream, client_of
 from batchata.gateway.vendor_errors import VendorError
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]

@@ -12,8 +12,8 @@ import msgspec
 import orjson
 from aiohttp import StreamReader, web
 
-from batchata.gateway.proxy.spilled import Spilled
-from batchata.gateway.proxy.sse import whole
+from batchata.gateway.proxy.http.spilled import Spilled
+from batchata.gateway.proxy.reading.sse import whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from batchata.gateway.proxy.exchange import Answered, Exchange
-from batchata.gateway.proxy.headers import Headers, decoded, end_to_end, first, has, head_lines
-from batchata.gateway.proxy.one_piece import Asking, Place
-from batchata.gateway.proxy.pool import LINE_BYTES, MOST_HEADERS, READ_BYTES, Connector
+from batchata.gateway.proxy.http.headers import Headers, decoded, end_to_end, first, has, head_lines
+from batchata.gateway.proxy.http.one_piece import Asking, Place
+from batchata.gateway.proxy.http.pool import LINE_BYTES, MOST_HEADERS, READ_BYTES, Connector
 from batchata.gateway.vendor_errors import VendorError
 
 #: what aiohttp would say by itself and the client did not

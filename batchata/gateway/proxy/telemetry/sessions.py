@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from batchata.gateway.proxy.exchange import EMBEDDINGS, RESPONSES, Answered, Exchange
-from batchata.gateway.proxy.history import History, canonical, digest, history
+from batchata.gateway.proxy.telemetry.history import History, canonical, digest, history
 
 #: sessions that one and the same history may belong to
 _MOST_TWINS: Final = 8

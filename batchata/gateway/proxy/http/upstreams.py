@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from yarl import URL
 
-from batchata.gateway.proxy.headers import Headers, with_header
+from batchata.gateway.proxy.http.headers import Headers, with_header
 from batchata.gateway.upstream import Vendor
 
 #: the headers in which vendors look for a key

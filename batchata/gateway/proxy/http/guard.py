@@ -6,8 +6,8 @@ import hmac
 from dataclasses import dataclass
 from typing import Final
 
-from batchata.gateway.proxy.headers import Headers, end_to_end, first
-from batchata.gateway.proxy.upstreams import Upstream, has_key
+from batchata.gateway.proxy.http.headers import Headers, end_to_end, first
+from batchata.gateway.proxy.http.upstreams import Upstream, has_key
 from batchata.gateway.vendor_errors import VendorError
 
 TOKEN_HEADER: Final = "x-batchata-token"

@@ -18,7 +18,7 @@ from batchata.core.bounds import (
 from batchata.core.errors import ValidationError
 from batchata.core.media import context_bound
 from batchata.gateway.proxy.exchange import EMBEDDINGS, Exchange
-from batchata.gateway.proxy.guard import SAFE
+from batchata.gateway.proxy.http.guard import SAFE
 from batchata.ports import PriceBook
 from batchata.prices.book import CHEAPER_TIERS
 from batchata.providers.openai.codec import MODEL_MOST

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from batchata.gateway.proxy.upstreams import Upstream
+from batchata.gateway.proxy.http.upstreams import Upstream
 from batchata.gateway.upstream import Vendor
 
 _WINDOW: Final = re.compile(r"[1-9]\d{0,4}[smhd]")

@@ -12,8 +12,8 @@ import aiohttp
 from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD
 
-from batchata.gateway.proxy.forward import CONTINUE, Request, what_failed
-from batchata.gateway.proxy.pool import LINE_BYTES, MOST_HEADERS, READ_BYTES, is_known_aiohttp
+from batchata.gateway.proxy.http.forward import CONTINUE, Request, what_failed
+from batchata.gateway.proxy.http.pool import LINE_BYTES, MOST_HEADERS, READ_BYTES, is_known_aiohttp
 from batchata.gateway.upstream import Vendor
 from batchata.gateway.vendor_errors import VendorError
 

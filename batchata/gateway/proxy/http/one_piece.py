@@ -18,8 +18,8 @@ from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from batchata.gateway.proxy.headers import Headers, has, head_lines
-from batchata.gateway.proxy.pool import is_known_aiohttp, ready_for_an_answer
+from batchata.gateway.proxy.http.headers import Headers, has, head_lines
+from batchata.gateway.proxy.http.pool import is_known_aiohttp, ready_for_an_answer
 
 
 class _Known(ClientRequest):

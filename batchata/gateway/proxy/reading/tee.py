@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Final
 
 from batchata.gateway.proxy.exchange import Answered, Exchange
-from batchata.gateway.proxy.headers import first
-from batchata.gateway.proxy.sse import EventParser, decoder_for, undone, whole
-from batchata.gateway.proxy.streamed import StreamReader, reader_for
-from batchata.gateway.proxy.told import told_whole
+from batchata.gateway.proxy.http.headers import first
+from batchata.gateway.proxy.reading.sse import EventParser, decoder_for, undone, whole
+from batchata.gateway.proxy.reading.streamed import StreamReader, reader_for
+from batchata.gateway.proxy.reading.told import told_whole
 
 EVENT_STREAM: Final = "text/event-stream"
 #: of answers that nothing is read from, for their errors

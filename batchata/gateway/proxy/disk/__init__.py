@@ -1,0 +1,1 @@
+"""Writing to files without holding up calls."""

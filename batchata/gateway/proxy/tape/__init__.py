@@ -1,0 +1,1 @@
+"""Recorded exchanges, and a gateway that answers from them."""

@@ -1,0 +1,1 @@
+"""What happened, told: events, sessions and metrics."""
