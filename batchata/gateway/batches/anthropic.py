@@ -15,7 +15,7 @@ from batchata.gateway.batches.records import Batch
 from batchata.gateway.batches.visit import Visit
 from batchata.gateway.sandbox.anthropic.batches import DAY, check_requests, stamp
 from batchata.gateway.sandbox.downloads import Download
-from batchata.gateway.sandbox.json_answers import json_answer, page_limit
+from batchata.gateway.sandbox.json_answers import json_answer, page_beside, page_limit
 from batchata.gateway.sandbox.read_errors import read_anthropic
 from batchata.gateway.vendor_errors import RefusedError, invalid, not_found
 from batchata.gateway.wire_anthropic import BATCH_CREATE, BatchRequest
@@ -69,20 +69,9 @@ async def create_batch(visit: Visit) -> web.StreamResponse:
 
 async def list_batches(visit: Visit) -> web.StreamResponse:
     """List batches, newest first."""
-    query = visit.request.query
     limit = page_limit(visit.request, default=20, most=1_000)
     found = visit.shelf.batches_of(visit.owner, "anthropic")
-    ids = [each.id for each in found]
-    before, after = query.get("before_id"), query.get("after_id")
-    if before in ids:
-        end = ids.index(before)
-        start = max(0, end - limit)
-        has_more = start > 0
-    else:
-        start = ids.index(after) + 1 if after in ids else 0
-        end = start + limit
-        has_more = len(found) > end
-    page = found[start:end]
+    page, has_more = page_beside(visit.request, found, limit)
     return json_answer(
         {
             "data": [_wire(visit, each) for each in page],

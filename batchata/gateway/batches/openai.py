@@ -11,7 +11,7 @@ from aiohttp import web
 from batchata.gateway.batches.records import Batch, KeptFile
 from batchata.gateway.batches.visit import Visit
 from batchata.gateway.sandbox.downloads import Download
-from batchata.gateway.sandbox.json_answers import json_answer, page_limit
+from batchata.gateway.sandbox.json_answers import json_answer, openai_list, page_after, page_limit
 from batchata.gateway.sandbox.openai.answers import usage_object
 from batchata.gateway.sandbox.openai.batches import check_create
 from batchata.gateway.sandbox.openai.files import DAY, check_form, expiry, read_form
@@ -66,14 +66,11 @@ async def list_files(visit: Visit) -> web.StreamResponse:
     """List files, newest first unless asked otherwise."""
     query = visit.request.query
     purpose = query.get("purpose")
-    found = [
-        each.to_wire()
-        for each in visit.shelf.files_of(visit.owner)
-        if purpose in (None, each.purpose)
-    ]
+    found = [each for each in visit.shelf.files_of(visit.owner) if purpose in (None, each.purpose)]
     if query.get("order", "desc") == "desc":
         found.reverse()
-    return _page(visit, found, default=10_000, most=10_000)
+    page, has_more = _page(visit, found, default=10_000, most=10_000)
+    return openai_list([each.to_wire() for each in page], has_more=has_more)
 
 
 async def retrieve_file(visit: Visit, file_id: str) -> web.StreamResponse:
@@ -125,7 +122,8 @@ async def create_batch(visit: Visit) -> web.StreamResponse:
 async def list_batches(visit: Visit) -> web.StreamResponse:
     """List batches, newest first."""
     found = visit.shelf.batches_of(visit.owner, "openai")
-    return _page(visit, [batch_object(each) for each in found], default=20, most=100)
+    page, has_more = _page(visit, found, default=20, most=100)
+    return openai_list([batch_object(each) for each in page], has_more=has_more)
 
 
 async def retrieve_batch(visit: Visit, batch_id: str) -> web.StreamResponse:
@@ -206,20 +204,9 @@ def _seconds(window: str) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
-def _page(visit: Visit, found: list[Wire], *, default: int, most: int) -> web.StreamResponse:
+def _page(visit: Visit, found: list[Any], *, default: int, most: int) -> tuple[list[Any], bool]:
     limit = page_limit(visit.request, default=default, most=most)
-    ids = [each["id"] for each in found]
     after = visit.request.query.get("after")
-    if after is not None and after not in ids:
+    if after is not None and all(each.id != after for each in found):
         raise not_found(f"Nothing found with id '{after}'.")
-    start = ids.index(after) + 1 if after is not None else 0
-    page = found[start : start + limit]
-    return json_answer(
-        {
-            "object": "list",
-            "data": page,
-            "first_id": page[0]["id"] if page else None,
-            "last_id": page[-1]["id"] if page else None,
-            "has_more": len(found) > start + limit,
-        }
-    )
+    return page_after(visit.request, found, limit)

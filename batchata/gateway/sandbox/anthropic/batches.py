@@ -9,7 +9,7 @@ from aiohttp import web
 from batchata.gateway.sandbox.anthropic.checks import CUSTOM_ID
 from batchata.gateway.sandbox.anthropic.output import settle
 from batchata.gateway.sandbox.downloads import Download
-from batchata.gateway.sandbox.json_answers import json_answer, page_limit
+from batchata.gateway.sandbox.json_answers import json_answer, page_beside, page_limit
 from batchata.gateway.sandbox.lifecycle import FINAL, Phase
 from batchata.gateway.sandbox.read_errors import read_anthropic
 from batchata.gateway.sandbox.records import BatchRecord
@@ -53,18 +53,7 @@ async def list_batches(request: web.Request) -> web.StreamResponse:
     """List batches, newest first."""
     world = world_of(request)
     limit = page_limit(request, default=20, most=1_000)
-    found = world.listed("anthropic")
-    ids = [batch.id for batch in found]
-    before, after = request.query.get("before_id"), request.query.get("after_id")
-    if before in ids:
-        end = ids.index(before)
-        start = max(0, end - limit)
-        has_more = start > 0
-    else:
-        start = ids.index(after) + 1 if after in ids else 0
-        end = start + limit
-        has_more = len(found) > end
-    page = found[start:end]
+    page, has_more = page_beside(request, world.listed("anthropic"), limit)
     return json_answer(
         {
             "data": [await _current(world, batch) for batch in page],

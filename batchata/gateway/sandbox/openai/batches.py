@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from batchata.gateway.sandbox.json_answers import json_answer, page_limit
+from batchata.gateway.sandbox.json_answers import json_answer, openai_list, page_after, page_limit
 from batchata.gateway.sandbox.lifecycle import FINAL, Phase, items_done
 from batchata.gateway.sandbox.openai.answers import usage_object
 from batchata.gateway.sandbox.openai.checks import check_metadata
@@ -39,21 +39,11 @@ async def list_batches(request: web.Request) -> web.StreamResponse:
     world = world_of(request)
     limit = page_limit(request, default=20, most=100)
     found = world.listed("openai")
-    ids = [batch.id for batch in found]
     after = request.query.get("after")
     if after is not None and after not in world.batches:
         raise not_found(f"No batch found with id '{after}'.")
-    start = ids.index(after) + 1 if after in ids else 0
-    page = found[start : start + limit]
-    return json_answer(
-        {
-            "object": "list",
-            "data": [await _current(world, batch) for batch in page],
-            "first_id": page[0].id if page else None,
-            "last_id": page[-1].id if page else None,
-            "has_more": len(found) > start + limit,
-        }
-    )
+    page, has_more = page_after(request, found, limit)
+    return openai_list([await _current(world, batch) for batch in page], has_more=has_more)
 
 
 async def retrieve(request: web.Request) -> web.StreamResponse:

@@ -6,7 +6,7 @@ from typing import Final
 from aiohttp import BodyPartReader, MultipartReader, web
 
 from batchata.gateway.sandbox.downloads import Download
-from batchata.gateway.sandbox.json_answers import json_answer, page_limit
+from batchata.gateway.sandbox.json_answers import json_answer, openai_list, page_after, page_limit
 from batchata.gateway.sandbox.records import StoredFile
 from batchata.gateway.sandbox.world import World, world_of
 from batchata.gateway.vendor_errors import RefusedError, VendorError, invalid, not_found
@@ -43,19 +43,8 @@ async def list_files(request: web.Request) -> web.StreamResponse:
     if request.query.get("order", "desc") == "desc":
         found.reverse()
     limit = page_limit(request, default=10_000, most=10_000)
-    ids = [file.id for file in found]
-    after = request.query.get("after")
-    start = ids.index(after) + 1 if after in ids else 0
-    page = found[start : start + limit]
-    return json_answer(
-        {
-            "object": "list",
-            "data": [file.to_wire() for file in page],
-            "first_id": page[0].id if page else None,
-            "last_id": page[-1].id if page else None,
-            "has_more": len(found) > start + limit,
-        }
-    )
+    page, has_more = page_after(request, found, limit)
+    return openai_list([file.to_wire() for file in page], has_more=has_more)
 
 
 async def retrieve(request: web.Request) -> web.StreamResponse:
