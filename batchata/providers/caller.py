@@ -6,7 +6,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from batchata.core.errors import BatchataError, MissingKeyError, ProviderError
+from batchata.core.errors import (
+    BatchataError,
+    MissingKeyError,
+    ProviderError,
+    ProviderRejectedError,
+)
 from batchata.providers.connection import Connection
 from batchata.providers.control import Patience, call, strange_answer
 
@@ -38,6 +43,15 @@ class Caller:
     async def control(self, method: Callable[..., Awaitable[Any]], *args: Any, **kw: Any) -> Any:
         """A call with a short answer, which must not keep others waiting."""
         return await self.ask(method, *args, timeout=self._patience.asking, **kw)
+
+    async def control_if_there(self, method: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        """The same about what may be gone: None if the vendor does not have it."""
+        try:
+            return await self.control(method, *args)
+        except ProviderRejectedError as error:
+            if error.status != 404:
+                raise
+            return None
 
     async def ask(
         self, method: Callable[..., Awaitable[Any]], *args: Any, creating: bool = False, **kw: Any

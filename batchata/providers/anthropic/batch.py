@@ -23,6 +23,7 @@ from batchata.providers.connection import Connection
 from batchata.providers.control import Patience, pieces, strange_answer
 from batchata.providers.failures import item_failure
 from batchata.providers.halves import decoded
+from batchata.providers.result_files import items_of
 from batchata.providers.transport import Transport, same_origin
 
 log = logging.getLogger("batchata.providers.anthropic")
@@ -227,11 +228,7 @@ class AnthropicBatch:
 
     def items(self, path: Path) -> Iterator[Item]:
         """Answers and failures, line by line."""
-        name = path.name
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip(b"\r\n \t"):
-                    yield read_line(line, number, name)
+        return items_of(path, read_line)
 
     async def cancel(self, remote_id: str) -> None:
         """Ask the vendor to stop; a batch that has ended already is left as it is."""

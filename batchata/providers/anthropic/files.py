@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO, Final
 
 from batchata.core.document import Attachment
-from batchata.core.errors import ProviderRejectedError
 from batchata.core.submission import Shape
 from batchata.core.upload import Destination, Upload
 from batchata.ports import RemoteFile
@@ -63,21 +62,13 @@ class AnthropicFiles:
 
     async def look(self, file_id: str) -> RemoteFile | None:
         """The file, None when it was deleted."""
-        client = self._caller.client
-        try:
-            return _remote(await self._caller.control(client.files.retrieve_metadata, file_id))
-        except ProviderRejectedError as error:
-            if error.status != 404:
-                raise
-            return None
+        files = self._caller.client.files
+        found = await self._caller.control_if_there(files.retrieve_metadata, file_id)
+        return None if found is None else _remote(found)
 
     async def delete(self, file_id: str) -> None:
-        """Remove a file."""
-        try:
-            await self._caller.control(self._caller.client.files.delete, file_id)
-        except ProviderRejectedError as error:
-            if error.status != 404:
-                raise
+        """Remove a file; one that is gone already is well."""
+        await self._caller.control_if_there(self._caller.client.files.delete, file_id)
 
 
 def _remote(file: Any) -> RemoteFile:

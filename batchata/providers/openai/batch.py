@@ -33,6 +33,7 @@ from batchata.providers.halves import decoded
 from batchata.providers.openai import wire
 from batchata.providers.openai.client import pages, vendor_of
 from batchata.providers.profiles import OPENAI, Profile
+from batchata.providers.result_files import items_of
 from batchata.providers.transport import Transport
 
 log = logging.getLogger("batchata.providers.openai")
@@ -189,11 +190,7 @@ class OpenAIBatch:
 
     def items(self, path: Path) -> Iterator[Item]:
         """Answers and failures, line by line."""
-        name = path.name
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip(b"\r\n \t"):
-                    yield read_line(line, number, name)
+        return items_of(path, read_line)
 
     async def cancel(self, remote_id: str) -> None:
         """Ask the vendor to stop; a batch that has ended already is left as it is."""

@@ -75,20 +75,13 @@ class OpenAIFiles:
 
     async def look(self, file_id: str) -> RemoteFile | None:
         """The file, None when it was deleted or has expired."""
-        try:
-            return _remote(await self._caller.control(self._caller.client.files.retrieve, file_id))
-        except ProviderRejectedError as error:
-            if error.status != 404:
-                raise
-            return None
+        files = self._caller.client.files
+        found = await self._caller.control_if_there(files.retrieve, file_id)
+        return None if found is None else _remote(found)
 
     async def delete(self, file_id: str) -> None:
-        """Remove a file."""
-        try:
-            await self._caller.control(self._caller.client.files.delete, file_id)
-        except ProviderRejectedError as error:
-            if error.status != 404:
-                raise
+        """Remove a file; one that is gone already is well."""
+        await self._caller.control_if_there(self._caller.client.files.delete, file_id)
 
 
 def _remote(file: Any) -> RemoteFile:

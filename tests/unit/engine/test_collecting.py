@@ -228,11 +228,8 @@ def test_many_results_are_settled_in_groups(bench: Bench) -> None:
     assert len(commits) == 3
 
 
-def test_a_process_that_dies_between_two_groups_settles_the_rest_once(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench.api.limits = LARGE
-    bench.add(*[BOUND] * 1_500).set(items_per_batch=None)
+def dies_at_the_second_group(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run, and be killed before the second group of outcomes is written."""
     commit, commits = bench.store.commit, []
 
     def dies(*events: object) -> None:
@@ -244,6 +241,14 @@ def test_a_process_that_dies_between_two_groups_settles_the_rest_once(
     monkeypatch.setattr(bench.store, "commit", dies)
     with pytest.raises(Killed):
         bench.run()
+
+
+def test_a_process_that_dies_between_two_groups_settles_the_rest_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.api.limits = LARGE
+    bench.add(*[BOUND] * 1_500).set(items_per_batch=None)
+    dies_at_the_second_group(bench, monkeypatch)
 
     again = bench.next().run()
 
@@ -266,17 +271,7 @@ def test_jobs_that_go_again_after_a_death_between_two_groups_go_once(
 
     bench.api.answer = expires_once
     bench.add(*[BOUND] * 1_500).set(items_per_batch=None, max_parallel_batches=1)
-    commit, commits = bench.store.commit, []
-
-    def dies(*events: object) -> None:
-        commits.extend(event for event in events if type(event).__name__ == "OutcomesRecorded")
-        if len(commits) == 2:
-            raise Killed
-        commit(*events)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(bench.store, "commit", dies)
-    with pytest.raises(Killed):
-        bench.run()
+    dies_at_the_second_group(bench, monkeypatch)
 
     again = bench.next().run()
 

@@ -3,67 +3,16 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from run_lab import CLAUDE, Lab
+from run_lab import Lab
+from state_lab import loaded
 
-from batchata import Batch, BatchState, JobStatus, StateError, StateManager
+from batchata import BatchState, JobStatus, StateError, StateManager
 from batchata.core.result import Reason
-from batchata.gateway import Sandbox, Scenario
-
-
-class Later:
-    """A clock that can be put forward."""
-
-    seconds = 0.0
-
-    def __call__(self) -> float:
-        return time.time() + self.seconds
-
-
-@pytest.fixture(scope="module")
-def later() -> Later:
-    return Later()
-
-
-@pytest.fixture(scope="module")
-def box(later: Later) -> Iterator[Sandbox]:
-    with Sandbox(clock=later) as made:
-        yield made
-
-
-@pytest.fixture
-def lab(box: Sandbox, tmp_path: Path) -> Lab:
-    """An emptied sandbox, without books: files saved here never came from commits."""
-    box.set_scenario(Scenario())
-    box.reset()
-    return Lab(box, tmp_path)
-
-
-def mixed(lab: Lab) -> Batch:
-    """Both vendors, a schema, metadata, a job that fails, and a limit."""
-    batch = lab.chat(6).add_cost_limit(5).set_state(lab.folder / "state.db")
-    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
-    for number in range(4):
-        batch.add_job(prompt=f"claude {number}", model=CLAUDE, metadata={"n": number})
-    batch.add_job(prompt="a number", response_schema=schema, id="number")
-    return batch.add_job(prompt="bad", model=CLAUDE, temperature=0.3, id="bad")
-
-
-def manager(lab: Lab) -> StateManager:
-    return StateManager(lab.folder / "state.db")
-
-
-def loaded(state_manager: StateManager) -> BatchState:
-    state = state_manager.load()
-    assert state is not None
-    return state
-
 
 LEGACY_JOB = {
     "id": "job-2",
