@@ -1,7 +1,6 @@
 """One proxied request and its answer, as interceptors see them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, Literal
 
@@ -11,6 +10,7 @@ from batchata.core.usage import Usage
 from batchata.gateway.proxy.http.headers import Headers
 from batchata.gateway.proxy.http.spilled import Spilled
 from batchata.gateway.proxy.http.upstreams import Upstream
+from batchata.gateway.proxy.reading.tools import ToolCall, ToolResult
 from batchata.gateway.proxy.telemetry.history import History
 from batchata.gateway.upstream import Vendor
 
@@ -29,15 +29,6 @@ QUESTIONS: Final = {each: each for each in MODEL_ENDPOINTS} | {
 Ending = Literal["answered", "disconnected", "unreachable", "broken"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCall:
-    """A tool that the model wants to be run."""
-
-    id: str
-    name: str
-    arguments: str  #: JSON
-
-
 class Answered(msgspec.Struct, kw_only=True, eq=False):
     """What came back for an exchange; the numbers are None where nobody told them."""
 
@@ -53,11 +44,15 @@ class Answered(msgspec.Struct, kw_only=True, eq=False):
     cost_usd: Decimal | None = None
     model: str = ""
     text: str = ""
+    choices: tuple[str, ...] = ()  #: texts of the second choice and of those after it
+    thinking: str | None = None
+    refusal: str | None = None
     finish_reason: str | None = None
     response_id: str | None = None
     request_id: str | None = None
     service_tier: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
+    tool_results: tuple[ToolResult, ...] = ()  #: of tools that the vendor itself ran
     error: str | None = None
     error_type: str | None = None
     first_byte_seconds: float | None = None
@@ -118,6 +113,10 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
     def vendor_of(path: str, upstream: Upstream) -> Vendor:
         """Whose protocol a path of an upstream speaks."""
         return "anthropic" if path.startswith(MESSAGES) else upstream.type
+
+    def __repr__(self) -> str:
+        """Without headers and body, where keys are: it ends up in logs and tracebacks."""
+        return f"Exchange({self.id!r}, {self.method} {self.path!r}, model={self.model!r})"
 
     @property
     def is_stream(self) -> bool:

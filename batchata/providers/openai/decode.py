@@ -48,6 +48,8 @@ def _chat(body: bytes | msgspec.Raw, tool: str | None) -> Answer | Failure:
     message = choice.message
     finish = "refusal" if message.refusal else choice.finish_reason or "unknown"
     text, thinking = _told_apart(message)
+    if message.function_call and not message.tool_calls:
+        message.tool_calls = [{"type": "function", "function": message.function_call}]
     if tool is not None and message.tool_calls:
         said, message.tool_calls = _split_calls(message.tool_calls, tool)
         if said is not None:

@@ -27,6 +27,7 @@ class ChatMessage(msgspec.Struct):
     content: Any = None
     refusal: str | None = None
     tool_calls: Any = None
+    function_call: Any = None  #: of the years before `tool_calls`, and of some servers still
     reasoning: Any = None
     reasoning_content: Any = None
 

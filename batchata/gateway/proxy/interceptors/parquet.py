@@ -98,6 +98,9 @@ def _told(found: Mapping[str, Any]) -> Mapping[str, Any]:
     message = found.get("error.message")
     return {
         "answer": found.get("llm.response.content"),
+        "choices": found.get("llm.response.choices"),
+        "thinking": found.get("llm.response.thinking"),
+        "refusal": found.get("llm.response.refusal"),
         "model": found["llm.model"],
         "finish_reason": found.get("llm.response.finish_reason"),
         "usage": {name: found[attribute] for name, attribute in _COUNTS if attribute in found},
@@ -122,6 +125,8 @@ _COUNTS: Final = tuple(
         "cache_read_tokens",
         "cache_write_tokens",
         "reasoning_tokens",
+        "cache_write_1h_tokens",
+        "web_searches",
     )
 )
 _KINDS: Final[dict[EventName, tuple[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]]] = {

@@ -6,14 +6,17 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from batchata.gateway.proxy.exchange import CHAT, COMPLETIONS, MESSAGES, RESPONSES, ToolCall
-from batchata.gateway.proxy.reading.told import Told, error_of, told_by
+from batchata.core.thinking import split_thinking
+from batchata.gateway.proxy.exchange import CHAT, COMPLETIONS, MESSAGES, RESPONSES
+from batchata.gateway.proxy.reading.told import Told, error_of, told_response
+from batchata.gateway.proxy.reading.tools import ToolCall, results_of
 from batchata.providers.anthropic.decode import FINISH, MessageUsage, usage_of
-from batchata.providers.openai.decode import chat_usage, decode_body
+from batchata.providers.openai.decode import chat_usage
 from batchata.providers.openai.wire import ChatUsage
 
 #: characters of an answer that are gathered; a longer one is relayed whole all the same
 MOST_TEXT: Final = 4 * 1024 * 1024
+_MOST_CHOICES: Final = 128
 
 
 class StreamReader(Protocol):
@@ -56,7 +59,10 @@ class _ToolDelta(msgspec.Struct):
 class _Delta(msgspec.Struct):
     content: str | None = None
     refusal: str | None = None
+    reasoning: Any = None
+    reasoning_content: Any = None
     tool_calls: list[_ToolDelta] | None = None
+    function_call: _Function | None = None
 
 
 class _ChunkChoice(msgspec.Struct):
@@ -83,7 +89,9 @@ class ChatStream:
 
     def __init__(self) -> None:
         self._said = Told()
-        self._texts = _Pieces()
+        #: of each choice
+        self._texts: dict[int, _Pieces] = {0: _Pieces()}
+        self._thoughts, self._refusals = _Pieces(), _Pieces()
         #: id, name and pieces of arguments by the index of the call
         self._calls: dict[int, tuple[list[str], list[str], _Pieces]] = {}
 
@@ -104,37 +112,64 @@ class ChatStream:
         if chunk.usage is not None:
             said.usage = chat_usage(chunk.usage) or said.usage
         for choice in chunk.choices or ():
+            delta = choice.delta
+            text = choice.text or (delta.content if delta is not None else None)
+            if text:
+                self._text_of(choice.index).append(text)
             if choice.index == 0:
-                self._choose(choice)
+                said.finish_reason = choice.finish_reason or said.finish_reason
+                if delta is not None:
+                    self._grow(delta)
 
-    def _choose(self, choice: _ChunkChoice) -> None:
-        self._said.finish_reason = choice.finish_reason or self._said.finish_reason
-        if choice.text:
-            self._texts.append(choice.text)
-        delta = choice.delta
-        if delta is None:
-            return
-        if delta.content:
-            self._texts.append(delta.content)
+    def _text_of(self, index: int) -> _Pieces:
+        found = self._texts.get(index)
+        if found is None:  # what is beyond the most that a vendor gives is not kept apart
+            found = self._texts.setdefault(max(0, min(index, _MOST_CHOICES)), _Pieces())
+        return found
+
+    def _grow(self, delta: _Delta) -> None:
+        """Add to thoughts, refusal and tool calls of the first choice."""
+        thought = delta.reasoning_content or delta.reasoning
+        if isinstance(thought, str):
+            self._thoughts.append(thought)
+        if delta.refusal:
+            self._refusals.append(delta.refusal)
         for call in delta.tool_calls or ():
-            ids, names, arguments = self._calls.setdefault(call.index, ([], [], _Pieces()))
-            function = call.function or _Function()
-            for found, kept in ((call.id, ids), (function.name, names)):
-                if found:
-                    kept.append(found)
-            if function.arguments:
-                arguments.append(function.arguments)
+            self._call(call.index, call.id, call.function or _Function())
+        if delta.function_call is not None:
+            self._call(0, None, delta.function_call)
+
+    def _call(self, index: int, call_id: str | None, function: _Function) -> None:
+        ids, names, arguments = self._calls.setdefault(index, ([], [], _Pieces()))
+        for found, kept in ((call_id, ids), (function.name, names)):
+            if found:
+                kept.append(found)
+        if function.arguments:
+            arguments.append(function.arguments)
 
     def told(self) -> Told:
         """What the stream said so far."""
-        self._said.text = self._texts.joined()
-        self._said.tool_calls = tuple(
+        said = self._said
+        text, thinking = split_thinking(self._texts[0].joined())
+        said.text, said.thinking = text, self._thoughts.joined() or thinking
+        said.choices = tuple(
+            [
+                split_thinking(each.joined())[0]
+                for index, each in sorted(self._texts.items())
+                if index
+            ]
+        )
+        if refusal := self._refusals.joined():
+            said.refusal, said.finish_reason = refusal, "refusal"
+        said.tool_calls = tuple(
             ToolCall(
-                id=ids[0] if ids else "", name=names[0] if names else "", arguments=parts.joined()
+                id=(ids or names or [""])[0],
+                name=names[0] if names else "",
+                arguments=parts.joined(),
             )
             for _, (ids, names, parts) in sorted(self._calls.items())
         )
-        return self._said
+        return said
 
 
 class _ResponseEvent(msgspec.Struct):
@@ -155,7 +190,13 @@ class ResponsesStream:
 
     def __init__(self) -> None:
         self._said = Told()
-        self._texts = _Pieces()
+        self._texts, self._thoughts, self._refusals = _Pieces(), _Pieces(), _Pieces()
+        self._growing = {
+            "response.output_text.delta": self._texts,
+            "response.refusal.delta": self._refusals,
+            "response.reasoning_text.delta": self._thoughts,
+            "response.reasoning_summary_text.delta": self._thoughts,
+        }
         self._is_whole = False
 
     def take(self, data: bytes) -> None:
@@ -164,33 +205,42 @@ class ResponsesStream:
             event = _decode_response_event(data)
         except (msgspec.DecodeError, RecursionError):
             return
-        if event.type == "response.output_text.delta" and isinstance(event.delta, str):
-            self._texts.append(event.delta)
+        growing = self._growing.get(event.type)
+        if growing is not None:
+            if isinstance(event.delta, str):
+                growing.append(event.delta)
         elif event.type == "response.created":
-            self._said = told_by(decode_body(RESPONSES, event.response))
+            self._said = told_response(bytes(event.response))
             self._said.finish_reason = None
         elif event.type in _LAST:
-            self._said, self._is_whole = told_by(decode_body(RESPONSES, event.response)), True
+            self._said, self._is_whole = told_response(bytes(event.response)), True
         elif event.type == "error":
             body = event.error or {"message": event.message, "code": event.code}
             self._said.error, self._said.error_type = error_of({"error": body})
 
     def told(self) -> Told:
         """What the stream said so far."""
+        said = self._said
         if not self._is_whole:
-            self._said.text = self._texts.joined()
-        return self._said
+            said.text = self._texts.joined()
+            said.thinking = self._thoughts.joined() or None
+            said.refusal = self._refusals.joined() or None
+        return said
 
 
 class _Block(msgspec.Struct):
     type: str = ""
     id: str | None = None
     name: str | None = None
+    tool_use_id: str | None = None
+    content: Any = None
+    is_error: bool | None = None
 
 
 class _MessageDelta(msgspec.Struct):
     text: str | None = None
     partial_json: str | None = None
+    thinking: str | None = None
     stop_reason: str | None = None
 
 
@@ -219,8 +269,9 @@ class MessagesStream:
     def __init__(self) -> None:
         self._said = Told()
         self._usage: dict[str, Any] = {}
-        self._texts = _Pieces()
+        self._texts, self._thoughts = _Pieces(), _Pieces()
         self._calls: dict[int, tuple[_Block, _Pieces]] = {}
+        self._results: list[_Block] = []
 
     def take(self, data: bytes) -> None:
         """Take the data of one event in."""
@@ -235,8 +286,7 @@ class MessagesStream:
             self._said.response_id, self._said.model = event.message.id, event.message.model
             self._merge(event.message.usage)
         elif event.type == "content_block_start" and event.content_block is not None:
-            if event.content_block.type.endswith("tool_use"):
-                self._calls[event.index] = (event.content_block, _Pieces())
+            self._begin(event.index, event.content_block)
         elif event.type == "message_delta":
             self._merge(event.usage)
             if delta is not None and delta.stop_reason:
@@ -244,9 +294,17 @@ class MessagesStream:
         elif event.type == "error":
             self._said.error, self._said.error_type = error_of({"error": event.error})
 
+    def _begin(self, index: int, block: _Block) -> None:
+        if block.type.endswith("tool_use"):
+            self._calls[index] = (block, _Pieces())
+        elif block.type.endswith("tool_result"):
+            self._results.append(block)
+
     def _grow(self, index: int, delta: _MessageDelta) -> None:
         if delta.text:
             self._texts.append(delta.text)
+        elif delta.thinking:
+            self._thoughts.append(delta.thinking)
         if delta.partial_json and index in self._calls:
             self._calls[index][1].append(delta.partial_json)
 
@@ -258,7 +316,8 @@ class MessagesStream:
     def told(self) -> Told:
         """What the stream said so far."""
         said = self._said
-        said.text = self._texts.joined()
+        said.text, said.thinking = self._texts.joined(), self._thoughts.joined() or None
+        said.tool_results = tuple(results_of([msgspec.to_builtins(each) for each in self._results]))
         said.tool_calls = tuple(
             ToolCall(id=block.id or "", name=block.name or "", arguments=parts.joined() or "{}")
             for _, (block, parts) in sorted(self._calls.items())

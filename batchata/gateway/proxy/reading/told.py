@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import orjson
@@ -14,12 +15,18 @@ from batchata.gateway.proxy.exchange import (
     COMPLETIONS,
     MESSAGES,
     MODEL_ENDPOINTS,
+    RESPONSES,
     Answered,
-    ToolCall,
 )
+from batchata.gateway.proxy.reading.tools import ToolCall, ToolResult, results_of, tool_call
 from batchata.providers.anthropic.decode import decode_message
 from batchata.providers.openai.decode import chat_usage, decode_body
 from batchata.providers.openai.wire import ChatUsage
+
+#: what came of tools that a vendor ran is among its items, or blocks
+_RESULTS: Final = re.compile(
+    rb'"(?:\w+_call_output|(?:mcp|code_interpreter|file_search|web_search|image_generation)_call)"'
+)
 
 
 class Told(msgspec.Struct):
@@ -28,10 +35,14 @@ class Told(msgspec.Struct):
     usage: Usage | None = None
     model: str = ""
     text: str = ""
+    choices: tuple[str, ...] = ()
+    thinking: str | None = None
+    refusal: str | None = None
     finish_reason: str | None = None
     response_id: str | None = None
     service_tier: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
+    tool_results: tuple[ToolResult, ...] = ()
     error: str | None = None
     error_type: str | None = None
 
@@ -40,10 +51,14 @@ class Told(msgspec.Struct):
         answered.usage = self.usage
         answered.model = self.model
         answered.text = self.text
+        answered.choices = self.choices
+        answered.thinking = self.thinking
+        answered.refusal = self.refusal
         answered.finish_reason = self.finish_reason
         answered.response_id = self.response_id
         answered.service_tier = self.service_tier
         answered.tool_calls = self.tool_calls
+        answered.tool_results = self.tool_results
         answered.error = answered.error or self.error
         answered.error_type = answered.error_type or self.error_type
 
@@ -70,9 +85,11 @@ def told_whole(endpoint: str | None, status: int, body: bytes) -> Told:
     if endpoint not in MODEL_ENDPOINTS:
         return Told()
     if endpoint == MESSAGES:
-        return told_by(decode_message(body))
+        return told_message(body)
     if endpoint == COMPLETIONS:
         return _completion(body)
+    if endpoint == RESPONSES:
+        return told_response(body)
     return told_by(decode_body(endpoint, body))
 
 
@@ -80,15 +97,43 @@ def told_by(found: Answer | Failure) -> Told:
     """A decoded answer as what it says."""
     if isinstance(found, Failure):
         return Told(error=found.message, error_type=found.reason)
+    extra = found.extra or {}
     return Told(
         usage=found.usage,
         model=found.model,
         text=found.text,
+        choices=tuple([str(each.get("text") or "") for each in extra.get("choices", ())[1:]]),
+        thinking=found.thinking,
+        refusal=found.refusal,
         finish_reason=found.finish_reason,
         response_id=found.request_id,
         service_tier=found.service_tier,
-        tool_calls=tuple(map(_tool_call, (found.extra or {}).get("tool_calls") or ())),
+        tool_calls=tuple(map(tool_call, extra.get("tool_calls") or ())),
     )
+
+
+def told_message(body: bytes) -> Told:
+    """What an answer of the messages API says."""
+    told = told_by(decode_message(body))
+    if b'tool_result"' in body:
+        told.tool_results = _results(body, "content")
+    return told
+
+
+def told_response(body: bytes) -> Told:
+    """What an answer of the responses API says."""
+    told = told_by(decode_body(RESPONSES, body))
+    if told.tool_calls and _RESULTS.search(body):
+        told.tool_results = _results(body, "output")
+    return told
+
+
+def _results(body: bytes, place: str) -> tuple[ToolResult, ...]:
+    """Of tools that the vendor itself ran."""
+    try:
+        return tuple(results_of(orjson.loads(body)[place]))
+    except (ValueError, KeyError, TypeError):
+        return ()
 
 
 def error_of(body: Any) -> tuple[str, str | None]:
@@ -120,18 +165,4 @@ def _completion(body: bytes) -> Told:
         text=choice.text or "",
         finish_reason=choice.finish_reason,
         response_id=found.id,
-    )
-
-
-def _tool_call(call: Mapping[str, Any]) -> ToolCall:
-    """A call of chat (`function`), of responses (`call_id`) or of messages (`input`)."""
-    function = call.get("function")
-    place = function if isinstance(function, Mapping) else call
-    arguments = place.get("arguments")
-    if arguments is None:
-        arguments = call.get("input", {})
-    return ToolCall(
-        id=str(call.get("call_id") or call.get("id") or ""),
-        name=str(place.get("name") or call.get("type") or ""),
-        arguments=arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode(),
     )

@@ -6,18 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 
-if TYPE_CHECKING:
-    from batchata.gateway.proxy.exchange import ToolCall
+from batchata.core.thinking import split_thinking
+from batchata.gateway.proxy.reading.tools import ToolCall, arguments_of, parts_of
 
 _SIZE: Final = 16
 _LINE: Final = orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
 _CALL_ID: Final = itemgetter(0)
 _MODELS_ROLES: Final = ("assistant", "model")
-_MODELS_ITEMS: Final = ("reasoning", "function_call", "custom_tool_call", "output_text")
+#: items of the responses API that the model made, besides those that end in `_call`
+_MODELS_ITEMS: Final = (
+    *("reasoning", "output_text", "compaction", "mcp_list_tools"),
+    *("mcp_approval_request", "tool_search_output"),
+)
+_TEXT: Final = frozenset({"type", "text"})
+_MARK: Final = b'"cache_control":'
 
 
 def history(body: Mapping[str, Any]) -> Sequence[Any]:
@@ -59,7 +65,7 @@ class History:
             if self._said:
                 self._hash.update(_told(self._said))
                 self._said = []
-            self._hash.update(canonical(each))
+            self._hash.update(_client_line(each))
         self._at = count
         return self._with(_told(self._said)) if self._said else self._hash.digest()
 
@@ -72,7 +78,7 @@ class History:
         self.whole()
         if calls or self._said:
             return self._with(_told([*self._said, _Turn(text, calls)]))
-        return self._with(canonical(["model", text, []]))
+        return self._with(_model_line(text, ()))
 
     def _with(self, line: bytes) -> bytes:
         further = self._hash.copy()
@@ -98,7 +104,10 @@ def _spoken(items: Sequence[Any]) -> int:
 def _is_models(item: Any) -> bool:
     if not isinstance(item, dict):
         return False
-    return item.get("role") in _MODELS_ROLES or item.get("type") in _MODELS_ITEMS
+    kind = item.get("type")
+    if item.get("role") in _MODELS_ROLES or kind in _MODELS_ITEMS:
+        return True
+    return isinstance(kind, str) and kind.endswith("_call")
 
 
 def _told(turns: Sequence[Any]) -> bytes:
@@ -108,14 +117,22 @@ def _told(turns: Sequence[Any]) -> bytes:
     for turn in turns:
         if isinstance(turn, _Turn):
             texts.append(turn.text)
-            calls.extend((call.id, call.name, _arguments(call.arguments)) for call in turn.calls)
+            calls.extend((call.id, call.name, arguments_of(call.arguments)) for call in turn.calls)
         else:
             _echoed(turn, texts, calls)
     calls.sort(key=_CALL_ID)
-    return canonical(["model", "".join(texts), calls])
+    return _model_line("".join(texts), calls)
+
+
+def _model_line(text: str, calls: Sequence[tuple[str, str, Any]]) -> bytes:
+    """Clients may leave out white space around the text, and thoughts in front of it."""
+    return canonical(["model", split_thinking(text)[0].strip(), calls])
 
 
 def _echoed(turn: Mapping[str, Any], texts: list[str], calls: list[tuple[str, str, Any]]) -> None:
+    if str(turn.get("type")).endswith("_call"):
+        calls.append(_call(turn))
+        return
     content = turn.get("content")
     if isinstance(content, str):
         texts.append(content)
@@ -125,25 +142,40 @@ def _echoed(turn: Mapping[str, Any], texts: list[str], calls: list[tuple[str, st
         if part.get("type") in ("text", "output_text"):
             texts.append(str(part.get("text") or ""))
         elif str(part.get("type")).endswith("tool_use"):
-            calls.append((str(part.get("id")), str(part.get("name")), part.get("input")))
+            calls.append(_call(part))
     asked = turn.get("tool_calls")
     for call in asked if isinstance(asked, list) else ():
-        function = call.get("function") if isinstance(call, Mapping) else None
-        if isinstance(function, Mapping):
-            arguments = _arguments(function.get("arguments"))
-            calls.append((str(call.get("id")), str(function.get("name")), arguments))
-    if turn.get("type") in ("function_call", "custom_tool_call"):
-        arguments = _arguments(turn.get("arguments"))
-        calls.append((str(turn.get("call_id")), str(turn.get("name")), arguments))
+        if isinstance(call, Mapping):
+            calls.append(_call(call))
+    if isinstance(function := turn.get("function_call"), Mapping):
+        calls.append(_call(function))
 
 
-def _arguments(text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    try:
-        return orjson.loads(text)
-    except ValueError:
-        return text
+def _call(item: Mapping[str, Any]) -> tuple[str, str, Any]:
+    call_id, name, asked = parts_of(item)
+    return call_id, name, arguments_of(asked)
+
+
+def _client_line(turn: Any) -> bytes:
+    """A turn of the client: marks of what to cache come and go, and with them lists of one text."""
+    line = canonical(_plain(turn))
+    return line if _MARK not in line else canonical(_plain(_unmarked(turn)))
+
+
+def _plain(turn: Any) -> Any:
+    content = turn.get("content") if isinstance(turn, dict) else None
+    if not isinstance(content, list) or len(content) != 1:
+        return turn
+    part = content[0]
+    if isinstance(part, dict) and part.keys() == _TEXT and part["type"] in ("text", "input_text"):
+        return {**turn, "content": part["text"]}
+    return turn
+
+
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _unmarked(each) for name, each in value.items() if name != "cache_control"}
+    return [_unmarked(each) for each in value] if isinstance(value, list) else value
 
 
 def canonical(value: Any) -> bytes:
@@ -152,6 +184,12 @@ def canonical(value: Any) -> bytes:
         return orjson.dumps(value, option=_LINE)
     except TypeError:  # numbers beyond 64 bits
         return f"{value!r}\n".encode("utf-8", "surrogatepass")
+
+
+def unmarked_line(value: Any) -> bytes:
+    """The same, without marks of what to cache."""
+    line = canonical(value)
+    return line if _MARK not in line else canonical(_unmarked(value))
 
 
 def digest(data: bytes) -> bytes:

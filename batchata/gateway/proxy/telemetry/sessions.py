@@ -11,7 +11,13 @@ from typing import Any, Final
 import msgspec
 
 from batchata.gateway.proxy.exchange import EMBEDDINGS, RESPONSES, Answered, Exchange
-from batchata.gateway.proxy.telemetry.history import History, canonical, digest, history
+from batchata.gateway.proxy.telemetry.history import (
+    History,
+    canonical,
+    digest,
+    history,
+    unmarked_line,
+)
 
 #: sessions that one and the same history may belong to
 _MOST_TWINS: Final = 8
@@ -76,7 +82,10 @@ class Sessions:
         if session is None:
             return
         now = self._clock()
+        done = {each.id for each in answered.tool_results}
         for call in answered.tool_calls:
+            if call.id in done:
+                continue
             session.waiting[call.id] = (call.name, now)
             while len(session.waiting) > _MOST_CALLS:
                 del session.waiting[next(iter(session.waiting))]
@@ -165,7 +174,7 @@ def _leads(exchange: Exchange) -> Iterator[bytes]:
         if isinstance(value, dict):
             value = value.get("id")
         if isinstance(value, str):
-            yield digest(found.seed + canonical([name, value]))
+            yield _id_key(exchange, name, value)
     if found.spoken:
         yield found.until(found.spoken)
     if exchange.attempt > 1 and exchange.spilled is None:
@@ -184,14 +193,21 @@ def _ends(exchange: Exchange, answered: Answered) -> Iterator[bytes]:
     if exchange.endpoint == EMBEDDINGS:
         return
     if answered.response_id and exchange.endpoint == RESPONSES:
-        yield digest(found.seed + canonical(["previous_response_id", answered.response_id]))
+        yield _id_key(exchange, "previous_response_id", answered.response_id)
     conversation = body.get("conversation")
     if isinstance(conversation, dict):
         conversation = conversation.get("id")
     if isinstance(conversation, str):
-        yield digest(found.seed + canonical(["conversation", conversation]))
+        yield _id_key(exchange, "conversation", conversation)
     if exchange.spilled is None:
+        for text in answered.choices:  # a client may go on from any of them
+            yield found.answered(text, ())
         yield found.answered(answered.text, answered.tool_calls)
+
+
+def _id_key(exchange: Exchange, name: str, value: str) -> bytes:
+    """The API's own ids hold whatever the instructions are, which may change from call to call."""
+    return digest(canonical([exchange.client, name, value]))
 
 
 def _history(exchange: Exchange, body: Mapping[str, Any]) -> History:
@@ -204,7 +220,7 @@ def _seed(exchange: Exchange, body: Mapping[str, Any]) -> bytes:
     system, instructions = body.get("system"), body.get("instructions")
     if system is None and instructions is None:
         return _plain_seed(exchange.client, exchange.endpoint)
-    return digest(canonical([exchange.client, exchange.endpoint, system, instructions]))
+    return digest(unmarked_line([exchange.client, exchange.endpoint, system, instructions]))
 
 
 @lru_cache(1024)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
-
-import orjson
 
 from batchata.core.redact import Redactor
 from batchata.gateway.proxy.exchange import Answered, Exchange
+from batchata.gateway.proxy.reading.tools import ToolCall, ToolResult, arguments_of, results_of
 from batchata.gateway.proxy.telemetry.event_queue import EventQueue
 from batchata.gateway.proxy.telemetry.events import EventName, GatewayEvent
 from batchata.gateway.proxy.telemetry.history import history, since_the_model
@@ -32,6 +31,8 @@ _TOLD_ELSEWHERE: Final = frozenset({"messages", "input", "model"})
 _TOLD_WHERE_KNOWN: Final = (
     ("llm.response.first_byte_seconds", "first_byte_seconds"),
     ("llm.response.finish_reason", "finish_reason"),
+    ("llm.response.thinking", "thinking"),
+    ("llm.response.refusal", "refusal"),
     ("llm.response.id", "response_id"),
     ("llm.request_id", "request_id"),
     ("llm.service_tier", "service_tier"),
@@ -81,9 +82,8 @@ class Teller:
         """A model is about to be asked."""
         session = self._session(exchange, named_session)
         body = exchange.json or {}
-        if session is not None:
-            for name, attributes in self._results(session, body):
-                self._tell(name, exchange, attributes)
+        if session is not None and session.waiting:
+            self._tell_results(exchange, session, results_of(since_the_model(history(body))))
         if not self._queue.has_observers:
             return
         turns = history(body)
@@ -122,6 +122,21 @@ class Teller:
                 exchange,
                 {"tool.id": call.id, "tool.name": call.name, "tool.params": _params_of(call)},
             )
+        if answered.tool_results:
+            self._tell_own_results(exchange, answered)
+
+    def _tell_own_results(self, exchange: Exchange, answered: Answered) -> None:
+        """Tell what came of tools that the vendor itself ran."""
+        names = {call.id: call.name for call in answered.tool_calls}
+        later = []  # of calls that an earlier answer began
+        for result in answered.tool_results:
+            if result.id in names:
+                self._tell_result(exchange, names[result.id], result, {})
+            else:
+                later.append(result)
+        session = self._sessions and self._sessions.get(exchange.session_id)
+        if session and later:
+            self._tell_results(exchange, session, later)
 
     def _session(self, exchange: Exchange, named_session: str) -> Session | None:
         if self._sessions is None:
@@ -145,25 +160,28 @@ class Teller:
             )
         return session
 
-    def _results(
-        self, session: Session, body: Mapping[str, Any]
-    ) -> Iterator[tuple[EventName, dict[str, Any]]]:
-        if not session.waiting:
-            return
-        for call_id, content, is_error in tool_results(body):
-            found = session.waiting.pop(call_id, None)
+    def _tell_results(
+        self, exchange: Exchange, session: Session, results: Iterable[ToolResult]
+    ) -> None:
+        """Tell what came of the calls that this session waits for, each once."""
+        for result in results:
+            found = session.waiting.pop(result.id, None)
             if found is not None:
                 name, asked = found
-                yield (
-                    "tool.result",
-                    {
-                        "tool.id": call_id,
-                        "tool.name": name,
-                        "tool.status": "error" if is_error else "success",
-                        "tool.seconds": round(self._monotonic() - asked, 6),
-                        "tool.result": _REDACTOR.named(content),
-                    },
-                )
+                seconds = round(self._monotonic() - asked, 6)
+                self._tell_result(exchange, name, result, {"tool.seconds": seconds})
+
+    def _tell_result(
+        self, exchange: Exchange, name: str, result: ToolResult, more: Mapping[str, Any]
+    ) -> None:
+        attributes = {
+            "tool.id": result.id,
+            "tool.name": name,
+            "tool.status": "error" if result.is_error else "success",
+            **more,
+            "tool.result": _REDACTOR.named(result.content),
+        }
+        self._tell("tool.result", exchange, attributes)
 
     def _ended(self, session: Session) -> None:
         self._queue.put(
@@ -207,6 +225,8 @@ def answer_attributes(answered: Answered) -> dict[str, Any]:
             found[name] = told
     if answered.text:
         found["llm.response.content"] = answered.text
+    if answered.choices:
+        found["llm.response.choices"] = [answered.text, *answered.choices]
     if answered.ending != "answered":
         found["ending"] = answered.ending
     if answered.cost_usd is not None:
@@ -218,35 +238,16 @@ def answer_attributes(answered: Answered) -> dict[str, Any]:
         found["llm.usage.cache_read_tokens"] = usage.cache_read_tokens
         found["llm.usage.cache_write_tokens"] = usage.cache_write_tokens
         found["llm.usage.reasoning_tokens"] = usage.reasoning_tokens
+        if usage.cache_write_1h_tokens:
+            found["llm.usage.cache_write_1h_tokens"] = usage.cache_write_1h_tokens
+        if usage.web_searches:
+            found["llm.usage.web_searches"] = usage.web_searches
     return found
-
-
-def tool_results(body: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
-    """Call id, content and whether it failed, of each result of a tool in the newest turns."""
-    for item in since_the_model(history(body)):
-        if not isinstance(item, Mapping):
-            continue
-        if item.get("role") == "tool":
-            yield str(item.get("tool_call_id")), item.get("content"), False
-        elif item.get("type") in ("function_call_output", "custom_tool_call_output"):
-            failed = item.get("status") == "incomplete"
-            yield str(item.get("call_id")), item.get("output"), failed
-        content = item.get("content")
-        for part in content if isinstance(content, list) else ():
-            if isinstance(part, Mapping) and part.get("type") == "tool_result":
-                yield (
-                    str(part.get("tool_use_id")),
-                    part.get("content"),
-                    bool(part.get("is_error")),
-                )
 
 
 def _params(body: Mapping[str, Any]) -> Any:
     return _REDACTOR.named({n: each for n, each in body.items() if n not in _TOLD_ELSEWHERE})
 
 
-def _params_of(call: Any) -> Any:
-    try:
-        return _REDACTOR.named(orjson.loads(call.arguments))
-    except ValueError:
-        return call.arguments
+def _params_of(call: ToolCall) -> Any:
+    return _REDACTOR.named(arguments_of(call.arguments))

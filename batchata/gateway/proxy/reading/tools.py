@@ -1,0 +1,104 @@
+"""Calls of tools and what came of them, as all three protocols have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+#: where items of the responses API keep what a tool is asked
+_ASKED: Final = ("arguments", "input", "action", "operation", "queries", "code")
+#: where items of tools that the vendor itself runs keep what came of them
+_CAME: Final = {
+    "mcp_call": "output",
+    "code_interpreter_call": "outputs",
+    "file_search_call": "results",
+    "web_search_call": None,
+    "image_generation_call": None,
+}
+_FAILED: Final = ("failed", "incomplete")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A tool that the model wants to be run, or that its vendor has run."""
+
+    id: str
+    name: str
+    arguments: str  #: JSON, or the text of a tool that takes text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolResult:
+    """What came of the call of a tool."""
+
+    id: str  #: of the call
+    content: Any  #: None where nobody told it
+    is_error: bool = False
+
+
+def tool_call(item: Mapping[str, Any]) -> ToolCall:
+    """A call of chat, of responses or of messages."""
+    call_id, name, asked = parts_of(item)
+    text = asked if isinstance(asked, str) else orjson.dumps(asked).decode()
+    return ToolCall(id=call_id, name=name, arguments=text)
+
+
+def parts_of(item: Mapping[str, Any]) -> tuple[str, str, Any]:
+    """Id, name and arguments of a call; one without an id goes by its name."""
+    function = item.get("function")
+    place = function if isinstance(function, Mapping) else item
+    name = str(place.get("name") or str(item.get("type") or "").removesuffix("_call"))
+    asked: Any = next((place[each] for each in _ASKED if place.get(each) is not None), {})
+    return str(item.get("call_id") or item.get("id") or name), name, asked
+
+
+def arguments_of(text: Any) -> Any:
+    """Arguments as a value: clients echo them in a spelling of their own."""
+    if not isinstance(text, str):
+        return text
+    try:
+        return orjson.loads(text) if text else {}
+    except ValueError:
+        return text
+
+
+def results_in(item: Any) -> Iterator[ToolResult]:
+    """Results in one turn of a request, or in one item or block of an answer."""
+    if not isinstance(item, Mapping):
+        return
+    kind = item.get("type")
+    if item.get("role") == "tool":
+        yield ToolResult(id=str(item.get("tool_call_id")), content=item.get("content"))
+    elif item.get("role") == "function":
+        yield ToolResult(id=str(item.get("name")), content=item.get("content"))
+    elif isinstance(kind, str) and kind.endswith("_call_output"):
+        call_id, failed = item.get("call_id") or item.get("id"), item.get("status") in _FAILED
+        yield ToolResult(id=str(call_id), content=item.get("output"), is_error=failed)
+    elif isinstance(kind, str) and kind.endswith("tool_result"):
+        content = item.get("content")
+        said = content.get("type") if isinstance(content, Mapping) else None
+        failed = bool(item.get("is_error")) or str(said).endswith("_error")
+        yield ToolResult(id=str(item.get("tool_use_id")), content=content, is_error=failed)
+    elif kind in _CAME:
+        yield _own_result(item, _CAME[kind])
+    else:
+        content = item.get("content")
+        for part in content if isinstance(content, list) else ():
+            if isinstance(part, Mapping) and str(part.get("type")).endswith("tool_result"):
+                yield from results_in(part)
+
+
+def results_of(items: Sequence[Any]) -> Iterator[ToolResult]:
+    """Results in several of them."""
+    for item in items:
+        yield from results_in(item)
+
+
+def _own_result(item: Mapping[str, Any], place: str | None) -> ToolResult:
+    error = item.get("error")
+    content = error if error is not None else item.get(place) if place else None
+    failed = error is not None or item.get("status") in _FAILED
+    return ToolResult(id=parts_of(item)[0], content=content, is_error=failed)
