@@ -113,8 +113,7 @@ BROAD_EXCEPTS: Final = {
     "batchata/integrations/langchain/asking.py": 1,  # chains of the user
     "batchata/sinks/eventlog/place.py": 1,  # filesystems of strangers
     "batchata/gateway/proxy/chain.py": 1,  # asking interceptors
-    "batchata/gateway/proxy/core.py": 1,  # an answer that is there reaches its client
-    "batchata/gateway/proxy/isolation.py": 1,  # telling interceptors
+    "batchata/gateway/proxy/isolation.py": 1,  # telling interceptors, and settling
 }
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -1,13 +1,14 @@
-"""One sandbox for all tests of this folder, emptied before each."""
+"""One sandbox for all tests of this folder, and a module's one gateway, emptied before each."""
 
 from collections.abc import Iterator
 
 import anthropic
 import pytest
 from openai import OpenAI
+from raw_lab import OK, RawUpstream
 from sandbox_lab import START, Lab, MovableClock
 
-from batchata.gateway import Sandbox, Scenario
+from batchata.gateway import Gateway, Sandbox, Scenario
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +29,18 @@ def lab(shared: Lab) -> Lab:
     shared.box.set_scenario(Scenario())
     shared.box.reset()
     return shared
+
+
+@pytest.fixture
+def upstream(parts: tuple[RawUpstream, Gateway]) -> RawUpstream:
+    """The sockets behind a module's gateway: nothing was seen yet, and all is answered."""
+    parts[0].seen.clear()
+    parts[0].freed.clear()
+    parts[0].answer(OK)
+    return parts[0]
+
+
+@pytest.fixture
+def url(parts: tuple[RawUpstream, Gateway]) -> str:
+    """The address of a module's gateway."""
+    return parts[1].url

@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 SECONDS = 5.0
+JSON = (b"Content-Type", b"application/json")
+SSE_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 

@@ -5,37 +5,21 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-import orjson
 import pytest
+from exchange_lab import an_exchange
 
 from batchata.core.errors import UnknownPriceError, ValidationError
 from batchata.gateway.proxy.exchange import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Exchange
-from batchata.gateway.proxy.http.upstreams import Upstream
 from batchata.gateway.proxy.money.bounds import is_free, tier_of, worst_case_usd
 from batchata.prices import GenaiPriceBook
 
 #: one USD per output token, nothing for input
 BOOK = GenaiPriceBook({"m": {"input": 0, "output": 1_000_000}})
-OPENAI = Upstream(name="up", base_url="http://127.0.0.1:1", type="openai")
 
 
 def exchange(path: str, method: str = "POST", **body: Any) -> Exchange:
     body = {"model": "m", **body}
-    is_question = path in (CHAT, COMPLETIONS, MESSAGES, RESPONSES)
-    return Exchange(
-        id="x",
-        number=1,
-        began_us=0,
-        method=method,
-        target=path,
-        path=path,
-        headers=(),
-        body=orjson.dumps(body),
-        json=body,
-        upstream=OPENAI,
-        endpoint=path if is_question else None,
-        model=str(body["model"]),
-    )
+    return an_exchange(path, body, method=method, model=str(body["model"]))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import anthropic
 import openai
 import pytest
-from raw_lab import RawUpstream, Seen, call, connect, request_bytes
+from raw_lab import JSON, RawUpstream, Seen, call, connect, request_bytes
 
 from batchata.core.errors import StateLockedError
 from batchata.core.usage import Usage, from_parts
@@ -22,7 +22,6 @@ from batchata.stores.spending import TOTAL, SpendFile
 from batchata.stores.sqlite import SQLiteStore
 
 GPT, CLAUDE = "gpt-6-luna", "claude-haiku-5-5"
-JSON = (b"Content-Type", b"application/json")
 ASK = (
     b'{"model":"gpt-6-luna","max_completion_tokens":1000,'
     b'"messages":[{"role":"user","content":"hi"}]}'

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import aiohttp
 import orjson
 import pytest
-from raw_lab import OK, RawUpstream, Seen, call, connect, read_reply, request_bytes
+from raw_lab import JSON, OK, SSE_HEAD, RawUpstream, Seen, call, connect, read_reply, request_bytes
 
 from batchata.gateway import Gateway
 from batchata.gateway.proxy.config.loading import load_config
@@ -20,31 +20,14 @@ from batchata.gateway.proxy.http.connections import Connection
 from batchata.gateway.proxy.http.forward import what_failed
 from batchata.gateway.upstream import Vendor
 
-JSON = (b"Content-Type", b"application/json")
 CHAT = b'{"model":"gpt-6-luna","messages":[{"role":"user","content":"hi"}]}'
 POST = request_bytes(b"/v1/chat/completions", JSON, method=b"POST", body=CHAT)
-SSE_HEAD = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-)
 
 
 @pytest.fixture(scope="module")
 def parts() -> Iterator[tuple[RawUpstream, Gateway]]:
     with RawUpstream() as upstream, Gateway(upstream.url) as gateway:
         yield upstream, gateway
-
-
-@pytest.fixture
-def upstream(parts: tuple[RawUpstream, Gateway]) -> RawUpstream:
-    parts[0].seen.clear()
-    parts[0].freed.clear()
-    parts[0].answer(OK)
-    return parts[0]
-
-
-@pytest.fixture
-def url(parts: tuple[RawUpstream, Gateway]) -> str:
-    return parts[1].url
 
 
 def half_closed(url: str, request: bytes) -> bytes:

@@ -12,14 +12,22 @@ from pathlib import Path
 import aiohttp
 import orjson
 import pytest
-from raw_lab import OK, RawUpstream, Reply, Seen, call, chunked, connect, read_reply, request_bytes
+from raw_lab import (
+    JSON,
+    OK,
+    SSE_HEAD,
+    RawUpstream,
+    Reply,
+    Seen,
+    call,
+    chunked,
+    connect,
+    read_reply,
+    request_bytes,
+)
 
 from batchata.gateway import Exchange, Gateway, Interceptor, Outcome, Replace
 
-JSON = (b"Content-Type", b"application/json")
-SSE_HEAD = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-)
 CHAT = b'{"model":"gpt-6-luna","messages":[{"role":"user","content":"hi"}]}'
 
 
@@ -27,19 +35,6 @@ CHAT = b'{"model":"gpt-6-luna","messages":[{"role":"user","content":"hi"}]}'
 def parts() -> Iterator[tuple[RawUpstream, Gateway]]:
     with RawUpstream() as upstream, Gateway(upstream.url, idle_seconds=0.4) as gateway:
         yield upstream, gateway
-
-
-@pytest.fixture
-def upstream(parts: tuple[RawUpstream, Gateway]) -> RawUpstream:
-    parts[0].seen.clear()
-    parts[0].freed.clear()
-    parts[0].answer(OK)
-    return parts[0]
-
-
-@pytest.fixture
-def url(parts: tuple[RawUpstream, Gateway]) -> str:
-    return parts[1].url
 
 
 def post(url: str, target: bytes = b"/v1/chat/completions", body: bytes = CHAT) -> Reply:

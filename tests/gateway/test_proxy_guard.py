@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from raw_lab import OK, RawUpstream, call, connect, request_bytes
+from raw_lab import JSON, OK, RawUpstream, call, connect, request_bytes
 
 from batchata import read_events
 from batchata.gateway import Gateway
@@ -22,7 +22,6 @@ KEY, TOKEN, CLIENT = (
     "planted-token-0002",
     "sk-planted-client-0003",
 )
-JSON = (b"Content-Type", b"application/json")
 CHAT = b'{"model":"gpt-6-luna","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}'
 
 

@@ -6,11 +6,9 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from raw_lab import OK, RawUpstream, Reply, Seen, call, request_bytes
+from raw_lab import JSON, OK, RawUpstream, Reply, Seen, call, request_bytes
 
 from batchata.gateway import Gateway
-
-JSON = (b"Content-Type", b"application/json")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import Any
 import openai
 import orjson
 import pytest
-from raw_lab import OK, RawUpstream, Reply, call, request_bytes
+from raw_lab import JSON, OK, RawUpstream, Reply, call, request_bytes
 
 from batchata import read_events
 from batchata.core.errors import StateError
@@ -27,7 +27,6 @@ from batchata.prices import GenaiPriceBook
 from batchata.stores.spending import TOTAL, SpendFile
 
 GPT = "gpt-6-luna"
-JSON = (b"Content-Type", b"application/json")
 KEY = (b"Authorization", b"Bearer one")
 
 

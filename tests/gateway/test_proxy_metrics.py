@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 
+from exchange_lab import an_exchange
+
 from batchata.core.usage import Usage
-from batchata.gateway.proxy.exchange import CHAT, Answered, Exchange
-from batchata.gateway.proxy.http.upstreams import Upstream
+from batchata.gateway.proxy.exchange import Answered
 from batchata.gateway.proxy.telemetry.metrics import Metrics
 
 ODD = 'a "name"\\with\neverything'
@@ -20,19 +21,7 @@ SAMPLE = re.compile(
 def counted(*answers: Answered, model: str = "m") -> Metrics:
     metrics = Metrics()
     for answered in answers:
-        exchange = Exchange(
-            id="x",
-            number=1,
-            began_us=0,
-            method="POST",
-            target=CHAT,
-            path=CHAT,
-            headers=(),
-            body=b"{}",
-            upstream=Upstream(name="up", base_url="http://127.0.0.1:1", type="openai"),
-            model=model,
-        )
-        metrics.count(exchange, answered)
+        metrics.count(an_exchange(model=model), answered)
     return metrics
 
 

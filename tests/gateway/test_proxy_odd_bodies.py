@@ -9,13 +9,13 @@ from itertools import count
 from typing import Any
 
 import orjson
+from exchange_lab import an_exchange
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchata.core.errors import UnknownPriceError, ValidationError
 from batchata.gateway.proxy.disk.lines import as_json
-from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES, Answered, Exchange
-from batchata.gateway.proxy.http.upstreams import Upstream
+from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES, Answered
 from batchata.gateway.proxy.interceptors.event_recorder import event_row
 from batchata.gateway.proxy.interceptors.message_logger import MessageLogger
 from batchata.gateway.proxy.interceptors.parquet import logged_event
@@ -28,7 +28,6 @@ from batchata.gateway.proxy.telemetry.sessions import Sessions
 from batchata.gateway.proxy.telemetry.teller import Teller
 from batchata.prices import GenaiPriceBook
 
-UPSTREAM = Upstream(name="up", base_url="http://127.0.0.1:1", type="openai")
 BOOK = GenaiPriceBook({"m": {"input": 1, "output": 1}})
 #: where code that reads a body looks
 NAMES = (
@@ -66,23 +65,6 @@ BODIES = st.builds(
 )
 
 
-def exchange(body: Any, endpoint: str) -> Exchange:
-    return Exchange(
-        id="x",
-        number=1,
-        began_us=0,
-        method="POST",
-        target=endpoint,
-        path=endpoint,
-        headers=(),
-        body=orjson.dumps(body),
-        json=body,
-        upstream=UPSTREAM,
-        endpoint=endpoint,
-        model="m",
-    )
-
-
 @settings(max_examples=40, deadline=None)
 @example({"messages": [{"role": "assistant", "tool_calls": 5}]}, CHAT)
 @example({"messages": [{"role": "assistant", "content": [{"type": "tool_use", "id": [1]}]}]}, CHAT)
@@ -100,7 +82,7 @@ def test_a_call_with_any_body_is_told_and_remembered(body: Any, endpoint: str) -
         )
         teller = Teller(queue, sessions, time.monotonic)
         for _ in range(2):
-            asked = exchange(body, endpoint)
+            asked = an_exchange(endpoint, body)
             teller.began(asked, "")
             asked.answer = Answered(status=200, text="Fine.")
             teller.ended(asked, asked.answer)
@@ -123,4 +105,4 @@ def test_a_call_with_any_body_is_told_and_remembered(body: Any, endpoint: str) -
 @given(body=BODIES, endpoint=st.sampled_from([CHAT, RESPONSES, MESSAGES]))
 def test_a_body_has_a_bound_or_is_refused_with_a_reason(body: Any, endpoint: str) -> None:
     with contextlib.suppress(ValidationError, UnknownPriceError):
-        assert worst_case_usd(exchange(body, endpoint), BOOK) > 0
+        assert worst_case_usd(an_exchange(endpoint, body), BOOK) > 0

@@ -14,14 +14,13 @@ from typing import Any
 
 import orjson
 import pytest
-from raw_lab import RawUpstream, Seen, call, request_bytes
+from raw_lab import JSON, RawUpstream, Seen, call, request_bytes
 
 from batchata.core.usage import Usage, from_parts
 from batchata.gateway import Sandbox
 from batchata.prices import GenaiPriceBook
 from batchata.stores.spending import TOTAL, SpendFile
 
-JSON = (b"Content-Type", b"application/json")
 OPEN_TO_ALL = 0
 ANSWER = orjson.dumps(
     {

@@ -12,11 +12,11 @@ import brotli
 import orjson
 import pytest
 import zstandard
+from exchange_lab import an_exchange
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES, Answered, Exchange
-from batchata.gateway.proxy.http.upstreams import Upstream
+from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES, Answered
 from batchata.gateway.proxy.reading.sse import EventParser, whole
 from batchata.gateway.proxy.reading.tee import Tee
 
@@ -28,22 +28,9 @@ def answer_to(
     endpoint: str, *events: object, field: str = "data: ", encoding: str = ""
 ) -> Answered:
     """What is known after a stream of these events."""
-    exchange = Exchange(
-        id="x",
-        number=1,
-        began_us=0,
-        method="POST",
-        target=endpoint,
-        path=endpoint,
-        headers=(),
-        body=b"{}",
-        json={},
-        upstream=Upstream(name="up", base_url="http://127.0.0.1:1", type="openai"),
-        endpoint=endpoint,
-    )
     headers = (("Content-Type", "text/event-stream"), ("Content-Encoding", encoding))
     answered = Answered(status=200, headers=headers)
-    tee = Tee(exchange, answered, most=1 << 20, wants_pieces=False)
+    tee = Tee(an_exchange(endpoint), answered, most=1 << 20, wants_pieces=False)
     text = "".join(
         f"{field}{each if isinstance(each, str) else orjson.dumps(each).decode()}\n\n"
         for each in events

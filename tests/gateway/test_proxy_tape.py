@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import orjson
 import pytest
-from raw_lab import call, request_bytes
+from raw_lab import JSON, call, request_bytes
 
 from batchata import Batch
 from batchata.gateway import (
@@ -25,7 +25,6 @@ from batchata.gateway import (
 from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 
 GPT = "gpt-6-luna"
-JSON = (b"Content-Type", b"application/json")
 KEY = (b"Authorization", b"Bearer k")
 GONE = "http://127.0.0.1:1"
 

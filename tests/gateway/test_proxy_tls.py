@@ -14,11 +14,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from raw_lab import OK, RawUpstream, call, request_bytes
+from raw_lab import JSON, OK, RawUpstream, call, request_bytes
 
 from batchata.gateway import Gateway
 
-JSON = (b"Content-Type", b"application/json")
 KEY = (b"Authorization", b"Bearer sk-of-the-client")
 EVENTS = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"

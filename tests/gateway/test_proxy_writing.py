@@ -69,22 +69,23 @@ class Choosy(Interceptor):
         self.flushes += 1
 
 
-async def told_to(observer: Choosy, count: int) -> EventQueue:
+async def told_to(observer: Choosy, count: int) -> tuple[EventQueue, Isolation]:
     await observer.start()
-    queue = EventQueue([observer], Isolation())
+    isolation = Isolation()
+    queue = EventQueue([observer], isolation)
     queue.start()
     for number in range(count):
         queue.put(GatewayEvent("session.end", number, "s", "", "", "", {}, {}))
     await queue.aclose()
-    return queue
+    return queue, isolation
 
 
 def test_an_observer_that_raises_is_told_of_all_others_in_order() -> None:
     observer = Choosy()
 
-    queue = asyncio.run(told_to(observer, 1000))
+    queue, isolation = asyncio.run(told_to(observer, 1000))
 
     assert observer.seen == list(range(1000))
-    assert queue.failures == 334
+    assert isolation.failures == 334
     assert queue.waiting == 0
     assert observer.flushes > 1, "many events are brought in parts, so that others have their turn"

@@ -24,7 +24,8 @@ LOG: Final = logging.getLogger("batchata.gateway")
 class Chain:
     """Asks interceptors in order, those that are `is_last` at the end; tells them in reverse."""
 
-    def __init__(self, interceptors: Sequence[Interceptor]) -> None:
+    def __init__(self, interceptors: Sequence[Interceptor], isolation: Isolation) -> None:
+        self._isolation = isolation
         self.all = tuple(sorted(interceptors, key=lambda each: each.is_last))
         kind = Interceptor
         self._asked = [each for each in self.all if type(each).on_request is not kind.on_request]
@@ -34,13 +35,7 @@ class Chain:
         #: True when telling of an end never waits, so that no client can leave meanwhile
         self.ends_at_once = all(each.ends_at_once for each in self._told)
         self.wants_pieces = any(each.wants_pieces for each in self.all)
-        self._isolation = Isolation()
         self._started: list[Interceptor] = []
-
-    @property
-    def failures(self) -> int:
-        """How often an interceptor raised."""
-        return self._isolation.failures
 
     def gauges(self) -> dict[str, float]:
         """What interceptors say in numbers, under their names."""

@@ -30,6 +30,7 @@ from batchata.gateway.proxy.http.forward import (
 from batchata.gateway.proxy.http.headers import Headers, without
 from batchata.gateway.proxy.http.parsing import Body
 from batchata.gateway.proxy.interceptor import Reject, Respond
+from batchata.gateway.proxy.isolation import Isolation
 from batchata.gateway.proxy.money.bounds import tier_of
 from batchata.gateway.proxy.money.flex import Content, asked
 from batchata.gateway.proxy.reading.tee import Tee
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from batchata.gateway.held.holding import Holding
 
 LOG: Final = logging.getLogger("batchata.gateway")
-_UNTOLD: Final = "an exchange was not told as it should be"
+_SETTLING: Final = "the settlement of an exchange"
 
 
 class Core:
@@ -57,12 +58,14 @@ class Core:
         client: Client,
         teller: Teller,
         prices: PriceBook,
+        isolation: Isolation,
     ) -> None:
         self._door = door
         self._chain = chain
         self._client = client
         self._teller = teller
         self._prices = prices
+        self._isolation = isolation
         self._most = door.limits.memory
         self._ending: set[asyncio.Task[None]] = set()
         self.metrics = Metrics()
@@ -86,11 +89,6 @@ class Core:
         refused = self._door.refused(request)
         return None if refused is None else _refusal(refused.error, refused.vendor)
 
-    @property
-    def failures(self) -> int:
-        """How often an interceptor failed in the way of a request."""
-        return self._chain.failures
-
     def gauges(self) -> dict[str, float]:
         """What interceptors say in numbers."""
         return self._chain.gauges()
@@ -106,7 +104,7 @@ class Core:
         began = time.monotonic()
         if exchange.endpoint is not None:
             self._teller.began(exchange, exchange.session_id)
-        asked = exchange.body
+        came = exchange.body
         holding = self.holding
         key = holding.key_of(exchange) if holding is not None else b""
         try:
@@ -117,7 +115,7 @@ class Core:
                 return await self._answer_here(request, exchange, outcome, began)
             if holding is not None and key and holding.key_of(exchange):
                 return await holding.take(request, exchange, key, began)
-            payload = exchange.body if exchange.body is not asked else body.payload
+            payload = exchange.body if exchange.body is not came else body.payload
             return await self._forward(request, exchange, payload, began)
         finally:
             if not exchange.is_ended:
@@ -250,13 +248,10 @@ class Core:
         self._settling(exchange, began)
 
     async def _finish(self, exchange: Exchange, began: float) -> None:
-        """Wait until an exchange is settled; whatever fails in it, the client has its answer."""
+        """Wait until an exchange is settled."""
         if self._chain.ends_at_once:
             exchange.is_ended = True
-            try:
-                await self._settle(exchange, began)
-            except Exception:  # what the tellers may raise does not take the answer away
-                LOG.exception(_UNTOLD)
+            await self._settle(exchange, began)
             return
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._settling(exchange, began).add_done_callback(partial(_told, ended))
@@ -267,15 +262,14 @@ class Core:
         exchange.is_ended = True
         task = asyncio.get_running_loop().create_task(self._settle(exchange, began))
         self._ending.add(task)
-        task.add_done_callback(self._settled)
+        task.add_done_callback(self._ending.discard)
         return task
 
-    def _settled(self, task: asyncio.Task[None]) -> None:
-        self._ending.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            LOG.error(_UNTOLD, exc_info=error)
-
     async def _settle(self, exchange: Exchange, began: float) -> None:
+        """Price, count and tell an exchange; whatever fails in it, the client has its answer."""
+        await self._isolation.alone(_SETTLING, self._settlement(exchange, began))
+
+    async def _settlement(self, exchange: Exchange, began: float) -> None:
         answered = exchange.answer
         if answered is None:
             return

@@ -1,4 +1,4 @@
-"""One interceptor's fault is its own: it is logged and counted, and the others go on."""
+"""A fault beside the way of an answer is logged and counted, and everything else goes on."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ LOG: Final = logging.getLogger("batchata.gateway")
 
 
 class Isolation:
-    """Awaits what interceptors do, and keeps count of those that fail."""
+    """Awaits what is done beside the way of an answer, and keeps count of what fails."""
 
     def __init__(self) -> None:
         self.failures = 0
 
-    async def alone(self, interceptor: Interceptor, work: Awaitable[None]) -> bool:
+    async def alone(self, who: Interceptor | str, work: Awaitable[None]) -> bool:
         """Await the work; False when it raised, which is logged and goes no further."""
         try:
             await work
         except Exception:  # what an interceptor may raise is its own
             self.failures += 1
-            LOG.exception("interceptor %s failed", interceptor.name or type(interceptor).__name__)
+            LOG.exception("%s failed", who if isinstance(who, str) else _named(who))
             return False
         return True
 
@@ -33,6 +33,10 @@ class Isolation:
         rest = iter(events)
         while not await self.alone(interceptor, _tell(interceptor, rest)):
             pass
+
+
+def _named(interceptor: Interceptor) -> str:
+    return f"interceptor {interceptor.name or type(interceptor).__name__}"
 
 
 async def _tell(interceptor: Interceptor, events: Iterator[GatewayEvent]) -> None:

@@ -9,7 +9,7 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import count
@@ -62,11 +62,12 @@ async def running(
     config: GatewayConfig, *, interceptors: Sequence[Interceptor] = ()
 ) -> AsyncIterator[Running]:
     """Serve while the block runs; `interceptors` come before those of the configuration."""
-    chain = Chain([*interceptors, *_made(config)])
+    isolation = Isolation()
+    chain = Chain([*interceptors, *_made(config)], isolation)
     prices = GenaiPriceBook(config.prices)
     for each in chain.all:
         each.book = prices
-    queue = EventQueue([each for each in chain.all if observes(each)], Isolation())
+    queue = EventQueue([each for each in chain.all if observes(each)], isolation)
     sessions = _sessions(config)
     client = Client(
         connect_seconds=config.server.connect_seconds,
@@ -74,50 +75,41 @@ async def running(
         keepalive_seconds=config.keepalive_seconds,
     )
     upstreams, guard = Upstreams([each.upstream() for each in config.sections]), _guard(config)
-    limits = Limits(
-        memory=config.server.inspect_bytes,
-        disk=config.server.spill_bytes,
-        idle_seconds=config.server.idle_seconds,
-    )
     desk = _desk(config, upstreams, guard)
     core = Core(
-        door=Door(upstreams, guard, limits),
+        door=Door(upstreams, guard, _limits(config)),
         chain=chain,
         client=client,
         teller=Teller(queue, sessions, time.monotonic),
         prices=prices,
+        isolation=isolation,
     )
     holding = core.holding = _holding(config, upstreams, core)
-    runner = _runner(config, core, queue, desk)
-    if desk is not None:
-        desk.take_folder()
-    client.open()
-    try:
+    runner = _runner(config, core, queue, desk, isolation)
+    async with AsyncExitStack() as ending:  # from the last to the first, whatever one raises
+        client.open()
+        ending.push_async_callback(client.aclose)
+        ending.push_async_callback(chain.aclose)
         await chain.start()
+        ending.push_async_callback(queue.aclose)
         queue.start()
+        if sessions is not None:
+            ending.callback(sessions.end_all)
+        ending.push_async_callback(core.aclose)
+        # takes no more, and lets what is in flight come to its end
+        ending.push_async_callback(runner.cleanup)
         if holding is not None:
+            ending.push_async_callback(holding.aclose)
             holding.open()
-        await runner.setup()
-        await _listen(runner, config)
-        host, port = runner.addresses[0][:2]
-        shown = f"[{host}]" if ":" in host else host
-        url = f"http://{shown}:{port}"
+        if desk is not None:
+            ending.push_async_callback(desk.aclose)
+            desk.take_folder()
+        host, port = await _listening(runner, config)
         if desk is not None:
             desk.open(_own_url(host, port))
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         async with _sweeping(sessions):
             yield Running(url=url, interceptors=chain.all, queue=queue, core=core)
-    finally:
-        if desk is not None:
-            await desk.aclose()
-        if holding is not None:
-            await holding.aclose()
-        await runner.cleanup()  # takes no more, and lets what is in flight come to its end
-        await core.aclose()
-        if sessions is not None:
-            sessions.end_all()
-        await queue.aclose()
-        await chain.aclose()
-        await client.aclose()
 
 
 async def serve(config: GatewayConfig, *, on_ready: Callable[[str], None] | None = None) -> None:
@@ -168,6 +160,13 @@ def _sessions(config: GatewayConfig) -> Sessions | None:
     )
 
 
+def _limits(config: GatewayConfig) -> Limits:
+    server = config.server
+    return Limits(
+        memory=server.inspect_bytes, disk=server.spill_bytes, idle_seconds=server.idle_seconds
+    )
+
+
 def _guard(config: GatewayConfig) -> Guard:
     server = config.server
     own = (server.host,) if server.is_loopback else ()  # 127.0.0.2 is this machine's too
@@ -207,7 +206,11 @@ def _own_url(host: str, port: int) -> str:
 
 
 def _runner(
-    config: GatewayConfig, core: Core, queue: EventQueue, desk: Desk | None
+    config: GatewayConfig,
+    core: Core,
+    queue: EventQueue,
+    desk: Desk | None,
+    isolation: Isolation,
 ) -> web.ServerRunner:
     """Without an application and its router: every path but a few goes to the upstream."""
 
@@ -235,7 +238,7 @@ def _runner(
         gauges: dict[str, float] = {"events_waiting": queue.waiting} | core.gauges()
         for room in (desk, core.holding):
             gauges |= room.gauges() if room is not None else {}
-        text = core.metrics.text(raised=core.failures + queue.failures, gauges=gauges)
+        text = core.metrics.text(raised=isolation.failures, gauges=gauges)
         return web.Response(text=text, headers={"Content-Type": CONTENT_TYPE})
 
     pages: dict[str, Callable[[], web.Response]] = {"/health": health, "/metrics": metrics}
@@ -245,8 +248,13 @@ def _runner(
     )
 
 
-async def _listen(runner: web.ServerRunner, config: GatewayConfig) -> None:
+async def _listening(runner: web.ServerRunner, config: GatewayConfig) -> tuple[str, int]:
+    """Listen from now on; the address and the port.
+
+    Raises ValidationError when that is not to be had.
+    """
     server = config.server
+    await runner.setup()
     try:
         await web.TCPSite(runner, server.host, server.port, backlog=1024).start()
     except OSError as error:
@@ -254,6 +262,8 @@ async def _listen(runner: web.ServerRunner, config: GatewayConfig) -> None:
             f"the gateway cannot listen on {server.host}:{server.port}: {error.strerror or error}",
             hint="choose another --port, or stop what listens there",
         ) from error
+    host, port, *_ = runner.addresses[0]
+    return host, port
 
 
 @asynccontextmanager

@@ -34,11 +34,6 @@ class EventQueue:
         self._isolation = isolation
 
     @property
-    def failures(self) -> int:
-        """How often an observer raised."""
-        return self._isolation.failures
-
-    @property
     def has_observers(self) -> bool:
         """True when anybody wants events."""
         return bool(self._observers)
