@@ -47,6 +47,7 @@ _CALLERS_TOOLS: Final = (
     "local_shell",
     "shell",
     "apply_patch",
+    "namespace",
 )
 #: keys by which a request draws in what the vendor keeps
 _STORED: Final = ("previous_response_id", "conversation", "prompt", "web_search_options")
@@ -127,7 +128,7 @@ def place_factor(place: object) -> Decimal:
 
 def web_search_bound(request: Mapping[str, Any]) -> int:
     """The most web searches that the vendor may charge for."""
-    bound = _HOSTED_ROUNDS if request.get("web_search_options") else 0
+    bound = 0 if request.get("web_search_options") is None else _HOSTED_ROUNDS
     for tool in request.get("tools") or ():
         if isinstance(tool, Mapping) and str(tool.get("type")).startswith("web_search"):
             bound += _hosted_rounds(request, tool)
@@ -157,7 +158,7 @@ def _options_bound(request: Mapping[str, Any], provider: str) -> int:
             bound += _HIDDEN_PROMPT
         if tools:
             bound += _HIDDEN_PROMPT
-    drawn_in = sum(1 for name in _STORED if request.get(name))
+    drawn_in = sum(1 for name in _STORED if _is_drawn_in(name, request.get(name)))
     drawn_in += sum(_hosted_rounds(request, tool) for tool in tools)
     if request.get("mcp_servers"):
         drawn_in += _HOSTED_ROUNDS
@@ -166,10 +167,23 @@ def _options_bound(request: Mapping[str, Any], provider: str) -> int:
     return bound + sum(_HIDDEN_PROMPT for tool in tools if tool.get("type") not in _PLAIN)
 
 
+def _is_drawn_in(name: str, value: Any) -> bool:
+    if name == "prompt":  # that of the older completions is a text, and stands in the body
+        return isinstance(value, Mapping)
+    return bool(value) or (name == "web_search_options" and value is not None)
+
+
+def is_callers_tool(tool: Mapping[str, Any]) -> bool:
+    """True for a tool that runs at the caller's: it costs no more than its text."""
+    kind, place = tool.get("type"), tool.get("environment")
+    if kind == "shell" and isinstance(place, Mapping):  # in a container of the vendor's
+        return place.get("type") == "local"
+    return kind is None or str(kind).startswith(_CALLERS_TOOLS)
+
+
 def _hosted_rounds(request: Mapping[str, Any], tool: Mapping[str, Any]) -> int:
     """How often the vendor may run this tool by itself and read what it brought."""
-    kind = tool.get("type")
-    if kind is None or str(kind).startswith(_CALLERS_TOOLS):
+    if is_callers_tool(tool):
         return 0
     limit = tool.get("max_uses") or request.get("max_tool_calls")
     return limit + 1 if isinstance(limit, int) and limit >= 0 else _HOSTED_ROUNDS

@@ -31,6 +31,9 @@ OPENAI_TYPES: Final[dict[int, str]] = {
     529: "server_error",
 }
 
+#: at OpenAI the type of an error as well as its code
+_QUOTA: Final = "insufficient_quota"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VendorError:
@@ -51,6 +54,8 @@ class VendorError:
     def openai_error(self) -> dict[str, object]:
         """Give the inner object of an OpenAI error body."""
         kind = self.type or OPENAI_TYPES.get(self.status, "invalid_request_error")
+        if self.type is None and self.code == _QUOTA:
+            kind = _QUOTA
         return {"message": self.message, "type": kind, "param": self.param, "code": self.code}
 
     def anthropic_body(self, request_id: str | None) -> dict[str, object]:

@@ -128,6 +128,8 @@ def test_a_wrong_interceptor_is_named(interceptor: dict[str, Any], said: str) ->
         ("budget", {}),
         ("budget", {"limit_usd": -1}),
         ("budget", {"limit_usd": 1, "per": "week"}),
+        ("budget", {"limit_usd": 1, "free_paths": "/v1/images/*"}),
+        ("budget", {"limit_usd": 1, "wait_seconds": "long"}),
         ("rate_limit", {"requests_per_minute": 0}),
         ("rate_limit", {"per": "planet"}),
         ("redact", {"patterns": {"bad": "("}}),

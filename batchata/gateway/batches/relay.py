@@ -15,6 +15,7 @@ from batchata.core.result import Answer, Failure, Reason
 from batchata.core.submission import Shape
 from batchata.gateway.batches.records import Batch
 from batchata.gateway.proxy.http.forward import BROKE_OFF, TIMED_OUT, UNREACHABLE
+from batchata.gateway.proxy.interceptors.budget import REFUSED
 from batchata.gateway.upstream import Vendor
 from batchata.ports import BackgroundAPI, BatchAPI, Codec, Encoded, FilesAPI, LiveAPI, LiveReply
 from batchata.providers.anthropic.live import read_refusal as anthropic_refusal
@@ -95,7 +96,9 @@ class Relay:
         if failure.code in (BROKE_OFF, TIMED_OUT):
             raise OutcomeUnknownError(failure.message)
         told = structs.replace(failure, message=as_said(reply))
-        if failure.reason is Reason.ACCOUNT:
+        if reply.headers.get(REFUSED) == "refused":  # of this request: others may be cheaper
+            told = structs.replace(told, reason=Reason.INVALID_REQUEST)
+        if told.reason is Reason.ACCOUNT:
             self.refusal = told.message
         return LiveReply(quota, None, told, told.request_id, is_congestion(told, quota))
 

@@ -288,7 +288,8 @@ class Core:
             card = self._prices.card(exchange.provider, exchange.model, tier)
         except UnknownPriceError:
             return
-        answered.cost_usd = card.cost_usd(answered.usage) * price_factor(exchange.json or {})
+        factor = max(price_factor(exchange.json or {}), answered.price_factor)
+        answered.cost_usd = card.cost_usd(answered.usage) * factor
 
 
 def end_headers(headers: Headers) -> Headers:

@@ -51,6 +51,7 @@ class Answered(msgspec.Struct, kw_only=True, eq=False):
     response_id: str | None = None
     request_id: str | None = None
     service_tier: str | None = None
+    price_factor: Decimal = Decimal(1)  #: what prices are multiplied by for where it was made
     tool_calls: tuple[ToolCall, ...] = ()
     tool_results: tuple[ToolResult, ...] = ()  #: of tools that the vendor itself ran
     error: str | None = None

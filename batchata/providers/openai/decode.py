@@ -35,9 +35,14 @@ def chat_usage(usage: wire.ChatUsage | None) -> Usage | None:
         read, write = details.cached_tokens or 0, details.cache_write_tokens or 0
     if (out := usage.completion_tokens_details) is not None:
         reasoning = out.reasoning_tokens or 0
-    return plausible(
-        Usage(usage.prompt_tokens, usage.completion_tokens or 0, read, write, reasoning)
-    )
+    output = _all_output(usage.completion_tokens, usage.total_tokens, usage.prompt_tokens)
+    return plausible(Usage(usage.prompt_tokens, output, read, write, reasoning))
+
+
+def _all_output(told: int | None, total: int | None, read: int) -> int:
+    """Output with thoughts: xAI and Gemini tell them beside it, and have them in the total."""
+    output = told or 0
+    return max(output, (total or 0) - read) if output >= 0 else output
 
 
 def _chat(body: bytes | msgspec.Raw, tool: str | None) -> Answer | Failure:
@@ -151,7 +156,7 @@ def _response(body: bytes | msgspec.Raw, tool: str | None) -> Answer | Failure:
     return Answer(
         text="".join(texts),
         finish_reason=_response_finish(answer, refusal, calls),
-        usage=_response_usage(answer.usage),
+        usage=_response_usage(answer),
         model=answer.model,
         service_tier=answer.service_tier,
         request_id=answer.id,
@@ -196,19 +201,31 @@ def _response_finish(
     return answer.status
 
 
-def _response_usage(usage: wire.ResponseUsage | None) -> Usage | None:
+def _response_usage(answer: wire.Response) -> Usage | None:
+    usage = answer.usage
     if usage is None or usage.input_tokens is None:
         return None
     inside, out = usage.input_tokens_details, usage.output_tokens_details
     return plausible(
         Usage(
             usage.input_tokens,
-            usage.output_tokens or 0,
+            _all_output(usage.output_tokens, usage.total_tokens, usage.input_tokens),
             (inside.cached_tokens or 0) if inside else 0,
             (inside.cache_write_tokens or 0) if inside else 0,
             (out.reasoning_tokens or 0) if out else 0,
+            web_searches=_searches(answer),
         )
     )
+
+
+def _searches(answer: wire.Response) -> int:
+    """Web searches that are charged for: as the vendor counts them, else as they are shown."""
+    told = answer.tool_usage.web_search if answer.tool_usage is not None else None
+    if told is not None and told.num_requests is not None:
+        return told.num_requests
+    calls = [item for item in answer.output if item.get("type") == "web_search_call"]
+    actions = [item.get("action") for item in calls]
+    return sum(1 for each in actions if not isinstance(each, dict) or each.get("type") == "search")
 
 
 def _embeddings(body: bytes | msgspec.Raw, tool: str | None) -> Answer | Failure:

@@ -19,6 +19,7 @@ class OutputDetails(msgspec.Struct):
 class ChatUsage(msgspec.Struct):
     prompt_tokens: int | None = 0
     completion_tokens: int | None = 0
+    total_tokens: int | None = 0
     prompt_tokens_details: InputDetails | None = None
     completion_tokens_details: OutputDetails | None = None
 
@@ -49,8 +50,17 @@ class Chat(msgspec.Struct):
 class ResponseUsage(msgspec.Struct):
     input_tokens: int | None = 0
     output_tokens: int | None = 0
+    total_tokens: int | None = 0
     input_tokens_details: InputDetails | None = None
     output_tokens_details: OutputDetails | None = None
+
+
+class Searches(msgspec.Struct):
+    num_requests: int | None = None
+
+
+class ToolUsage(msgspec.Struct):
+    web_search: Searches | None = None
 
 
 class Response(msgspec.Struct):
@@ -62,6 +72,7 @@ class Response(msgspec.Struct):
     service_tier: str | None = None
     error: dict[str, Any] | None = None
     incomplete_details: dict[str, Any] | None = None
+    tool_usage: ToolUsage | None = None
 
 
 class Embeddings(msgspec.Struct):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -22,13 +23,25 @@ from batchata.gateway.proxy.exchange import (
     Exchange,
     SetAside,
 )
-from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Reject, Replace
-from batchata.gateway.proxy.money.bounds import is_free, worst_case_usd
+from batchata.gateway.proxy.interceptor import (
+    CONTINUE,
+    Continue,
+    Interceptor,
+    Outcome,
+    Reject,
+    Replace,
+)
+from batchata.gateway.proxy.money.bounds import is_free, uncounted, worst_case_usd
 from batchata.gateway.proxy.money.purse import Purse, Purses
 from batchata.stores.spending import TOTAL
 
 SCOPES: Final = ("", "session", "agent", "key", "model", "day")
-_FINAL: Final = (("x-should-retry", "false"),)
+#: tells the gateway's own batches that it was the limit here, and not the vendor's
+REFUSED: Final = "x-batchata-budget"
+_FINAL: Final = (("x-should-retry", "false"), (REFUSED, "refused"))
+_LATER: Final = ((REFUSED, "set aside"),)
+#: the code of what fits once calls in flight have told what they cost
+SET_ASIDE: Final = "budget_set_aside"
 #: said by what stands before a vendor, which may be at work on the answer all the same
 _ON_THE_WAY: Final = frozenset({408, 499, 502, 504, *range(520, 528)})
 
@@ -38,8 +51,10 @@ class Budget(Interceptor):
 
     `limit_usd` holds for everything, or for each session, agent, key, model or day (UTC) with
     `per`; `total_limit_usd` then holds for all of them together. A model without a price is
-    refused. `state` may be the state file of batch runs: what they spend counts too. A chat stream
-    that does not tell its usage counts as its worst case; `ask_usage` has the vendor tell it.
+    refused, and so is what may cost more than its tokens, unless a pattern in `uncounted` names
+    it. A call that fits once others are settled waits for that, up to `wait_seconds`. `state` may
+    be the state file of batch runs: what they spend counts too. A chat stream that does not tell
+    its usage counts as its worst case; `ask_usage` has the vendor tell it.
     """
 
     name = "budget"
@@ -53,6 +68,8 @@ class Budget(Interceptor):
         "state": "./gateway.db",
         "allow_unpriced": False,
         "free_paths": (),
+        "uncounted": (),
+        "wait_seconds": 0,
         "ask_usage": False,
     }
     limit_usd: Decimal | float
@@ -61,6 +78,8 @@ class Budget(Interceptor):
     state: str | Path
     allow_unpriced: bool
     free_paths: tuple[str, ...]
+    uncounted: tuple[str, ...]
+    wait_seconds: float
     ask_usage: bool
 
     def __init__(self, **options: Any) -> None:
@@ -86,6 +105,23 @@ class Budget(Interceptor):
 
     async def on_request(self, exchange: Exchange) -> Outcome:
         """Set the worst case aside, or refuse the call."""
+        worst = self._bound(exchange)
+        if not isinstance(worst, Decimal):
+            return worst
+        parts = to_parts(worst)
+        purses = self._purses_of(exchange)
+        short = await self._purses.reserve(purses, parts, self.wait_seconds)
+        if short is not None:
+            why = _too_dear(exchange, worst, short)
+            fits_later = all(each.may_fit(parts) for each in purses)
+            return _later(why) if fits_later else _refused(exchange, why)
+        self._held[exchange.id] = (purses, parts)
+        names = tuple([each.place for each in purses])
+        exchange.set_aside = SetAside(self._ledger, names, parts)
+        return _asking_usage(exchange) if self.ask_usage else CONTINUE
+
+    def _bound(self, exchange: Exchange) -> Decimal | Continue | Reject:
+        """The most that a call can cost; what is to be done with it where that is not known."""
         if exchange.endpoint is None:
             if is_free(exchange, tuple(self.free_paths)) or self.allow_unpriced:
                 return CONTINUE
@@ -97,21 +133,16 @@ class Budget(Interceptor):
             )
         try:
             worst = worst_case_usd(exchange, self.book)
+            more = [] if self.allow_unpriced else uncounted(exchange, self.book)
         except UnknownPriceError:
             if self.allow_unpriced:
                 return CONTINUE
             return _refused(exchange, _no_price(f"{exchange.model!r} of {exchange.provider!r}"))
         except ValidationError as error:
             return Reject(message=error.message, status=400)
-        parts = to_parts(worst)
-        purses = self._purses_of(exchange)
-        short = await self._purses.reserve(purses, parts)
-        if short is not None:
-            return _refused(exchange, _too_dear(exchange, worst, short))
-        self._held[exchange.id] = (purses, parts)
-        names = tuple([each.place for each in purses])
-        exchange.set_aside = SetAside(self._ledger, names, parts)
-        return _asking_usage(exchange) if self.ask_usage else CONTINUE
+        if more and (named := [each for each in more if not self._is_let_pass(each)]):
+            return _refused(exchange, _no_fee(named))
+        return worst
 
     async def on_response(self, exchange: Exchange) -> None:
         """Settle what was set aside."""
@@ -143,6 +174,9 @@ class Budget(Interceptor):
         parts["reserved"] = tracker.reserved
         return {f"{name}_usd": float(from_parts(value)) for name, value in parts.items()}
 
+    def _is_let_pass(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self.uncounted)
+
     def _regained(self, exchange: Exchange) -> tuple[tuple[Purse, ...], int]:
         """What another process has set aside for a call that ends in this one."""
         found = exchange.set_aside
@@ -170,12 +204,15 @@ class Budget(Interceptor):
 def _asking_usage(exchange: Exchange) -> Outcome:
     """A stream of chat with the usage at its end, where its client did not ask for that."""
     body = exchange.json or {}
-    options = body.get("stream_options")
-    if not exchange.is_stream or exchange.endpoint not in (CHAT, COMPLETIONS) or options:
+    options = body.get("stream_options") or {}
+    if not exchange.is_stream or exchange.endpoint not in (CHAT, COMPLETIONS):
+        return CONTINUE
+    if not isinstance(options, Mapping) or options.get("include_usage") is not None:
         return CONTINUE
     if exchange.spilled is not None:  # it cannot be written anew: it counts as its worst case
         return CONTINUE
-    return Replace(body=orjson.dumps({**body, "stream_options": {"include_usage": True}}))
+    wanted = {**options, "include_usage": True}
+    return Replace(body=orjson.dumps({**body, "stream_options": wanted}))
 
 
 def _is_refusal(answered: Answered) -> bool:
@@ -209,11 +246,24 @@ def _no_price(what: str) -> str:
     return f"no price is known for {what}, so that its cost has no bound: give one as prices"
 
 
+def _no_fee(names: list[str]) -> str:
+    return (
+        f"nobody knows what {', '.join(names)} may cost besides its tokens; name it under "
+        "uncounted if only those are to be counted"
+    )
+
+
 def _no_bound(exchange: Exchange) -> str:
     return (
         f"nobody knows what {exchange.method} {exchange.path} may cost; name it among free_paths "
         "if it costs nothing, or set allow_unpriced"
     )
+
+
+def _later(why: str) -> Reject:
+    """A refusal that SDKs try again: what is set aside is given back when calls have ended."""
+    message = f"the gateway's budget refuses this call for now: {why}"
+    return Reject(message=message, status=429, code=SET_ASIDE, headers=_LATER)
 
 
 def _refused(exchange: Exchange, why: str) -> Reject:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -10,6 +10,7 @@ from typing import Any, Final
 from batchata.core.bounds import (
     answers_asked,
     input_bound,
+    is_callers_tool,
     output_bound,
     output_cap,
     price_factor,
@@ -17,11 +18,13 @@ from batchata.core.bounds import (
 )
 from batchata.core.errors import ValidationError
 from batchata.core.media import context_bound
+from batchata.core.usage import RateCard
 from batchata.gateway.proxy.exchange import EMBEDDINGS, Exchange
 from batchata.gateway.proxy.http.guard import SAFE
 from batchata.ports import PriceBook
 from batchata.prices.book import CHEAPER_TIERS
 from batchata.providers.openai.codec import MODEL_MOST
+from batchata.providers.profiles import PROFILES
 
 #: POST requests for which no vendor asks money
 FREE_PATHS: Final = (
@@ -39,6 +42,14 @@ FREE_PATHS: Final = (
 )
 #: fields of a body that a model is given to read, and that ask for nothing else
 _ONLY_READ: Final = frozenset({"messages", "input", "system", "instructions"})
+
+#: fields of a body that may cost what no token tells
+_TELLING: Final = frozenset(
+    {"tools", "modalities", "web_search_options", "fallbacks", "models", "plugins"}
+    | {"context_management"}
+)
+#: tools that a vendor runs, and asks no fee for besides the tokens that they bring
+_NO_FEE: Final = ("web_fetch", "mcp", "tool_search", "programmatic_tool_calling")
 
 
 def is_free(exchange: Exchange, more: tuple[str, ...] = ()) -> bool:
@@ -60,6 +71,46 @@ def tier_of(exchange: Exchange, answered: str | None = None) -> str:
     return answered or ("standard" if asked in CHEAPER_TIERS else asked)
 
 
+def uncounted(exchange: Exchange, prices: PriceBook) -> list[str]:
+    """What a call asks for that may cost more than its tokens, nobody here knows how much.
+
+    Raises UnknownPriceError for a model without a price, ValidationError for a field of a wrong
+    type.
+    """
+    body = exchange.json or {}
+    card = prices.card(exchange.provider, exchange.model, tier_of(exchange))
+    if card.is_exact and _TELLING.isdisjoint(body) and "-search-" not in exchange.model:
+        return []
+    profile = PROFILES.get(exchange.provider)
+    if profile is not None and profile.is_local:
+        return []
+    try:
+        return list(dict.fromkeys(_uncounted(exchange, body, card)))
+    except TypeError as error:
+        raise _wrong_type(error) from error
+
+
+def _uncounted(exchange: Exchange, body: Mapping[str, Any], card: RateCard) -> Iterator[str]:
+    for tool in body.get("tools") or ():
+        kind = str(tool.get("type")) if isinstance(tool, Mapping) else ""
+        is_counted = kind.startswith("web_search") and card.web_search_usd > 0
+        if isinstance(tool, Mapping) and not is_callers_tool(tool) and not is_counted:
+            yield from () if kind.startswith(_NO_FEE) else (kind,)
+    if exchange.provider == "openai" and "-search-" in exchange.model:  # it always does
+        yield "web_search_options"
+    # other models may answer than the one that is priced, or searches be asked for besides
+    for name in ("web_search_options", "fallbacks", "models", "plugins"):
+        yield from () if body.get(name) in (None, [], False) else (name,)
+    yield from (str(each) for each in body.get("modalities") or () if each != "text")
+    if not card.is_exact and b'"input_audio"' in (exchange.body or b""):
+        yield "input_audio"
+    managed = body.get("context_management")
+    edits = managed.get("edits") if isinstance(managed, Mapping) else None
+    for edit in edits or ():
+        if isinstance(edit, Mapping) and str(edit.get("type")).startswith("compact"):
+            yield str(edit["type"])
+
+
 def worst_case_usd(exchange: Exchange, prices: PriceBook) -> Decimal:
     """Upper bound of a call's price in USD.
 
@@ -71,13 +122,19 @@ def worst_case_usd(exchange: Exchange, prices: PriceBook) -> Decimal:
     most = 0
     if exchange.endpoint != EMBEDDINGS:
         cap = output_cap(exchange.endpoint, body)
+        if cap == -1:  # LM Studio and llama.cpp take it for no limit
+            cap = None
         most = output_bound(MODEL_MOST if cap is None else cap, answers_asked(body))
     try:
         read = _input_bound(exchange, body)
         searches = web_search_bound(body)
-    except (TypeError, AttributeError) as error:  # no API takes such a body
-        raise ValidationError(f"a field of the body has a wrong type: {error}") from error
+    except (TypeError, AttributeError) as error:
+        raise _wrong_type(error) from error
     return card.worst_case_usd(read, most, web_searches=searches) * price_factor(body)
+
+
+def _wrong_type(error: Exception) -> ValidationError:
+    return ValidationError(f"a field of the body has a wrong type: {error}")  # no API takes it
 
 
 def _input_bound(exchange: Exchange, body: Mapping[str, Any]) -> int:

@@ -43,6 +43,12 @@ class Purse:
         tracker = self.tracker
         return tracker.spent + tracker.uncertain + tracker.reserved
 
+    def may_fit(self, parts: int) -> bool:
+        """True when so much fits once all that is set aside is given back."""
+        tracker = self.tracker
+        limit = tracker.limit
+        return limit is None or tracker.spent + tracker.uncertain + parts <= limit
+
     def target(self) -> int:
         """What the allowance shall be: with some room while calls are in flight."""
         limit, used = self.tracker.limit, self.used
@@ -56,6 +62,11 @@ class Purse:
         return Spend(self.scope, self.name, self.tracker.spent, self.tracker.uncertain, allowed)
 
 
+def _short(purses: Sequence[Purse], parts: int) -> Purse | None:
+    """The first that has too little for so much."""
+    return next((each for each in purses if not each.tracker.fits(parts)), None)
+
+
 class Purses:
     """All purses of a gateway over one state file."""
 
@@ -66,6 +77,7 @@ class Purses:
         self._writing: asyncio.Task[None] | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._is_closing = False
+        self._settled: asyncio.Future[None] | None = None  #: for those who wait for that
         self.total = Purse(self._file.read(*TOTAL), total, used_by_runs=self._file.used_by_runs)
         self._dirty[TOTAL] = self.total
 
@@ -83,14 +95,19 @@ class Purses:
         self._all.move_to_end(key)
         return found
 
-    async def reserve(self, purses: Sequence[Purse], parts: int) -> Purse | None:
+    async def reserve(
+        self, purses: Sequence[Purse], parts: int, wait_seconds: float = 0
+    ) -> Purse | None:
         """Set money aside in all of these, or in none; the one that has too little, if any.
 
-        Raises StateError when the disk refuses; nothing is set aside then.
+        For what others have set aside it waits so long that they are settled. Raises StateError
+        when the disk refuses; nothing is set aside then.
         """
-        for each in purses:
-            if not each.tracker.fits(parts):
-                return each
+        short = _short(purses, parts)
+        if short is not None and wait_seconds > 0:
+            short = await self._waited(purses, parts, wait_seconds)
+        if short is not None:
+            return short
         for each in purses:
             each.tracker.reserve(parts)
         try:
@@ -101,6 +118,18 @@ class Purses:
             self.settle(purses, parts, 0)
             raise
         return None
+
+    async def _waited(self, purses: Sequence[Purse], parts: int, seconds: float) -> Purse | None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while (short := _short(purses, parts)) is not None:
+            left = until - loop.time()
+            if left <= 0 or not all(each.may_fit(parts) for each in purses):
+                break
+            if self._settled is None or self._settled.done():
+                self._settled = loop.create_future()
+            await asyncio.wait((self._settled,), timeout=left)
+        return short
 
     def regain(self, purses: Sequence[Purse], parts: int) -> bool:
         """Have what another process set aside; it counts as possibly spent until then.
@@ -118,14 +147,14 @@ class Purses:
         """Turn what was set aside into what the call cost."""
         for each in purses:
             each.tracker.settle(parts, cost)
-        self._touch(purses)
+        self._told(purses)
 
     def keep(self, purses: Sequence[Purse], parts: int) -> None:
         """Count what was set aside as possibly spent: nobody told what the call cost."""
         for each in purses:
             each.tracker.release(parts)
             each.tracker.uncertain += parts
-        self._touch(purses)
+        self._told(purses)
 
     async def aclose(self) -> None:
         """Give allowances back and let go of the file."""
@@ -138,6 +167,11 @@ class Purses:
                 await self._write()
         finally:
             self._file.close()
+
+    def _told(self, purses: Iterable[Purse]) -> None:
+        self._touch(purses)
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_result(None)
 
     def _touch(self, purses: Iterable[Purse]) -> None:
         for each in purses:

@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from batchata.core.bounds import place_factor
 from batchata.core.thinking import split_thinking
 from batchata.gateway.proxy.exchange import CHAT, COMPLETIONS, MESSAGES, RESPONSES
 from batchata.gateway.proxy.reading.told import Told, error_of, told_response
@@ -92,12 +93,15 @@ class ChatStream:
         #: of each choice
         self._texts: dict[int, _Pieces] = {0: _Pieces()}
         self._thoughts, self._refusals = _Pieces(), _Pieces()
+        self._unfinished: set[int] = set()  #: choices that are still being written
+        self._is_whole = False
         #: id, name and pieces of arguments by the index of the call
         self._calls: dict[int, tuple[list[str], list[str], _Pieces]] = {}
 
     def take(self, data: bytes) -> None:
         """Take the data of one event in."""
         if data == b"[DONE]":
+            self._is_whole = True
             return
         try:
             chunk = _decode_chunk(data)
@@ -111,7 +115,12 @@ class ChatStream:
         said.service_tier = chunk.service_tier or said.service_tier
         if chunk.usage is not None:
             said.usage = chat_usage(chunk.usage) or said.usage
+            self._is_whole = self._is_whole or not chunk.choices
         for choice in chunk.choices or ():
+            if choice.finish_reason is None:
+                self._unfinished.add(choice.index)
+            else:
+                self._unfinished.discard(choice.index)
             delta = choice.delta
             text = choice.text or (delta.content if delta is not None else None)
             if text:
@@ -150,6 +159,8 @@ class ChatStream:
     def told(self) -> Told:
         """What the stream said so far."""
         said = self._said
+        if self._unfinished and not self._is_whole:
+            said.usage = None  # some servers count along: the last word is not there
         text, thinking = split_thinking(self._texts[0].joined())
         said.text, said.thinking = text, self._thoughts.joined() or thinking
         said.choices = tuple(
@@ -325,6 +336,7 @@ class MessagesStream:
         # without a last word on its output the call may have cost more than was told
         if said.finish_reason is not None:
             said.usage = _message_usage(self._usage)
+            said.price_factor = place_factor(self._usage.get("inference_geo"))
         tier = self._usage.get("service_tier")
         said.service_tier = tier if isinstance(tier, str) else None
         return said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -41,6 +42,7 @@ class Told(msgspec.Struct):
     finish_reason: str | None = None
     response_id: str | None = None
     service_tier: str | None = None
+    price_factor: Decimal = Decimal(1)  #: for where it was made
     tool_calls: tuple[ToolCall, ...] = ()
     tool_results: tuple[ToolResult, ...] = ()
     error: str | None = None
@@ -57,6 +59,7 @@ class Told(msgspec.Struct):
         answered.finish_reason = self.finish_reason
         answered.response_id = self.response_id
         answered.service_tier = self.service_tier
+        answered.price_factor = self.price_factor
         answered.tool_calls = self.tool_calls
         answered.tool_results = self.tool_results
         answered.error = answered.error or self.error
@@ -108,6 +111,7 @@ def told_by(found: Answer | Failure) -> Told:
         finish_reason=found.finish_reason,
         response_id=found.request_id,
         service_tier=found.service_tier,
+        price_factor=found.price_factor,
         tool_calls=tuple(map(tool_call, extra.get("tool_calls") or ())),
     )
 
