@@ -99,6 +99,7 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
     is_sent: bool = False  #: the upstream may have seen it
     is_on_flex: bool = False  #: the gateway has put it on the half-price tier
     is_ended: bool = False
+    nth: int = 0  #: the n-th time that this is asked, where a cassette has counted
     set_aside: SetAside | None = None
     history: History | None = None  #: the turns that the client sent
     answer: Answered | None = None

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import orjson
 
 from batchata.core.errors import ResultsError
 from batchata.core.logged import to_json
 from batchata.core.redact import Redactor
 from batchata.gateway.proxy.disk.writing import Writing
+
+_BLOCK: Final = 64 * 1024
 
 
 class LineFile:
@@ -30,6 +34,7 @@ class LineFile:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             self._fd = os.open(self.path, flags, 0o600)
             os.fchmod(self._fd, 0o600)
+            _end_last_line(self.path, self._fd)
         except OSError as error:
             raise ResultsError(
                 f"{str(self.path)!r} cannot be written: {error.strerror or error}",
@@ -53,6 +58,25 @@ class LineFile:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+def _end_last_line(path: Path, fd: int) -> None:
+    """Have the next line begin anew: a whole last one gets its end, one cut by a kill goes."""
+    size = start = os.fstat(fd).st_size
+    tail = b""
+    with path.open("rb") as file:
+        while start and b"\n" not in tail:
+            start = max(0, start - _BLOCK)
+            file.seek(start)
+            tail = file.read(_BLOCK) + tail
+    tail = tail.rpartition(b"\n")[2]
+    if not tail:
+        return
+    try:
+        orjson.loads(tail)
+        os.write(fd, b"\n")
+    except orjson.JSONDecodeError:
+        os.ftruncate(fd, size - len(tail))
 
 
 def as_json(value: Any, redactor: Redactor | None = None) -> bytes:

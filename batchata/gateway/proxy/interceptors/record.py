@@ -36,7 +36,8 @@ class Record(Interceptor):
 
     async def on_request(self, exchange: Exchange) -> Outcome:
         """Number the request among its equals, in the order they are asked."""
-        self._open[exchange.id] = self._numbered(exchange)
+        request, nth = self._numbered(exchange)
+        self._open[exchange.id] = request, exchange.nth or nth
         return CONTINUE
 
     def _numbered(self, exchange: Exchange) -> tuple[dict[str, object], int]:

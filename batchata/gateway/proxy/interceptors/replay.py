@@ -62,7 +62,11 @@ class Replay(Interceptor):
         found = self._recorded.get(key, [])
         nth = self._given[key]
         if nth >= len(found) and not (found and self.miss == "repeat"):
-            return CONTINUE if self.miss == "fallthrough" else self._missing(exchange, nth)
+            if self.miss != "fallthrough":
+                return self._missing(exchange, nth)
+            self._given[key] += 1
+            exchange.nth = nth + 1
+            return CONTINUE
         self._given[key] += 1
         recorded = found[min(nth, len(found) - 1)]
         pieces = (

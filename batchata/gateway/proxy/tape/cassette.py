@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from batchata.gateway.proxy.interceptors.redact import Redact
 from batchata.gateway.proxy.reading.sse import whole
 
 FILE: Final = "cassette.jsonl"
+_BOM: Final = b"\xef\xbb\xbf"
+_HEADER: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+: [^\r\n\0]*", re.ASCII)
 _MOST: Final = 256 * 1024 * 1024
 #: ends of the names under which addresses carry secrets, besides those of JSON
 _SECRET: Final = ("key", "sig", "signature")
@@ -35,11 +38,17 @@ class Recorded:
     """One exchange of a cassette."""
 
     key: bytes
+    exact_key: bytes  #: without regard to fields that are ignored
     nth: int  #: the first, second, ... time that this was asked
     status: int
     headers: tuple[tuple[str, str], ...]
     #: what came, each with the seconds since the piece before
     pieces: tuple[tuple[float, bytes], ...]
+
+    @property
+    def place(self) -> tuple[bytes, int]:
+        """What tells it from all others."""
+        return self.exact_key, self.nth
 
 
 def cassette_file(place: Path) -> Path:
@@ -153,40 +162,56 @@ def load(place: Path, ignore: frozenset[str] = frozenset()) -> dict[bytes, list[
         raise ResultsError(
             f"there is no {str(place)!r} to replay", hint="record one with --record DIR"
         )
-    found: dict[bytes, dict[int, Recorded]] = {}
+    found: dict[bytes, dict[tuple[bytes, int], Recorded]] = {}
     for recorded in _batch_recordings(place, ignore):
-        found.setdefault(recorded.key, {}).setdefault(recorded.nth, recorded)
+        found.setdefault(recorded.key, {}).setdefault(recorded.place, recorded)
     for path in [place] if place.is_file() else sorted(place.glob("*.jsonl")):
         if path.name != "results.jsonl":
             for recorded in _recordings(path, ignore):
                 # what was recorded again holds
-                found.setdefault(recorded.key, {})[recorded.nth] = recorded
+                found.setdefault(recorded.key, {})[recorded.place] = recorded
     if not found:
         raise ResultsError(
             f"{str(place)!r} holds no recordings", hint="record some with --record DIR"
         )
-    return {key: [each[nth] for nth in sorted(each)] for key, each in found.items()}
+    return {
+        key: sorted(each.values(), key=lambda recorded: recorded.nth) for key, each in found.items()
+    }
 
 
 def _recordings(path: Path, ignore: frozenset[str]) -> Iterator[Recorded]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return  # the process ended within this line
+            text = line.removeprefix(_BOM).strip()
             try:
-                row = orjson.loads(line)
-                yield Recorded(
-                    key=row_key(row["request"], ignore),
-                    nth=row["nth"],
-                    status=row["response"]["status"],
-                    headers=tuple(row["response"]["headers"].items()),
-                    pieces=_pieces_of(row["response"]),
-                )
+                if text:
+                    yield _recorded(orjson.loads(text), ignore)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
+                if isinstance(error, orjson.JSONDecodeError) and not line.endswith(b"\n"):
+                    return  # the process ended within this line
+                said = f"it has no {error}" if isinstance(error, KeyError) else error
                 raise ResultsError(
-                    f"line {number} of {str(path)!r} is no recording: {error!r}",
-                    hint="remove the line, or record again",
+                    f"line {number} of {str(path)!r} is no recording: {said}",
+                    hint="mend the line or remove it, or record again; each is on one line",
                 ) from error
+
+
+def _recorded(row: Row, ignore: frozenset[str]) -> Recorded:
+    request, response = row["request"], row["response"]
+    nth, status, headers = row["nth"], response["status"], response["headers"]
+    if type(nth) is not int or type(status) is not int or not 200 <= status <= 599:
+        raise ValueError(f"nth is {nth!r} and status is {status!r}")
+    for name, value in headers.items():
+        if not isinstance(value, str) or not _HEADER.fullmatch(f"{name}: {value}"):
+            raise ValueError(f"the header {name!r} is {value!r}")
+    return Recorded(
+        key=row_key(request, ignore),
+        exact_key=row_key(request),
+        nth=nth,
+        status=status,
+        headers=tuple(headers.items()),
+        pieces=_pieces_of(response),
+    )
 
 
 def _pieces_of(response: Mapping[str, Any]) -> tuple[tuple[float, bytes], ...]:
@@ -198,7 +223,11 @@ def _pieces_of(response: Mapping[str, Any]) -> tuple[tuple[float, bytes], ...]:
 
 
 def _bytes_of(value: Any) -> bytes:
-    return value.encode() if isinstance(value, str) else base64.b64decode(value["base64"])
+    if isinstance(value, str):
+        return value.encode()
+    if not isinstance(value, Mapping) or "base64" not in value:
+        raise ValueError("its response has no json, text, base64 or pieces")
+    return base64.b64decode(value["base64"], validate=True)
 
 
 def _batch_recordings(folder: Path, ignore: frozenset[str]) -> Iterator[Recorded]:
@@ -220,11 +249,13 @@ def _batch_recordings(folder: Path, ignore: frozenset[str]) -> Iterator[Recorded
                 message = line.get("body")
             if request is None or message is None:
                 continue
-            key = row_key(_cleaned(request), ignore)
-            counts[key] += 1
+            cleaned = _cleaned(request)
+            exact_key = row_key(cleaned)
+            counts[exact_key] += 1
             yield Recorded(
-                key=key,
-                nth=counts[key],
+                key=row_key(cleaned, ignore),
+                exact_key=exact_key,
+                nth=counts[exact_key],
                 status=response.get("status_code", 200),
                 headers=(("content-type", "application/json"),),
                 pieces=((0.0, orjson.dumps(message)),),
