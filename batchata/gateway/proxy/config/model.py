@@ -31,16 +31,23 @@ class Section(BaseModel):
 class ServerSection(Section):
     """Where to listen, and for how long to wait."""
 
+    #: address to listen on; any but this machine's own needs `client_token`
     host: str = "127.0.0.1"
-    port: int = Field(4000, ge=0, le=65535)
+    port: int = Field(4000, ge=0, le=65535)  #: 0 is any free one
+    #: what clients send as their key, 8 characters or more; it goes no further
     client_token: str | None = Field(None, min_length=8, repr=False)
+    #: `Host` headers that are answered besides this machine's own names
     allowed_hosts: tuple[str, ...] = ()
-    connect_seconds: float = Field(10, gt=0)
+    connect_seconds: float = Field(10, gt=0)  #: how long connecting to an upstream may take
+    #: how long an upstream, or a client within its request, may stay silent
     idle_seconds: float = Field(600, gt=0)
+    #: for so long an unused connection to an upstream is kept: if not given 30 where all upstreams
+    #: are https, else 4
     keepalive_seconds: float | None = Field(None, gt=0)
-    shutdown_seconds: float = Field(30, ge=0)
+    shutdown_seconds: float = Field(30, ge=0)  #: how long calls in flight may take at the end
+    #: a larger question waits on disk, and only its short fields are read
     inspect_bytes: int = Field(32 * 1024 * 1024, ge=1024)
-    spill_bytes: int = Field(1024 * 1024 * 1024, ge=0)
+    spill_bytes: int = Field(1024 * 1024 * 1024, ge=0)  #: a still larger one is refused with 413
 
     @property
     def is_loopback(self) -> bool:
@@ -65,13 +72,13 @@ class ServerSection(Section):
 class UpstreamSection(Section):
     """One server that answers."""
 
-    base_url: str
-    type: Vendor = "openai"
-    name: str = ""
-    provider: str = ""
-    api_key: str | None = Field(None, repr=False)
-    prefix: str = ""
-    models: tuple[str, ...] = ()
+    base_url: str  #: its address, with or without the `/v1` at the end
+    type: Vendor = "openai"  #: whose protocol it speaks
+    name: str = ""  #: in metrics, logs and errors; if not given its host
+    provider: str = ""  #: whose prices hold, as `vllm`; if not given those of `type`
+    api_key: str | None = Field(None, repr=False)  #: added where a client brings no key
+    prefix: str = ""  #: requests whose path begins so go here; it is taken off
+    models: tuple[str, ...] = ()  #: patterns of the models that are asked here, as `claude-*`
 
     @field_validator("base_url")
     @classmethod
@@ -108,9 +115,9 @@ class UpstreamSection(Section):
 class InterceptorSection(Section):
     """One interceptor by its name or dotted path, with its options."""
 
-    type: str
+    type: str  #: a name of the list below, one of a package, or `package.module:Class`
     enabled: bool = True
-    config: dict[str, Any] = Field(default_factory=dict)
+    config: dict[str, Any] = Field(default_factory=dict)  #: its options
 
     @model_validator(mode="before")
     @classmethod
@@ -121,32 +128,35 @@ class InterceptorSection(Section):
 class SessionsSection(Section):
     """How calls are told to belong together."""
 
-    enabled: bool = True
+    enabled: bool = True  #: if not, a call that names no session is one of its own
+    #: so many are remembered; the one used longest ago goes first
     max_sessions: int = Field(50_000, ge=1)
-    ttl_seconds: float = Field(3600, gt=0)
+    ttl_seconds: float = Field(3600, gt=0)  #: silence after which a session ends
 
 
 class LoggingSection(Section):
     """What the gateway says of itself."""
 
-    level: LogLevel = "info"
+    level: LogLevel = "info"  #: the least that is said on stderr
 
 
 class BatchesSection(Section):
     """The batch APIs in front of the upstreams: where their state lies, and how much at once."""
 
-    directory: Path
-    parallel: int = Field(4, ge=1)
+    directory: Path  #: what is under way lies here, and survives a restart
+    parallel: int = Field(4, ge=1)  #: batches that are asked at once
+    #: calls of one batch at once; if not given as many as the upstream takes
     concurrency: int | None = Field(None, ge=1)
 
 
 class ToBatchSection(Section):
     """How long live calls may wait for a batch, and where what waits is kept."""
 
-    window: str
-    directory: Path = Path("held")
+    window: str  #: what is not back after so long is asked live: `90s`, `30m`, `6h`, `1d`
+    directory: Path = Path("held")  #: what is under way lies here, and survives a restart
+    #: for so long calls are gathered into one batch; if not given a sixtieth of the window
     gather_seconds: float | None = Field(None, gt=0)
-    heartbeat_seconds: float = Field(15, gt=0)
+    heartbeat_seconds: float = Field(15, gt=0)  #: between signs of life to a client that waits
 
     @field_validator("window")
     @classmethod
@@ -176,13 +186,16 @@ class GatewayConfig(Section):
     """Everything that a gateway is told."""
 
     server: ServerSection = ServerSection()  # type: ignore[call-arg]
-    llm: UpstreamSection | None = None
-    upstreams: tuple[UpstreamSection, ...] = ()
+    llm: UpstreamSection | None = None  #: the one upstream, or the first of several
+    upstreams: tuple[UpstreamSection, ...] = ()  #: more of them
+    #: asked in this order, `flex` and `budget` last
     interceptors: tuple[InterceptorSection, ...] = ()
     batches: BatchesSection | None = None
     to_batch: ToBatchSection | None = None
     sessions: SessionsSection = SessionsSection()  # type: ignore[call-arg]
     logging: LoggingSection = LoggingSection()
+    #: USD per million tokens of models whose price is not known: `{my-model: {input: 0.1, output:
+    #: 0.4}}`
     prices: dict[str, dict[str, float]] = Field(default_factory=dict)
 
     @model_validator(mode="after")

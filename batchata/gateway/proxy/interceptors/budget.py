@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import orjson
+from pydantic import Field
 
 from batchata.core.bounds import output_cap
 from batchata.core.budget import checked_usd
@@ -72,15 +73,16 @@ class Budget(Interceptor):
         "wait_seconds": 0,
         "ask_usage": False,
     }
-    limit_usd: Decimal | float
-    per: str
-    total_limit_usd: Decimal | float | None
-    state: str | Path
-    allow_unpriced: bool
-    free_paths: tuple[str, ...]
+    limit_usd: Decimal | float  #: must be given
+    per: str  #: `session`, `agent`, `key`, `model` or `day` (UTC); if not given of everything
+    total_limit_usd: Decimal | float | None  #: with `per`, of all of them together
+    state: str | Path  #: state file of the limit, which may be that of batch runs
+    allow_unpriced: bool  #: let through, and do not count, what has no known price
+    free_paths: tuple[str, ...]  #: patterns of paths of POST requests that cost nothing
+    #: patterns of what may cost more than its tokens, as `file_search`: let through all the same
     uncounted: tuple[str, ...]
-    wait_seconds: float
-    ask_usage: bool
+    wait_seconds: Annotated[float, Field(ge=0)]  #: for calls in flight that may leave room for it
+    ask_usage: bool  #: add `stream_options: {include_usage: true}` where a client did not
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

@@ -48,9 +48,9 @@ class Cache(Interceptor):
         "shared": False,
     }
     file: str | Path
-    ttl_seconds: Annotated[float, Field(ge=0)]
-    max_entries: Annotated[int, Field(ge=1)]
-    shared: bool
+    ttl_seconds: Annotated[float, Field(ge=0)]  #: how long an answer holds
+    max_entries: Annotated[int, Field(ge=1)]  #: the oldest go first
+    shared: bool  #: give answers to clients with other keys too
 
     async def start(self) -> None:
         """Open the file."""

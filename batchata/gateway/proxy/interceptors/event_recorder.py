@@ -17,7 +17,7 @@ class EventRecorder(Interceptor):
     name = "event_recorder"
     options: ClassVar = {"directory": "./event_logs", "filename": "events.jsonl"}
     directory: str | Path
-    filename: str
+    filename: str  #: several gateways may share it
 
     async def start(self) -> None:
         """Open the file."""

@@ -47,7 +47,7 @@ class MessageLogger(Interceptor):
     }
     directory: str | Path
     filename: str
-    include_metadata: bool
+    include_metadata: bool  #: headers, ids, tags and upstream of each exchange too
     include_system_prompts: bool
 
     async def start(self) -> None:

@@ -33,10 +33,10 @@ class Parquet(Interceptor):
         "flush_seconds": 5.0,
         "metadata": {},
     }
-    directory: str | Path
-    buffer_size: Annotated[int, Field(ge=1)]
-    flush_seconds: Annotated[float, Field(ge=0)]
-    metadata: dict[str, Any]
+    directory: str | Path  #: a folder, or an address such as `s3://bucket/logs`
+    buffer_size: Annotated[int, Field(ge=1)]  #: events of one Parquet file, at most
+    flush_seconds: Annotated[float, Field(ge=0)]  #: how old an event may become before it is in one
+    metadata: dict[str, Any]  #: kept with each file
 
     async def start(self) -> None:
         """Open the log."""

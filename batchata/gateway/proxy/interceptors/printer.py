@@ -28,7 +28,7 @@ class Printer(Interceptor):
     show_sessions: bool
     show_llm_calls: bool
     show_tools: bool
-    show_content: bool
+    show_content: bool  #: the first 200 characters of each answer too
 
     async def on_event(self, event: GatewayEvent) -> None:
         """Write the event's line."""

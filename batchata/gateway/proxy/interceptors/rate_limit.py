@@ -45,10 +45,10 @@ class RateLimit(Interceptor):
         "wait_seconds": 0,
     }
     requests_per_minute: float | None
-    tokens_per_minute: float | None
-    concurrency: int | None
-    per: str
-    wait_seconds: Annotated[float, Field(ge=0)]
+    tokens_per_minute: float | None  #: input and output, counted when an answer tells them
+    concurrency: int | None  #: calls at once
+    per: str  #: `key`, `model`, `session` or `agent`; if not given of everything
+    wait_seconds: Annotated[float, Field(ge=0)]  #: for so long a call may wait for its turn
 
     def __init__(self, **options: object) -> None:
         super().__init__(**options)

@@ -24,7 +24,7 @@ class Record(Interceptor):
     name = "record"
     wants_pieces = True
     options: ClassVar = {"directory": "./cassettes"}
-    directory: str | Path
+    directory: str | Path  #: a folder, or a file that ends in `.jsonl`
 
     async def start(self) -> None:
         """Open the cassette; what is in it already stays."""

@@ -41,9 +41,9 @@ class Redact(Interceptor):
     name = "redact"
     is_policy = True
     options: ClassVar = {"patterns": {}, "known": tuple(PATTERNS), "pass_unread": False}
-    patterns: dict[str, str]
-    known: tuple[str, ...]
-    pass_unread: bool
+    patterns: dict[str, str]  #: regular expressions by the name that is put in their place
+    known: tuple[str, ...]  #: which of our patterns hold
+    pass_unread: bool  #: let bodies pass that cannot be looked through; they are refused else
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

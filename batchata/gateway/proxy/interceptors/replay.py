@@ -33,10 +33,10 @@ class Replay(Interceptor):
         "timing": False,
         "ignore": (),
     }
-    directory: str | Path
-    miss: str
-    timing: bool
-    ignore: tuple[str, ...]
+    directory: str | Path  #: of recordings, of the results of a batch run, or one file
+    miss: str  #: what was not recorded: `strict` refuses, `repeat`, `fallthrough` to the upstream
+    timing: bool  #: keep the recorded pace of streams
+    ignore: tuple[str, ...]  #: fields of the body that need not be equal
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

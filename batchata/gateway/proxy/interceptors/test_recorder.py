@@ -18,7 +18,7 @@ class TestRecorder(Interceptor):
     __test__ = False  # no class of tests, whatever its name says
     name = "test_recorder"
     options: ClassVar = {"most": 10_000}
-    most: Annotated[int, Field(ge=0)]
+    most: Annotated[int, Field(ge=0)]  #: exchanges, and events, that are kept
 
     async def start(self) -> None:
         """Begin with nothing."""

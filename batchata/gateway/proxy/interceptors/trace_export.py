@@ -41,11 +41,11 @@ class TraceExport(Interceptor):
         "most_waiting": 20_000,
         "timeout_seconds": 10,
     }
-    url: str
-    preset: str
-    headers: dict[str, str]
-    batch_size: Annotated[int, Field(ge=1)]
-    most_waiting: Annotated[int, Field(ge=1)]
+    url: str  #: must be given
+    preset: str  #: `json` (a list of events), `otlp` (spans) or `cylestio`
+    headers: dict[str, str]  #: sent with each post; a key may be among them
+    batch_size: Annotated[int, Field(ge=1)]  #: events of one post, at most
+    most_waiting: Annotated[int, Field(ge=1)]  #: then the oldest events are dropped
     timeout_seconds: Annotated[float, Field(gt=0)]
 
     def __init__(self, **options: Any) -> None:
