@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import anthropic
 import pytest
-from batch_lab import HeldModel, gateway, until
+from batch_lab import HeldModel, chat, gateway, submit, until
+from openai import OpenAI
 from sandbox_lab import Lab
 
 from batchata import Batch
@@ -118,3 +121,31 @@ def test_our_own_batch_route_goes_through_it(lab: Lab, tmp_path: Path) -> None:
 
     assert len(run.results().completed) == 3
     assert len(lab.box.ledger.live) == 3
+
+
+def test_requests_are_on_disk_to_stay_before_their_batch_is(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[int, str]] = []
+    fsync = os.fsync
+
+    def noted(fd: int) -> None:
+        synced.append((os.fstat(fd).st_ino, threading.current_thread().name))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    with gateway(lab.box.url, tmp_path) as door:
+        with client_of(door.anthropic_base_url) as claude:
+            made = [claude.messages.batches.create(requests=[item("a")]).id]
+        with OpenAI(base_url=door.openai_base_url, api_key="k", max_retries=0) as client:
+            made.append(submit(client, [chat("a")]))
+        places = [tmp_path / "batches" / each for each in made]
+        inputs = [(place / "input.jsonl").stat().st_ino for place in places]
+    order = [inode for inode, _ in synced]
+
+    assert set(inputs) <= set(order)
+    for place, requests in zip(places, inputs, strict=True):
+        named = order.index(place.stat().st_ino)  # when the record of the batch has its name
+        assert order.index(requests) < named
+    loops = [inode for inode, thread in synced if thread == "batchata-gateway"]
+    assert not set(inputs) & set(loops), "what may be large holds up no other call"

@@ -292,3 +292,12 @@ def test_openai_refuses_a_file_of_another_purpose_or_that_has_expired(lab: Lab) 
     assert "purpose 'batch'" in chat_refusal(lab, {"type": "file", "file": {"file_id": batch}})
     lab.clock.now += 3_601
     assert "No such File" in chat_refusal(lab, {"type": "file", "file": {"file_id": short}})
+
+
+def test_a_field_of_an_upload_that_is_too_long_is_refused_before_it_fills_the_memory(
+    lab: Lab,
+) -> None:
+    purpose: Any = "x" * 100_000
+
+    with pytest.raises(openai.BadRequestError, match="'purpose' is too long"):
+        lab.openai.files.create(file=("in.jsonl", b"{}"), purpose=purpose)

@@ -19,6 +19,7 @@ from batchata.gateway.sandbox.json_answers import json_answer, page_beside, page
 from batchata.gateway.sandbox.read_errors import read_anthropic
 from batchata.gateway.vendor_errors import RefusedError, invalid, not_found
 from batchata.gateway.wire_anthropic import BATCH_CREATE, BatchRequest
+from batchata.sinks.results import sync
 
 CREATE_BYTES: Final = 256_000_000
 MOST_REQUESTS: Final = 100_000
@@ -128,6 +129,7 @@ def _take(body: bytes, path: Path) -> tuple[str | None, int]:
                 b'{"custom_id":%b,"method":"POST","url":"/v1/messages","body":%b}\n'
                 % (orjson.dumps(item.custom_id), params)
             )
+    sync(path.parent, [path])
     return models.pop() if len(models) == 1 else None, len(requests)
 
 

@@ -62,6 +62,7 @@ def write_results(shelf: Shelf, batch: Batch) -> Ending:
                 wrote[path] += 1
                 usage.add(result)
                 _count(counts, batch, result)
+        sync(output.parent, [path for path, lines in wrote.items() if lines])
     except OSError as error:
         raise ResultsError(
             f"the results of {batch.id} cannot be written: {error.strerror or error}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from typing import Any, Final
@@ -18,6 +19,7 @@ from batchata.gateway.sandbox.openai.files import DAY, check_form, expiry, read_
 from batchata.gateway.sandbox.read_errors import read_openai
 from batchata.gateway.vendor_errors import RefusedError, VendorError, invalid, not_found
 from batchata.gateway.wire_openai import BATCH_CREATE
+from batchata.sinks.results import sync
 
 FILE_BYTES: Final = 200_000_000
 CREATE_BYTES: Final = 1 << 20
@@ -43,6 +45,7 @@ async def create_file(visit: Visit) -> web.StreamResponse:
                 "upload others to the vendor itself.",
                 param="purpose",
             )
+        await asyncio.to_thread(sync, path.parent, [path])  # a large one takes seconds
         now = shelf.now()
         file = KeptFile(
             id=file_id,

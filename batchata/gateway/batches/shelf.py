@@ -79,7 +79,7 @@ class Shelf:
     def take(self, batch: Batch, requests: Path) -> None:
         """Begin a batch: a name of its own for its requests, then its record.
 
-        The file that they came in may be deleted at any time.
+        They are on disk to stay; the file that they came in may be deleted at any time.
         """
         place = self.place(batch)
         place.mkdir(mode=0o700)
@@ -101,9 +101,8 @@ class Shelf:
                 self.drop(self.files[file_id])
 
     def keep(self, file: KeptFile) -> None:
-        """Have a file whose bytes lie at its path."""
+        """Have a file whose bytes are at its path, on disk to stay."""
         self._drop_expired()
-        sync(file.path.parent, [file.path])
         said = {each.name: getattr(file, each.name) for each in fields(file)}
         del said["path"]
         self._write(file.path.with_suffix(".json"), orjson.dumps(said))

@@ -18,6 +18,7 @@ from batchata.gateway.batches.endings import Ending, write_results
 from batchata.gateway.batches.records import Batch, Phase
 from batchata.gateway.batches.relay import Relay
 from batchata.gateway.batches.shelf import Shelf
+from batchata.gateway.lent_keys import LentKeys
 from batchata.gateway.proxy.config.model import BatchesSection, ServerSection
 from batchata.gateway.sandbox.openai.input import ERRORS_SHOWN, InputCheck
 from batchata.gateway.sandbox.records import FileError
@@ -46,7 +47,8 @@ class Works:
     ) -> None:
         self._shelf = shelf
         self._config = config
-        self._keys: dict[str, Mapping[str, str]] = {"": headers}
+        self._own_headers = headers
+        self._keys = LentKeys()
         self._server = server
         self._prices = prices
         self._url = ""
@@ -76,8 +78,7 @@ class Works:
 
     def lend(self, owner: str, headers: Mapping[str, str]) -> None:
         """Have a client's key: batches of that client that wait for it go on."""
-        if self._keys.get(owner) != headers:
-            self._keys[owner] = headers
+        if self._keys.lend(owner, headers):
             self._notify()
 
     def cancel(self, batch: Batch) -> None:
@@ -153,12 +154,12 @@ class Works:
 
     async def _run(self, batch: Batch) -> bool:
         """Ask what is not answered yet; False when the gateway ends before that is done."""
-        if batch.owner not in self._keys:
+        if self._headers_of(batch) is None:
             LOG.info("batch %s goes on when its client asks about it", batch.id)
         while not self._is_closing:
             if self._over(batch):
                 return True
-            headers = self._keys.get(batch.owner)
+            headers = self._headers_of(batch)
             if headers is not None and self._running < self._config.parallel:
                 self._running += 1
                 try:
@@ -168,6 +169,10 @@ class Works:
                     self._notify()
             await self._wait(min(_LONG_SECONDS, batch.expires_at - self._shelf.now()))
         return False
+
+    def _headers_of(self, batch: Batch) -> Mapping[str, str] | None:
+        """What the batch is asked with; None while its client's key is not here."""
+        return self._keys.of(batch.owner) if batch.owner else self._own_headers
 
     async def _ask(self, batch: Batch, headers: Mapping[str, str]) -> bool:
         relay = Relay(batch, self._url, headers, seconds=self._patience)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from batchata.gateway.lent_keys import LentKeys
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.http.headers import by_name
 from batchata.gateway.proxy.http.upstreams import KEY_HEADERS, Upstream
@@ -14,7 +15,7 @@ class KeyRing:
     """Whose calls can be asked now."""
 
     def __init__(self) -> None:
-        self._keys: dict[str, Mapping[str, str]] = {}
+        self._keys = LentKeys()
         self._changed = asyncio.Event()
 
     def lend(self, exchange: Exchange) -> str:
@@ -26,8 +27,7 @@ class KeyRing:
         keys = {name: found[name] for name in KEY_HEADERS if found.get(name)}
         own = by_name(exchange.upstream.with_key(()))
         owner = "" if own and own.items() <= keys.items() else exchange.client
-        if self._keys.get(owner) != keys:
-            self._keys[owner] = keys
+        if self._keys.lend(owner, keys):
             self._changed.set()
             self._changed = asyncio.Event()
         return owner
@@ -35,7 +35,7 @@ class KeyRing:
     def of(self, owner: str, upstream: Upstream) -> Mapping[str, str] | None:
         """The headers that carry a client's key; None until it asks something."""
         own = {} if owner else by_name(upstream.with_key(()))
-        return own or self._keys.get(owner)
+        return own or self._keys.of(owner)
 
     async def wait(self, ending: asyncio.Future[None], seconds: float) -> None:
         """Wait for a new key, at most so long, and not beyond `ending`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +13,7 @@ from batchata.gateway.proxy.tape.cassette import Recorded, load, request_row, ro
 
 #: what a request may be asked that no recording has
 _MISSES = ("strict", "repeat", "fallthrough")
+_MOST_MISSED = 1000
 
 
 class Replay(Interceptor):
@@ -50,7 +51,7 @@ class Replay(Interceptor):
         self._ignored = frozenset(self.ignore)
         self._recorded = self.recordings(Path(self.directory), self._ignored)
         self._given: Counter[bytes] = Counter()
-        self.missed: list[str] = []
+        self.missed: deque[str] = deque(maxlen=_MOST_MISSED)  # the newest
 
     def recordings(self, place: Path, ignore: frozenset[str]) -> dict[bytes, list[Recorded]]:
         """What can be given, by key."""

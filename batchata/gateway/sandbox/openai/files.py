@@ -13,6 +13,7 @@ from batchata.gateway.vendor_errors import RefusedError, VendorError, invalid, n
 
 PURPOSES: Final = frozenset({"assistants", "batch", "fine-tune", "vision", "user_data", "evals"})
 FILE_LIMIT: Final = 512_000_000
+FIELD_LIMIT: Final = 64 * 1024  #: bytes of any other field of an upload
 BATCH_DAYS: Final = 30
 DAY: Final = 86_400
 EXPIRY_RANGE: Final = (3_600, 2_592_000)
@@ -101,15 +102,24 @@ async def read_form(request: web.BaseRequest, path: Path) -> tuple[dict[str, str
     """Read the fields of an upload, its file to `path`, and count its lines."""
     fields: dict[str, str] = {}
     lines = 0
-    async for part in MultipartReader(request.headers, request.content):
+    async for part in MultipartReader(
+        request.headers, request.content, client_max_size=FIELD_LIMIT
+    ):
         if not isinstance(part, BodyPartReader):
             raise invalid("Nested multipart parts are not supported.")
         if part.name == "file":
             fields["filename"] = part.filename or "upload"
             lines = await _save(part, path)
         else:
-            fields[part.name or ""] = await part.text()
+            fields[part.name or ""] = await _text(part)
     return fields, lines
+
+
+async def _text(part: BodyPartReader) -> str:
+    try:
+        return await part.text()
+    except ValueError as error:
+        raise invalid(f"Field {part.name!r} is too long, or no text.") from error
 
 
 async def _save(part: BodyPartReader, path: Path) -> int:
