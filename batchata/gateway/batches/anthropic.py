@@ -41,10 +41,13 @@ async def create_batch(visit: Visit) -> web.StreamResponse:
     """Take a batch; its requests are asked from now on."""
     shelf, works = visit.shelf, visit.works
     body = await visit.body(CREATE_BYTES)
+    once = visit.once(body)
     batch_id = f"msgbatch_{secrets.token_hex(12)}"
     path = shelf.file_path(batch_id)
     try:
         model, total = await asyncio.to_thread(_take, body, path)
+        if (made := visit.made_before("anthropic", once)) is not None:
+            return json_answer(_wire(visit, made))
         now = shelf.now()
         batch = Batch(
             id=batch_id,
@@ -60,6 +63,7 @@ async def create_batch(visit: Visit) -> web.StreamResponse:
             headers=visit.kept_headers,
             model=model,
             total=total,
+            once=once,
         )
         shelf.take(batch, path)
     finally:

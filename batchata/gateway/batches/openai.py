@@ -14,6 +14,7 @@ from batchata.gateway.batches.visit import Visit
 from batchata.gateway.sandbox.downloads import Download
 from batchata.gateway.sandbox.json_answers import json_answer, openai_list, page_after, page_limit
 from batchata.gateway.sandbox.openai.answers import usage_object
+from batchata.gateway.sandbox.openai.batches import ENDPOINTS as SANDBOX_ENDPOINTS
 from batchata.gateway.sandbox.openai.batches import check_create
 from batchata.gateway.sandbox.openai.files import DAY, check_form, expiry, read_form
 from batchata.gateway.sandbox.read_errors import read_openai
@@ -23,6 +24,17 @@ from batchata.sinks.results import sync
 
 FILE_BYTES: Final = 200_000_000
 CREATE_BYTES: Final = 1 << 20
+#: what servers of one's own take in a batch besides what the sandbox plays
+ENDPOINTS: Final = (
+    *SANDBOX_ENDPOINTS,
+    "/v1/completions",
+    "/v1/moderations",
+    "/v1/images/generations",
+    "/v1/images/edits",
+    "/v1/score",
+    "/v1/rerank",
+)
+_ORDERS: Final = ("asc", "desc")
 _WINDOW: Final = re.compile(r"([1-9]\d{0,4})([mhd])")
 _UNITS: Final = {"m": 60, "h": 3600, "d": DAY}
 Wire = dict[str, Any]
@@ -70,7 +82,10 @@ async def list_files(visit: Visit) -> web.StreamResponse:
     query = visit.request.query
     purpose = query.get("purpose")
     found = [each for each in visit.shelf.files_of(visit.owner) if purpose in (None, each.purpose)]
-    if query.get("order", "desc") == "desc":
+    order = query.get("order", "desc")
+    if order not in _ORDERS:
+        raise invalid(f"Invalid 'order': expected 'asc' or 'desc', got '{order}'.", param="order")
+    if order == "desc":
         found.reverse()
     page, has_more = _page(visit, found, default=10_000, most=10_000)
     return openai_list([each.to_wire() for each in page], has_more=has_more)
@@ -95,11 +110,14 @@ async def delete_file(visit: Visit, file_id: str) -> web.StreamResponse:
 
 async def create_batch(visit: Visit) -> web.StreamResponse:
     """Take a batch; its input file is looked into at once, and then asked."""
-    wanted = read_openai(BATCH_CREATE, await visit.body(CREATE_BYTES))
-    shelf = visit.shelf
+    body = await visit.body(CREATE_BYTES)
+    wanted = read_openai(BATCH_CREATE, body)
+    shelf, once = visit.shelf, visit.once(body)
+    if (made := visit.made_before("openai", once)) is not None:
+        return json_answer(batch_object(made))
     mine = {each.id: each for each in shelf.files_of(visit.owner)}
     stored = mine.get(wanted.input_file_id)
-    check_create(wanted, stored)
+    check_create(wanted, stored, ENDPOINTS)
     expires = wanted.output_expires_after
     now = shelf.now()
     batch = Batch(
@@ -116,6 +134,7 @@ async def create_batch(visit: Visit) -> web.StreamResponse:
         input_file_id=wanted.input_file_id,
         output_seconds=None if expires is None else float(expires.seconds),
         metadata=wanted.metadata,
+        once=once,
     )
     shelf.take(batch, mine[wanted.input_file_id].path)
     visit.works.carry(batch)

@@ -34,6 +34,13 @@ class Counts(msgspec.Struct):
     expired: int = 0
 
 
+class Once(msgspec.Struct, frozen=True):
+    """What makes a create call known again, as digests: its `Idempotency-Key` and its body."""
+
+    key: str
+    body: str
+
+
 class Batch(msgspec.Struct, kw_only=True):
     """A batch from its create call on; times are seconds since the epoch, UTC."""
 
@@ -64,6 +71,7 @@ class Batch(msgspec.Struct, kw_only=True):
     output_seconds: float | None = None
     metadata: dict[str, str] | None = None
     usage: TokenUsage | None = None
+    once: Once | None = None  #: of a create call with an `Idempotency-Key`
 
     @property
     def is_final(self) -> bool:

@@ -16,6 +16,7 @@ from batchata.core.submission import Shape
 from batchata.gateway.batches.records import Batch
 from batchata.gateway.proxy.http.forward import BROKE_OFF, TIMED_OUT, UNREACHABLE
 from batchata.gateway.proxy.interceptors.budget import REFUSED
+from batchata.gateway.proxy.reading.told import told_whole
 from batchata.gateway.upstream import Vendor
 from batchata.ports import BackgroundAPI, BatchAPI, Codec, Encoded, FilesAPI, LiveAPI, LiveReply
 from batchata.providers.anthropic.live import read_refusal as anthropic_refusal
@@ -47,11 +48,13 @@ class RelayCodec(BodyCodec):
         if isinstance(answer, Answer):
             return answer
         try:
-            text = bytes(body).decode()
-            msgspec.json.decode(text)
+            data = bytes(body)
+            text = data.decode()
+            msgspec.json.decode(data)
         except (UnicodeDecodeError, msgspec.DecodeError):
             return answer
-        return Answer(text=text, finish_reason="stop", usage=None)
+        usage = told_whole(shape.endpoint, 200, data).usage
+        return Answer(text=text, finish_reason="stop", usage=usage)
 
 
 class Relay:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final
 
 from aiohttp import web
 
-from batchata.gateway.batches.records import KEPT_HEADERS
+from batchata.gateway.batches.records import KEPT_HEADERS, Batch, Once
 from batchata.gateway.batches.shelf import Shelf
 from batchata.gateway.batches.works import Works
 from batchata.gateway.proxy.http.guard import TOKEN_HEADER
 from batchata.gateway.proxy.http.headers import Headers, by_name
 from batchata.gateway.proxy.http.upstreams import KEY_HEADERS, Upstream
+from batchata.gateway.upstream import Vendor
 from batchata.gateway.vendor_errors import RefusedError, VendorError
 from batchata.providers.registry import provider_names
 
@@ -43,6 +45,25 @@ class Visit:
                 raise RefusedError(VendorError(status=413, message=message))
         return bytes(pieces)
 
+    def once(self, body: bytes) -> Once | None:
+        """What makes a create call known again; None without an `Idempotency-Key`."""
+        key = self.found.get("idempotency-key")
+        return Once(_digest(key.encode("utf-8", "replace")), _digest(body)) if key else None
+
+    def made_before(self, vendor: Vendor, once: Once | None) -> Batch | None:
+        """The batch of an earlier create call with the same key; the 409 of one for another."""
+        if once is None:
+            return None
+        for batch in self.shelf.batches_of(self.owner, vendor):
+            if batch.once is None or batch.once.key != once.key:
+                continue
+            if batch.once == once:
+                return batch
+            message = f"This Idempotency-Key was used for another request, which made {batch.id}."
+            code = "idempotency_key_in_use"
+            raise RefusedError(VendorError(status=409, message=message, code=code))
+        return None
+
     @property
     def provider(self) -> str:
         """The provider whose prices hold."""
@@ -53,6 +74,10 @@ class Visit:
     def kept_headers(self) -> dict[str, str]:
         """What the requests of a batch are sent with besides the key."""
         return {name: self.found[name] for name in KEPT_HEADERS if self.found.get(name)}
+
+
+def _digest(data: bytes) -> str:
+    return blake2b(data, digest_size=16).hexdigest()
 
 
 def secrets_of(headers: Headers) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The batches of OpenAI."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import web
@@ -92,7 +93,9 @@ def _check(world: World, wanted: Wanted) -> None:
         )
 
 
-def check_create(wanted: Wanted, stored: StoredFile | None) -> None:
+def check_create(
+    wanted: Wanted, stored: StoredFile | None, endpoints: Sequence[str] = ENDPOINTS
+) -> None:
     """Refuse a batch that cannot be; `stored` is its input file."""
     if stored is None:
         raise invalid(
@@ -101,10 +104,10 @@ def check_create(wanted: Wanted, stored: StoredFile | None) -> None:
         )
     if stored.purpose != "batch":
         raise invalid("Invalid input file purpose: expected 'batch'.", param="input_file_id")
-    if wanted.endpoint not in ENDPOINTS:
+    if wanted.endpoint not in endpoints:
         raise invalid(
             f"Invalid value: '{wanted.endpoint}'. Supported values are: "
-            f"{', '.join(repr(endpoint) for endpoint in ENDPOINTS)}.",
+            f"{', '.join(repr(endpoint) for endpoint in endpoints)}.",
             param="endpoint",
             code="invalid_value",
         )

@@ -156,6 +156,10 @@ def expiry(fields: dict[str, str], now: float) -> float | None:
     given = fields.get("expires_after[seconds]")
     if given is None:
         return now + BATCH_DAYS * DAY if fields.get("purpose") == "batch" else None
+    if fields.get("expires_after[anchor]") != "created_at":
+        raise invalid(
+            "Invalid 'expires_after.anchor': expected 'created_at'.", param="expires_after.anchor"
+        )
     low, high = EXPIRY_RANGE
     if not given.isdigit() or not low <= int(given) <= high:
         raise invalid(
