@@ -101,7 +101,7 @@ def test_a_client_that_would_rather_speak_http2_is_answered_in_http1(
 @pytest.mark.parametrize(
     ("request_", "said"),
     [
-        (b"FOOBAR /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n", "method"),
+        (b"F@@ /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n", "method"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "HTTPS"),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"sk-key" * 20_000 + b"\r\n\r\n", "65536"),
         (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: sk-key\r\n\r\n", "Content-Length"),

@@ -28,6 +28,7 @@ from raw_lab import (
 
 from batchata.gateway import Exchange, Gateway, Interceptor, Outcome, Replace
 
+ALL_METHODS = [b"GET", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"PROPFIND", b"MADE-UP", b"get"]
 CHAT = b'{"model":"gpt-6-luna","messages":[{"role":"user","content":"hi"}]}'
 
 
@@ -49,6 +50,7 @@ def post(url: str, target: bytes = b"/v1/chat/completions", body: bytes = CHAT) 
         b"//v1//models?a=%2f&&b=+c&a=1",
         b"/a/../b/./c;x=1?~!$'()*,;:@",
         b"/health/deep",
+        b"/v1/caf\xc3\xa9?\xff",
     ],
 )
 def test_a_target_arrives_byte_for_byte(upstream: RawUpstream, url: str, target: bytes) -> None:
@@ -68,7 +70,7 @@ def test_headers_keep_their_order_their_spelling_and_their_repetitions(
     reply = call(url, request_bytes(b"/", (b"X-a", b"1"), (b"x-A", b"2"), (b"Accept", b"*/*")))
 
     sent = [each for each in upstream.seen[0].headers if each[0].lower() != b"host"]
-    assert sent == [(b"X-a", b"1"), (b"X-a", b"2"), (b"Accept", b"*/*")]
+    assert sent == [(b"X-a", b"1"), (b"x-A", b"2"), (b"Accept", b"*/*")]
     assert reply.headers == [
         (b"set-COOKIE", b"a=1, b"),
         (b"X-B", b"2"),
@@ -246,10 +248,11 @@ def test_a_client_that_waits_for_100_is_told_to_go_on(upstream: RawUpstream, url
     assert upstream.seen[0].body == CHAT
 
 
-@pytest.mark.parametrize("method", [b"GET", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"PROPFIND"])
+@pytest.mark.parametrize("method", ALL_METHODS)
 def test_all_methods_pass(upstream: RawUpstream, url: str, method: bytes) -> None:
     assert call(url, request_bytes(method=method)).body == b"{}"
-    assert upstream.seen[0].line.startswith(method)
+    assert upstream.seen[0].line.startswith(method + b" ")
+    assert [name for name, _ in upstream.seen[0].headers] == [b"Host"]
 
 
 def test_head_says_how_long_a_body_would_be(upstream: RawUpstream, url: str) -> None:

@@ -1,4 +1,4 @@
-"""A connection to an upstream serves many answers with one timer and one parser."""
+"""A connection to an upstream serves many answers with one timer, and none of them is another's."""
 
 from __future__ import annotations
 
@@ -65,17 +65,15 @@ async def answer(made: Any) -> bytes:
     return bytes(await content.readany())
 
 
-def test_answers_in_a_row_share_a_timer_and_a_parser() -> None:
+def test_answers_in_a_row_share_a_timer() -> None:
     async def play() -> None:
         made, timers = await connection()
-        parsers = set()
         for moment in (0.0, 4.0, 8.0):
             timers.now = moment
             ask(made)
-            parsers.add(made._parser)
             assert await answer(made) == b"hi"
 
-        assert len(timers.waiting) == len(parsers) == 1
+        assert len(timers.waiting) == 1
         timers.run_until(10.0)
         assert made.exception() is None
         assert not timers.waiting
@@ -113,17 +111,33 @@ def test_a_lost_connection_leaves_no_timer_behind() -> None:
     asyncio.run(play())
 
 
-def test_another_request_on_the_connection_brings_its_own_parser() -> None:
+def test_an_answer_without_a_body_leaves_the_next_one_as_it_is() -> None:
+    async def play() -> None:
+        made, _ = await connection()
+        ready_for_an_answer(made, 10.0, has_body=False)
+        made.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 512\r\n\r\n")
+        assert (await made.read())[1].is_eof()
+
+        ask(made)
+
+        assert await answer(made) == b"hi"
+
+    asyncio.run(play())
+
+
+def test_the_trailers_of_an_answer_are_no_headers_of_the_next() -> None:
     async def play() -> None:
         made, _ = await connection()
         ask(made)
-        await answer(made)
-        made.set_response_params(skip_payload=True)  # as for HEAD
-        other = made._parser
+        made.data_received(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-T: 1\r\n\r\n"
+        )
+        await made.read()
 
         ask(made)
+        made.data_received(WHOLE)
 
-        assert made._parser is not other
-        assert await answer(made) == b"hi"
+        message, _ = await made.read()
+        assert message.raw_headers == ((b"Content-Length", b"2"),)
 
     asyncio.run(play())

@@ -70,7 +70,7 @@ class Door:
         except BodyTooLargeError as found_large:
             raise RefusedError(_too_large(found_large), self._vendor(request)) from found_large
         except StalledBodyError as stalled:
-            raise RefusedError(_stalled(stalled), self._vendor(request)) from stalled
+            raise RefusedError(stalled_error(stalled), self._vendor(request)) from stalled
         try:
             json, model = (
                 parse_body(body.text) if body.spilled is None else await _fields_of(body.spilled)
@@ -130,7 +130,8 @@ def _too_large(error: BodyTooLargeError) -> VendorError:
     )
 
 
-def _stalled(error: StalledBodyError) -> VendorError:
+def stalled_error(error: StalledBodyError) -> VendorError:
+    """What a client is told that stopped in the middle of its request."""
     return VendorError(
         status=408,
         message=f"the gateway waits no longer for this request's body: {error}; see idle_seconds",
@@ -147,7 +148,8 @@ def _unserved(request: web.BaseRequest) -> VendorError:
 
 
 def _unfit(method: str, target: str) -> VendorError | None:
-    if not target.startswith("/") or method == "CONNECT":
+    is_path = target.startswith("/") or (target == "*" and method == "OPTIONS")
+    if not is_path or method == "CONNECT":
         return VendorError(
             status=400,
             message="the gateway is no forward proxy: give it a path, and set its address as the "

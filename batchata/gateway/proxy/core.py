@@ -13,12 +13,12 @@ from aiohttp import web
 
 from batchata.core.bounds import price_factor
 from batchata.core.errors import UnknownPriceError
-from batchata.gateway.proxy.arriving import Door, RefusedError
+from batchata.gateway.proxy.arriving import Door, RefusedError, stalled_error
 from batchata.gateway.proxy.chain import Chain
 from batchata.gateway.proxy.exchange import Answered, Exchange
+from batchata.gateway.proxy.http.asking import Payload
 from batchata.gateway.proxy.http.forward import (
     Client,
-    Payload,
     cut,
     head_of,
     response_with,
@@ -28,7 +28,7 @@ from batchata.gateway.proxy.http.forward import (
     what_failed,
 )
 from batchata.gateway.proxy.http.headers import Headers, without
-from batchata.gateway.proxy.http.parsing import Body
+from batchata.gateway.proxy.http.parsing import Body, StalledBodyError
 from batchata.gateway.proxy.interceptor import Reject, Respond
 from batchata.gateway.proxy.isolation import Isolation
 from batchata.gateway.proxy.money.bounds import tier_of
@@ -145,6 +145,13 @@ class Core:
                 ending="unreachable" if surely_unsent(error) else "broken",
                 error=failed.message,
                 error_type=type(error).__name__,
+            )
+            await self._finish(exchange, began)
+            return _refusal(failed, exchange.vendor)
+        except StalledBodyError as stalled:
+            failed = stalled_error(stalled)
+            exchange.answer = Answered(
+                status=failed.status, ending="broken", error=failed.message, error_type=failed.code
             )
             await self._finish(exchange, began)
             return _refusal(failed, exchange.vendor)

@@ -242,7 +242,7 @@ def _runner(
         return web.Response(text=text, headers={"Content-Type": CONTENT_TYPE})
 
     pages: dict[str, Callable[[], web.Response]] = {"/health": health, "/metrics": metrics}
-    server = Listener(handle, config.sections[0].type)
+    server = Listener(handle, config.sections[0].type, idle_seconds=config.server.idle_seconds)
     return web.ServerRunner(
         server, handle_signals=False, shutdown_timeout=config.server.shutdown_seconds
     )

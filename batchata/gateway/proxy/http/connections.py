@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMethod, InvalidURLError
+from aiohttp.http_parser import HttpRequestParserPy, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from batchata.gateway.proxy.http.forward import CONTINUE, Request, what_failed
@@ -20,6 +23,19 @@ from batchata.gateway.vendor_errors import VendorError
 LOG: Final = logging.getLogger("batchata.gateway.http")
 #: waits before each question whether a client that stopped sending is there (s)
 _ASKING: Final = (0.005, 0.005, 0.2, 2.0)
+#: how requests begin that are in no way odd, and how much of one is looked at for that
+_USUAL: Final = (b"POST ", b"GET ", b"PUT ", b"DELETE ", b"HEAD ", b"PATCH ", b"OPTIONS ")
+_LOOKED_AT: Final = 2048
+_REQUEST_LINE: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [^\0-\x20\x7f]+ HTTP/1\.[01]\r\n")
+#: what a parser may be asked to read, whoever wrote it
+_BOUNDS: Final[dict[str, Any]] = {
+    "auto_decompress": False,
+    "max_line_size": LINE_BYTES,
+    "max_field_size": LINE_BYTES,
+    "max_headers": MOST_HEADERS,
+}
+#: clients keep connections that they do not use for about so long
+_LEAST_IDLE_SECONDS: Final = 90.0
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -39,6 +55,35 @@ class Connection(web.RequestHandler):
         """Let go of what knows this connection, so that nothing has to look for circles."""
         super().connection_lost(exc)
         self.body = EMPTY_PAYLOAD
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; a request line that the fast parser does not know is left to the other one."""
+        if not data.startswith(_USUAL) or not data[:_LOOKED_AT].isascii():
+            data = self._after_odd_line(data)
+        super().data_received(data)
+
+    def _after_odd_line(self, data: bytes) -> bytes:
+        """What is left to be read; all of it where the parser was changed."""
+        parser, found = self._parser, _REQUEST_LINE.match(data)
+        if found is None or parser is None or self._upgraded or self._close or self._force_close:
+            return data
+        if not is_known_aiohttp():
+            return data
+        try:
+            parser.feed_data(found.group())
+        except (BadHttpMethod, InvalidURLError):  # it had read all requests before this one
+            self._parser = _AnyLine(
+                self,
+                self._loop,
+                READ_BYTES,
+                payload_exception=web.RequestPayloadError,
+                max_msg_queue_size=self._max_msg_queue_size,
+                **_BOUNDS,
+            )
+            return data
+        except aiohttp.http.HttpProcessingError:
+            return data  # it says the same again
+        return data[found.end() :]
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp never keeps it open
         """Keep a connection open whose client sends no more, and may still wait for its answer.
@@ -120,6 +165,15 @@ class Connection(web.RequestHandler):
         return response
 
 
+class _AnyLine(HttpRequestParserPy):
+    """Reads methods of any name, and targets in any bytes; the last request of a connection."""
+
+    def parse_message(self, lines: list[bytes]) -> RawRequestMessage:
+        """A request by the lines of its head."""
+        method = lines[0].partition(b" ")[0].decode()
+        return super().parse_message(lines)._replace(method=method, should_close=True)
+
+
 def may_be_gone(request: web.BaseRequest) -> bool:
     """True when a client has ended its side of the connection."""
     return request.transport is None or getattr(request.protocol, "is_half_closed", False)
@@ -148,8 +202,9 @@ def _is_reset(transport: asyncio.Transport) -> bool:
 class Listener(web.Server):
     """Makes the connections; it has no application and no router."""
 
-    def __init__(self, handle: Handler, vendor: Vendor) -> None:
+    def __init__(self, handle: Handler, vendor: Vendor, *, idle_seconds: float) -> None:
         super().__init__(handle, request_factory=Request, handler_cancellation=True)
+        self._idle_seconds = max(idle_seconds, _LEAST_IDLE_SECONDS)
         self.vendor: Vendor = vendor  #: in whose shape unreadable requests are refused
 
     def __call__(self) -> Connection:
@@ -157,10 +212,8 @@ class Listener(web.Server):
         given: dict[str, Any] = {
             "access_log": None,
             "logger": LOG,
-            "auto_decompress": False,
-            "max_line_size": LINE_BYTES,
-            "max_field_size": LINE_BYTES,
-            "max_headers": MOST_HEADERS,
+            "keepalive_timeout": self._idle_seconds,
             "read_bufsize": READ_BYTES,
+            **_BOUNDS,
         }
         return Connection(self, loop=asyncio.get_running_loop(), **given)

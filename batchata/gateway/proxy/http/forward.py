@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
+from aiohttp.http_writer import StreamWriter
 from multidict import CIMultiDict
 
 from batchata.gateway.proxy.exchange import Answered, Exchange
+from batchata.gateway.proxy.http.asking import Asking, Payload, Place
 from batchata.gateway.proxy.http.headers import Headers, decoded, end_to_end, first, has, head_lines
-from batchata.gateway.proxy.http.one_piece import Asking, Place
-from batchata.gateway.proxy.http.pool import LINE_BYTES, MOST_HEADERS, READ_BYTES, Connector
+from batchata.gateway.proxy.http.pool import (
+    LINE_BYTES,
+    MOST_HEADERS,
+    READ_BYTES,
+    Connector,
+    is_known_aiohttp,
+)
 from batchata.gateway.vendor_errors import VendorError
 
 #: what aiohttp would say by itself and the client did not
@@ -32,7 +38,6 @@ _QUOTED: Final = re.compile(r":?\s*(?:\n|\bb['\"])")
 _ADDRESS: Final = re.compile(r"(https?://[^/?#\s]*)\S*")
 #: it may come before any answer
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-Payload = bytes | AsyncIterator[bytes] | None
 
 
 class Client:
@@ -67,16 +72,22 @@ class Client:
         """Begin the request; a context manager of the upstream's response."""
         if self._session is None:
             raise RuntimeError("the gateway is not running")
-        if exchange.endpoint is not None and isinstance(payload, bytes) and not _is_large(payload):
-            place = self._place(exchange.upstream.base_url)
-            if place is not None and self._session.connector is not None:
-                text = place.head(exchange.target, headers, len(payload)) + payload
-                return Asking(self._session.connector, place, self._timeout, text)
+        place = self._place(exchange.upstream.base_url)
+        if place is not None and self._session.connector is not None:
+            return Asking(
+                self._session.connector,
+                place,
+                self._timeout,
+                method=exchange.method,
+                target=exchange.target,
+                headers=headers,
+                payload=payload,
+            )
         return self._session.request(
             exchange.method,
             exchange.upstream.url(exchange.target),
             headers=CIMultiDict(_spelled_alike(headers)),
-            data=_in_pieces(payload) if _is_large(payload) else payload,
+            data=payload,
             allow_redirects=False,
         )
 
@@ -90,17 +101,6 @@ class Client:
         if self._session is not None:
             await self._session.close()
             self._session = None
-
-
-def _is_large(payload: Payload) -> TypeGuard[bytes]:
-    return isinstance(payload, bytes) and len(payload) > READ_BYTES
-
-
-async def _in_pieces(data: bytes) -> AsyncIterator[bytes]:
-    """A large body bit by bit, so that other calls have their turn."""
-    view = memoryview(data)
-    for start in range(0, len(data), READ_BYTES):
-        yield bytes(view[start : start + READ_BYTES])
 
 
 def _spelled_alike(headers: Headers) -> Headers:
@@ -130,6 +130,17 @@ class Answer(web.StreamResponse):
     """An answer in pieces, with the upstream's header list and nothing else."""
 
     kept: Headers = ()
+
+    async def _write_headers(self) -> None:
+        """Write the head byte for byte; aiohttp leaves out what is no UTF-8."""
+        request, writer = self._req, self._payload_writer
+        if request is None or not isinstance(writer, StreamWriter) or not is_known_aiohttp():
+            await super()._write_headers()
+            return
+        version = request.version
+        lines = [f"HTTP/{version.major}.{version.minor} {self.status} {self.reason}"]
+        lines.extend([f"{name}: {value}" for name, value in self.headers.items()])
+        writer._write(head_lines(lines))
 
 
 class WholeAnswer(web.StreamResponse):
@@ -208,6 +219,8 @@ class Request(web.BaseRequest):
         writer: Any,
         task: asyncio.Task[None],
     ) -> None:
+        if message.chunked:  # aiohttp's parser may give its trailers to the next request
+            message = message._replace(should_close=True)
         super().__init__(
             message, payload, protocol, writer, task, task.get_loop(), client_max_size=0
         )
@@ -222,8 +235,9 @@ class Request(web.BaseRequest):
 
 
 async def go_on(request: web.BaseRequest) -> None:
-    """Tell a client that waits for it to send its body."""
-    if request.headers.get("Expect", "").lower() == "100-continue":
+    """Tell a client that waits for it to send its body; older ones would take it for the answer."""
+    is_told = request.version >= aiohttp.HttpVersion11
+    if is_told and request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(CONTINUE)
         request.writer.output_size = 0  # the answer itself has not begun
 

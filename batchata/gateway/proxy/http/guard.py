@@ -28,7 +28,7 @@ class Guard:
 
     def refusal(self, headers: Headers, host: str) -> VendorError | None:
         """Why a request may not come in at all; None when it may."""
-        if not self._is_known(host):
+        if host and not self._is_known(host):  # every browser names one; health checks may not
             return VendorError(
                 status=421,
                 message=f"the gateway does not answer for host {host!r}: see allowed_hosts",

@@ -58,10 +58,8 @@ class Connector(aiohttp.TCPConnector):
 
 
 class _Answers(ResponseHandler):
-    """One connection, whose timer and parser serve all answers on it."""
+    """One connection, whose timer serves all answers on it."""
 
-    #: of whole answers, one after the other; another request may have brought its own since
-    own_parser: Any = None
     _due_seconds = inf  #: when the upstream has been silent for too long, by the loop's clock
 
     def resume_reading(self, resume_parser: bool = True) -> None:
@@ -96,17 +94,16 @@ class _Answers(ResponseHandler):
             self._read_timeout_handle = self._loop.call_later(left, self._on_time)
 
 
-def ready_for_an_answer(protocol: ResponseHandler, silence_seconds: float | None) -> None:
-    """Have a connection read the answer to what is sent on it next."""
-    if not isinstance(protocol, _Answers):
-        _give_parser(protocol, silence_seconds)
-    elif protocol.own_parser is None or protocol.own_parser is not protocol._parser:
-        _give_parser(protocol, silence_seconds)
-        protocol.own_parser = protocol._parser
+def ready_for_an_answer(
+    protocol: ResponseHandler, silence_seconds: float | None, *, has_body: bool = True
+) -> None:
+    """Have a connection read the answer to what is sent on it next; that to a HEAD has no body.
 
-
-def _give_parser(protocol: ResponseHandler, silence_seconds: float | None) -> None:
+    Each has a parser of its own: one that has read trailers would have the next answer begin with
+    them.
+    """
     protocol.set_response_params(
+        skip_payload=not has_body,
         read_until_eof=True,
         auto_decompress=False,
         read_timeout=silence_seconds,

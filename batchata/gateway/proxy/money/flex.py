@@ -12,7 +12,8 @@ import orjson
 
 from batchata.gateway.proxy.chain import put_in
 from batchata.gateway.proxy.exchange import Exchange
-from batchata.gateway.proxy.http.forward import Client, Payload
+from batchata.gateway.proxy.http.asking import Payload
+from batchata.gateway.proxy.http.forward import Client
 from batchata.gateway.proxy.interceptor import Replace
 from batchata.gateway.proxy.reading.sse import whole
 

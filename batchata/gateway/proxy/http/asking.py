@@ -1,0 +1,197 @@
+"""A request written on a connection of aiohttp's pool, with its header list as the client wrote it.
+
+`ClientSession.request` builds a request, an address, a payload and a task for each call, adds
+headers, spells some of them its own way and leaves out bytes that are no UTF-8. The pool and the
+parser are aiohttp's, reached by parts that are not its public face: with a version whose parts are
+not known, requests go the public way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ClientRequest, ConnectionKey
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from batchata.gateway.proxy.http.headers import Headers, has, head_lines
+from batchata.gateway.proxy.http.pool import READ_BYTES, is_known_aiohttp, ready_for_an_answer
+from batchata.gateway.proxy.http.sending import Sending
+
+Payload = bytes | AsyncIterator[bytes] | None
+
+
+class _Known(ClientRequest):
+    """What the pool is asked with, for any number of calls to one place."""
+
+    @cached_property
+    def connection_key(self) -> ConnectionKey:
+        """What the pool knows connections to this place by."""
+        return super().connection_key
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an upstream is: what the pool knows it by, and what requests to it begin with."""
+
+    request: ClientRequest
+    host: str
+    path: str
+
+    @classmethod
+    def of(cls, base_url: str) -> Place | None:
+        """The place of an address; None where requests go the public way.
+
+        That is for an address with a user and a password in it, and for another aiohttp.
+        """
+        if not is_known_aiohttp():
+            return None
+        url = URL(base_url, encoded=True)
+        if url.raw_user is not None or url.raw_password is not None:
+            return None
+        request = _Known("POST", url, loop=asyncio.get_running_loop())
+        path = base_url.partition("://")[2].partition("/")
+        return cls(request, request.headers["Host"], "".join(path[1:]))
+
+    def head(self, method: str, target: str, headers: Headers, payload: Payload) -> bytes:
+        """The first lines of a request, up to the empty one.
+
+        Raises ValueError for headers that would be more than they say.
+        """
+        path = "" if target == "*" else self.path
+        lines = [f"{method} {path}{target} HTTP/1.1", f"Host: {self.host}"]
+        lines.extend([f"{name}: {value}" for name, value in headers])
+        if payload is not None and not has(headers, "content-length"):
+            lines.append(
+                f"Content-Length: {len(payload)}"
+                if isinstance(payload, bytes)
+                else "Transfer-Encoding: chunked"
+            )
+        return head_lines(lines)
+
+
+class Asking:
+    """One request and its answer; leaving the block frees the connection."""
+
+    __slots__ = (
+        "_connection",
+        "_connector",
+        "_has_body",
+        "_head",
+        "_is_chunked",
+        "_payload",
+        "_place",
+        "_sending",
+        "_timeout",
+        "content",
+        "headers",
+        "raw_headers",
+        "reason",
+        "status",
+    )
+    content: aiohttp.StreamReader
+    headers: CIMultiDictProxy[str]
+    raw_headers: tuple[tuple[bytes, bytes], ...]
+    reason: str
+    status: int
+
+    def __init__(
+        self,
+        connector: aiohttp.BaseConnector,
+        place: Place,
+        timeout: aiohttp.ClientTimeout,
+        *,
+        method: str,
+        target: str,
+        headers: Headers,
+        payload: Payload,
+    ) -> None:
+        self._connector = connector
+        self._place = place
+        self._timeout = timeout
+        self._head = place.head(method, target, headers, payload)
+        self._has_body = method != "HEAD"
+        self._payload = payload
+        self._is_chunked = not isinstance(payload, bytes) and not has(headers, "content-length")
+        self._sending: Sending | None = None
+
+    async def __aenter__(self) -> Self:
+        """Send the request and wait for the head of its answer."""
+        try:
+            self._connection = await self._connector.connect(self._place.request, [], self._timeout)
+        except TimeoutError as error:
+            where = self._place.request.url
+            raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {where}") from error
+        try:
+            await self._ask()
+        except BaseException:
+            self._cut()
+            raise
+        self.content.on_eof(self._free)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """Keep a connection whose answer was read to its end; end any other."""
+        self._free()
+
+    async def _ask(self) -> None:
+        protocol, transport = self._connection.protocol, self._connection.transport
+        if protocol is None or transport is None:
+            raise aiohttp.ServerDisconnectedError
+        ready_for_an_answer(protocol, self._timeout.sock_read, has_body=self._has_body)
+        self._send(protocol, transport)
+        try:
+            message, content = await protocol.read()
+            while 100 <= message.code < 200 and message.code != 101:
+                message, content = await protocol.read()
+        except aiohttp.http.HttpProcessingError as error:
+            raise aiohttp.ClientError(f"not HTTP: {error.message}") from error
+        if self._sending is not None:
+            self._sending.is_answered = True
+        self.status, self.reason = message.code, message.reason
+        self.headers, self.raw_headers = message.headers, message.raw_headers
+        self.content = content
+
+    def _send(self, protocol: ResponseHandler, transport: asyncio.WriteTransport) -> None:
+        payload = self._payload
+        if payload is None or (isinstance(payload, bytes) and len(payload) <= READ_BYTES):
+            transport.write(self._head + payload if payload else self._head)
+            protocol.start_timeout()
+            return
+        transport.write(self._head)
+        self._sending = Sending(
+            protocol,
+            _in_pieces(payload) if isinstance(payload, bytes) else payload,
+            is_chunked=self._is_chunked,
+            silence_seconds=self._timeout.sock_read,
+        )
+
+    def _free(self) -> None:
+        transport, sending = self._connection.transport, self._sending
+        is_half = sending is not None and not sending.is_whole
+        if is_half or (transport is not None and transport.get_write_buffer_size()):
+            self._cut()  # an answer to half a request
+        else:
+            self._connection.release()
+
+    def _cut(self) -> None:
+        """End the connection at once, also where the upstream takes no more of what was written."""
+        if self._sending is not None:
+            self._sending.stop()
+        protocol = self._connection.protocol
+        if protocol is not None:
+            protocol.abort()
+        self._connection.close()
+
+
+async def _in_pieces(data: bytes) -> AsyncIterator[bytes]:
+    """A large body bit by bit, so that other calls have their turn."""
+    view = memoryview(data)
+    for start in range(0, len(data), READ_BYTES):
+        yield bytes(view[start : start + READ_BYTES])
