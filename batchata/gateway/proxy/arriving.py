@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from batchata.gateway.proxy.exchange import QUESTIONS, Exchange
+from batchata.gateway.proxy.exchange import QUESTIONS, Exchange, vendor_path
 from batchata.gateway.proxy.http.guard import Guard
 from batchata.gateway.proxy.http.headers import by_name, decoded
 from batchata.gateway.proxy.http.heads import Heads
@@ -64,7 +64,7 @@ class Door:
         if placed is not None:
             upstream, target = placed
         path = target.partition("?")[0]
-        endpoint = QUESTIONS.get(path) if request.method == "POST" else None
+        endpoint, deployment = _question(path) if request.method == "POST" else (None, "")
         try:
             body = await take_body(request, self.limits, is_question=endpoint is not None)
         except BodyTooLargeError as found_large:
@@ -75,6 +75,7 @@ class Door:
             json, model = (
                 parse_body(body.text) if body.spilled is None else await _fields_of(body.spilled)
             )
+            model = deployment or model
             upstream = upstream or self._upstreams.choose(path, model)
             if upstream is None:
                 raise RefusedError(_unserved(request), self._vendor(request))
@@ -113,6 +114,15 @@ class Door:
         placed = self._upstreams.by_path(request.raw_path)
         found = placed[0] if placed else self._upstreams.choose(request.path, "")
         return found.type if found else "openai"
+
+
+def _question(path: str) -> tuple[str | None, str]:
+    """The endpoint that a path is, None for no question; and the deployment that it names."""
+    found = QUESTIONS.get(path)
+    if found is not None or not path.startswith("/openai/"):
+        return found, ""
+    path, deployment = vendor_path(path)
+    return QUESTIONS.get(path), deployment
 
 
 async def _fields_of(spilled: Spilled) -> tuple[Mapping[str, object] | None, str]:

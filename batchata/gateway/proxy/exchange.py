@@ -1,8 +1,10 @@
 """One proxied request and its answer, as interceptors see them."""
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final, Literal
+from urllib.parse import unquote
 
 import msgspec
 
@@ -25,8 +27,21 @@ MODEL_ENDPOINTS: Final = frozenset({CHAT, RESPONSES, EMBEDDINGS, COMPLETIONS, ME
 QUESTIONS: Final = {each: each for each in MODEL_ENDPOINTS} | {
     each.removeprefix("/v1"): each for each in MODEL_ENDPOINTS - {MESSAGES}
 }
+#: how Azure's paths begin, with a deployment in them or without
+_AZURE: Final = re.compile(r"/openai(?:/v1|/deployments/([^/]+))?(?=/)")
 
 Ending = Literal["answered", "disconnected", "unreachable", "broken"]
+
+
+def vendor_path(path: str) -> tuple[str, str]:
+    """A path of Azure's as OpenAI writes it, and the deployment that it names; others as they are.
+
+    The deployment decides which model answers, whatever the body says of it.
+    """
+    found = _AZURE.match(path)
+    if found is None:
+        return path, ""
+    return f"/v1{path[found.end() :]}", unquote(found.group(1) or "")
 
 
 class Answered(msgspec.Struct, kw_only=True, eq=False):

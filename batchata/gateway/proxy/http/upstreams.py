@@ -16,6 +16,15 @@ from batchata.gateway.upstream import Vendor
 KEY_HEADERS: Final = frozenset({"authorization", "x-api-key", "api-key"})
 _KEYS: Final = tuple(sorted(KEY_HEADERS))
 
+#: where Azure's keys are asked for in a header of their own: as a Bearer it takes Entra's tokens
+_AZURE_HOSTS: Final = (
+    ".openai.azure.com",
+    ".cognitiveservices.azure.com",
+    ".services.ai.azure.com",
+    ".azure-api.net",
+    ".openai.azure.us",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
@@ -46,7 +55,13 @@ class Upstream:
             return headers
         if self.type == "anthropic":
             return with_header(headers, "x-api-key", self.api_key)
+        if self.provider == "azure" or _is_azure(self.base_url):
+            return with_header(headers, "api-key", self.api_key)
         return with_header(headers, "Authorization", f"Bearer {self.api_key}")
+
+
+def _is_azure(base_url: str) -> bool:
+    return (urlsplit(base_url).hostname or "").endswith(_AZURE_HOSTS)
 
 
 def client_of(found: Mapping[str, str]) -> str:

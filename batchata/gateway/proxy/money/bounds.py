@@ -19,7 +19,7 @@ from batchata.core.bounds import (
 from batchata.core.errors import ValidationError
 from batchata.core.media import context_bound
 from batchata.core.usage import RateCard
-from batchata.gateway.proxy.exchange import EMBEDDINGS, Exchange
+from batchata.gateway.proxy.exchange import EMBEDDINGS, Exchange, vendor_path
 from batchata.gateway.proxy.http.guard import SAFE
 from batchata.ports import PriceBook
 from batchata.prices.book import CHEAPER_TIERS
@@ -58,7 +58,9 @@ def is_free(exchange: Exchange, more: tuple[str, ...] = ()) -> bool:
         return True
     if _is_ambiguous(exchange.path):
         return False
-    return any(fnmatchcase(exchange.path, pattern) for pattern in (*FREE_PATHS, *more))
+    path, _ = vendor_path(exchange.path)
+    free = any(fnmatchcase(path, pattern) for pattern in FREE_PATHS)
+    return free or any(fnmatchcase(exchange.path, pattern) for pattern in more)
 
 
 def tier_of(exchange: Exchange, answered: str | None = None) -> str:
