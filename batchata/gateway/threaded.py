@@ -49,6 +49,8 @@ class ServerInThread(ABC, Generic[S]):
             target=self._run, args=(ready,), name=f"batchata-{self.name}", daemon=True
         )
         self._thread.start()
+        if ready.exception() is not None:
+            self._thread.join()  # nothing of it is left when its error is known
         ready.result()
         return self
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 from openai import OpenAI
-from raw_lab import RawUpstream, Seen
+from raw_lab import SECONDS, RawUpstream, Seen
 
 from batchata.gateway import Gateway
 
@@ -35,7 +35,7 @@ class HeldModel:
         text = orjson.loads(seen.body)["messages"][0]["content"]
         self.asked[text] += 1
         if "hold" in text:
-            self.go_on.wait(10)
+            self.go_on.wait(SECONDS)
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
         choice = {"index": 0, "message": {"role": "assistant", "content": text.upper()}}
         body = {"id": "c", "model": MODEL, "choices": [choice], "usage": usage, "odd": [1.0, None]}
@@ -72,7 +72,7 @@ def submit(client: OpenAI, lines: Lines, **more: Any) -> str:
     return client.batches.create(input_file_id=file.id, **wanted).id
 
 
-def until(is_so: Callable[[], Any], seconds: float = 20.0) -> Any:
+def until(is_so: Callable[[], Any], seconds: float = SECONDS) -> Any:
     """What comes when it has come."""
     end = time.monotonic() + seconds
     while not (found := is_so()):

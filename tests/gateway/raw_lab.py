@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-SECONDS = 5.0
+#: only a fault takes so long, however busy the machine is
+SECONDS = 60.0
 JSON = (b"Content-Type", b"application/json")
 SSE_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"

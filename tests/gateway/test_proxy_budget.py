@@ -12,7 +12,7 @@ from typing import Any
 import anthropic
 import openai
 import pytest
-from raw_lab import JSON, RawUpstream, Seen, call, connect, request_bytes
+from raw_lab import JSON, SECONDS, RawUpstream, Seen, call, connect, request_bytes
 
 from batchata.core.errors import StateLockedError
 from batchata.core.usage import Usage, from_parts
@@ -175,9 +175,9 @@ def test_a_client_that_leaves_keeps_its_worst_case_booked(tmp_path: Path) -> Non
         connect(gateway.url) as client,
     ):
         client.sendall(request)
-        assert reached.wait(5)
+        assert reached.wait(SECONDS)
         client.close()
-        assert upstream.freed.wait(5)
+        assert upstream.freed.wait(SECONDS)
 
     output = BOOK.card("openai", GPT, "standard").rates.output_usd
     assert used_usd(tmp_path / "s.db") > output * 1000 / 1_000_000

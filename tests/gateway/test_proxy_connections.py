@@ -12,7 +12,18 @@ from collections.abc import Iterator
 import aiohttp
 import orjson
 import pytest
-from raw_lab import JSON, OK, SSE_HEAD, RawUpstream, Seen, call, connect, read_reply, request_bytes
+from raw_lab import (
+    JSON,
+    OK,
+    SECONDS,
+    SSE_HEAD,
+    RawUpstream,
+    Seen,
+    call,
+    connect,
+    read_reply,
+    request_bytes,
+)
 
 from batchata.gateway import Gateway
 from batchata.gateway.proxy.config.loading import load_config
@@ -57,7 +68,7 @@ def test_it_is_answered_late_too(upstream: RawUpstream, url: str, is_stream: boo
     asked = threading.Event()
 
     def script(connection: socket.socket, seen: Seen) -> None:
-        asked.wait(5)
+        asked.wait(SECONDS)
         answer = SSE_HEAD + b"9\r\ndata: 1\n\n\r\n0\r\n\r\n" if is_stream else OK
         connection.sendall(answer)
 

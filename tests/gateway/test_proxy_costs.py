@@ -13,7 +13,7 @@ import pytest
 from batch_lab import HeldModel, client_of, ended, lines_of, submit, until
 from batch_lab import chat as line
 from batch_lab import gateway as with_batches
-from raw_lab import RawUpstream, Seen, call, connect, request_bytes
+from raw_lab import SECONDS, RawUpstream, Seen, call, connect, request_bytes
 
 from batchata.core.usage import from_parts
 from batchata.gateway import Gateway
@@ -166,7 +166,7 @@ def test_a_stream_that_counts_along_and_breaks_off_counts_as_its_worst_case(
         while b"data: " not in client.recv(65_536):
             continue
         client.close()
-        assert upstream.freed.wait(5)
+        assert upstream.freed.wait(SECONDS)
 
     assert spent_usd(tmp_path) > OUTPUT_USD * 1000
 

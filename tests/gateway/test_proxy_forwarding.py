@@ -15,6 +15,7 @@ import pytest
 from raw_lab import (
     JSON,
     OK,
+    SECONDS,
     SSE_HEAD,
     RawUpstream,
     Reply,
@@ -180,7 +181,7 @@ def test_each_event_goes_on_before_the_next_one_comes(upstream: RawUpstream, url
 
     def script(connection: socket.socket, seen: Seen) -> None:
         connection.sendall(SSE_HEAD + b"9\r\ndata: 1\n\n\r\n")
-        assert goes_on.wait(5)
+        assert goes_on.wait(SECONDS)
         connection.sendall(chunked(b"data: 2\n\n"))
 
     upstream.script = script
@@ -276,7 +277,7 @@ def test_a_client_that_leaves_frees_the_upstream_at_once(
     upstream.script = script
     with connect(url) as connection:
         connection.sendall(request_bytes(b"/v1/chat/completions", JSON, method=b"POST", body=CHAT))
-        assert reached.wait(5)
+        assert reached.wait(SECONDS)
         if is_stream:
             assert connection.recv(10)
 

@@ -15,7 +15,7 @@ from typing import Any
 import openai
 import orjson
 import pytest
-from raw_lab import JSON, OK, RawUpstream, Reply, call, request_bytes
+from raw_lab import JSON, OK, SECONDS, RawUpstream, Reply, call, request_bytes
 
 from batchata import read_events
 from batchata.core.errors import StateError
@@ -178,7 +178,7 @@ def test_a_call_may_wait_for_its_turn(upstream: RawUpstream) -> None:
     goes_on = threading.Event()
 
     def hold(connection: Any, seen: Any) -> None:
-        assert goes_on.wait(5)
+        assert goes_on.wait(SECONDS)
         connection.sendall(OK)
 
     upstream.script = hold

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+from batch_lab import until
 from raw_lab import RawUpstream, Reply, call, chunked, connect, request_bytes
 
 from batchata.gateway import Gateway
@@ -219,8 +220,8 @@ def test_a_body_on_disk_has_no_name_and_goes_with_its_call(
             CHAT, (b"Content-Type", b"application/json"), method=b"POST", body=body
         )
         connection.sendall(request[: LARGE // 2])
-        while not open_files_below(tmp_path) and Path("/proc/self/fd").exists():
-            pass
+        if Path("/proc/self/fd").exists():
+            until(lambda: open_files_below(tmp_path))
         assert list(tmp_path.iterdir()) == []
         connection.close()
         ask(gateway, body)

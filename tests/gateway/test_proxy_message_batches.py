@@ -49,8 +49,11 @@ def test_messages_are_answered_live_and_each_has_its_result(lab: Lab, tmp_path: 
             requests=[item("a"), item("bad", max_tokens=-1), item("b", model="claude-sonnet-5")]
         )
         assert (made.processing_status, made.request_counts.processing) == ("in_progress", 3)
-        with pytest.raises(anthropic.NotFoundError):
-            client_of(door.anthropic_base_url, "sk-other").messages.batches.retrieve(made.id)
+        with (
+            client_of(door.anthropic_base_url, "sk-other") as stranger,
+            pytest.raises(anthropic.NotFoundError),
+        ):
+            stranger.messages.batches.retrieve(made.id)
         batch = ended(client, made.id)
         found = {each.custom_id: each.result for each in batches.results(made.id)}
         assert [each.id for each in batches.list()] == [made.id]
