@@ -322,6 +322,19 @@ Gateway on {url} for {upstreams}. Ctrl-C ends it.
 
 Use it from another shell:
 
-  export OPENAI_BASE_URL={url}/v1
-  export ANTHROPIC_BASE_URL={url}
+{_exports(url, config)}
 """
+
+
+def _exports(url: str, config: GatewayConfig) -> str:
+    """How clients of each vendor find the upstream that answers them."""
+    found: dict[str, str] = {}
+    # vLLM and others answer Anthropic's protocol too, but OpenAI does not
+    for each in sorted(config.sections, key=lambda each: each.type != "anthropic"):
+        if each.type == "openai":
+            found.setdefault("OPENAI_BASE_URL", f"{url}{each.prefix}/v1")
+        if each.base_url != "https://api.openai.com":
+            found.setdefault("ANTHROPIC_BASE_URL", url + each.prefix)
+    return "\n".join(
+        f"  export {name}={address}" for name, address in sorted(found.items(), reverse=True)
+    )

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from batchata.cli.app import app
+from batchata.cli.proxy import _welcome
 from batchata.core.errors import ValidationError
 from batchata.gateway import Interceptor
 from batchata.gateway.proxy import server
@@ -274,3 +275,33 @@ def test_the_start_says_what_cannot_be_done_without_a_library(
     monkeypatch.setattr(server, "find_spec", lambda name: None)
 
     assert [each.split()[-1] for each in server.missing(config)] == ["unknown", "Parquet"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "llm: {base_url: 'https://api.openai.com'}",
+            ["OPENAI_BASE_URL=http://here/v1"],
+        ),
+        (
+            "llm: {base_url: 'https://api.anthropic.com/v1/'}",
+            ["ANTHROPIC_BASE_URL=http://here"],
+        ),
+        (
+            "llm: {base_url: 'http://127.0.0.1:8000'}",
+            ["OPENAI_BASE_URL=http://here/v1", "ANTHROPIC_BASE_URL=http://here"],
+        ),
+        (
+            "upstreams: [{base_url: 'http://vllm'}, {base_url: 'http://c', type: anthropic, "
+            "prefix: /claude}]",
+            ["OPENAI_BASE_URL=http://here/v1", "ANTHROPIC_BASE_URL=http://here/claude"],
+        ),
+    ],
+)
+def test_the_start_says_how_each_vendors_clients_come_in(
+    text: str, said: list[str], tmp_path: Path
+) -> None:
+    shown = _welcome("http://here", load(text, tmp_path))
+
+    assert [line.split()[1] for line in shown.splitlines() if "export " in line] == said

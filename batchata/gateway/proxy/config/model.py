@@ -18,6 +18,7 @@ _WINDOW: Final = re.compile(r"[1-9]\d{0,4}[smhd]")
 _KEEPALIVE_SECONDS: Final = 4.0
 #: vendors keep them for minutes, and a new one costs a TLS handshake
 _TLS_KEEPALIVE_SECONDS: Final = 30.0
+_ANTHROPIC: Final = re.compile(r"https://([^/]+\.)?anthropic\.com(:\d+)?(/|$)", re.I)
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -73,12 +74,21 @@ class UpstreamSection(Section):
     """One server that answers."""
 
     base_url: str  #: its address, with or without the `/v1` at the end
-    type: Vendor = "openai"  #: whose protocol it speaks
+    type: Vendor = "openai"  #: whose protocol it speaks; of api.anthropic.com `anthropic`
     name: str = ""  #: in metrics, logs and errors; if not given its host
     provider: str = ""  #: whose prices hold, as `vllm`; if not given those of `type`
     api_key: str | None = Field(None, repr=False)  #: added where a client brings no key
     prefix: str = ""  #: requests whose path begins so go here; it is taken off
     models: tuple[str, ...] = ()  #: patterns of the models that are asked here, as `claude-*`
+
+    @model_validator(mode="before")
+    @classmethod
+    def _type_follows(cls, value: Any) -> Any:
+        """Anthropic's own address needs no `type`."""
+        if not isinstance(value, dict) or value.get("type"):
+            return value
+        address = str(value.get("base_url") or "")
+        return {**value, "type": "anthropic"} if _ANTHROPIC.match(address) else value
 
     @field_validator("base_url")
     @classmethod
