@@ -280,15 +280,14 @@ def _serve(config: GatewayConfig, *, as_json: bool) -> None:
     import sys
 
     from batchata.gateway.loops import new_event_loop
+    from batchata.gateway.proxy.clean_logs import CleanFormatter, secrets
     from batchata.gateway.proxy.server import serve
 
     for name in ("httpx", "httpx2"):  # the vendors' SDKs: a line for each look at a batch
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.basicConfig(
-        level=config.logging.level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(message)s",
-    )
+    to_stderr = logging.StreamHandler(sys.stderr)
+    to_stderr.setFormatter(CleanFormatter("%(asctime)s %(levelname)s %(message)s", secrets(config)))
+    logging.basicConfig(level=config.logging.level.upper(), handlers=[to_stderr])
 
     def tell(url: str) -> None:
         if as_json:
@@ -300,6 +299,8 @@ def _serve(config: GatewayConfig, *, as_json: bool) -> None:
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(serve(config, on_ready=tell))
+    except asyncio.CancelledError:  # a second Ctrl-C, or one before it was up
+        raise KeyboardInterrupt from None
     finally:
         os.umask(before)
 

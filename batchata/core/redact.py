@@ -27,8 +27,13 @@ _DEEPEST = 64
 _FEW: Final = 64
 #: nothing is inside these; asking for the exact type is many times quicker than for a Mapping
 _LEAVES: Final = frozenset({str, int, float, bool, type(None)})
+#: a key begins a word (`task-...` is none), which JSON may write behind a line break's letter
+_BEGIN: Final = r"(?:(?<![0-9A-Za-z])|(?<=\\[bfnrt])|(?<=\\u[0-9a-f]{4}))"
 _SHAPES = re.compile(
-    rb"sk-[A-Za-z0-9_-]{16,}|(?:AKIA|ASIA)[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{35}|ghp_[0-9A-Za-z]{36}"
+    _BEGIN.encode() + rb"(?:sk-[A-Za-z0-9_-]{16,}|hf_[0-9A-Za-z]{30,})"
+    rb"|(?:AKIA|ASIA)[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{35}|gh[pousr]_[0-9A-Za-z]{36}"
+    rb"|github_pat_[0-9A-Za-z_]{50,}"
+    rb"|-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----(?:[^-\"]|-[^-\"])*"
     rb"|xox[abps]-[0-9A-Za-z-]{10,}|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{16,}"
     rb"|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"
 )
@@ -43,7 +48,10 @@ def _finder(pattern: str) -> Callable[[str], bool]:
 
 #: what `_SHAPES` and `_USER_INFO` match, and perhaps more; spaces are those of bytes
 _KEYS: Final = (
-    _SHAPES.pattern.decode().replace("(?<=[Bb]earer )", "[Bb]earer ") + r"|://[^/ \t\n\r\x0b\x0c]*@"
+    _SHAPES.pattern.decode()
+    .replace(_BEGIN, r"(?:^|[^0-9A-Za-z]|\\[bfnrt]|\\u[0-9a-f]{4})")
+    .replace("(?<=[Bb]earer )", "[Bb]earer ")
+    + r"|://[^/ \t\n\r\x0b\x0c]*@"
 )
 _may_be_key: Final = _finder(_KEYS)
 _may_be_named: Final = _finder(f'(?i)"token":|{_TELLING.replace("_", "[-_ ]")}')

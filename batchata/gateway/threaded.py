@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
-from batchata.core.errors import BatchataError, RunError
+from batchata.core.errors import RunError
 from batchata.gateway.loops import new_event_loop
 
 
@@ -105,7 +105,7 @@ class ServerInThread(ABC, Generic[S]):
                 self._served = served
                 ready.set_result(None)
                 await self._stopping.wait()
-        except (BatchataError, OSError, ValueError) as error:
+        except BaseException as error:  # whatever it is, who waits for the start is told
             if ready.done():
                 raise
             ready.set_exception(error)

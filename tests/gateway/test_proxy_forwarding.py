@@ -102,6 +102,7 @@ def test_a_header_that_would_be_two_is_not_sent(
 ) -> None:
     class Adding(Interceptor):
         name = "adding"
+        is_policy = True
 
         async def on_request(self, exchange: Exchange) -> Outcome:
             return Replace(headers=(*exchange.headers, (name, value)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,3 +72,43 @@ def test_of_ever_new_headers_the_oldest_are_forgotten() -> None:
         known.of((HOST, (b"X-A", b"%d" % number)))
 
     assert known.of((HOST, (b"X-A", b"first"))) is not first
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ((), "task-3f2a9c1e-55aa-4b1c-9d2e-000000000001"),
+        ((), "sk-proj-abcdefghijklmnop0123"),
+        (((b"Authorization", b"Bearer my-own-key"),), "my-own-key"),
+        (((b"x-api-key", b"my-own-key"),), "my-own-key"),
+    ],
+)
+def test_a_key_that_is_given_as_an_id_is_replaced_by_what_stands_for_it(
+    headers: tuple[tuple[bytes, bytes], ...], told: str
+) -> None:
+    ids = tuple(
+        (f"x-batchata-{name}".encode(), told.encode()) for name in ("session-id", "agent-id")
+    )
+    raw = (HOST, *headers, *ids, (b"x-batchata-tags", f"a:{told},{told}:b".encode()))
+
+    head = heads().of(raw)
+
+    said = {head.session_id, head.agent_id, head.tags["a"], *(set(head.tags) - {"a"})}
+    if told.startswith("task"):
+        assert said == {told}
+    else:
+        assert len(said) == 1
+        assert said.pop().startswith("key-")
+
+
+def test_long_ids_that_begin_alike_stay_two_and_long_tags_stay_whole() -> None:
+    found = [
+        heads().of((HOST, (b"x-batchata-session-id", b"a" * 300 + end))).session_id
+        for end in (b"1", b"2")
+    ]
+    tags = ",".join(f"name{number}:{'v' * 100}" for number in range(30))
+    head = heads().of((HOST, (b"x-batchata-tags", tags.encode())))
+
+    assert len(set(found)) == 2
+    assert {len(each) for each in found} == {256}
+    assert len(head.tags) == 30

@@ -5,6 +5,7 @@ A request goes through these modules in this order:
 - `server` puts a gateway together of its configuration and serves; `local` does so in a thread.
 - `arriving` makes an `exchange` of a request: where it goes, and whether it may come in.
 - `core` takes it through the interceptors to its upstream and back, and settles it.
+- `clean_logs` takes keys out of what is logged on the way.
 - `interceptor` is the contract, `chain` asks and tells them in order, `isolation` keeps the fault
   of one from the others, and the package `interceptors` has ours.
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Final, assert_never
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
 
+from batchata.core.errors import ValidationError
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.http.headers import with_header, without
 from batchata.gateway.proxy.http.parsing import parse_body
 from batchata.gateway.proxy.interceptor import (
     Continue,
     Interceptor,
+    Outcome,
     Reject,
     Replace,
     Respond,
 )
-from batchata.gateway.proxy.isolation import Isolation
+from batchata.gateway.proxy.isolation import Isolation, is_cancelled, name_of
 
 LOG: Final = logging.getLogger("batchata.gateway")
+#: a client waits no longer for an interceptor that is told of its answer
+TOLD_WITHIN_SECONDS: Final = 10.0
 
 
 class Chain:
@@ -39,10 +45,11 @@ class Chain:
 
     def gauges(self) -> dict[str, float]:
         """What interceptors say in numbers, under their names."""
+        none: Mapping[str, float] = {}
         return {
             f"{each.name}_{name}": value
             for each in self._started
-            for name, value in each.gauges().items()
+            for name, value in self._isolation.asked(each, each.gauges, none).items()
         }
 
     async def on_request(self, exchange: Exchange) -> tuple[str, Respond | Reject] | None:
@@ -50,27 +57,43 @@ class Chain:
         for each in self._asked:
             try:
                 outcome = await each.on_request(exchange)
-            except Exception as error:  # what an interceptor may raise is its own
-                self._isolation.failures += 1
-                LOG.exception("%s failed on exchange %s", each.name, exchange.id)
-                if each.is_policy:
-                    return each.name, _failed(each, error)
-                continue
-            match outcome:
-                case Continue():
+                if type(outcome) is Continue:
                     continue
-                case Replace():
-                    put_in(exchange, outcome)
-                case Respond() | Reject():
-                    return each.name, outcome
-                case _:
-                    assert_never(outcome)
+                answer = _obeyed(exchange, outcome)
+            except asyncio.CancelledError as error:
+                if is_cancelled():  # the client has left
+                    raise
+                LOG.exception("%s failed on exchange %s", name_of(each), exchange.id)
+                answer = self._failed(each, error)
+            except (Exception, SystemExit) as error:  # what an interceptor may raise is its own
+                LOG.exception("%s failed on exchange %s", name_of(each), exchange.id)
+                answer = self._failed(each, error)
+            if answer is not None:
+                return each.name, answer
         return None
+
+    def _failed(self, interceptor: Interceptor, error: BaseException) -> Reject | None:
+        """The refusal in a policy's stead; None for an observer, which is passed over."""
+        self._isolation.failures += 1
+        if not interceptor.is_policy:
+            return None
+        return Reject(
+            message=f"the policy {name_of(interceptor)} failed ({type(error).__name__}): "
+            "the request was not sent",
+            status=500,
+            code="policy_failed",
+        )
 
     async def on_response(self, exchange: Exchange) -> None:
         """Tell of the end; whoever fails keeps the others from nothing."""
         for each in self._told:
-            await self._isolation.alone(each, each.on_response(exchange))
+            seconds = None if each.ends_at_once else TOLD_WITHIN_SECONDS
+            began = time.monotonic()
+            if await self._isolation.alone(each, each.on_response(exchange), seconds=seconds):
+                continue
+            if seconds is not None and time.monotonic() - began >= seconds and not each.is_policy:
+                LOG.error("%s held answers up: it is told of no more of them", name_of(each))
+                self._told = [other for other in self._told if other is not each]
 
     async def start(self) -> None:
         """Start all of them; what one raises stops the gateway."""
@@ -78,20 +101,28 @@ class Chain:
             await each.start()
             self._started.append(each)
 
-    async def aclose(self) -> None:
-        """Close all that have started, whatever one of them raises."""
+    async def aclose(self, *, seconds: float | None = None) -> None:
+        """Close all that have started, whatever one of them raises; each step takes so long."""
         for each in reversed(self._started):
-            await self._isolation.alone(each, each.flush())
-            await self._isolation.alone(each, each.aclose())
+            await self._isolation.alone(each, each.flush(), seconds=seconds)
+            await self._isolation.alone(each, each.aclose(), seconds=seconds)
 
 
-def _failed(interceptor: Interceptor, error: Exception) -> Reject:
-    return Reject(
-        message=f"the policy {interceptor.name} failed ({type(error).__name__}): "
-        "the request was not sent",
-        status=500,
-        code="policy_failed",
-    )
+def _obeyed(exchange: Exchange, outcome: Outcome) -> Respond | Reject | None:
+    """The answer that an interceptor gives; None when the request goes on."""
+    match outcome:
+        case Continue():
+            return None
+        case Replace():
+            put_in(exchange, outcome)
+            return None
+        case Respond() | Reject():
+            return outcome
+        case _:
+            raise ValidationError(
+                f"on_request gave {outcome!r:.80}",
+                hint="return CONTINUE, or a Replace, Respond or Reject",
+            )
 
 
 def put_in(exchange: Exchange, outcome: Replace) -> None:

@@ -1,14 +1,18 @@
 """The contract of interceptors: what may look at an exchange, change it or stop it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
+from batchata.core.errors import ValidationError
 from batchata.gateway.proxy.config.options import checked_options
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.http.headers import Headers
 from batchata.gateway.proxy.telemetry.events import GatewayEvent
 from batchata.ports import PriceBook
+
+_NO_LINE: Final = re.compile(r"[\r\n\0]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,10 @@ class Replace:
     body: bytes | None = None
     headers: Headers | None = None
 
+    def __post_init__(self) -> None:
+        """Raise ValidationError for what no request can have."""
+        _check(self.body, self.headers)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Respond:
@@ -34,6 +42,12 @@ class Respond:
     #: instead of `body`: pieces, each with the seconds to wait before it
     pieces: tuple[tuple[float, bytes], ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raise ValidationError for what no answer can have."""
+        _check(self.body, self.headers, self.status)
+        for _, piece in self.pieces:
+            _check(piece)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reject:
@@ -43,6 +57,30 @@ class Reject:
     status: int = 403
     code: str | None = None
     headers: Headers = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValidationError for what no answer can have."""
+        _check(None, self.headers, self.status)
+
+
+def _check(body: object, headers: object = (), status: object = 200) -> None:
+    if body is not None and not isinstance(body, bytes):
+        raise ValidationError(
+            f"a body is bytes, not {type(body).__name__}", hint="write json.dumps(...).encode()"
+        )
+    if not isinstance(status, int) or not 200 <= status <= 999:
+        raise ValidationError(f"an answer cannot have the status {status!r}", hint="200 to 599")
+    pairs = () if headers is None else headers
+    if not isinstance(pairs, (tuple, list)) or not all(map(_is_header, pairs)):
+        raise ValidationError(
+            "headers are pairs of one-line texts", hint='write (("Content-Type", "text/plain"),)'
+        )
+
+
+def _is_header(pair: object) -> bool:
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        return False
+    return all(isinstance(each, str) and _NO_LINE.search(each) is None for each in pair)
 
 
 Outcome = Continue | Replace | Respond | Reject

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Iterator
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Final, TypeVar
 
 from batchata.gateway.proxy.interceptor import Interceptor
 from batchata.gateway.proxy.telemetry.events import GatewayEvent
 
 LOG: Final = logging.getLogger("batchata.gateway")
+T = TypeVar("T")
 
 
 class Isolation:
@@ -17,28 +19,65 @@ class Isolation:
 
     def __init__(self) -> None:
         self.failures = 0
+        self.told = 0  #: events that an observer has taken; grows while there is progress
 
-    async def alone(self, who: Interceptor | str, work: Awaitable[None]) -> bool:
-        """Await the work; False when it raised, which is logged and goes no further."""
+    async def alone(
+        self, who: Interceptor | str, work: Awaitable[None], *, seconds: float | None = None
+    ) -> bool:
+        """Await the work, for so long; False when it failed, which is logged and goes no further.
+
+        What is cancelled within it is its own fault too, unless this task is.
+        """
         try:
-            await work
-        except Exception:  # what an interceptor may raise is its own
+            await (work if seconds is None else _within(work, seconds))
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
             self.failures += 1
-            LOG.exception("%s failed", who if isinstance(who, str) else _named(who))
+            LOG.error("%s failed: what it awaited was cancelled", _named(who))
+            return False
+        except (Exception, SystemExit):  # what an interceptor may raise is its own
+            self.failures += 1
+            LOG.exception("%s failed", _named(who))
             return False
         return True
+
+    def asked(self, interceptor: Interceptor, ask: Callable[[], T], otherwise: T) -> T:
+        """What it says, or what is said in its stead when it fails."""
+        try:
+            return ask()
+        except (Exception, SystemExit):  # the same
+            self.failures += 1
+            LOG.exception("%s failed", _named(interceptor))
+            return otherwise
 
     async def tell(self, interceptor: Interceptor, events: Iterable[GatewayEvent]) -> None:
         """Tell of one event after the other, whichever of them it raises at."""
         rest = iter(events)
-        while not await self.alone(interceptor, _tell(interceptor, rest)):
+        while not await self.alone(interceptor, self._tell(interceptor, rest)):
             pass
 
+    async def _tell(self, interceptor: Interceptor, events: Iterator[GatewayEvent]) -> None:
+        for event in events:
+            self.told += 1
+            await interceptor.on_event(event)
 
-def _named(interceptor: Interceptor) -> str:
-    return f"interceptor {interceptor.name or type(interceptor).__name__}"
+
+async def _within(work: Awaitable[None], seconds: float) -> None:
+    async with asyncio.timeout(seconds):
+        await work
 
 
-async def _tell(interceptor: Interceptor, events: Iterator[GatewayEvent]) -> None:
-    for event in events:
-        await interceptor.on_event(event)
+def name_of(interceptor: Interceptor) -> str:
+    """What it is called in logs."""
+    return interceptor.name or type(interceptor).__name__
+
+
+def _named(who: Interceptor | str) -> str:
+    return who if isinstance(who, str) else f"interceptor {name_of(who)}"
+
+
+def is_cancelled() -> bool:
+    """True when somebody has cancelled this task, rather than something that it awaits."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

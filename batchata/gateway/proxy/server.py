@@ -32,7 +32,7 @@ from batchata.gateway.proxy.http.upstreams import Upstreams
 from batchata.gateway.proxy.interceptor import Interceptor, observes
 from batchata.gateway.proxy.isolation import Isolation
 from batchata.gateway.proxy.reading.sse import PACKED, decoder_for
-from batchata.gateway.proxy.telemetry.event_queue import EventQueue
+from batchata.gateway.proxy.telemetry.event_queue import CLOSING_PATIENCE_SECONDS, EventQueue
 from batchata.gateway.proxy.telemetry.metrics import CONTENT_TYPE
 from batchata.gateway.proxy.telemetry.sessions import Sessions
 from batchata.gateway.proxy.telemetry.teller import Teller
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 LOG: Final = logging.getLogger("batchata.gateway")
 _SWEEP_SECONDS: Final = 1.0
+#: a signal that comes twice within this time is one: a parent process may have passed it on
+_TWICE_SECONDS: Final = 1.0
 _GARBAGE: Final = (50_000, 20, 100)
 
 
@@ -86,12 +88,14 @@ async def running(
     )
     holding = core.holding = _holding(config, upstreams, core)
     runner = _runner(config, core, queue, desk, isolation)
+    patience = max(config.server.shutdown_seconds, 1.0)
     async with AsyncExitStack() as ending:  # from the last to the first, whatever one raises
         client.open()
         ending.push_async_callback(client.aclose)
-        ending.push_async_callback(chain.aclose)
+        ending.push_async_callback(chain.aclose, seconds=patience)
         await chain.start()
-        ending.push_async_callback(queue.aclose)
+        closing_patience = min(patience, CLOSING_PATIENCE_SECONDS)
+        ending.push_async_callback(queue.aclose, patience_seconds=closing_patience)
         queue.start()
         if sessions is not None:
             ending.callback(sessions.end_all)
@@ -107,21 +111,34 @@ async def running(
         host, port = await _listening(runner, config)
         if desk is not None:
             desk.open(_own_url(host, port))
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         async with _sweeping(sessions):
-            yield Running(url=url, interceptors=chain.all, queue=queue, core=core)
+            yield Running(url=_url(host, port), interceptors=chain.all, queue=queue, core=core)
 
 
 async def serve(config: GatewayConfig, *, on_ready: Callable[[str], None] | None = None) -> None:
-    """Serve until cancelled, SIGINT or SIGTERM; `on_ready` is told the URL."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    """Serve until cancelled, SIGINT or SIGTERM; `on_ready` is told the URL.
+
+    A second signal, or one before it is up, cancels it.
+    """
+    stopping, is_up, told_at = asyncio.Event(), False, 0.0
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def stop() -> None:
+        nonlocal told_at
+        is_again = stopping.is_set() and loop.time() - told_at > _TWICE_SECONDS
+        if task is not None and (is_again or not is_up):
+            task.cancel()
+        elif not stopping.is_set():
+            told_at = loop.time()
+            stopping.set()
+
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stopping.set)
+            loop.add_signal_handler(number, stop)
     except (NotImplementedError, RuntimeError, ValueError):
         LOG.debug("signals cannot be handled here; cancel the task to stop")
     async with running(config) as gateway:
+        is_up = True
         # what is here now stays, and what comes is in no circles: it is looked through less often
         gc.freeze()
         gc.set_threshold(*_GARBAGE)
@@ -201,8 +218,11 @@ def _holding(config: GatewayConfig, upstreams: Upstreams, core: Core) -> Holding
 
 def _own_url(host: str, port: int) -> str:
     """Where the gateway reaches itself."""
-    here = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{here}:{port}"
+    return _url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _runner(

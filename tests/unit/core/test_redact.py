@@ -186,7 +186,7 @@ def test_the_insides_of_dataclasses_are_looked_at() -> None:
 
 
 @pytest.mark.parametrize("key", [*KEYS.split(), "Bearer abcdefghijklmnop", "known-value"])
-@pytest.mark.parametrize("around", ["{}", "\u00e0\u00a0 {} \u4e2d", "x" * 2000 + "{}"])
+@pytest.mark.parametrize("around", ["{}", "\u00e0\u00a0 {} \u4e2d", "x" * 2000 + " {}"])
 def test_an_event_is_looked_through_for_every_kind_of_key(key: str, around: str) -> None:
     event = LoggedEvent(event_type="x", data={"text": around.format(key)})
 
@@ -204,3 +204,36 @@ def test_passwords_in_addresses_are_taken_out_whoever_they_are_of(user: str) -> 
     assert b"hunter22" not in LoggedEvent(
         event_type="x", data={"at": f"https://{user}:hunter22@example.com/x"}
     ).payload(0, PLAIN)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a risk-sensitive-decision-making study",
+        "task-3f2a9c1e-55aa-4b1c-9d2e-000000000001",
+        "disk-image-of-the-second-machine",
+        "chf_000000000000000000000000000000000000",
+    ],
+)
+def test_words_that_only_end_like_the_beginning_of_a_key_stay(text: str) -> None:
+    assert PLAIN.json(text.encode()) == text.encode()
+    assert PLAIN.is_clean(text.encode())
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "sk-proj-abcdefghijklmnop0123",
+        "hf_abcdefghijklmnopqrstuvwxyz01234567",
+        "gho_abcdefghijklmnopqrstuvwxyz0123456789",
+        f"github_pat_{'a1' * 30}",
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIabc+/=\ndef-x",
+    ],
+)
+@pytest.mark.parametrize("before", ["", " ", "\n", "\t", "\x01", "=", '"', "_", "é"])
+def test_a_key_is_taken_out_whatever_comes_before_it(key: str, before: str) -> None:
+    data = to_json({"a": before + key})
+
+    assert not PLAIN.is_clean(data)
+    assert key[-9:].encode() not in PLAIN.json(data)
+    assert key[-9:].encode() not in PLAIN.jsons([b"{}", data])[1]

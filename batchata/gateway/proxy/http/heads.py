@@ -10,13 +10,15 @@ from typing import Final
 
 from batchata.gateway.proxy.http.guard import SAFE, Guard
 from batchata.gateway.proxy.http.headers import Headers, by_name, decoded, to_upstream
-from batchata.gateway.proxy.http.upstreams import Upstream, client_of
+from batchata.gateway.proxy.http.upstreams import KEY_HEADERS, Upstream, client_of
 from batchata.gateway.proxy.telemetry.teller import (
     AGENT_HEADERS,
     SESSION_HEADERS,
     TAG_HEADERS,
+    id_of,
     named,
     tags_of,
+    without_key,
 )
 from batchata.gateway.vendor_errors import VendorError
 
@@ -50,9 +52,13 @@ class Head:
         found = by_name(headers)
         #: why a request with these headers may not come in at all
         self.refusal = _unfit(found) or guard.refusal(headers, found.get("host", ""))
-        self.session_id = named(found, SESSION_HEADERS)
-        self.agent_id = named(found, AGENT_HEADERS)
-        self.tags: Mapping[str, str] = tags_of(named(found, TAG_HEADERS))
+        keys = [word for name in KEY_HEADERS for word in found.get(name, "").split()]
+        self.session_id = id_of(named(found, SESSION_HEADERS), keys)
+        self.agent_id = id_of(named(found, AGENT_HEADERS), keys)
+        self.tags: Mapping[str, str] = {
+            without_key(name, keys): without_key(value, keys)
+            for name, value in tags_of(named(found, TAG_HEADERS)).items()
+        }
         self.attempt = _attempt(found)
         #: stands for the client's key; says nothing about it
         self.client = client_of(found)

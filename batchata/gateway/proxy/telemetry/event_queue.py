@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
 from batchata.gateway.proxy.interceptor import Interceptor
-from batchata.gateway.proxy.isolation import Isolation
+from batchata.gateway.proxy.isolation import Isolation, name_of
 from batchata.gateway.proxy.telemetry.events import GatewayEvent
 
+LOG: Final = logging.getLogger("batchata.gateway")
+#: an observer that takes not one event for so long is given up: all others would wait for it
+PATIENCE_SECONDS: Final = 60.0
+CLOSING_PATIENCE_SECONDS: Final = 10.0
 #: events that may wait for slow observers; then requests wait too
 MOST_WAITING: Final = 20_000
 #: for so long events are gathered before observers are told
@@ -32,6 +37,11 @@ class EventQueue:
         self._is_closing = False
         self._soon: asyncio.TimerHandle | None = None
         self._isolation = isolation
+        self._told: Interceptor | None = None  # who is being told just now
+        self._stuck: Interceptor | None = None  # who is given up
+        self._flushes = 0
+        self._patience = PATIENCE_SECONDS
+        self._watching: asyncio.TimerHandle | None = None
 
     @property
     def has_observers(self) -> bool:
@@ -51,6 +61,7 @@ class EventQueue:
     def start(self) -> None:
         """Begin to bring events."""
         self._task = asyncio.get_running_loop().create_task(self._bring())
+        self._watch(None)
 
     def put(self, event: GatewayEvent) -> None:
         """Take an event; never waits."""
@@ -71,13 +82,28 @@ class EventQueue:
             self._wake()
         await self._emptied.wait()
 
-    async def aclose(self) -> None:
-        """Bring what is left, then stop."""
+    async def aclose(self, *, patience_seconds: float = CLOSING_PATIENCE_SECONDS) -> None:
+        """Bring what is left, then stop; who takes no event for so long is given up."""
         self._is_closing = True
+        self._patience = patience_seconds
         self._wake()
         if self._task is not None:
+            self._watch(None)
             await self._task
             self._task = None
+        if self._watching is not None:
+            self._watching.cancel()
+
+    def _watch(self, before: object) -> None:
+        """Give up an observer that has not come back since the last look."""
+        now = (self._told, self._isolation.told, self._flushes)
+        if self._told is not None and now == before and self._task is not None:
+            self._stuck = self._told
+            self._task.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+        loop = asyncio.get_running_loop()
+        self._watching = loop.call_later(self._patience, self._watch, now)
 
     def _wake(self) -> None:
         if self._soon is not None:
@@ -92,10 +118,28 @@ class EventQueue:
             while self._waiting:
                 count = min(len(self._waiting), _MOST_AT_ONCE)
                 events = [self._waiting.popleft() for _ in range(count)]
-                for observer in self._observers:
-                    await self._isolation.tell(observer, events)
-                    await self._isolation.alone(observer, observer.flush())
+                for observer in tuple(self._observers):
+                    await self._tell(observer, events)
                 await asyncio.sleep(0)
             self._emptied.set()
             if self._is_closing:
                 return
+
+    async def _tell(self, observer: Interceptor, events: Sequence[GatewayEvent]) -> None:
+        self._told = observer
+        try:
+            await self._isolation.tell(observer, events)
+            await self._isolation.alone(observer, observer.flush())
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._stuck is not observer or task is None:
+                raise
+            task.uncancel()
+            self._observers.remove(observer)
+            self._isolation.failures += 1
+            LOG.error(
+                "interceptor %s has not come back for %g seconds: it is told no more",
+                *(name_of(observer), self._patience),
+            )
+        self._told = self._stuck = None
+        self._flushes += 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from hashlib import blake2b
 from typing import Any, Final
 
 from batchata.core.redact import Redactor
@@ -52,8 +53,28 @@ def named(found: Mapping[str, str], names: tuple[str, ...]) -> str:
     for name in names:
         value = found.get(name)
         if value:
-            return value.strip()[:_MOST_ID]
+            return value.strip()
     return ""
+
+
+def id_of(text: str, keys: Collection[str]) -> str:
+    """An id as a client gave it; of one that is a key, or too long, what stands for it."""
+    kept = without_key(text, keys)
+    return kept if len(kept) <= _MOST_ID else f"{kept[: _MOST_ID - 17]}-{_digest(kept)}"
+
+
+def without_key(text: str, keys: Collection[str]) -> str:
+    """What a client says of itself, as it is; of a key what stands for it: it is written down."""
+    return f"key-{_digest(text)}" if text and _is_key(text, keys) else text
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+
+
+def _is_key(text: str, keys: Collection[str]) -> bool:
+    data = text.encode("utf-8", "surrogateescape")
+    return text in keys or _REDACTOR.json(data) != data
 
 
 def tags_of(text: str) -> Mapping[str, str]:

@@ -1,0 +1,34 @@
+"""The gateway's log without keys: a traceback of a stranger's interceptor may quote one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+
+from batchata.core.redact import Redactor
+from batchata.gateway.proxy.config.model import GatewayConfig
+
+
+class CleanFormatter(logging.Formatter):
+    """Takes out secrets that are known, and what has the shape of a key."""
+
+    def __init__(self, text: str, known: Iterable[str] = ()) -> None:
+        super().__init__(text)
+        self._redactor = Redactor(known)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The lines of a record, its traceback with them."""
+        text = self._redactor.text(super().format(record))
+        return self._redactor.json(text.encode("utf-8", "replace")).decode()
+
+
+def secrets(config: GatewayConfig) -> Iterator[str]:
+    """What a configuration has of secrets."""
+    if config.server.client_token:
+        yield config.server.client_token
+    for section in config.sections:
+        if section.api_key:
+            yield section.api_key
+    for each in config.interceptors:
+        headers = each.config.get("headers")
+        yield from map(str, headers.values()) if isinstance(headers, dict) else ()
