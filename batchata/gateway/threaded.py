@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
@@ -111,8 +110,3 @@ class ServerInThread(ABC, Generic[S]):
             ready.set_exception(error)
         finally:
             self._served = None
-            if (
-                not ready.done()
-            ):  # a fault of ours: whoever waits is told, and this thread says where
-                said = f"the {self.name} could not start: {sys.exception()!r}"
-                ready.set_exception(RunError(said))

@@ -10,9 +10,9 @@ from typing import Any
 
 import openai
 import orjson
-from raw_lab import connect, request_bytes
+from budget_lab import BOOK, GPT
+from raw_lab import JSON, connect, request_bytes
 from sandbox_lab import Lab
-from test_proxy_budget import BOOK, GPT, JSON
 
 from batchata.core.usage import Usage
 from batchata.gateway import Gateway

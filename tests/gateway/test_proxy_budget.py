@@ -12,34 +12,19 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+from budget_lab import BOOK, CLAUDE, GPT, limited, used_usd
 from raw_lab import JSON, SECONDS, RawUpstream, Seen, call, connect, request_bytes
 
 from batchata.core.errors import StateLockedError
-from batchata.core.usage import Usage, from_parts
+from batchata.core.usage import Usage
 from batchata.gateway import Exchange, Gateway, Interceptor, Replace, Sandbox
-from batchata.prices import GenaiPriceBook
 from batchata.stores.spending import TOTAL, SpendFile
 from batchata.stores.sqlite import SQLiteStore
 
-GPT, CLAUDE = "gpt-6-luna", "claude-haiku-5-5"
 ASK = (
     b'{"model":"gpt-6-luna","max_completion_tokens":1000,'
     b'"messages":[{"role":"user","content":"hi"}]}'
 )
-BOOK = GenaiPriceBook()
-
-
-def limited(url: str, state: Path, limit_usd: float, **options: Any) -> Gateway:
-    budget = {"limit_usd": limit_usd, "state": str(state), **options}
-    return Gateway(url, config={"interceptors": [{"type": "budget", "config": budget}]})
-
-
-def used_usd(state: Path) -> Decimal:
-    ledger = SpendFile(state)
-    try:
-        return from_parts(ledger.read(*TOTAL).most)
-    finally:
-        ledger.close()
 
 
 def chat(url: str, content: str = "hi", **params: Any) -> Any:

@@ -9,9 +9,9 @@ from typing import Any
 import openai
 import orjson
 import pytest
+from budget_lab import BOOK, CLAUDE, GPT, used_usd
 from raw_lab import Reply, call, request_bytes
 from sandbox_lab import Lab
-from test_proxy_budget import BOOK, CLAUDE, GPT, used_usd
 from typer.testing import CliRunner
 
 from batchata.cli.app import app

@@ -10,10 +10,10 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+from budget_lab import BOOK, CLAUDE, GPT, used_usd
 from held_lab import SLOW, asked, chat, holding, leave, price, sdk, until
 from raw_lab import call, connect, read_reply
 from sandbox_lab import Lab
-from test_proxy_budget import BOOK, CLAUDE, GPT, used_usd
 
 from batchata.core.errors import StateLockedError, ValidationError
 from batchata.core.usage import Usage

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
+from budget_lab import used_usd
 from held_lab import SLOW, asked, holding, price, until
 from killable_lab import killable
 from openai.types import CompletionUsage
 from raw_lab import call, connect, read_reply, request_bytes
 from sandbox_lab import Lab
-from test_proxy_budget import used_usd
 
 from batchata.core.errors import StateLockedError
 from batchata.gateway import Gateway, Sandbox, Scenario
@@ -144,3 +144,17 @@ def test_an_answer_that_a_later_start_collects_is_recorded_like_any_other(
 
     assert said.body.startswith(b"data: ")
     assert again.body == said.body
+
+
+def test_a_call_that_comes_while_the_gateway_ends_is_told_to_ask_again_and_costs_nothing(
+    lab: Lab, tmp_path: Path
+) -> None:
+    with holding(lab.box.url, tmp_path, gather_seconds=1_000) as gateway:
+        core = gateway._up().core
+        assert core.holding is not None
+        core.holding.stop()
+        reply = call(gateway.url, asked())
+
+    assert reply.status == 503
+    assert used_usd(tmp_path / "budget.db") == 0
+    assert lab.box.ledger.batches == []

@@ -24,7 +24,6 @@ _PATH: Final = re.compile(
     r"(?:/(?P<id>[\w-]+))?(?:/(?P<part>content|cancel|results))?/?"
 )
 Handler = Callable[..., Awaitable[web.StreamResponse]]
-Answering = Callable[[], Awaitable[web.StreamResponse]]
 #: (method, what, is about one, part of it) → what answers
 _HANDLERS: Final[dict[tuple[str, str, bool, str | None], Handler]] = {
     ("POST", "files", False, None): openai.create_file,

@@ -70,11 +70,16 @@ class Carrier:
         if not self._open[group.id]:
             self._drop(group)
 
-    async def aclose(self, seconds: float) -> None:
+    def stop(self) -> None:
         """Send nothing more; what vendors have is collected by the next process."""
-        self.ending.set_result(None)
+        if not self.ending.done():
+            self.ending.set_result(None)
         for run in self._runs:
             run.stop("the gateway ends")
+
+    async def aclose(self, seconds: float) -> None:
+        """Stop, and wait so long until all is in good order."""
+        self.stop()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
 

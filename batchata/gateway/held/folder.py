@@ -18,7 +18,7 @@ from batchata.gateway.upstream import Vendor
 from batchata.sinks.results import sync
 from batchata.stores.lock import RunLock
 
-_NO_RIGHTS: Final = 0o700
+_OWNER_ONLY: Final = 0o700
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +106,7 @@ class HeldFolder:
         Raises StateLockedError when another gateway has it, StateError when it cannot be used.
         """
         try:
-            self._folder.mkdir(mode=_NO_RIGHTS, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=_OWNER_ONLY, parents=True, exist_ok=True)
             self._lock.acquire()
             return [self._read(place) for place in self._groups()]
         except (OSError, msgspec.DecodeError, ValueError) as error:
@@ -132,7 +132,7 @@ class HeldFolder:
         """Write a group down; StateError when the disk refuses, and then nothing of it stays."""
         place = self._folder / group.id
         try:
-            place.mkdir(mode=_NO_RIGHTS)
+            place.mkdir(mode=_OWNER_ONLY)
             with self.input_of(group).open("wb") as file:
                 file.writelines(each.line for each in requests)
             record, part = place / "group.json", place / "group.part"

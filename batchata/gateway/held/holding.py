@@ -7,12 +7,11 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from aiohttp import web
 
-from batchata.core.errors import StateError
 from batchata.gateway.batches.records import KEPT_HEADERS
 from batchata.gateway.held.carrying import Carrier, Settle
 from batchata.gateway.held.folder import Call, Found, Group, HeldFolder
@@ -23,8 +22,9 @@ from batchata.gateway.proxy.config.model import ToBatchSection
 from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES, Answered, Exchange
 from batchata.gateway.proxy.http.connections import may_be_gone
 from batchata.gateway.proxy.http.headers import by_name
-from batchata.gateway.proxy.http.upstreams import Upstream, Upstreams
+from batchata.gateway.proxy.http.upstreams import Upstreams
 from batchata.gateway.proxy.tape.cassette import body_key
+from batchata.gateway.upstream import Vendor
 from batchata.providers.registry import provider_names
 
 ENDPOINTS: Final = frozenset({CHAT, RESPONSES, MESSAGES})
@@ -33,15 +33,23 @@ _LIVE_ONLY: Final = ("service_tier", "background", "speed", "inference_geo")
 #: a group goes out before it is larger than this
 _MOST_CALLS: Final = 10_000
 _MOST_BYTES: Final = 64 * 1024 * 1024
-Lane = tuple[Any, ...]
+
+
+class _Lane(NamedTuple):
+    """What calls have in common that can go to a vendor together."""
+
+    vendor: Vendor
+    owner: str
+    upstream: str
+    provider: str
+    endpoint: str
+    headers: tuple[tuple[str, str], ...]
 
 
 @dataclass(slots=True, eq=False)
 class _Gathering:
     """Calls that will go to the vendor together."""
 
-    upstream: Upstream
-    owner: str
     calls: list[HeldCall] = field(default_factory=list)
     size: int = 0
     timer: asyncio.TimerHandle | None = None
@@ -66,7 +74,7 @@ class Holding:
         self._folder = HeldFolder(section.directory)
         self._keys = KeyRing()
         self._by_key: dict[bytes, list[HeldCall]] = {}
-        self._gathering: dict[Lane, _Gathering] = {}
+        self._gathering: dict[_Lane, _Gathering] = {}
         self._carrier = Carrier(
             self._folder,
             upstreams,
@@ -138,12 +146,10 @@ class Holding:
         held = self._held(call, None)
         held.exchange, held.began, held.body = exchange, began, _whole(exchange)
         exchange.is_sent = exchange.is_ended = True
-        found = by_name(exchange.headers)
-        kept = tuple((name, found[name]) for name in KEPT_HEADERS if found.get(name))
-        lane = (exchange.upstream.name, owner, exchange.provider, exchange.endpoint, kept)
+        lane = _lane(exchange, owner)
         gathering = self._gathering.get(lane)
         if gathering is None:
-            gathering = self._gathering[lane] = _Gathering(exchange.upstream, owner)
+            gathering = self._gathering[lane] = _Gathering()
             gathering.timer = asyncio.get_running_loop().call_later(
                 self._section.gather_for, self._send, lane
             )
@@ -180,11 +186,18 @@ class Holding:
             "held_ready": ready.count(True),
         }
 
+    def stop(self) -> None:
+        """Send nothing more, and tell all who wait, and who come now, to ask again."""
+        self._carrier.stop()
+
     async def aclose(self) -> None:
-        """Send nothing more; what vendors have is collected by the next process."""
+        """Let go of the folder; what vendors have is collected by the next process."""
         for gathering in self._gathering.values():
+            if gathering.timer is not None:
+                gathering.timer.cancel()
             for held in gathering.calls:
                 self._carrier.unsent(held, "the gateway ended")
+        self._gathering.clear()
         await self._carrier.aclose(self._shutdown_seconds)
         self._folder.close()
 
@@ -193,23 +206,19 @@ class Holding:
         self._by_key.setdefault(call.key, []).append(held)
         return held
 
-    def _send(self, lane: Lane) -> None:
+    def _send(self, lane: _Lane) -> None:
         """Have what was gathered asked."""
         gathering = self._gathering.pop(lane)
         if gathering.timer is not None:
             gathering.timer.cancel()
-        first = gathering.calls[0].exchange
-        if first is None or first.endpoint is None:
-            raise StateError("a call was gathered without its request")
-        provider = first.provider
         group = Group(
             id=f"held_{secrets.token_hex(12)}",
-            vendor=first.vendor,
-            owner=gathering.owner,
-            upstream=first.upstream.name,
-            provider=provider if provider in provider_names() else first.upstream.type,
-            endpoint=first.endpoint,
-            headers=dict(lane[-1]),
+            vendor=lane.vendor,
+            owner=lane.owner,
+            upstream=lane.upstream,
+            provider=lane.provider,
+            endpoint=lane.endpoint,
+            headers=dict(lane.headers),
             batch_seconds=self._section.batches_for,
             calls=[each.call for each in gathering.calls],
         )
@@ -222,6 +231,18 @@ class Holding:
             twins.remove(held)
         if not twins:
             self._by_key.pop(held.call.key, None)
+
+
+def _lane(exchange: Exchange, owner: str) -> _Lane:
+    found, provider = by_name(exchange.headers), exchange.provider
+    return _Lane(
+        vendor=exchange.vendor,
+        owner=owner,
+        upstream=exchange.upstream.name,
+        provider=provider if provider in provider_names() else exchange.upstream.type,
+        endpoint=exchange.path,
+        headers=tuple((name, found[name]) for name in KEPT_HEADERS if found.get(name)),
+    )
 
 
 def _whole(exchange: Exchange) -> bytes:

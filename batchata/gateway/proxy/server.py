@@ -100,11 +100,13 @@ async def running(
         if sessions is not None:
             ending.callback(sessions.end_all)
         ending.push_async_callback(core.aclose)
-        # takes no more, and lets what is in flight come to its end
-        ending.push_async_callback(runner.cleanup)
         if holding is not None:
             ending.push_async_callback(holding.aclose)
             holding.open()
+        # takes no more, and lets what is in flight come to its end
+        ending.push_async_callback(runner.cleanup)
+        if holding is not None:
+            ending.callback(holding.stop)  # before: those who wait are told to ask again
         if desk is not None:
             ending.push_async_callback(desk.aclose)
             desk.take_folder()

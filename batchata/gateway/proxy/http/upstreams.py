@@ -92,11 +92,6 @@ class Upstreams:
             for spoken in get_args(Vendor)
         }
 
-    @property
-    def need_model(self) -> bool:
-        """True when the model decides, so that bodies must be read first."""
-        return any(each.models for each in self._plain) and len(self._plain) > 1
-
     def by_path(self, target: str) -> tuple[Upstream, str] | None:
         """The upstream whose prefix a target has, and the target without it."""
         for each in self._prefixed:
