@@ -75,6 +75,12 @@ def run(
             rich_help_panel=_UPSTREAM,
         ),
     ] = None,
+    outbound_proxy: Annotated[
+        str | None,
+        typer.Option(
+            help="HTTP proxy by way of which the upstream is reached.", rich_help_panel=_UPSTREAM
+        ),
+    ] = None,
     config: Config = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 is any free one. 4000.")] = None,
@@ -152,6 +158,7 @@ def run(
         ("llm", "base_url"): base_url,
         ("llm", "type"): type and type.value,
         ("llm", "api_key"): api_key,
+        ("llm", "outbound_proxy"): outbound_proxy,
         ("server", "host"): host,
         ("server", "port"): port,
         ("server", "client_token"): client_token,
@@ -175,6 +182,8 @@ def run(
         )
     if api_key is not None:
         say("--api-key is seen by everybody on this machine: set BATCHATA_PROXY_API_KEY instead")
+    if outbound_proxy is not None and "@" in outbound_proxy:
+        say("a password in --outbound-proxy is seen too: set BATCHATA_PROXY_OUTBOUND_PROXY instead")
     _serve(found, as_json=as_json)
 
 

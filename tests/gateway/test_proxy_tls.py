@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -14,7 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from raw_lab import JSON, OK, RawUpstream, call, request_bytes
+from raw_lab import JSON, OK, RawUpstream, Seen, call, request_bytes
 
 from batchata.gateway import Gateway
 
@@ -111,3 +113,41 @@ def test_a_certificate_that_nobody_vouches_for_is_given_no_key(upstream: TLSUpst
     assert reply.status == 502
     assert b"SSL_CERT_FILE" in reply.body
     assert upstream.seen == []
+
+
+def test_an_upstream_is_reached_by_a_tunnel_that_a_proxy_opens(
+    upstream: TLSUpstream, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusting = ssl.create_default_context(cafile=certificate)
+    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", trusting)
+
+    def tunnel(connection: socket.socket, seen: Seen) -> str:
+        with socket.create_connection(("127.0.0.1", upstream.port)) as there:
+            connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=carry, args=(there, connection), daemon=True)
+            back.start()
+            carry(connection, there)
+            back.join(5)
+        return "close"
+
+    with RawUpstream(tunnel) as proxy:
+        way = f"http://me:s3cret@127.0.0.1:{proxy.port}"
+        config = {"llm": {"base_url": upstream.url, "outbound_proxy": way}}
+        with Gateway(config=config) as gateway:
+            assert [post(gateway.url), post(gateway.url, path=b"/v1/x")] == [b"{}", b"{}"]
+
+        [seen] = proxy.seen
+    assert seen.all(b"proxy-authorization") == [b"Basic " + b64encode(b"me:s3cret")]
+    for each in upstream.seen:
+        assert each.target.startswith(b"/v1/")
+        assert each.all(b"proxy-authorization") == []
+
+
+def carry(there: socket.socket, here: socket.socket) -> None:
+    """Carry bytes in one direction until one side has enough."""
+    try:
+        while data := there.recv(65_536):
+            here.sendall(data)
+        here.shutdown(socket.SHUT_WR)
+    except OSError:
+        return

@@ -83,6 +83,7 @@ def _client(group: Group, upstream: Upstream, keys: Mapping[str, str]) -> Any:
     """The vendor's SDK with the key of the calls, and nothing of the gateway's own account."""
     bearer = keys.get("authorization", "").removeprefix("Bearer ").strip() or None
     key = keys.get("x-api-key") or keys.get("api-key")
+    proxy = upstream.outbound_proxy
     headers = {name: value for name, value in group.headers.items() if name != _VERSION}
     if group.vendor == "anthropic":
         import anthropic
@@ -91,7 +92,10 @@ def _client(group: Group, upstream: Upstream, keys: Mapping[str, str]) -> Any:
             {"auth_token": bearer} if bearer and not key else {"api_key": key or _NO_KEY}
         )
         client = anthropic.AsyncAnthropic(
-            base_url=upstream.base_url, default_headers=headers, **given
+            base_url=upstream.base_url,
+            default_headers=headers,
+            http_client=anthropic.DefaultAsyncHttpxClient(proxy=proxy) if proxy else None,
+            **given,
         )
         # nothing of the environment's
         client.api_key, client.auth_token = given.get("api_key"), given.get("auth_token")
@@ -104,6 +108,7 @@ def _client(group: Group, upstream: Upstream, keys: Mapping[str, str]) -> Any:
         base_url=f"{upstream.base_url}/v1",
         api_key=bearer or key or _NO_KEY,
         default_headers=headers,
+        http_client=openai.DefaultAsyncHttpxClient(proxy=proxy) if proxy else None,
     )
     asked.organization = asked.project = None  # the client's own are among the headers
     return asked

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import count
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
 
 import orjson
 from aiohttp import web
@@ -21,7 +23,7 @@ from aiohttp import web
 from batchata.core.errors import ValidationError
 from batchata.gateway.proxy.arriving import Door
 from batchata.gateway.proxy.chain import Chain
-from batchata.gateway.proxy.config.model import GatewayConfig
+from batchata.gateway.proxy.config.model import GatewayConfig, is_loopback
 from batchata.gateway.proxy.config.registry import make_interceptor
 from batchata.gateway.proxy.core import Core
 from batchata.gateway.proxy.http.connections import Listener
@@ -147,6 +149,8 @@ async def serve(config: GatewayConfig, *, on_ready: Callable[[str], None] | None
         LOG.info("gateway on %s", gateway.url)
         for what in missing(config):
             LOG.info("%s: pip install 'batchata[gateway]'", what)
+        if (unused := unused_proxy(config)) is not None:
+            LOG.warning(unused)
         if on_ready is not None:
             on_ready(gateway.url)
         await stopping.wait()
@@ -159,6 +163,22 @@ def missing(config: GatewayConfig) -> Iterator[str]:
             yield f"of answers in {encoding} the usage stays unknown"
     if config.batches is not None and find_spec("pyarrow") is None:
         yield "results of batches are not written as Parquet"
+
+
+def unused_proxy(config: GatewayConfig) -> str | None:
+    """What to write where the environment names a proxy for an upstream, which is not used."""
+    named = getproxies_environment()
+    for each in config.sections:
+        parts = urlsplit(each.base_url)
+        scheme, host = parts.scheme, parts.hostname or ""
+        is_near = is_loopback(host) or proxy_bypass(host)
+        if scheme in named and not each.outbound_proxy and not is_near:
+            name = f"{scheme.upper()}_PROXY"
+            return (
+                f"{name} is not used for {each.base_url}: write outbound_proxy: ${{{name}}} in the "
+                f'file, or --outbound-proxy "${name}", to reach it that way'
+            )
+    return None
 
 
 def _made(config: GatewayConfig) -> list[Interceptor]:

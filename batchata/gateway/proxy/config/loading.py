@@ -23,6 +23,7 @@ VARIABLES: Final = {
     "BATCHATA_PROXY_BASE_URL": ("llm", "base_url"),
     "BATCHATA_PROXY_TYPE": ("llm", "type"),
     "BATCHATA_PROXY_API_KEY": ("llm", "api_key"),
+    "BATCHATA_PROXY_OUTBOUND_PROXY": ("llm", "outbound_proxy"),
     "BATCHATA_PROXY_HOST": ("server", "host"),
     "BATCHATA_PROXY_PORT": ("server", "port"),
     "BATCHATA_PROXY_CLIENT_TOKEN": ("server", "client_token"),

@@ -23,6 +23,16 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
+def is_loopback(host: str) -> bool:
+    """True for an address of this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 class Section(BaseModel):
     """A part of the configuration; keys that it does not know are errors."""
 
@@ -53,12 +63,7 @@ class ServerSection(Section):
     @property
     def is_loopback(self) -> bool:
         """True when nobody but this machine can connect."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     @model_validator(mode="after")
     def _guarded(self) -> ServerSection:
@@ -80,6 +85,7 @@ class UpstreamSection(Section):
     api_key: str | None = Field(None, repr=False)  #: added where a client brings no key
     prefix: str = ""  #: requests whose path begins so go here; it is taken off
     models: tuple[str, ...] = ()  #: patterns of the models that are asked here, as `claude-*`
+    outbound_proxy: str | None = Field(None, repr=False)  #: `http://HOST:PORT` on the way to it
 
     @model_validator(mode="before")
     @classmethod
@@ -102,6 +108,17 @@ class UpstreamSection(Section):
             raise ValueError("base_url cannot have a query or a fragment")
         return value.rstrip("/").removesuffix("/v1")
 
+    @field_validator("outbound_proxy")
+    @classmethod
+    def _is_proxy(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        parts = urlsplit(value)
+        # not the value itself: there may be a password in it
+        if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query:
+            raise ValueError("it is no address of an HTTP proxy: write http://HOST:PORT")
+        return value.rstrip("/")
+
     @field_validator("prefix")
     @classmethod
     def _is_prefix(cls, value: str) -> str:
@@ -119,6 +136,7 @@ class UpstreamSection(Section):
             api_key=self.api_key or None,
             prefix=self.prefix,
             models=self.models,
+            outbound_proxy=self.outbound_proxy or "",
         )
 
 

@@ -22,6 +22,7 @@ llm:
   base_url: {base_url}
   type: {type}             # openai or anthropic
   # api_key: ${{OPENAI_API_KEY}}       # added where clients bring no key of their own
+  # outbound_proxy: ${{HTTPS_PROXY}}     # where only an HTTP proxy reaches the upstream
 
 # several upstreams, by path prefix or by model:
 # upstreams:

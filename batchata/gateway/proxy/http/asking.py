@@ -17,6 +17,7 @@ from typing import Self
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ConnectionKey
+from aiohttp.helpers import strip_auth_from_url
 from multidict import CIMultiDictProxy
 from yarl import URL
 
@@ -42,10 +43,12 @@ class Place:
 
     request: ClientRequest
     host: str
+    begin: str  #: what a proxy is told before the path
     path: str
+    own_headers: Headers  #: for a proxy
 
     @classmethod
-    def of(cls, base_url: str) -> Place | None:
+    def of(cls, base_url: str, outbound_proxy: str = "") -> Place | None:
         """The place of an address; None where requests go the public way.
 
         That is for an address with a user and a password in it, and for another aiohttp.
@@ -55,18 +58,27 @@ class Place:
         url = URL(base_url, encoded=True)
         if url.raw_user is not None or url.raw_password is not None:
             return None
-        request = _Known("POST", url, loop=asyncio.get_running_loop())
-        path = base_url.partition("://")[2].partition("/")
-        return cls(request, request.headers["Host"], "".join(path[1:]))
+        proxy, auth = strip_auth_from_url(URL(outbound_proxy)) if outbound_proxy else (None, None)
+        loop = asyncio.get_running_loop()
+        request = _Known("POST", url, loop=loop, proxy=proxy, proxy_auth=auth)
+        host, slash, rest = base_url.partition("://")[2].partition("/")
+        reads_requests = proxy is not None and not request.is_ssl()
+        return cls(
+            request,
+            request.headers["Host"],
+            f"http://{host}" if reads_requests else "",
+            slash + rest,
+            (("Proxy-Authorization", auth.encode()),) if reads_requests and auth else (),
+        )
 
     def head(self, method: str, target: str, headers: Headers, payload: Payload) -> bytes:
         """The first lines of a request, up to the empty one.
 
         Raises ValueError for headers that would be more than they say.
         """
-        path = "" if target == "*" else self.path
-        lines = [f"{method} {path}{target} HTTP/1.1", f"Host: {self.host}"]
-        lines.extend([f"{name}: {value}" for name, value in headers])
+        where = self.begin or target if target == "*" else f"{self.begin}{self.path}{target}"
+        lines = [f"{method} {where} HTTP/1.1", f"Host: {self.host}"]
+        lines.extend([f"{name}: {value}" for name, value in (*headers, *self.own_headers)])
         if payload is not None and not has(headers, "content-length"):
             lines.append(
                 f"Content-Length: {len(payload)}"

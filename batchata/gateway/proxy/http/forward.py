@@ -32,6 +32,12 @@ _BODILESS: Final = frozenset({*range(100, 200), 204, 304})
 UNREACHABLE: Final = "upstream_unreachable"
 BROKE_OFF: Final = "upstream_broke_off"
 TIMED_OUT: Final = "upstream_timed_out"
+#: errors of who never came so far as to ask
+_UNSENT: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+)
 #: where a message of the parser begins to quote
 _QUOTED: Final = re.compile(r":?\s*(?:\n|\bb['\"])")
 #: an address with the path and the query that were asked for
@@ -51,7 +57,7 @@ class Client:
         )
         self._keepalive_seconds = keepalive_seconds
         self._session: aiohttp.ClientSession | None = None
-        self._places: dict[str, Place | None] = {}
+        self._places: dict[tuple[str, ...], Place | None] = {}
 
     def open(self) -> None:
         """Open the session on the running loop."""
@@ -72,7 +78,8 @@ class Client:
         """Begin the request; a context manager of the upstream's response."""
         if self._session is None:
             raise RuntimeError("the gateway is not running")
-        place = self._place(exchange.upstream.base_url)
+        upstream = exchange.upstream
+        place = self._place(upstream.base_url, upstream.outbound_proxy)
         if place is not None and self._session.connector is not None:
             return Asking(
                 self._session.connector,
@@ -85,16 +92,17 @@ class Client:
             )
         return self._session.request(
             exchange.method,
-            exchange.upstream.url(exchange.target),
+            upstream.url(exchange.target),
             headers=CIMultiDict(_spelled_alike(headers)),
             data=payload,
             allow_redirects=False,
+            proxy=upstream.outbound_proxy or None,
         )
 
-    def _place(self, base_url: str) -> Place | None:
-        if base_url not in self._places:
-            self._places[base_url] = Place.of(base_url)
-        return self._places[base_url]
+    def _place(self, *where: str) -> Place | None:
+        if where not in self._places:
+            self._places[where] = Place.of(*where)
+        return self._places[where]
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -263,7 +271,9 @@ def keep_headers(response: Answer) -> None:
 
 def upstream_error(error: BaseException, exchange: Exchange) -> VendorError:
     """Why the upstream gave no answer, as a vendor would say it."""
-    place = f"{exchange.upstream.name} ({exchange.upstream.base_url})"
+    upstream = exchange.upstream
+    way = f", by way of {_host_of(upstream.outbound_proxy)}" if upstream.outbound_proxy else ""
+    place = f"{upstream.name} ({upstream.base_url}{way})"
     text = what_failed(error)
     said = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, TimeoutError):
@@ -287,7 +297,12 @@ def what_failed(error: BaseException) -> str:
 
 def surely_unsent(error: BaseException) -> bool:
     """True when the upstream cannot have seen the request."""
-    return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    return isinstance(error, _UNSENT)
+
+
+def _host_of(address: str) -> str:
+    """An address without what may be a password."""
+    return address.rpartition("@")[2].removeprefix("http://")
 
 
 def cut(request: web.BaseRequest) -> None:

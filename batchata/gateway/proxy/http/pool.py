@@ -6,6 +6,7 @@ whose parts are not known.
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from math import inf
 from typing import Any, Final
@@ -49,7 +50,12 @@ class Connector(aiohttp.TCPConnector):
     ) -> Connection:
         """A connection on which nothing came yet."""
         for _ in range(_MOST_SPOILT):
-            connection = await super().connect(req, traces, timeout)
+            if req.proxy is None:
+                connection = await super().connect(req, traces, timeout)
+            else:
+                patience = 2 * timeout.sock_connect if timeout.sock_connect else None
+                async with asyncio.timeout(patience):  # it has to connect too
+                    connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
             if protocol is None or not protocol.should_close:
                 return connection

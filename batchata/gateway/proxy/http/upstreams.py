@@ -37,6 +37,7 @@ class Upstream:
     api_key: str | None = None
     prefix: str = ""  #: requests whose path begins so go here; it is taken off
     models: tuple[str, ...] = ()  #: patterns such as "claude-*"
+    outbound_proxy: str = ""  #: address of the HTTP proxy by way of which it is reached
 
     def __repr__(self) -> str:
         return f"Upstream(name={self.name!r}, base_url={self.base_url!r}, type={self.type!r})"
