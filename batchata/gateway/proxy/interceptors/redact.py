@@ -11,17 +11,22 @@ from batchata.core.errors import ValidationError
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Reject, Replace
 
+#: where a word begins and ends: in scripts without spaces a key may follow a letter
+_BEGIN: Final = "(?<![0-9A-Za-z])"
+_END: Final = "(?![0-9A-Za-z])"
 #: shapes that nothing but a secret has; prose is never touched
 PATTERNS: Final = {
-    "openai_key": r"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{16,}",
-    "anthropic_key": r"\bsk-ant-[A-Za-z0-9_-]{12,}",
-    "google_key": r"\bAIza[0-9A-Za-z_-]{35}\b",
-    "huggingface_token": r"\bhf_[A-Za-z0-9]{30,}\b",
-    "github_token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{50,})\b",
-    "aws_key_id": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
-    "slack_token": r"\bxox[abprs]-[A-Za-z0-9-]{10,}",
+    "openai_key": _BEGIN + r"sk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{16,}",
+    "anthropic_key": _BEGIN + r"sk-ant-[A-Za-z0-9_-]{12,}",
+    "google_key": _BEGIN + r"AIza[0-9A-Za-z_-]{35}" + _END,
+    "huggingface_token": _BEGIN + r"hf_[A-Za-z0-9]{30,}",
+    "github_token": _BEGIN + r"(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{50,})",
+    "aws_key_id": _BEGIN + r"(?:AKIA|ASIA)[0-9A-Z]{16}" + _END,
+    "slack_token": _BEGIN + r"xox[abprs]-[A-Za-z0-9-]{10,}",
     "private_key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----",
 }
+#: from where to where in a text, and what takes its place
+Edit = tuple[int, int, str]
 _UNREAD: Final = Reject(
     message="the gateway's redact cannot look through this body: it is no JSON object, or larger "
     "than inspect_bytes; pass_unread: true lets such bodies through as they are",
@@ -72,6 +77,16 @@ class Redact(Interceptor):
         if cleaned == exchange.json:
             return CONTINUE
         return Replace(body=orjson.dumps(cleaned))
+
+    def found(self, text: str) -> list[Edit]:
+        """Where in a text something matches, and what takes its place, in order."""
+        edits: list[Edit] = []
+        for name, pattern in self._found:
+            for match in pattern.finditer(text):
+                start, end = match.span()
+                if all(end <= edit[0] or edit[1] <= start for edit in edits):
+                    edits.append((start, end, f"[{name}]"))
+        return sorted(edits)
 
     def cleaned(self, value: Any) -> Any:
         """The value with every match replaced, in keys as in values."""

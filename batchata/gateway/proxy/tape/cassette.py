@@ -21,6 +21,7 @@ from batchata.gateway.proxy.http.headers import first
 from batchata.gateway.proxy.interceptors.message_logger import logged
 from batchata.gateway.proxy.interceptors.redact import Redact
 from batchata.gateway.proxy.reading.sse import whole
+from batchata.gateway.proxy.tape.clean_streams import Pieces, clean_pieces
 
 FILE: Final = "cassette.jsonl"
 _BOM: Final = b"\xef\xbb\xbf"
@@ -117,7 +118,7 @@ def response_row(answered: Answered) -> Row | None:
         if answered.status < 400 or name == "content-length":
             row["headers"].pop(name, None)
     if answered.is_stream and not encoding:
-        row["pieces"] = _paced(answered.pieces)
+        row["pieces"] = _paced(clean_pieces(answered.pieces, _CLEANER))
         return row
     body = whole(answered.body, encoding, _MOST)
     if body is None:  # an encoding that nothing here undoes
@@ -126,13 +127,12 @@ def response_row(answered: Answered) -> Row | None:
     return row | _body_row(body, first(answered.headers, "content-type"))
 
 
-def _paced(pieces: list[tuple[float, bytes]]) -> list[list[Any]]:
+def _paced(pieces: Pieces) -> list[list[Any]]:
     before, rows = 0.0, []
     for seconds, piece in pieces:
         gap, before = max(0.0, seconds - before), seconds
         try:
-            text = _CLEANER.cleaned(piece.decode())
-            rows.append([round(gap, 4), text])
+            rows.append([round(gap, 4), piece.decode()])
         except UnicodeDecodeError:  # cut within a character
             rows.append([round(gap, 4), {"base64": base64.b64encode(piece).decode()}])
     return rows
@@ -146,6 +146,8 @@ def _body_row(body: bytes, kind: str) -> Row:
                 return {"json": _CLEANER.cleaned(_NAMED(found))}
         except ValueError:
             pass
+    if "event-stream" in kind.lower():
+        [(_, body)] = clean_pieces([(0.0, body)], _CLEANER)
     try:
         return {"text": _CLEANER.cleaned(body.decode())}
     except UnicodeDecodeError:
