@@ -54,10 +54,17 @@ class Level(StrEnum):
 
 
 BaseURL = Annotated[
-    str | None, typer.Option(help="Address of the upstream.", rich_help_panel=_UPSTREAM)
+    str | None,
+    typer.Option(
+        help="Address of the upstream, as https://api.openai.com.", rich_help_panel=_UPSTREAM
+    ),
 ]
 Type = Annotated[
-    VendorType | None, typer.Option(help="Whose protocol it speaks.", rich_help_panel=_UPSTREAM)
+    VendorType | None,
+    typer.Option(
+        help="Whose protocol it speaks; openai if not given, but for Anthropic's own address.",
+        rich_help_panel=_UPSTREAM,
+    ),
 ]
 Config = Annotated[
     Path | None, typer.Option(help="YAML file; see generate-config.", dir_okay=False, exists=True)
@@ -71,7 +78,7 @@ def run(
     api_key: Annotated[
         str | None,
         typer.Option(
-            help="Added where clients bring none; better set BATCHATA_PROXY_API_KEY.",
+            help="Key for clients that bring none; better set BATCHATA_PROXY_API_KEY.",
             rich_help_panel=_UPSTREAM,
         ),
     ] = None,
@@ -82,22 +89,34 @@ def run(
         ),
     ] = None,
     config: Config = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 is any free one. 4000.")] = None,
-    log_level: Annotated[Level | None, typer.Option(help="What is said on stderr.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; 127.0.0.1 if not given.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port; 4000 if not given, 0 is any free one.")
+    ] = None,
+    log_level: Annotated[
+        Level | None, typer.Option(help="The least that is said on stderr; info if not given.")
+    ] = None,
     client_token: Annotated[
         str | None, typer.Option(help="What clients must send as their key.")
     ] = None,
     limit_usd: Annotated[
         float | None,
-        typer.Option(min=0, help="Hard limit on money.", rich_help_panel=_LIMITS),
+        typer.Option(min=0, help="Hard limit, in USD.", rich_help_panel=_LIMITS),
     ] = None,
     per: Annotated[
-        Per | None, typer.Option(help="What the limit holds for.", rich_help_panel=_LIMITS)
+        Per | None,
+        typer.Option(
+            help="What each has a limit of its own; if not given one holds for all.",
+            rich_help_panel=_LIMITS,
+        ),
     ] = None,
     state: Annotated[
         Path | None,
-        typer.Option(help="State file of the limit. ./gateway.db", rich_help_panel=_LIMITS),
+        typer.Option(
+            help="State file of the limit; ./gateway.db if not given.", rich_help_panel=_LIMITS
+        ),
     ] = None,
     flex: Annotated[
         bool,
@@ -144,7 +163,9 @@ def run(
     ] = None,
     held: Annotated[
         Path | None,
-        typer.Option(help="Folder of what --to-batch holds. ./held", rich_help_panel=_BATCHES),
+        typer.Option(
+            help="Folder of what --to-batch holds; ./held if not given.", rich_help_panel=_BATCHES
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print addresses as JSON.")] = False,
 ) -> None:
@@ -153,6 +174,7 @@ def run(
     Flags go over the file, the file over BATCHATA_PROXY_... variables.
 
     Example: [bold]batchata proxy run --base-url https://api.openai.com --limit-usd 5[/bold]
+    With a file: [bold]batchata proxy run --config gateway.yaml[/bold]
     """
     flags = {
         ("llm", "base_url"): base_url,
@@ -191,7 +213,12 @@ def run(
 def validate_config(
     file: Annotated[Path, typer.Argument(help="YAML file.", dir_okay=False, exists=True)],
 ) -> None:
-    """Check a configuration file: every wrong key, interceptor and option is named."""
+    """Check a configuration file: every wrong key, interceptor and option is named.
+
+    Nothing is opened and nobody is asked; `${NAME}` must be set as for a run.
+
+    Example: [bold]batchata proxy validate-config gateway.yaml[/bold]
+    """
     from batchata.gateway.proxy.config.loading import load_config
     from batchata.gateway.proxy.config.registry import make_interceptor
 
@@ -209,11 +236,16 @@ def generate_config(
     base_url: BaseURL = None,
     type: Type = None,  # noqa: A002
 ) -> None:
-    """Write a configuration file that works, with every key explained."""
+    """Write a configuration file that works, with every key explained.
+
+    Example: [bold]batchata proxy generate-config gateway.yaml[/bold]
+    """
+    from batchata.gateway.proxy.config.loading import checked
     from batchata.gateway.proxy.config.sample import sample
 
-    vendor = (type or VendorType.openai).value
-    address = base_url or f"https://api.{vendor}.com"
+    address = base_url or f"https://api.{(type or VendorType.openai).value}.com"
+    given = {"base_url": address} | ({"type": type.value} if type else {})
+    [upstream] = checked({"llm": given}).sections
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
@@ -221,15 +253,19 @@ def generate_config(
             f"{file} is there already and was left as it is", hint="name another file"
         ) from error
     with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-        out.write(sample(str(file), base_url=address, vendor=vendor))
+        out.write(sample(str(file), base_url=address, vendor=upstream.type))
     stdout().print(f"wrote {file}", markup=False, soft_wrap=True)
 
 
 @proxy.command("replay")
 def replay_folder(
     folder: Annotated[Path, typer.Argument(help="Recordings, or results of a batch run.")],
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 is any free one. 4000.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; 127.0.0.1 if not given.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port; 4000 if not given, 0 is any free one.")
+    ] = None,
     repeat: Annotated[
         bool, typer.Option("--repeat", help="Give the last answer again to who asks once more.")
     ] = False,

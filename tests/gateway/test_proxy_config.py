@@ -242,6 +242,17 @@ def test_the_written_file_is_valid_private_and_never_overwritten(tmp_path: Path)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_a_file_is_not_written_for_an_address_that_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+
+    wrong = invoke("proxy", "generate-config", str(file), "--base-url", "api.openai.com")
+
+    assert (wrong.exit_code, file.exists()) == (1, False)
+    assert "no http or https address" in wrong.stderr
+    invoke("proxy", "generate-config", str(file), "--base-url", "https://api.anthropic.com")
+    assert load_config(file, environment={}).sections[0].type == "anthropic"
+
+
 def test_validating_says_what_is_wrong(tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
     file.write_text("llm: {base_url: 'http://x'}\ninterceptors: [{type: budget}]")
