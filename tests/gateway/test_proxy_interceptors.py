@@ -113,6 +113,17 @@ def test_what_is_shared_serves_every_client_and_what_is_old_nobody(
     assert len(upstream.seen) == 3
 
 
+def test_of_too_many_answers_the_oldest_go(upstream: RawUpstream, tmp_path: Path) -> None:
+    cache = {"type": "cache", "config": {"file": str(tmp_path / "c.db"), "max_entries": 2}}
+    with through(upstream.url, cache) as gateway:
+        for content in ("one", "two", "three"):
+            ask(gateway, content)
+    with through(upstream.url, cache) as gateway:
+        hits = [ask(gateway, each).all(b"x-batchata-cache") for each in ("three", "two", "one")]
+
+    assert hits == [[b"hit"], [b"hit"], []]
+
+
 def test_an_error_is_never_cached(upstream: RawUpstream, tmp_path: Path) -> None:
     upstream.answer(answer("no", status=500))
     with through(

@@ -29,8 +29,11 @@ _KIND: Final = FileKind(
 CREATE TABLE IF NOT EXISTS answers (
     key BLOB PRIMARY KEY, at REAL NOT NULL, status INTEGER NOT NULL, headers BLOB NOT NULL,
     body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS answers_by_time ON answers (at);
 """,
 )
+#: answers that are added between looks for old ones: a few go in milliseconds
+_TRIM_EVERY: Final = 100
 
 
 class Cache(Interceptor):
@@ -103,7 +106,7 @@ class Cache(Interceptor):
             "INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?)", (*values, answered.body)
         )
         self._added += 1
-        if self._added % 1000 == 0:
+        if self._added % _TRIM_EVERY == 0:
             self._trim()
 
     async def aclose(self) -> None:
@@ -114,8 +117,8 @@ class Cache(Interceptor):
     def _trim(self) -> None:
         self._answers.write("DELETE FROM answers WHERE at<?", (time.time() - self.ttl_seconds,))
         self._answers.write(
-            "DELETE FROM answers WHERE key IN "
-            "(SELECT key FROM answers ORDER BY at DESC LIMIT -1 OFFSET ?)",
+            "DELETE FROM answers WHERE rowid IN "
+            "(SELECT rowid FROM answers ORDER BY at DESC LIMIT -1 OFFSET ?)",
             (self.max_entries,),
         )
 

@@ -90,10 +90,12 @@ class TraceExport(Interceptor):
     async def aclose(self) -> None:
         """Post what is left, as long as the collector takes it."""
         self._is_closing = True
-        if self._task is not None:
-            await self._task
-        await self._post_all()
-        await self._session.close()
+        try:
+            if self._task is not None:
+                await self._task
+            await self._post_all()
+        finally:
+            await self._session.close()
         if self.dropped:
             LOG.warning("trace_export: %d events were dropped", self.dropped)
 
