@@ -59,6 +59,11 @@ def saying(body: Any, kind: bytes = b"application/json") -> RawUpstream:
         (RESPONSES, {"tools": [{"type": "image_generation"}]}, "image_generation"),
         (RESPONSES, {"tools": [{"type": "shell", "environment": {"type": "x"}}]}, "shell"),
         (CHAT, {"modalities": ["text", "audio"]}, "audio"),
+        (
+            CHAT,
+            {"model": "gpt-4o-audio-preview", "messages": [{"content": [{"type": "input_audio"}]}]},
+            "input_audio",
+        ),
         (CHAT, {"web_search_options": {}}, "web_search_options"),
         (CHAT, {"model": "gpt-4o-search-preview"}, "web_search_options"),
         (CHAT, {"models": ["gpt-6-luna", "gpt-6-sol"]}, "models"),

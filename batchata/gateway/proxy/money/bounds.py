@@ -7,6 +7,8 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
+import orjson
+
 from batchata.core.bounds import (
     answers_asked,
     input_bound,
@@ -48,6 +50,8 @@ _TELLING: Final = frozenset(
     {"tools", "modalities", "web_search_options", "fallbacks", "models", "plugins"}
     | {"context_management"}
 )
+#: parts of the names of models that do so
+_TELLING_NAMES: Final = ("-search-", "audio")
 #: tools that a vendor runs, and asks no fee for besides the tokens that they bring
 _NO_FEE: Final = ("web_fetch", "mcp", "tool_search", "programmatic_tool_calling")
 
@@ -81,7 +85,8 @@ def uncounted(exchange: Exchange, prices: PriceBook) -> list[str]:
     """
     body = exchange.json or {}
     card = prices.card(exchange.provider, exchange.model, tier_of(exchange))
-    if card.is_exact and _TELLING.isdisjoint(body) and "-search-" not in exchange.model:
+    is_plain = card.is_exact and not any(word in exchange.model for word in _TELLING_NAMES)
+    if is_plain and _TELLING.isdisjoint(body):
         return []
     profile = PROFILES.get(exchange.provider)
     if profile is not None and profile.is_local:
@@ -104,7 +109,8 @@ def _uncounted(exchange: Exchange, body: Mapping[str, Any], card: RateCard) -> I
     for name in ("web_search_options", "fallbacks", "models", "plugins"):
         yield from () if body.get(name) in (None, [], False) else (name,)
     yield from (str(each) for each in body.get("modalities") or () if each != "text")
-    if not card.is_exact and b'"input_audio"' in (exchange.body or b""):
+    hears = "audio" in exchange.model or not card.is_exact
+    if hears and b'"input_audio"' in (exchange.body or b""):
         yield "input_audio"
     managed = body.get("context_management")
     edits = managed.get("edits") if isinstance(managed, Mapping) else None
@@ -127,6 +133,8 @@ def worst_case_usd(exchange: Exchange, prices: PriceBook) -> Decimal:
         if cap == -1:  # LM Studio and llama.cpp take it for no limit
             cap = None
         most = output_bound(MODEL_MOST if cap is None else cap, answers_asked(body))
+        if foreseen := body.get("prediction"):  # what of it does not come is paid for too
+            most += len(orjson.dumps(foreseen)) * answers_asked(body)
     try:
         read = _input_bound(exchange, body)
         searches = web_search_bound(body)
