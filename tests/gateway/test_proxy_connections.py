@@ -27,6 +27,7 @@ from raw_lab import (
 
 from batchata.gateway import Gateway
 from batchata.gateway.proxy.config.loading import load_config
+from batchata.gateway.proxy.http import connections
 from batchata.gateway.proxy.http.connections import Connection
 from batchata.gateway.proxy.http.forward import what_failed
 from batchata.gateway.upstream import Vendor
@@ -83,6 +84,22 @@ def test_it_is_answered_late_too(upstream: RawUpstream, url: str, is_stream: boo
 
     assert (reply.status, reply.is_whole) == (200, True)
     assert reply.body == (b"data: 1\n\n" if is_stream else b"{}")
+
+
+def test_it_is_noticed_when_it_leaves_however_late(
+    upstream: RawUpstream, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_ASKING", (0.001, 0.01))
+    upstream.script = lambda connection, seen: upstream.hold(connection)
+
+    with connect(url) as connection:
+        connection.sendall(POST)
+        connection.shutdown(socket.SHUT_WR)
+        asked = b"HTTP/1.1 100 Continue\r\n\r\n" * 8
+        assert connection.recv(len(asked), socket.MSG_WAITALL) == asked
+        assert not upstream.freed.is_set()
+
+    assert upstream.freed.wait(2)
 
 
 def test_half_a_request_is_not_sent_on(upstream: RawUpstream, url: str) -> None:

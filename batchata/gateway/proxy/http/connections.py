@@ -21,8 +21,8 @@ from batchata.gateway.upstream import Vendor
 from batchata.gateway.vendor_errors import VendorError
 
 LOG: Final = logging.getLogger("batchata.gateway.http")
-#: waits before each question whether a client that stopped sending is there (s)
-_ASKING: Final = (0.005, 0.005, 0.2, 2.0)
+#: waits before each question whether a client that stopped sending is there (s); the last repeats
+_ASKING: Final = (0.005, 0.005, 0.2, 2.0, 15.0)
 #: how requests begin that are in no way odd, and how much of one is looked at for that
 _USUAL: Final = (b"POST ", b"GET ", b"PUT ", b"DELETE ", b"HEAD ", b"PATCH ", b"OPTIONS ")
 _LOOKED_AT: Final = 2048
@@ -116,9 +116,8 @@ class Connection(web.RequestHandler):
         return self.body.is_eof() and (not self._messages or self._messages[-1][1].is_eof())
 
     def _ask_later(self, number: int) -> None:
-        if number < len(_ASKING):
-            loop = asyncio.get_running_loop()
-            loop.call_later(_ASKING[number], self._ask_whether_there, number)
+        seconds = _ASKING[min(number, len(_ASKING) - 1)]
+        asyncio.get_running_loop().call_later(seconds, self._ask_whether_there, number)
 
     def _ask_whether_there(self, number: int) -> None:
         """Say something that every client passes over; who is gone resets the connection."""
