@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,26 +16,34 @@ from batchata.core.logged import to_json
 from batchata.core.redact import Redactor
 from batchata.gateway.proxy.disk.writing import Writing
 
+LOG: Final = logging.getLogger("batchata.gateway")
+#: of lines that a full disk does not take; what comes after them is lost
+MOST_HELD_BYTES: Final = 64 * 1024 * 1024
 _BLOCK: Final = 64 * 1024
 
 
 class LineFile:
-    """Appends to one file; what is in it already stays. A redactor takes out secrets."""
+    """Appends to one file; what is in it already stays. A redactor takes out secrets.
+
+    A disk that is full loses no line as long as `MOST_HELD_BYTES` hold them, and one that was moved
+    away is begun anew.
+    """
 
     def __init__(self, path: Path, redactor: Redactor | None = None) -> None:
         self.path = path
+        self.lost = 0  #: lines that neither disk nor memory had room for
         self._redactor = redactor
         self._waiting: list[bytes] = []
+        self._rest = b""  # what the disk has not taken: the rest of a line, and whole ones
+        self._is_cut = False  # the file has the beginning of a line, and `_rest` its end
         self._fd: int | None = None
+        self._lock = asyncio.Lock()
         self._writing = Writing()
 
     def open(self) -> None:
         """Make the folder and the file; ResultsError when the disk refuses."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._fd = os.open(self.path, flags, 0o600)
-            os.fchmod(self._fd, 0o600)
+            self._fd = self._opened()
             _end_last_line(self.path, self._fd)
         except OSError as error:
             raise ResultsError(
@@ -47,10 +57,12 @@ class LineFile:
 
     async def flush(self) -> None:
         """Write what waits, without holding up the loop for long."""
-        if self._waiting and self._fd is not None:
+        if self._fd is None or not (self._waiting or self._rest):
+            return
+        async with self._lock:
             waiting, self._waiting = self._waiting, []
-            size = sum(map(len, waiting))
-            await self._writing.run(_write, self._fd, waiting, self._redactor, size_bytes=size)
+            size = sum(map(len, waiting)) + len(self._rest)
+            await self._writing.run(self._write, waiting, size_bytes=size)
 
     async def aclose(self) -> None:
         """Write what waits and let go of the file."""
@@ -58,6 +70,59 @@ class LineFile:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+        self.lost += self._rest.count(b"\n")
+        if self.lost:
+            LOG.error("%d lines of %s could not be written, and are lost", self.lost, self.path)
+
+    @property
+    def held_bytes(self) -> int:
+        """What the disk has not taken."""
+        return len(self._rest)
+
+    def _opened(self) -> int:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        os.fchmod(fd, 0o600)
+        return fd
+
+    def _write(self, lines: Sequence[bytes]) -> None:
+        was_held = bool(self._rest)
+        if len(self._rest) < MOST_HELD_BYTES:
+            kept = lines if self._redactor is None else self._redactor.jsons(lines)
+            text = b"\n".join((*kept, b""))
+            self._rest = self._rest + text if was_held else text
+        else:
+            self.lost += len(lines)
+        rest = memoryview(self._rest)
+        try:
+            fd, is_new = self._current()
+            if is_new and self._is_cut:
+                rest = memoryview(self._rest.partition(b"\n")[2])
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+        except OSError as error:
+            if not was_held:
+                said = error.strerror or error
+                LOG.error("%s cannot be written (%s): its lines wait in memory", self.path, said)
+        at = len(self._rest) - len(rest)
+        self._is_cut = bool(rest) and (self._rest[at - 1 : at] != b"\n" if at else self._is_cut)
+        self._rest = bytes(rest)
+        if was_held and not self._rest:
+            LOG.warning("%s is written again", self.path)
+
+    def _current(self) -> tuple[int, bool]:
+        """The file that has this path, and whether it is new: the other may have been moved."""
+        if self._fd is not None:
+            try:
+                if os.path.samestat(self.path.stat(), os.fstat(self._fd)):
+                    return self._fd, False
+            except FileNotFoundError:
+                pass
+        opened, old = self._opened(), self._fd
+        self._fd = opened
+        if old is not None:
+            os.close(old)
+        return opened, True
 
 
 def _end_last_line(path: Path, fd: int) -> None:
@@ -83,10 +148,3 @@ def as_json(value: Any, redactor: Redactor | None = None) -> bytes:
     """JSON of anything; what JSON cannot say becomes its text. A redactor takes out keys."""
     text = to_json(value)
     return text if redactor is None else redactor.json(text)
-
-
-def _write(fd: int, lines: Sequence[bytes], redactor: Redactor | None) -> None:
-    kept = lines if redactor is None else redactor.jsons(lines)
-    rest = memoryview(b"\n".join((*kept, b"")))
-    while rest:
-        rest = rest[os.write(fd, rest) :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,6 +32,10 @@ class EventRecorder(Interceptor):
     async def flush(self) -> None:
         """Bring events to disk."""
         await self._file.flush()
+
+    def gauges(self) -> Mapping[str, float]:
+        """What a full disk has not taken."""
+        return {"held_bytes": self._file.held_bytes, "lost_lines": self._file.lost}
 
     async def aclose(self) -> None:
         """Close the file."""

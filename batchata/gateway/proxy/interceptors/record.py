@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -68,6 +69,10 @@ class Record(Interceptor):
         """Bring lines to disk."""
         self._waiting = 0
         await self._file.flush()
+
+    def gauges(self) -> Mapping[str, float]:
+        """What a full disk has not taken."""
+        return {"held_bytes": self._file.held_bytes, "lost_lines": self._file.lost}
 
     async def aclose(self) -> None:
         """Close the cassette."""
