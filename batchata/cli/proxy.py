@@ -19,6 +19,7 @@ _BATCHES = "Batch API"
 _LIMITS = "Budget"
 _TAPE = "Record and replay"
 _UPSTREAM = "Upstream"
+_NOBODY = "http://127.0.0.1:9"  #: the upstream of recordings
 _OWNER_ONLY = 0o077  #: what others may not do with the files that are written
 proxy = typer.Typer(
     no_args_is_help=True,
@@ -280,7 +281,7 @@ def replay_folder(
 
     flags = {
         # nobody is asked: what is not recorded is refused
-        ("llm", "base_url"): "http://127.0.0.1:9",
+        ("llm", "base_url"): _NOBODY,
         ("server", "host"): host,
         ("server", "port"): port,
     }
@@ -351,10 +352,11 @@ def _serve(config: GatewayConfig, *, as_json: bool) -> None:
 
 
 def _welcome(url: str, config: GatewayConfig) -> str:
-    upstreams = ", ".join(
-        f"{each.prefix} → {each.base_url}" if each.prefix else each.base_url
-        for each in config.sections
-    )
+    found = [
+        "recordings" if each.base_url == _NOBODY else each.base_url for each in config.sections
+    ]
+    prefixes = [f"{each.prefix} → " if each.prefix else "" for each in config.sections]
+    upstreams = ", ".join(map("".join, zip(prefixes, found, strict=True)))
     names = ", ".join(each.type for each in config.interceptors if each.enabled) or "none"
     batches = f"\n  batches        {config.batches.directory}" if config.batches else ""
     if config.to_batch is not None:

@@ -316,3 +316,12 @@ def test_the_start_says_how_each_vendors_clients_come_in(
     shown = _welcome("http://here", load(text, tmp_path))
 
     assert [line.split()[1] for line in shown.splitlines() if "export " in line] == said
+
+
+def test_what_serves_recordings_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[Any] = []
+    monkeypatch.setattr("batchata.cli.proxy._serve", lambda found, as_json: served.append(found))
+
+    invoke("proxy", "replay", "cassettes")
+
+    assert "Gateway on http://here for recordings." in _welcome("http://here", served[0])
