@@ -352,11 +352,11 @@ def _serve(config: GatewayConfig, *, as_json: bool) -> None:
 
 
 def _welcome(url: str, config: GatewayConfig) -> str:
-    found = [
-        "recordings" if each.base_url == _NOBODY else each.base_url for each in config.sections
-    ]
-    prefixes = [f"{each.prefix} → " if each.prefix else "" for each in config.sections]
-    upstreams = ", ".join(map("".join, zip(prefixes, found, strict=True)))
+    upstreams = ", ".join(
+        (f"{each.prefix} → " if each.prefix else "")
+        + ("recordings" if each.base_url == _NOBODY else each.base_url)
+        for each in config.sections
+    )
     names = ", ".join(each.type for each in config.interceptors if each.enabled) or "none"
     batches = f"\n  batches        {config.batches.directory}" if config.batches else ""
     if config.to_batch is not None:

@@ -148,7 +148,7 @@ class Budget(Interceptor):
 
     async def on_response(self, exchange: Exchange) -> None:
         """Settle what was set aside."""
-        held = self._held.pop(exchange.id) if exchange.id in self._held else None
+        held = self._held.pop(exchange.id, None)
         purses, parts = held or self._regained(exchange)
         exchange.set_aside = None
         answered = exchange.answer
