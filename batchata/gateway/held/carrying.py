@@ -27,7 +27,7 @@ LOG: Final = logging.getLogger("batchata.gateway")
 _AGAIN_SECONDS: Final = 30.0
 #: for so long an answer is kept that nobody has asked for again
 _KEPT_SECONDS: Final = 86_400.0
-Settle = Callable[[Exchange, Answered, float], None]
+Settle = Callable[[Exchange, Answered], None]
 
 
 class Carrier:
@@ -210,14 +210,14 @@ class Carrier:
         held.end(status, body)
         exchange, held.exchange = held.exchange, None
         if exchange is not None:
-            self._settle(exchange, answered_of(exchange, status, body, result), held.began)
+            self._settle(exchange, answered_of(exchange, status, body, result))
 
     def unsent(self, held: HeldCall, why: str) -> None:
         """A call that no vendor has heard of: it costs nothing."""
         exchange, held.exchange = held.exchange, None
         if exchange is not None:
             answered = Answered(status=503, ending="unreachable", error=why)
-            self._settle(exchange, answered, held.began)
+            self._settle(exchange, answered)
 
     def _drop(self, group: Group) -> None:
         for held in self._open.pop(group.id, {}).values():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -105,7 +104,6 @@ class Holding:
             if upstream is not None and held.call.id not in settled:
                 body = bodies[held.call.id]
                 held.exchange = exchange_of(held.call.asked, group, upstream, body)
-                held.began = time.monotonic()
         return calls
 
     def key_of(self, exchange: Exchange) -> bytes:
@@ -126,25 +124,25 @@ class Holding:
         return found
 
     async def again(
-        self, request: web.BaseRequest, exchange: Exchange, held: HeldCall, began: float
+        self, request: web.BaseRequest, exchange: Exchange, held: HeldCall
     ) -> web.StreamResponse:
         """Give a client that comes back the answer of the call it made before."""
         response = await self._answer(request, exchange, held)
         status = held.status or response.status
-        self._settle(exchange, Answered(status=status, source="to_batch"), began)
+        self._settle(exchange, Answered(status=status, source="to_batch"))
         return response
 
     async def take(
-        self, request: web.BaseRequest, exchange: Exchange, key: bytes, began: float
+        self, request: web.BaseRequest, exchange: Exchange, key: bytes
     ) -> web.StreamResponse:
         """Hold a call; from now on its answer settles it, whoever is there to see that."""
-        return await self._answer(request, exchange, self._gather(exchange, key, began))
+        return await self._answer(request, exchange, self._gather(exchange, key))
 
-    def _gather(self, exchange: Exchange, key: bytes, began: float) -> HeldCall:
+    def _gather(self, exchange: Exchange, key: bytes) -> HeldCall:
         owner = self._keys.lend(exchange)
         call = Call(f"held-{secrets.token_hex(12)}", key, asked_of(exchange))
         held = self._held(call, None)
-        held.exchange, held.began, held.body = exchange, began, _whole(exchange)
+        held.exchange, held.body = exchange, _whole(exchange)
         exchange.is_sent = exchange.is_ended = True
         lane = _lane(exchange, owner)
         gathering = self._gathering.get(lane)

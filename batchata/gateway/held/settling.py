@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Final
 
 import orjson
@@ -69,6 +70,7 @@ def exchange_of(asked: Asked, group: Group, upstream: Upstream, body: bytes) -> 
         id=asked.exchange_id,
         number=0,
         began_us=now_us(),
+        began_seconds=time.monotonic(),
         method="POST",
         target=group.endpoint,
         path=group.endpoint,

@@ -38,7 +38,6 @@ class HeldCall:
     done: asyncio.Future[None]
     body: bytes = b""  #: what the vendor is asked; empty once that is on disk
     exchange: Exchange | None = None  #: of the client that asked first, in this process
-    began: float = 0.0
     waiting: list[web.BaseRequest] = field(default_factory=list)  #: of clients that are there
     group: Group | None = None  #: once it is on its way to the vendor
     status: int = 0

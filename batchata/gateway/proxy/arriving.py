@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Mapping
 
 from aiohttp import web
@@ -91,6 +92,7 @@ class Door:
             id=f"{self._prefix}{self._count:x}",
             number=self._count,
             began_us=now_us(),
+            began_seconds=time.monotonic(),
             method=request.method,
             target=target,
             path=path,

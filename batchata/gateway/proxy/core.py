@@ -101,7 +101,6 @@ class Core:
     async def _journey(
         self, request: web.BaseRequest, exchange: Exchange, body: Body
     ) -> web.StreamResponse:
-        began = time.monotonic()
         if exchange.endpoint is not None:
             self._teller.began(exchange, exchange.session_id)
         came = exchange.body
@@ -109,32 +108,31 @@ class Core:
         key = holding.key_of(exchange) if holding is not None else b""
         try:
             if holding is not None and key and (held := holding.known(exchange, key)):
-                return await holding.again(request, exchange, held, began)
+                return await holding.again(request, exchange, held)
             outcome = await self._chain.on_request(exchange)
             if outcome is not None:
-                return await self._answer_here(request, exchange, outcome, began)
+                return await self._answer_here(request, exchange, outcome)
             if holding is not None and key and holding.key_of(exchange):
-                return await holding.take(request, exchange, key, began)
+                return await holding.take(request, exchange, key)
             payload = exchange.body if exchange.body is not came else body.payload
-            return await self._forward(request, exchange, payload, began)
+            return await self._forward(request, exchange, payload)
         finally:
             if not exchange.is_ended:
-                self._left(exchange, began)
+                self._left(exchange)
 
     async def _forward(
         self,
         request: web.BaseRequest,
         exchange: Exchange,
         payload: Payload,
-        began: float,
     ) -> web.StreamResponse:
         exchange.is_sent = True
         try:
             if exchange.is_on_flex:
                 async with asked(self._client, exchange, payload) as (upstream, content):
-                    return await self._relay(request, exchange, upstream, content, began)
+                    return await self._relay(request, exchange, upstream, content)
             async with self._client.send(exchange, exchange.headers, payload) as upstream:
-                return await self._relay(request, exchange, upstream, upstream.content, began)
+                return await self._relay(request, exchange, upstream, upstream.content)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             if exchange.answer is not None:
                 raise
@@ -146,14 +144,14 @@ class Core:
                 error=failed.message,
                 error_type=type(error).__name__,
             )
-            await self._finish(exchange, began)
+            await self._finish(exchange)
             return _refusal(failed, exchange.vendor)
         except StalledBodyError as stalled:
             failed = stalled_error(stalled)
             exchange.answer = Answered(
                 status=failed.status, ending="broken", error=failed.message, error_type=failed.code
             )
-            await self._finish(exchange, began)
+            await self._finish(exchange)
             return _refusal(failed, exchange.vendor)
 
     async def _relay(
@@ -162,7 +160,6 @@ class Core:
         exchange: Exchange,
         upstream: aiohttp.ClientResponse,
         content: Content,
-        began: float,
     ) -> web.StreamResponse:
         answered = head_of(upstream, exchange)
         tee = Tee(exchange, answered, most=self._most, wants_pieces=self._chain.wants_pieces)
@@ -173,7 +170,7 @@ class Core:
                 response = response_with(answered.status, upstream.reason, answered.headers)
                 await response.prepare(request)
             while piece := await content.readany():
-                tee.feed(piece, time.monotonic() - began)
+                tee.feed(piece, time.monotonic() - exchange.began_seconds)
                 if response is None:
                     if content.at_eof():
                         break
@@ -188,7 +185,7 @@ class Core:
                 exchange.answer = None
                 raise
             LOG.warning("exchange %s: the answer broke off: %s", exchange.id, answered.error)
-            await self._finish(exchange, began)
+            await self._finish(exchange)
             cut(request)
             raise ConnectionResetError("the answer broke off") from error
         except asyncio.CancelledError:
@@ -196,23 +193,22 @@ class Core:
             tee.finish()
             raise
         tee.finish()
-        await self._finish(exchange, began)
+        await self._finish(exchange)
         if response is None:
             return response_with(answered.status, upstream.reason, answered.headers, piece)
         await response.write_eof()
         return response
 
-    def settle(self, exchange: Exchange, answered: Answered, began: float) -> None:
+    def settle(self, exchange: Exchange, answered: Answered) -> None:
         """Settle an exchange that was held, now that its answer is there."""
         exchange.answer = answered
-        self._settling(exchange, began)
+        self._settling(exchange)
 
     async def _answer_here(
         self,
         request: web.BaseRequest,
         exchange: Exchange,
         outcome: tuple[str, Respond | Reject],
-        began: float,
     ) -> web.StreamResponse:
         name, answer = outcome
         if isinstance(answer, Reject):
@@ -223,64 +219,64 @@ class Core:
                 error=answer.message,
                 error_type=answer.code,
             )
-            await self._finish(exchange, began)
+            await self._finish(exchange)
             return _refusal(error, exchange.vendor, answer.headers)
         answered = exchange.answer = Answered(
             status=answer.status, headers=end_headers(answer.headers), source=name
         )
         tee = Tee(exchange, answered, most=self._most, wants_pieces=False)
         if not answer.pieces:
-            tee.feed(answer.body, time.monotonic() - began)
+            tee.feed(answer.body, time.monotonic() - exchange.began_seconds)
             tee.finish()
-            await self._finish(exchange, began)
+            await self._finish(exchange)
             return response_with(answer.status, None, answered.headers, answer.body)
         response = response_with(answer.status, None, answered.headers)
         await response.prepare(request)
         for seconds, piece in answer.pieces:
             await wait_seconds(seconds)
-            tee.feed(piece, time.monotonic() - began)
+            tee.feed(piece, time.monotonic() - exchange.began_seconds)
             await response.write(piece)
         tee.finish()
-        await self._finish(exchange, began)
+        await self._finish(exchange)
         await response.write_eof()
         return response
 
-    def _left(self, exchange: Exchange, began: float) -> None:
+    def _left(self, exchange: Exchange) -> None:
         """The client went away: the upstream is free already, money and events are not yet."""
         answered = exchange.answer or Answered(status=499)
         answered.ending = "disconnected"
         answered.error = answered.error or "the client went away"
         answered.error_type = answered.error_type or "disconnected"
         exchange.answer = answered
-        self._settling(exchange, began)
+        self._settling(exchange)
 
-    async def _finish(self, exchange: Exchange, began: float) -> None:
+    async def _finish(self, exchange: Exchange) -> None:
         """Wait until an exchange is settled."""
         if self._chain.ends_at_once:
             exchange.is_ended = True
-            await self._settle(exchange, began)
+            await self._settle(exchange)
             return
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._settling(exchange, began).add_done_callback(partial(_told, ended))
+        self._settling(exchange).add_done_callback(partial(_told, ended))
         await ended
 
-    def _settling(self, exchange: Exchange, began: float) -> asyncio.Task[None]:
+    def _settling(self, exchange: Exchange) -> asyncio.Task[None]:
         """Settle an exchange, also when its client goes away meanwhile."""
         exchange.is_ended = True
-        task = asyncio.get_running_loop().create_task(self._settle(exchange, began))
+        task = asyncio.get_running_loop().create_task(self._settle(exchange))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
         return task
 
-    async def _settle(self, exchange: Exchange, began: float) -> None:
+    async def _settle(self, exchange: Exchange) -> None:
         """Price, count and tell an exchange; whatever fails in it, the client has its answer."""
-        await self._isolation.alone(_SETTLING, self._settlement(exchange, began))
+        await self._isolation.alone(_SETTLING, self._settlement(exchange))
 
-    async def _settlement(self, exchange: Exchange, began: float) -> None:
+    async def _settlement(self, exchange: Exchange) -> None:
         answered = exchange.answer
         if answered is None:
             return
-        answered.seconds = max(time.monotonic() - began, 1e-9)
+        answered.seconds = max(time.monotonic() - exchange.began_seconds, 1e-9)
         self._price(exchange, answered)
         await self._chain.on_response(exchange)
         self.metrics.count(exchange, answered)

@@ -94,6 +94,7 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
     id: str
     number: int  #: counts up in the order of arrival
     began_us: int  #: µs since the epoch
+    began_seconds: float = 0.0  #: the same by the monotonic clock
     method: str
     target: str  #: path and query for the upstream, as the client wrote them
     path: str  #: of the target, without the query and the upstream's prefix
