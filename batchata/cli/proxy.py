@@ -296,6 +296,10 @@ def replay_folder(
 def _tape(
     record: Path | None, replay: Path | None, miss: str, *, timing: bool
 ) -> list[dict[str, Any]]:
+    if replay is None and (timing or miss != "strict"):
+        raise ValidationError(
+            "--fallthrough and --timing belong to a replay", hint="write --replay DIR too"
+        )
     added: list[dict[str, Any]] = []
     if record is not None:
         added.append({"type": "record", "config": {"directory": str(record)}})

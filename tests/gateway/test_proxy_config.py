@@ -229,6 +229,14 @@ def test_flags_become_the_configuration_that_is_served(monkeypatch: pytest.Monke
     assert replay.llm.base_url.startswith("http://127.0.0.1:")
 
 
+@pytest.mark.parametrize("flags", [["--timing"], ["--fallthrough"], ["--per", "day"]])
+def test_a_flag_that_would_do_nothing_is_refused(flags: list[str]) -> None:
+    found = invoke("proxy", "run", "--base-url", "http://127.0.0.1:9", *flags)
+
+    assert found.exit_code == 1
+    assert "belong to" in found.stderr
+
+
 def test_the_written_file_is_valid_private_and_never_overwritten(tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
 
