@@ -10,10 +10,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help setup fast test thorough check format lint types docs demo soak bench langchain ray clean
+.PHONY: help setup fast test thorough check format lint types docs demo soak soak-gateway bench langchain ray clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 12
 
 setup: .venv/.dev ## make .venv and install batchata with what its development needs
 
@@ -50,6 +50,9 @@ demo: .venv/.dev ## a few hundred jobs through a local sandbox: no key, no cost
 
 soak: .venv/.dev ## random runs, killed and disturbed: ARGS="--cycles 1000 --seed 7"
 	@$(BIN)/python tests/soak/soak.py $(ARGS)
+
+soak-gateway: .venv/.dev ## a gateway that many clients ask while it is killed
+	@$(BIN)/python tests/soak/gateway_soak.py $(ARGS)
 
 bench: .venv/.dev ## measure; prints figures, passes no judgement
 	@$(BIN)/python -m benchmarks $(ARGS)

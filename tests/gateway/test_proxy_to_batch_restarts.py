@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -18,6 +18,7 @@ from sandbox_lab import Lab
 from batchata.core.errors import StateLockedError
 from batchata.gateway import Gateway, Sandbox, Scenario
 from batchata.gateway.held import asking
+from batchata.gateway.held.holding import Holding
 from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 
 if TYPE_CHECKING:
@@ -75,7 +76,17 @@ def connect_and_stop(lab: Lab, folder: Path) -> socket.socket:
         return connection
 
 
-def test_a_call_that_no_vendor_has_heard_of_costs_nothing(lab: Lab, tmp_path: Path) -> None:
+def test_a_call_that_no_vendor_has_heard_of_costs_nothing(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gather, timers = Holding._gather, []
+
+    def watched(holding: Holding, *args: Any) -> Any:
+        held = gather(holding, *args)
+        timers.extend(each.timer for each in holding._gathering.values())
+        return held
+
+    monkeypatch.setattr(Holding, "_gather", watched)
     with holding(lab.box.url, tmp_path, gather_seconds=60) as gateway:
         connection = connect(gateway.url)
         connection.sendall(asked())
@@ -86,6 +97,7 @@ def test_a_call_that_no_vendor_has_heard_of_costs_nothing(lab: Lab, tmp_path: Pa
     assert told.status == 503
     assert used_usd(tmp_path / "budget.db") == 0
     assert lab.box.ledger.batches == []
+    assert [timer.cancelled() for timer in timers if timer] == [True]  # while others still end
 
 
 def test_a_killed_gateway_pays_once_and_loses_nothing(tmp_path: Path, zygote: Zygote) -> None:

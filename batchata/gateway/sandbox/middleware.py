@@ -59,6 +59,8 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return await handler(request)
     except RefusedError as refused:
         return error_answer(request, refused.error)
+    except ConnectionResetError:  # the client left within its question: nobody reads this
+        return web.Response(status=400)
     except web.HTTPRequestEntityTooLarge:
         message = "Request exceeds the maximum size"
         return error_answer(request, VendorError(status=413, message=message))
