@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
-import orjson
 from aiohttp import web
 
 from batchata.core.errors import ValidationError
@@ -26,8 +25,9 @@ from batchata.gateway.proxy.chain import Chain
 from batchata.gateway.proxy.config.model import GatewayConfig, is_loopback
 from batchata.gateway.proxy.config.registry import make_interceptor
 from batchata.gateway.proxy.core import Core
+from batchata.gateway.proxy.front import Front
 from batchata.gateway.proxy.http.connections import Listener
-from batchata.gateway.proxy.http.forward import Client, go_on
+from batchata.gateway.proxy.http.forward import Client
 from batchata.gateway.proxy.http.guard import Guard
 from batchata.gateway.proxy.http.parsing import Limits
 from batchata.gateway.proxy.http.upstreams import Upstreams
@@ -35,7 +35,6 @@ from batchata.gateway.proxy.interceptor import Interceptor, observes
 from batchata.gateway.proxy.isolation import Isolation
 from batchata.gateway.proxy.reading.sse import PACKED, decoder_for
 from batchata.gateway.proxy.telemetry.event_queue import CLOSING_PATIENCE_SECONDS, EventQueue
-from batchata.gateway.proxy.telemetry.metrics import CONTENT_TYPE
 from batchata.gateway.proxy.telemetry.sessions import Sessions
 from batchata.gateway.proxy.telemetry.teller import Teller
 from batchata.prices import GenaiPriceBook
@@ -89,7 +88,7 @@ async def running(
         isolation=isolation,
     )
     holding = core.holding = _holding(config, upstreams, core)
-    runner = _runner(config, core, queue, desk, isolation)
+    runner = _runner(config, Front(core, queue, desk, isolation))
     patience = max(config.server.shutdown_seconds, 1.0)
     async with AsyncExitStack() as ending:  # from the last to the first, whatever one raises
         client.open()
@@ -247,46 +246,11 @@ def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _runner(
-    config: GatewayConfig,
-    core: Core,
-    queue: EventQueue,
-    desk: Desk | None,
-    isolation: Isolation,
-) -> web.ServerRunner:
-    """Without an application and its router: every path but a few goes to the upstream."""
-
-    async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        inside = pages.get(request.raw_path.partition("?")[0])
-        if inside is not None and request.method in ("GET", "HEAD"):
-            return core.refused(request) or inside()
-        if queue.is_full:
-            await queue.room()
-        if "Expect" in request.headers:
-            if (refused := core.refused(request)) is not None:
-                refused.force_close()  # what follows may be the body all the same
-                return refused
-            await go_on(request)
-        at_desk = desk.handler(request) if desk is not None else None
-        return await (core.handle(request) if at_desk is None else at_desk())
-
-    def health() -> web.Response:
-        return web.Response(
-            body=orjson.dumps({"status": "ok", "in_flight": core.metrics.in_flight}),
-            content_type="application/json",
-        )
-
-    def metrics() -> web.Response:
-        gauges: dict[str, float] = {"events_waiting": queue.waiting} | core.gauges()
-        for room in (desk, core.holding):
-            gauges |= room.gauges() if room is not None else {}
-        text = core.metrics.text(raised=isolation.failures, gauges=gauges)
-        return web.Response(text=text, headers={"Content-Type": CONTENT_TYPE})
-
-    pages: dict[str, Callable[[], web.Response]] = {"/health": health, "/metrics": metrics}
-    server = Listener(handle, config.sections[0].type, idle_seconds=config.server.idle_seconds)
+def _runner(config: GatewayConfig, front: Front) -> web.ServerRunner:
+    server = config.server
+    listener = Listener(front.handle, config.sections[0].type, idle_seconds=server.idle_seconds)
     return web.ServerRunner(
-        server, handle_signals=False, shutdown_timeout=config.server.shutdown_seconds
+        listener, handle_signals=False, shutdown_timeout=server.shutdown_seconds
     )
 
 
