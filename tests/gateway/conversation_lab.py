@@ -61,6 +61,7 @@ def exchange_of(endpoint: str, number: int, body: dict[str, Any]) -> Exchange:
         json=body,
         upstream=UPSTREAM,
         endpoint=endpoint,
+        model=str(body.get("model") or ""),
     )
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,6 @@ from batchata.core.errors import StateError
 from batchata.core.usage import Usage, from_parts
 from batchata.gateway import Gateway, Sandbox
 from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
-from batchata.gateway.proxy.interceptors.trace_export import TraceExport
 from batchata.prices import GenaiPriceBook
 from batchata.stores.spending import TOTAL, SpendFile
 
@@ -238,96 +235,6 @@ def test_a_name_that_a_client_made_up_does_not_reach_the_terminal_raw(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
     assert "?[2Jm session.end" in lines[1]
-
-
-# trace_export
-
-
-class Collector:
-    """Takes what is posted; says these statuses first."""
-
-    def __init__(self, *statuses: int) -> None:
-        self.bodies: list[Any] = []
-        self.keys: list[str | None] = []
-        left = list(statuses)
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                status = left.pop(0) if left else 200
-                if status == 200:
-                    outer.bodies.append(orjson.loads(body))
-                    outer.keys.append(self.headers.get("X-Key"))
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1/traces"
-
-    def __enter__(self) -> Collector:
-        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self._thread.join()
-        self.server.server_close()
-
-
-def test_spans_of_calls_reach_a_collector(upstream: RawUpstream) -> None:
-    with Collector() as collector:
-        config = {"url": collector.url, "preset": "otlp", "headers": {"X-Key": "k"}}
-        with through(upstream.url, {"type": "trace_export", "config": config}) as gateway:
-            ask(gateway)
-
-    spans = [
-        span
-        for body in collector.bodies
-        for span in body["resourceSpans"][0]["scopeSpans"][0]["spans"]
-    ]
-    [made] = [span for span in spans if span["name"] == "llm.call"]
-    values = {each["key"]: each["value"] for each in made["attributes"]}
-    assert values["llm.usage.input_tokens"] == {"intValue": "10"}
-    assert (len(made["traceId"]), len(made["spanId"])) == (32, 16)
-    assert len({span["traceId"] for span in spans}) == 1
-    assert int(made["endTimeUnixNano"]) > int(made["startTimeUnixNano"])
-    assert set(collector.keys) == {"k"}
-
-
-def test_cylestios_shape_pairs_start_and_finish(upstream: RawUpstream) -> None:
-    with Collector() as collector:
-        config = {"url": collector.url, "preset": "cylestio"}
-        with through(upstream.url, {"type": "trace_export", "config": config}) as gateway:
-            ask(gateway)
-
-    spans = {each["name"]: each["span_id"] for each in collector.bodies}
-    assert list(spans) == ["session.start", "llm.call.start", "llm.call.finish", "session.end"]
-    assert spans["llm.call.start"] == spans["llm.call.finish"]
-
-
-def test_a_collector_that_is_away_holds_up_nobody_and_is_tried_again(
-    upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(f"{TraceExport.__module__}._FIRST_WAIT", 0.001)
-    with Collector(503, 429) as collector:
-        config = {"url": collector.url}
-        with through(upstream.url, {"type": "trace_export", "config": config}) as gateway:
-            assert ask(gateway).status == 200
-    names = [event["name"] for body in collector.bodies for event in body]
-    assert names == ["session.start", "llm.call.start", "llm.call.finish", "session.end"]
-
-    monkeypatch.setattr(f"{TraceExport.__module__}._FIRST_WAIT", 0.05)
-    gone = {"type": "trace_export", "config": {"url": collector.url, "batch_size": 1}}
-    began = time.monotonic()
-    with through(upstream.url, gone) as gateway:
-        assert [ask(gateway, str(number)).status for number in range(20)] == [200] * 20
-    assert time.monotonic() - began < 10  # and not 0.35 s for each of the sixty events
 
 
 # the shared event log

@@ -20,10 +20,11 @@ from batchata.gateway.proxy.interceptors.event_recorder import event_row
 from batchata.gateway.proxy.interceptors.message_logger import MessageLogger
 from batchata.gateway.proxy.interceptors.parquet import logged_event
 from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
-from batchata.gateway.proxy.interceptors.trace_export import PRESETS
+from batchata.gateway.proxy.interceptors.trace_export import PRESETS, TraceExport
 from batchata.gateway.proxy.isolation import Isolation
 from batchata.gateway.proxy.money.bounds import worst_case_usd
 from batchata.gateway.proxy.telemetry.event_queue import EventQueue
+from batchata.gateway.proxy.telemetry.events import GatewayEvent
 from batchata.gateway.proxy.telemetry.sessions import Sessions
 from batchata.gateway.proxy.telemetry.teller import Teller
 from batchata.prices import GenaiPriceBook
@@ -65,6 +66,12 @@ BODIES = st.builds(
 )
 
 
+async def shaped(exporting: TraceExport, events: list[GatewayEvent]) -> list[Any]:
+    await exporting.start()
+    await exporting.aclose()
+    return [orjson.loads(body) for body in exporting.shape(events)]
+
+
 @settings(max_examples=40, deadline=None)
 @example({"messages": [{"role": "assistant", "tool_calls": 5}]}, CHAT)
 @example({"messages": [{"role": "assistant", "content": [{"type": "tool_use", "id": [1]}]}]}, CHAT)
@@ -95,8 +102,9 @@ def test_a_call_with_any_body_is_told_and_remembered(body: Any, endpoint: str) -
     for event in recorder.events:
         assert orjson.loads(as_json(event_row(event)))
         logged_event(event)
-    for preset in PRESETS.values():
-        preset(list(recorder.events))
+    for preset in PRESETS:
+        exporting = TraceExport(url="http://h", preset=preset, content=True)
+        assert asyncio.run(shaped(exporting, list(recorder.events)))
 
 
 @settings(max_examples=40, deadline=None)

@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import blake2b
+from datetime import UTC, datetime
+from math import inf
 from typing import Annotated, Any, ClassVar, Final
 
 import aiohttp
@@ -18,18 +19,22 @@ from batchata.gateway.proxy.disk.lines import as_json
 from batchata.gateway.proxy.interceptor import Interceptor
 from batchata.gateway.proxy.interceptors.event_recorder import event_row
 from batchata.gateway.proxy.telemetry.events import GatewayEvent
+from batchata.gateway.proxy.telemetry.otlp import Spans, attribute, hex_id
 
 LOG: Final = logging.getLogger("batchata.gateway")
 _REDACTOR: Final = Redactor()
 _TRIES: Final = 4
 _FIRST_WAIT: Final = 0.5
+#: posts that are on their way together, where each event is one
+_AT_ONCE: Final = 8
 
 
 class TraceExport(Interceptor):
     """Posts events to `url`; those that a collector does not take are counted and dropped.
 
-    `preset` is the shape: "json" (a list of events), "otlp" (spans, OTLP/HTTP JSON), or "cylestio"
-    (a telemetry event each). `headers` may carry a key.
+    `preset` is the shape: "json" (a list of events), "otlp" (spans, OTLP/HTTP JSON, in the words of
+    the GenAI conventions; with what was said only if `content` is set), or "cylestio" (a telemetry
+    event each). `headers` may carry a key. The end waits for a collector for `timeout_seconds`.
     """
 
     name = "trace_export"
@@ -37,6 +42,7 @@ class TraceExport(Interceptor):
         "url": "",
         "preset": "json",
         "headers": {},
+        "content": False,
         "batch_size": 200,
         "most_waiting": 20_000,
         "timeout_seconds": 10,
@@ -44,6 +50,7 @@ class TraceExport(Interceptor):
     url: str  #: must be given
     preset: str  #: `json` (a list of events), `otlp` (spans) or `cylestio`
     headers: dict[str, str]  #: sent with each post; a key may be among them
+    content: bool  #: have prompts and answers in spans; the other presets always have them
     batch_size: Annotated[int, Field(ge=1)]  #: events of one post, at most
     most_waiting: Annotated[int, Field(ge=1)]  #: then the oldest events are dropped
     timeout_seconds: Annotated[float, Field(gt=0)]
@@ -68,8 +75,11 @@ class TraceExport(Interceptor):
         )
         self._waiting: deque[GatewayEvent] = deque()
         self._task: asyncio.Task[None] | None = None
+        shapes = {"json": as_list, "otlp": as_spans(content=self.content)}
+        self.shape: Shape = shapes.get(self.preset, as_telemetry)
         self.dropped = 0
         self._is_closing = False
+        self._ends_at = inf
 
     async def on_event(self, event: GatewayEvent) -> None:
         """Take an event; the oldest goes when too many wait."""
@@ -88,14 +98,17 @@ class TraceExport(Interceptor):
             self._task = asyncio.get_running_loop().create_task(self._post_all())
 
     async def aclose(self) -> None:
-        """Post what is left, as long as the collector takes it."""
+        """Post what is left, as long as the collector takes it, and no longer than a post may."""
         self._is_closing = True
+        self._ends_at = asyncio.get_running_loop().time() + self.timeout_seconds
         try:
-            if self._task is not None:
-                await self._task
-            await self._post_all()
-        finally:
-            await self._session.close()
+            async with asyncio.timeout(self.timeout_seconds):
+                if self._task is not None:
+                    await self._task
+                await self._post_all()
+        except TimeoutError:
+            self.dropped += len(self._waiting)
+        await self._session.close()
         if self.dropped:
             LOG.warning("trace_export: %d events were dropped", self.dropped)
 
@@ -103,19 +116,31 @@ class TraceExport(Interceptor):
         while self._waiting:
             count = min(self.batch_size, len(self._waiting))
             events = [self._waiting.popleft() for _ in range(count)]
-            for body in PRESETS[self.preset](events):
-                if not await self._post(body):
-                    self.dropped += count
-                    break
-            else:
-                continue
-            if self._is_closing:  # the end does not wait for a collector that is away
+            bodies, left = self.shape(events), count
+            try:
+                for start in range(0, len(bodies), _AT_ONCE):
+                    if not await self._post_some(bodies[start : start + _AT_ONCE]):
+                        break
+                    left -= _AT_ONCE * count // len(bodies)
+                else:
+                    left = 0
+            finally:
+                self.dropped += max(0, left)
+            if left and self._is_closing:  # the end does not wait for a collector that is away
                 self.dropped += len(self._waiting)
                 self._waiting.clear()
+
+    async def _post_some(self, bodies: Sequence[bytes]) -> bool:
+        """Post the first few of them at once; False when one is not taken."""
+        async with asyncio.TaskGroup() as group:
+            posts = [group.create_task(self._post(each)) for each in bodies[:_AT_ONCE]]
+        return all(post.result() for post in posts)
 
     async def _post(self, body: bytes) -> bool:
         for number in range(_TRIES):
             if number:
+                if asyncio.get_running_loop().time() >= self._ends_at:
+                    break
                 await asyncio.sleep(_FIRST_WAIT * 2 ** (number - 1))
             try:
                 async with self._session.post(
@@ -131,19 +156,26 @@ class TraceExport(Interceptor):
         return False
 
 
+Shape = Callable[[Sequence[GatewayEvent]], list[bytes]]
+
+
 def as_list(events: Sequence[GatewayEvent]) -> list[bytes]:
     """Our own shape: a list of events."""
     return [as_json([event_row(each) for each in events], _REDACTOR)]
 
 
-def as_spans(events: Sequence[GatewayEvent]) -> list[bytes]:
-    """OTLP: each call that ended is a span, others are spans without length."""
-    spans = [_span(each) for each in events if each.name != "llm.call.start"]
-    if not spans:
-        return []
-    resource = {"attributes": [_attribute("service.name", "batchata-gateway")]}
-    scope = {"scope": {"name": "batchata.gateway"}, "spans": spans}
-    return [as_json({"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]}, _REDACTOR)]
+def as_spans(*, content: bool) -> Shape:
+    """OTLP: each call that ended is a span, and so is each tool whose result is known."""
+    made = Spans(content=content)
+    resource = {"attributes": [attribute("service.name", "batchata-gateway")]}
+
+    def bodies(events: Sequence[GatewayEvent]) -> list[bytes]:
+        spans = made.of(events)
+        scope = {"scope": {"name": "batchata.gateway"}, "spans": spans}
+        text = {"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]}
+        return [as_json(text, _REDACTOR)] if spans else []
+
+    return bodies
 
 
 def as_telemetry(events: Sequence[GatewayEvent]) -> list[bytes]:
@@ -152,14 +184,14 @@ def as_telemetry(events: Sequence[GatewayEvent]) -> list[bytes]:
         as_json(
             {
                 "schema_version": "1.0",
-                "timestamp": each.at_us / 1e6,
-                "trace_id": _id(each.session_id, 16),
-                "span_id": _id(each.exchange_id or each.session_id, 8),
+                "timestamp": datetime.fromtimestamp(each.at_us / 1e6, UTC).isoformat(),
+                "trace_id": hex_id(each.session_id, 16),
+                "span_id": hex_id(each.exchange_id or each.session_id, 8),
                 "name": each.name,
                 "level": "ERROR" if each.name.endswith("error") else "INFO",
                 "agent_id": each.agent_id,
                 "session_id": each.session_id,
-                "attributes": dict(each.attributes),
+                "attributes": {**each.attributes, **_in_their_words(each)},
             },
             _REDACTOR,
         )
@@ -167,42 +199,19 @@ def as_telemetry(events: Sequence[GatewayEvent]) -> list[bytes]:
     ]
 
 
-PRESETS: Final[dict[str, Callable[[Sequence[GatewayEvent]], list[bytes]]]] = {
-    "json": as_list,
-    "otlp": as_spans,
-    "cylestio": as_telemetry,
-}
+def _in_their_words(event: GatewayEvent) -> dict[str, Any]:
+    """What Cylestio's telemetry has under names, or in units, of its own."""
+    said = event.attributes
+    found: dict[str, Any] = {"session.id": event.session_id}
+    if event.name == "llm.call.start":
+        params = said["llm.request.params"]
+        data = {"messages": said["llm.request.new_messages"], "model": said["llm.model"]}
+        found["llm.request.data"] = {**params, **data} if isinstance(params, Mapping) else data
+    if (seconds := said.get("llm.response.seconds")) is not None:
+        found["llm.response.duration_ms"] = round(seconds * 1000, 3)
+    if event.name == "tool.result":
+        found["tool.execution_time_ms"] = round((said.get("tool.seconds") or 0) * 1000, 3)
+    return found
 
 
-def _span(event: GatewayEvent) -> dict[str, Any]:
-    seconds = float(event.attributes.get("llm.response.seconds") or 0)
-    ended_ns = event.at_us * 1000
-    is_error = event.name == "llm.call.error" or event.attributes.get("tool.status") == "error"
-    values = {**event.attributes, "session.id": event.session_id, "agent.id": event.agent_id}
-    return {
-        "traceId": _id(event.session_id, 16),
-        "spanId": _id(f"{event.exchange_id}{event.name}{event.attributes.get('tool.id', '')}", 8),
-        "name": event.name.removesuffix(".finish").removesuffix(".error"),
-        "kind": 3,
-        "startTimeUnixNano": str(ended_ns - int(seconds * 1e9)),
-        "endTimeUnixNano": str(ended_ns),
-        "attributes": [_attribute(name, value) for name, value in values.items()],
-        "status": {"code": 2 if is_error else 1},
-    }
-
-
-def _attribute(name: str, value: Any) -> dict[str, Any]:
-    if isinstance(value, bool):
-        found: dict[str, Any] = {"boolValue": value}
-    elif isinstance(value, int):
-        found = {"intValue": str(value)}
-    elif isinstance(value, float):
-        found = {"doubleValue": value}
-    else:
-        text = value if isinstance(value, str) else as_json(value, _REDACTOR).decode()
-        found = {"stringValue": text}
-    return {"key": name, "value": found}
-
-
-def _id(text: str, size: int) -> str:
-    return blake2b(text.encode("utf-8", "replace"), digest_size=size).hexdigest()
+PRESETS: Final = ("json", "otlp", "cylestio")
