@@ -97,7 +97,8 @@ def run(
         int | None, typer.Option(help="Port; 4000 if not given, 0 is any free one.")
     ] = None,
     log_level: Annotated[
-        Level | None, typer.Option(help="The least that is said on stderr; info if not given.")
+        Level | None,
+        typer.Option(case_sensitive=False, help="The least said on stderr; info if not given."),
     ] = None,
     client_token: Annotated[
         str | None, typer.Option(help="What clients must send as their key.")
@@ -136,13 +137,13 @@ def run(
         typer.Option(help="Folder of recordings, or results of a run.", rich_help_panel=_TAPE),
     ] = None,
     strict: Annotated[
-        bool,
+        bool | None,
         typer.Option(
             "--strict/--fallthrough",
-            help="Refuse what was not recorded, or send it to the upstream.",
+            help="Refuse what was not recorded, as if not given, or send it to the upstream.",
             rich_help_panel=_TAPE,
         ),
-    ] = True,
+    ] = None,
     timing: Annotated[
         bool, typer.Option("--timing", help="Keep the recorded pace.", rich_help_panel=_TAPE)
     ] = False,
@@ -190,11 +191,14 @@ def run(
         ("to_batch", "window"): to_batch,
         ("to_batch", "directory"): held,
     }
+    miss = None if strict is None else "strict" if strict else "fallthrough"
     added = [
-        *_tape(record, replay, "strict" if strict else "fallthrough", timing=timing),
+        *_tape(record, replay, miss, timing=timing),
         *([{"type": "flex"}] if flex else ()),
-        *_budget(limit_usd, per, state),
+        *_named("budget", limit_usd=limit_usd, per=per and per.value, state=state and str(state)),
     ]
+    if config is None:  # else they go over what it says
+        _check_lonely(added)
     from batchata.gateway.proxy.config.loading import load_config
 
     found = load_config(config, flags, interceptors=added)
@@ -294,34 +298,30 @@ def replay_folder(
 
 
 def _tape(
-    record: Path | None, replay: Path | None, miss: str, *, timing: bool
+    record: Path | None, replay: Path | None, miss: str | None, *, timing: bool
 ) -> list[dict[str, Any]]:
-    if replay is None and (timing or miss != "strict"):
+    return [
+        *_named("record", directory=record and str(record)),
+        *_named("replay", directory=replay and str(replay), miss=miss, timing=timing or None),
+    ]
+
+
+def _named(type: str, **options: Any) -> list[dict[str, Any]]:  # noqa: A002
+    """An interceptor with the options that were given; none without any."""
+    given = {name: value for name, value in options.items() if value is not None}
+    return [{"type": type, "config": given}] if given else []
+
+
+def _check_lonely(added: list[dict[str, Any]]) -> None:
+    """Raise for flags that say nothing by themselves."""
+    given = {each["type"]: each.get("config", {}) for each in added}
+    if "limit_usd" not in given.get("budget", {"limit_usd": 0}):
+        raise ValidationError("--per and --state belong to a limit", hint="write --limit-usd 5 too")
+    if "directory" not in given.get("replay", {"directory": ""}):
         raise ValidationError(
-            "--fallthrough and --timing belong to a replay", hint="write --replay DIR too"
+            "--strict, --fallthrough and --timing belong to recordings",
+            hint="write --replay DIR too",
         )
-    added: list[dict[str, Any]] = []
-    if record is not None:
-        added.append({"type": "record", "config": {"directory": str(record)}})
-    if replay is not None:
-        options = {"directory": str(replay), "miss": miss, "timing": timing}
-        added.append({"type": "replay", "config": options})
-    return added
-
-
-def _budget(limit_usd: float | None, per: Per | None, state: Path | None) -> list[dict[str, Any]]:
-    if limit_usd is None:
-        if per is not None or state is not None:
-            raise ValidationError(
-                "--per and --state belong to a limit", hint="write --limit-usd 5 too"
-            )
-        return []
-    options: dict[str, Any] = {"limit_usd": limit_usd}
-    if per is not None:
-        options["per"] = per.value
-    if state is not None:
-        options["state"] = str(state)
-    return [{"type": "budget", "config": options}]
 
 
 def _serve(config: GatewayConfig, *, as_json: bool) -> None:

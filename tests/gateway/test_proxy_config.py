@@ -229,12 +229,43 @@ def test_flags_become_the_configuration_that_is_served(monkeypatch: pytest.Monke
     assert replay.llm.base_url.startswith("http://127.0.0.1:")
 
 
-@pytest.mark.parametrize("flags", [["--timing"], ["--fallthrough"], ["--per", "day"]])
-def test_a_flag_that_would_do_nothing_is_refused(flags: list[str]) -> None:
-    found = invoke("proxy", "run", "--base-url", "http://127.0.0.1:9", *flags)
+def test_flags_that_were_not_given_change_nothing_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[Any] = []
+    monkeypatch.setattr("batchata.cli.proxy._serve", lambda found, as_json: served.append(found))
+    file = tmp_path / "gateway.yaml"
+    file.write_text(
+        "llm: {base_url: https://api.openai.com}\nserver:\nlogging: {level: WARNING}\n"
+        "interceptors:\n"
+        "  - {type: replay, config: {directory: old, miss: fallthrough, timing: true}}\n"
+        "  - {type: budget, config: {limit_usd: 1, per: key}}\n"
+    )
 
-    assert found.exit_code == 1
-    assert "belong to" in found.stderr
+    invoke("proxy", "run", "--config", str(file), "--replay", "new", "--per", "day")
+
+    [config] = served
+    assert config.logging.level == "warning"
+    assert [each.config for each in config.interceptors] == [
+        {"directory": "new", "miss": "fallthrough", "timing": True},
+        {"limit_usd": 1, "per": "day"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--timing"], "--replay DIR"),
+        (["--fallthrough"], "--replay DIR"),
+        (["--per", "day"], "--limit-usd 5"),
+        (["--state", "s.db"], "--limit-usd 5"),
+    ],
+)
+def test_a_flag_that_says_nothing_by_itself_is_an_error(flags: list[str], said: str) -> None:
+    done = invoke("proxy", "run", "--base-url", "https://api.openai.com", *flags)
+
+    assert done.exit_code == 1
+    assert f"write {said} too" in done.output
 
 
 def test_the_written_file_is_valid_private_and_never_overwritten(tmp_path: Path) -> None:

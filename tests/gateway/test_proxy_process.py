@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 import pytest
-from raw_lab import JSON, RawUpstream, Seen, call, request_bytes
+from raw_lab import JSON, OK, RawUpstream, Seen, call, request_bytes
 
 from batchata.core.usage import Usage, from_parts
 from batchata.gateway import Sandbox
@@ -52,6 +52,22 @@ def start(config: dict[str, Any], folder: Path, *flags: str) -> tuple[subprocess
 
 def lines_of(path: Path) -> list[Any]:
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_the_end_of_its_terminal_stops_it_in_good_order(tmp_path: Path) -> None:
+    with RawUpstream(lambda connection, seen: connection.sendall(OK)) as upstream:
+        events = {"type": "event_recorder", "config": {"directory": str(tmp_path / "events")}}
+        server = {"port": 0}
+        config = {"llm": {"base_url": upstream.url}, "server": server, "interceptors": [events]}
+        process, url = start(config, tmp_path)
+        asked = request_bytes(b"/v1/chat/completions", JSON, method=b"POST", body=b'{"model":"m"}')
+        assert call(url, asked).status == 200
+
+        process.send_signal(signal.SIGHUP)
+        _, said = process.communicate(timeout=20)
+
+    assert process.returncode == 0, said
+    assert lines_of(tmp_path / "events" / "events.jsonl")[-1]["name"] == "session.end"
 
 
 def test_sigterm_loses_no_answer_no_event_and_no_cost(tmp_path: Path) -> None:

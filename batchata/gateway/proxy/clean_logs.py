@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from urllib.parse import unquote, urlsplit
 
 from batchata.core.redact import Redactor
 from batchata.gateway.proxy.config.model import GatewayConfig
@@ -29,6 +30,10 @@ def secrets(config: GatewayConfig) -> Iterator[str]:
     for section in config.sections:
         if section.api_key:
             yield section.api_key
+        password = urlsplit(section.outbound_proxy or "").password
+        if password:
+            yield password
+            yield unquote(password)
     for each in config.interceptors:
         headers = each.config.get("headers")
         yield from map(str, headers.values()) if isinstance(headers, dict) else ()

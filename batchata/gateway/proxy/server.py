@@ -119,7 +119,7 @@ async def running(
 
 
 async def serve(config: GatewayConfig, *, on_ready: Callable[[str], None] | None = None) -> None:
-    """Serve until cancelled, SIGINT or SIGTERM; `on_ready` is told the URL.
+    """Serve until cancelled, SIGINT, SIGTERM or the terminal's end; `on_ready` is told the URL.
 
     A second signal, or one before it is up, cancels it.
     """
@@ -136,7 +136,7 @@ async def serve(config: GatewayConfig, *, on_ready: Callable[[str], None] | None
             stopping.set()
 
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _ending_signals():
             loop.add_signal_handler(number, stop)
     except (NotImplementedError, RuntimeError, ValueError):
         LOG.debug("signals cannot be handled here; cancel the task to stop")
@@ -162,6 +162,13 @@ def missing(config: GatewayConfig) -> Iterator[str]:
             yield f"of answers in {encoding} the usage stays unknown"
     if config.batches is not None and find_spec("pyarrow") is None:
         yield "results of batches are not written as Parquet"
+
+
+def _ending_signals() -> Iterator[signal.Signals]:
+    """What stops a gateway in good order; `nohup` has it go on when its terminal ends."""
+    yield from (signal.SIGINT, signal.SIGTERM)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        yield signal.SIGHUP
 
 
 def unused_proxy(config: GatewayConfig) -> str | None:

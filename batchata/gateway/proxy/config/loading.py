@@ -52,6 +52,7 @@ def load_config(
         if environment.get(name):
             tree.setdefault(section, {})[key] = environment[name]
     written = expanded(dict(given or {}) if file is None else read_yaml(file), environment)
+    written = {name: part for name, part in written.items() if part is not None}  # only comments
     if written.get("upstreams") and not written.get("llm"):
         tree.pop("llm", None)  # the file names its upstreams itself
     _merge(tree, written)
@@ -184,6 +185,8 @@ def _told(problem: Mapping[str, Any]) -> str:
     place = ""
     for part in problem["loc"]:
         place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
+    if problem["type"] == "model_type":
+        return f"{place} is one value, where keys with values are wanted"
     if problem["type"] != "extra_forbidden":
         said = str(problem["msg"]).removeprefix("Value error, ")
         return f"{place}: {said}" if place else said

@@ -167,6 +167,11 @@ class LoggingSection(Section):
 
     level: LogLevel = "info"  #: the least that is said on stderr
 
+    @field_validator("level", mode="before")
+    @classmethod
+    def _in_any_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
 
 class BatchesSection(Section):
     """The batch APIs in front of the upstreams: where their state lies, and how much at once."""
