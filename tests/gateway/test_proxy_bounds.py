@@ -10,7 +10,7 @@ from exchange_lab import an_exchange
 
 from batchata.core.errors import UnknownPriceError, ValidationError
 from batchata.gateway.proxy.exchange import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Exchange
-from batchata.gateway.proxy.money.bounds import is_free, tier_of, worst_case_usd
+from batchata.gateway.proxy.money.bounds import card_of, is_free, tier_of, worst_case_usd
 from batchata.prices import GenaiPriceBook
 
 #: one USD per output token, nothing for input
@@ -34,6 +34,10 @@ def exchange(path: str, method: str = "POST", **body: Any) -> Exchange:
         (exchange(RESPONSES, max_tokens=7), 128_000),
         (exchange(RESPONSES, max_output_tokens=7), 7),
         (exchange(CHAT, max_tokens=7.0), 128_000),
+        # no limit at all, as servers of one's own are told
+        (exchange(CHAT, max_tokens=-1), 128_000),
+        # what was foreseen and does not come is paid for too: 32 bytes of it
+        (exchange(CHAT, max_tokens=7, prediction={"type": "content", "content": "x"}), 39),
         # each prompt has an answer of its own
         (exchange(COMPLETIONS, max_tokens=7, prompt=["a", "b", "c"], n=2), 42),
         (exchange(COMPLETIONS, max_tokens=7, prompt=[[1, 2], [3]]), 14),
@@ -42,13 +46,15 @@ def exchange(path: str, method: str = "POST", **body: Any) -> Exchange:
     ],
 )
 def test_every_answer_that_is_asked_for_counts_in_full(asked: Exchange, most: int) -> None:
-    assert worst_case_usd(asked, BOOK) == Decimal(most)
+    assert worst_case_usd(asked, card_of(asked, BOOK)) == Decimal(most)
 
 
 @pytest.mark.parametrize("count", [5.0, "5", [1]])
 def test_a_number_of_answers_that_is_none_has_no_bound(count: Any) -> None:
+    asked = exchange(CHAT, max_tokens=7, n=count)
+
     with pytest.raises(ValidationError, match="n or best_of"):
-        worst_case_usd(exchange(CHAT, max_tokens=7, n=count), BOOK)
+        worst_case_usd(asked, card_of(asked, BOOK))
 
 
 def test_a_dearer_speed_is_priced_as_such_or_not_at_all() -> None:
@@ -56,7 +62,7 @@ def test_a_dearer_speed_is_priced_as_such_or_not_at_all() -> None:
 
     assert tier_of(fast, "standard") == "fast"
     with pytest.raises(UnknownPriceError):
-        worst_case_usd(fast, GenaiPriceBook())
+        card_of(fast, GenaiPriceBook())
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from batchata.gateway.proxy.interceptor import (
     Reject,
     Replace,
 )
-from batchata.gateway.proxy.money.bounds import is_free, uncounted, worst_case_usd
+from batchata.gateway.proxy.money.bounds import card_of, is_free, uncounted, worst_case_usd
 from batchata.gateway.proxy.money.purse import Purse, Purses
 from batchata.stores.spending import TOTAL
 
@@ -134,8 +134,9 @@ class Budget(Interceptor):
                 "its body cannot be read as JSON, so that its cost has no bound",
             )
         try:
-            worst = worst_case_usd(exchange, self.book)
-            more = [] if self.allow_unpriced else uncounted(exchange, self.book)
+            card = card_of(exchange, self.book)
+            worst = worst_case_usd(exchange, card)
+            more = [] if self.allow_unpriced else uncounted(exchange, card)
         except UnknownPriceError:
             if self.allow_unpriced:
                 return CONTINUE

@@ -50,8 +50,6 @@ _TELLING: Final = frozenset(
     {"tools", "modalities", "web_search_options", "fallbacks", "models", "plugins"}
     | {"context_management"}
 )
-#: parts of the names of models that do so
-_TELLING_NAMES: Final = ("-search-", "audio")
 #: tools that a vendor runs, and asks no fee for besides the tokens that they bring
 _NO_FEE: Final = ("web_fetch", "mcp", "tool_search", "programmatic_tool_calling")
 
@@ -77,15 +75,18 @@ def tier_of(exchange: Exchange, answered: str | None = None) -> str:
     return answered or ("standard" if asked in CHEAPER_TIERS else asked)
 
 
-def uncounted(exchange: Exchange, prices: PriceBook) -> list[str]:
+def card_of(exchange: Exchange, prices: PriceBook) -> RateCard:
+    """The prices that hold for what a call asks; UnknownPriceError without any."""
+    return prices.card(exchange.provider, exchange.model, tier_of(exchange))
+
+
+def uncounted(exchange: Exchange, card: RateCard) -> list[str]:
     """What a call asks for that may cost more than its tokens, nobody here knows how much.
 
-    Raises UnknownPriceError for a model without a price, ValidationError for a field of a wrong
-    type.
+    Raises ValidationError for a field of a wrong type.
     """
-    body = exchange.json or {}
-    card = prices.card(exchange.provider, exchange.model, tier_of(exchange))
-    is_plain = card.is_exact and not any(word in exchange.model for word in _TELLING_NAMES)
+    body, model = exchange.json or {}, exchange.model
+    is_plain = card.is_exact and "audio" not in model and "-search-" not in model
     if is_plain and _TELLING.isdisjoint(body):
         return []
     profile = PROFILES.get(exchange.provider)
@@ -119,14 +120,9 @@ def _uncounted(exchange: Exchange, body: Mapping[str, Any], card: RateCard) -> I
             yield str(edit["type"])
 
 
-def worst_case_usd(exchange: Exchange, prices: PriceBook) -> Decimal:
-    """Upper bound of a call's price in USD.
-
-    Raises UnknownPriceError for a model without a price, ValidationError for numbers that cannot
-    be.
-    """
+def worst_case_usd(exchange: Exchange, card: RateCard) -> Decimal:
+    """Upper bound of a call's price in USD; ValidationError for numbers that cannot be."""
     body = exchange.json or {}
-    card = prices.card(exchange.provider, exchange.model, tier_of(exchange))
     most = 0
     if exchange.endpoint != EMBEDDINGS:
         cap = output_cap(exchange.endpoint, body)
