@@ -53,7 +53,7 @@ class TraceExport(Interceptor):
     content: bool  #: have prompts and answers in spans; the other presets always have them
     batch_size: Annotated[int, Field(ge=1)]  #: events of one post, at most
     most_waiting: Annotated[int, Field(ge=1)]  #: then the oldest events are dropped
-    timeout_seconds: Annotated[float, Field(gt=0)]
+    timeout_seconds: Annotated[float, Field(gt=0)]  #: for a post, and for all of them at the end
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

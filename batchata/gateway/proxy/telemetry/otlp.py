@@ -171,7 +171,7 @@ def _span(
     status: dict[str, Any] = {"code": _OK}
     if error is not None:
         status = {"code": _ERROR, "message": str(error.get("error.message") or "")}
-    attributes = [attribute(each, value) for each, value in found.items() if value is not None]
+    attributes = [attribute(*each) for each in found.items() if each[1] not in (None, "")]
     return {
         "traceId": hex_id(event.session_id, 16),
         "spanId": hex_id(key, 8),
