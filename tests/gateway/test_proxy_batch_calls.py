@@ -11,8 +11,8 @@ import anthropic
 import openai
 import orjson
 import pytest
-from batch_lab import MODEL, client_of, ended, gateway, lines_of, submit
-from raw_lab import RawUpstream, Seen
+from batch_lab import MODEL, client_of, ended, gateway, lines_of, submit, until
+from raw_lab import RawUpstream, Seen, call, request_bytes
 
 ANSWER = {
     "id": "x",
@@ -96,3 +96,21 @@ def test_so_it_is_with_messages(tmp_path: Path) -> None:
             client.messages.batches.create(requests=requests, extra_headers=headers)
 
     assert len(made) == 1
+
+
+def test_results_are_fetched_the_way_that_the_client_came(tmp_path: Path) -> None:
+    params: Any = {"model": MODEL, "max_tokens": 9, "messages": []}
+    headers = (b"Authorization", b"Bearer k"), (b"X-Forwarded-Proto", b"https")
+    upstream, _ = answering()
+    with (
+        upstream,
+        gateway(upstream.url, tmp_path) as door,
+        anthropic.Anthropic(base_url=door.url, auth_token="k", max_retries=0) as client,
+    ):
+        batches = client.messages.batches
+        made = batches.create(requests=[{"custom_id": "a", "params": params}])
+        until(lambda: batches.retrieve(made.id).results_url)
+        target = f"/v1/messages/batches/{made.id}".encode()
+        found = orjson.loads(call(door.url, request_bytes(target, *headers)).body)
+
+    assert found["results_url"] == f"https://localhost{target.decode()}/results"

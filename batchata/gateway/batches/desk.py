@@ -130,8 +130,14 @@ class Desk:
             request=request,
             upstream=upstream,
             owner=owner,
-            url=f"{request.scheme}://{request.headers.get('Host', '')}{upstream.prefix}",
+            url=f"{_scheme(request)}://{request.headers.get('Host', '')}{upstream.prefix}",
             found=by_name(headers),
             shelf=self._shelf,
             works=self._works,
         )
+
+
+def _scheme(request: web.BaseRequest) -> str:
+    """How the client has reached us, which what stands before us may tell."""
+    told = request.headers.get("X-Forwarded-Proto", "").lower()
+    return told if told in ("http", "https") else request.scheme
