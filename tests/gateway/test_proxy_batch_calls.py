@@ -77,6 +77,30 @@ def test_a_create_call_that_comes_again_with_its_key_makes_no_second_batch(
     assert asked.total() == 1
 
 
+def test_what_an_sdk_tries_again_makes_no_second_batch(tmp_path: Path) -> None:
+    body = {"model": MODEL, "prompt": "x"}
+    lines = [{"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": body}]
+    upstream, _ = answering()
+    with (
+        upstream,
+        gateway(upstream.url, tmp_path) as door,
+        client_of(door.openai_base_url) as client,
+    ):
+        made = [submit(client, lines, endpoint="/v1/completions")]
+        file_id = client.batches.retrieve(made[0]).input_file_id
+        wanted: Any = {
+            "input_file_id": file_id,
+            "completion_window": "24h",
+            "endpoint": "/v1/completions",
+        }
+        for count in ("0", "1"):
+            headers = {"x-stainless-retry-count": count}
+            made.append(client.batches.create(**wanted, extra_headers=headers).id)
+
+    assert made[0] != made[1], "the same twice is two batches"
+    assert made[2] == made[1], "the same call again is not"
+
+
 def test_so_it_is_with_messages(tmp_path: Path) -> None:
     params: Any = {"model": MODEL, "max_tokens": 9, "messages": []}
     requests: Any = [{"custom_id": "a", "params": params}]

@@ -41,7 +41,7 @@ async def create_batch(visit: Visit) -> web.StreamResponse:
     """Take a batch; its requests are asked from now on."""
     shelf, works = visit.shelf, visit.works
     body = await visit.body(CREATE_BYTES)
-    once = visit.once(body)
+    once = await asyncio.to_thread(visit.once, body)
     batch_id = f"msgbatch_{secrets.token_hex(12)}"
     path = shelf.file_path(batch_id)
     try:

@@ -37,7 +37,7 @@ class Counts(msgspec.Struct):
 class Once(msgspec.Struct, frozen=True):
     """What makes a create call known again, as digests: its `Idempotency-Key` and its body."""
 
-    key: str
+    key: str  #: empty without one
     body: str
 
 
@@ -71,7 +71,7 @@ class Batch(msgspec.Struct, kw_only=True):
     output_seconds: float | None = None
     metadata: dict[str, str] | None = None
     usage: TokenUsage | None = None
-    once: Once | None = None  #: of a create call with an `Idempotency-Key`
+    once: Once | None = None
 
     @property
     def is_final(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -19,6 +20,8 @@ from batchata.gateway.upstream import Vendor
 from batchata.gateway.vendor_errors import RefusedError, VendorError
 from batchata.providers.registry import provider_names
 
+#: for so long an SDK may go on trying
+_AGAIN_SECONDS: Final = 1_800.0
 _PIECE: Final = 256 * 1024
 _SECRETS: Final = (*sorted(KEY_HEADERS), TOKEN_HEADER)
 
@@ -45,24 +48,32 @@ class Visit:
                 raise RefusedError(VendorError(status=413, message=message))
         return bytes(pieces)
 
-    def once(self, body: bytes) -> Once | None:
-        """What makes a create call known again; None without an `Idempotency-Key`."""
-        key = self.found.get("idempotency-key")
-        return Once(_digest(key.encode("utf-8", "replace")), _digest(body)) if key else None
+    def once(self, body: bytes) -> Once:
+        """What makes a create call known again."""
+        key = self.found.get("idempotency-key", "")
+        return Once(_digest(key.encode("utf-8", "replace")) if key else "", _digest(body))
 
-    def made_before(self, vendor: Vendor, once: Once | None) -> Batch | None:
-        """The batch of an earlier create call with the same key; the 409 of one for another."""
-        if once is None:
-            return None
-        for batch in self.shelf.batches_of(self.owner, vendor):
-            if batch.once is None or batch.once.key != once.key:
-                continue
-            if batch.once == once:
-                return batch
-            message = f"This Idempotency-Key was used for another request, which made {batch.id}."
+    def made_before(self, vendor: Vendor, once: Once) -> Batch | None:
+        """The batch of an earlier create call with the same key, or that an SDK makes again.
+
+        Raises RefusedError, a 409, where the key was used for another request.
+        """
+        mine = self.shelf.batches_of(self.owner, vendor)
+        if not once.key:
+            since = self.shelf.now() - _AGAIN_SECONDS if self._is_tried_again else math.inf
+            again = (each for each in mine if each.once == once and each.created_at >= since)
+            return next(again, None)
+        found = next((each for each in mine if each.once and each.once.key == once.key), None)
+        if found is not None and found.once != once:
+            message = f"This Idempotency-Key was used for another request, which made {found.id}."
             code = "idempotency_key_in_use"
             raise RefusedError(VendorError(status=409, message=message, code=code))
-        return None
+        return found
+
+    @property
+    def _is_tried_again(self) -> bool:
+        """True where the client's SDK has lost the answer to this very call."""
+        return self.found.get("x-stainless-retry-count", "0") != "0"
 
     @property
     def provider(self) -> str:
