@@ -53,6 +53,17 @@ def test_every_line_can_be_read_whatever_clients_and_interceptors_are_called() -
     assert all(name.endswith("_total") is (kind == "counter") for name, kind, _ in found)
 
 
+def test_a_key_that_is_given_as_model_and_a_very_long_name_are_no_labels() -> None:
+    metrics = counted(Answered(status=200, usage=Usage(1, 2)), model="sk-proj-0123456789abcdefghij")
+    metrics.count(an_exchange(model="m" * 9_000), Answered(status=200, usage=Usage(1, 2)))
+
+    text = metrics.text(raised=0, gauges={})
+
+    assert "0123456789" not in text
+    assert 'model="[redacted]"' in text
+    assert f'model="{"m" * 200}"' in text
+
+
 def test_durations_are_a_histogram() -> None:
     metrics = counted(*(Answered(status=200, seconds=each) for each in (0.05, 0.2, 400.0)))
 

@@ -154,7 +154,7 @@ def stalled_error(error: StalledBodyError) -> VendorError:
 def _unserved(request: web.BaseRequest) -> VendorError:
     return VendorError(
         status=404,
-        message=f"no upstream of the gateway serves {request.raw_path}",
+        message=f"no upstream of the gateway serves {request.raw_path.partition('?')[0]}",
         code="unknown_upstream",
     )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import ClassVar, Final
 
 from batchata.core.redact import Redactor
+from batchata.gateway.proxy.disk.terminal import Terminal
 from batchata.gateway.proxy.interceptor import Interceptor
 from batchata.gateway.proxy.telemetry.events import GatewayEvent
 
@@ -30,15 +31,32 @@ class Printer(Interceptor):
     show_tools: bool
     show_content: bool  #: the first 200 characters of each answer too
 
+    async def start(self) -> None:
+        """Begin to write."""
+        self._lines: list[str] = []
+        self._terminal = Terminal()
+        self._terminal.open()
+
     async def on_event(self, event: GatewayEvent) -> None:
-        """Write the event's line."""
+        """Take the event's line."""
         if getattr(self, _KINDS[event.name.partition(".")[0]]):
             line = line_of(event, show_content=self.show_content).encode("utf-8", "replace")
-            sys.stdout.write(_REDACTOR.json(line).decode() + "\n")
+            self._lines.append(_REDACTOR.json(line).decode())
 
     async def flush(self) -> None:
-        """Bring the lines to the terminal."""
-        sys.stdout.flush()
+        """Have the lines written."""
+        if self._lines:
+            self._terminal.put(self._lines)
+            self._lines = []
+
+    def gauges(self) -> Mapping[str, float]:
+        """Lines that were left out, as nobody read those before them."""
+        return {"skipped_lines": self._terminal.skipped}
+
+    async def aclose(self) -> None:
+        """Write what waits, if somebody reads it."""
+        await self.flush()
+        await self._terminal.aclose()
 
 
 def line_of(event: GatewayEvent, *, show_content: bool) -> str:

@@ -11,11 +11,14 @@ from itertools import accumulate
 from operator import itemgetter
 from typing import Final
 
+from batchata.core.redact import Redactor
 from batchata.core.usage import Usage
 from batchata.gateway.proxy.exchange import Answered, Exchange
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _MOST_MODELS: Final = 1000
+_MOST_NAME: Final = 200  #: characters of a name that a client made up
+_REDACTOR: Final = Redactor()
 _PREFIX: Final = "batchata_gateway_"
 _NO_NAME: Final = re.compile(r"[^a-zA-Z0-9_]")
 #: upper bounds of the classes that durations are counted in (s)
@@ -72,7 +75,7 @@ class Metrics:
         self._requests: Counter[tuple[str, int, str]] = Counter()
         self._usage: dict[tuple[str, str], Usage] = {}
         self._cost: dict[tuple[str, str], Decimal] = {}
-        self._models: set[str] = set()
+        self._models: dict[str, str] = {}
         self._durations, self._first_bytes = _Durations(), _Durations()
 
     def count(self, exchange: Exchange, answered: Answered) -> None:
@@ -90,9 +93,11 @@ class Metrics:
 
     def _known(self, model: str) -> str:
         """The name, or "other" when clients have made up too many."""
-        if len(self._models) < _MOST_MODELS:
-            self._models.add(model)
-        return model if model in self._models else "other"
+        found = self._models.get(model)
+        if found is None and len(self._models) < _MOST_MODELS:
+            found = _REDACTOR.json(model.encode("utf-8", "replace")).decode()[:_MOST_NAME]
+            self._models[model] = found
+        return found or "other"
 
     def text(self, *, raised: int, gauges: Mapping[str, float]) -> str:
         """Everything, with how often interceptors raised, and gauges that others know."""
