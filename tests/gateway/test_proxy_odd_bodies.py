@@ -22,7 +22,7 @@ from batchata.gateway.proxy.interceptors.parquet import logged_event
 from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 from batchata.gateway.proxy.interceptors.trace_export import PRESETS, TraceExport
 from batchata.gateway.proxy.isolation import Isolation
-from batchata.gateway.proxy.money.bounds import worst_case_usd
+from batchata.gateway.proxy.money.bounds import card_of, uncounted, worst_case_usd
 from batchata.gateway.proxy.telemetry.event_queue import EventQueue
 from batchata.gateway.proxy.telemetry.events import GatewayEvent
 from batchata.gateway.proxy.telemetry.sessions import Sessions
@@ -36,6 +36,7 @@ NAMES = (
     *("content", "role", "type", "text", "id", "call_id", "tool_use_id", "arguments", "name"),
     *("conversation", "previous_response_id", "output", "image_url", "source", "data", "n"),
     *("max_tokens", "max_uses", "max_tool_calls", "service_tier", "speed", "file"),
+    *("modalities", "context_management", "edits", "fallbacks", "prediction", "environment"),
 )
 WORDS = (
     "web_search",
@@ -109,8 +110,15 @@ def test_a_call_with_any_body_is_told_and_remembered(body: Any, endpoint: str) -
 
 @settings(max_examples=40, deadline=None)
 @example({"messages": [], "tools": 7}, CHAT)
+@example({"messages": [], "modalities": 7}, CHAT)
+@example({"messages": [], "modalities": [""], "tools": [{"type": ""}]}, CHAT)
+@example({"messages": [], "tools": [{"type": "shell", "environment": {"type": 5}}]}, CHAT)
+@example({"messages": [], "context_management": {"edits": 7}}, MESSAGES)
 @example({"input": "", "tools": [{"type": "web_search", "max_uses": -9}]}, RESPONSES)
 @given(body=BODIES, endpoint=st.sampled_from([CHAT, RESPONSES, MESSAGES]))
 def test_a_body_has_a_bound_or_is_refused_with_a_reason(body: Any, endpoint: str) -> None:
     with contextlib.suppress(ValidationError, UnknownPriceError):
-        assert worst_case_usd(an_exchange(endpoint, body), BOOK) > 0
+        asked = an_exchange(endpoint, body)
+        card = card_of(asked, BOOK)
+        assert worst_case_usd(asked, card) > 0
+        assert all(uncounted(asked, card))

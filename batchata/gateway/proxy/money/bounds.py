@@ -103,13 +103,14 @@ def _uncounted(exchange: Exchange, body: Mapping[str, Any], card: RateCard) -> I
         kind = str(tool.get("type")) if isinstance(tool, Mapping) else ""
         is_counted = kind.startswith("web_search") and card.web_search_usd > 0
         if isinstance(tool, Mapping) and not is_callers_tool(tool) and not is_counted:
-            yield from () if kind.startswith(_NO_FEE) else (kind,)
+            yield from () if kind.startswith(_NO_FEE) else (kind or "tools",)
     if exchange.provider == "openai" and "-search-" in exchange.model:  # it always does
         yield "web_search_options"
     # other models may answer than the one that is priced, or searches be asked for besides
     for name in ("web_search_options", "fallbacks", "models", "plugins"):
         yield from () if body.get(name) in (None, [], False) else (name,)
-    yield from (str(each) for each in body.get("modalities") or () if each != "text")
+    kinds = body.get("modalities") or ()
+    yield from (str(each) or "modalities" for each in kinds if each != "text")
     hears = "audio" in exchange.model or not card.is_exact
     if hears and b'"input_audio"' in (exchange.body or b""):
         yield "input_audio"
