@@ -180,6 +180,14 @@ def test_an_odd_request_is_not_read_less_strictly(
     assert orjson.loads(reply.body)["error"]["code"] == "unreadable_request"
 
 
+def test_no_more_than_the_beginning_is_looked_at_for_a_method(
+    upstream: RawUpstream, url: str
+) -> None:
+    found = [call(url, request_bytes(method=b"M" * size)).status for size in (64, 65)]
+
+    assert found == [200, 400]
+
+
 def test_what_an_upstream_can_do_as_a_whole_may_be_asked(upstream: RawUpstream, url: str) -> None:
     assert call(url, request_bytes(b"*", method=b"OPTIONS")).status == 200
     assert upstream.seen[0].line == b"OPTIONS * HTTP/1.1"

@@ -26,7 +26,9 @@ _ASKING: Final = (0.005, 0.005, 0.2, 2.0, 15.0)
 #: how requests begin that are in no way odd, and how much of one is looked at for that
 _USUAL: Final = (b"POST ", b"GET ", b"PUT ", b"DELETE ", b"HEAD ", b"PATCH ", b"OPTIONS ")
 _LOOKED_AT: Final = 2048
-_REQUEST_LINE: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [^\0-\x20\x7f]+ HTTP/1\.[01]\r\n")
+_REQUEST_LINE: Final = re.compile(  # possessive: a body that is no such line is passed at once
+    rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}+ [^\0-\x20\x7f]{1,65536}+ HTTP/1\.[01]\r\n"
+)
 #: what a parser may be asked to read, whoever wrote it
 _BOUNDS: Final[dict[str, Any]] = {
     "auto_decompress": False,
