@@ -8,11 +8,10 @@ from collections.abc import Iterator
 
 import orjson
 import pytest
-from raw_lab import OK, RawUpstream, Seen, call, chunked, connect, read_reply, request_bytes
+from raw_lab import JSON, RawUpstream, Seen, call, chunked, connect, read_reply, request_bytes
 
 from batchata.gateway import Gateway
 
-JSON = (b"Content-Type", b"application/json")
 CHUNKED = (b"Transfer-Encoding", b"chunked")
 QUESTION = b"/v1/chat/completions"
 LARGE = b'{"model": "m", "input": "%b"}' % (b"x" * 2_000_000)
@@ -22,18 +21,6 @@ LARGE = b'{"model": "m", "input": "%b"}' % (b"x" * 2_000_000)
 def parts() -> Iterator[tuple[RawUpstream, Gateway]]:
     with RawUpstream() as upstream, Gateway(upstream.url) as gateway:
         yield upstream, gateway
-
-
-@pytest.fixture
-def upstream(parts: tuple[RawUpstream, Gateway]) -> RawUpstream:
-    parts[0].seen.clear()
-    parts[0].answer(OK)
-    return parts[0]
-
-
-@pytest.fixture
-def url(parts: tuple[RawUpstream, Gateway]) -> str:
-    return parts[1].url
 
 
 @pytest.fixture
@@ -86,7 +73,8 @@ def test_a_file_whose_client_stops_sending_is_a_408(upstream: RawUpstream) -> No
 def test_an_upstream_that_takes_no_more_of_a_body_is_a_504(target: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with Gateway(address, idle_seconds=0.1) as gateway:
+        # longer than a busy machine takes to send the next piece
+        with Gateway(address, idle_seconds=0.6) as gateway:
             body = LARGE * 8
             reply = call(gateway.url, request_bytes(target, JSON, method=b"POST", body=body))
 
