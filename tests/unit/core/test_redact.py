@@ -217,7 +217,6 @@ def test_passwords_in_addresses_are_taken_out_whoever_they_are_of(user: str) -> 
 )
 def test_words_that_only_end_like_the_beginning_of_a_key_stay(text: str) -> None:
     assert PLAIN.json(text.encode()) == text.encode()
-    assert PLAIN.is_clean(text.encode())
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def line_of(event: GatewayEvent, *, show_content: bool) -> str:
     """One event in a line."""
     at = datetime.fromtimestamp(event.at_us / 1e6, UTC).strftime("%H:%M:%S")
     found = event.attributes
-    parts = [at, f"{event.name:<15}", event.session_id[:16]]
+    parts = [event.session_id[:16]]
     for name in ("llm.model", "tool.name", "tool.status", "http.status_code"):
         if found.get(name) is not None:
             parts.append(str(found[name]))
@@ -78,6 +78,7 @@ def line_of(event: GatewayEvent, *, show_content: bool) -> str:
         parts.append(str(found["error.message"])[:_SHOWN])
     if show_content and found.get("llm.response.content"):
         parts.append(str(found["llm.response.content"])[:_SHOWN])
-    line = "  ".join(" ".join(part.split()) for part in parts if part)
+    said = "  ".join(" ".join(part.split()) for part in parts if part)
+    line = f"{at}  {event.name:<15}  {said}"
     # a name that a client made up must not move the cursor
     return line if line.isprintable() else "".join(c if c.isprintable() else "?" for c in line)

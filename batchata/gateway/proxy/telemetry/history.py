@@ -163,8 +163,8 @@ def _client_line(turn: Any) -> bytes:
 
 
 def _plain(turn: Any) -> Any:
-    content = turn.get("content") if isinstance(turn, dict) else None
-    if not isinstance(content, list) or len(content) != 1:
+    content = turn.get("content") if type(turn) is dict else None
+    if type(content) is not list or len(content) != 1:
         return turn
     part = content[0]
     if isinstance(part, dict) and part.keys() == _TEXT and part["type"] in ("text", "input_text"):
