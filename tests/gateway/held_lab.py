@@ -11,7 +11,7 @@ from typing import Any
 import openai
 import orjson
 from budget_lab import BOOK, GPT
-from raw_lab import JSON, connect, request_bytes
+from raw_lab import JSON, SECONDS, connect, request_bytes
 from sandbox_lab import Lab
 
 from batchata.core.usage import Usage
@@ -58,7 +58,7 @@ def price(usage: Any, tier: str) -> Decimal:
 
 
 def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + SECONDS
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.005)
