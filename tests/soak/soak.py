@@ -66,7 +66,7 @@ FAULTS = (
 SLOW_FAULTS = ("hang-after-create", "hang-poll")
 #: a run on a busy machine may be slow; one that takes longer hangs
 HANGS_SECONDS = 120.0
-ROUTES = ("batch",) * 8 + ("live", "auto")
+ROUTES = ("batch",) * 5 + ("live",) * 3 + ("auto",) * 2
 
 
 def random_http_fault(chance: random.Random) -> HttpFault:
