@@ -122,6 +122,8 @@ class Besieged:
                 asyncio.get_running_loop().call_later(moment, self._tell, process, end)
             await asyncio.gather(*clients, self._submit(session, url))
             if end is None:
+                if self.is_held:  # what clients did not wait for is waited for
+                    await asyncio.gather(*self._again(session, url))
                 await asyncio.wait_for(self._all_ended(session, url), 60)
 
     def _tell(self, process: Forked, end: signal.Signals) -> None:
@@ -230,4 +232,4 @@ def is_whole(said: bytes) -> bool:
 
 def same(what: str, found: Any, expected: Any) -> None:
     if found != expected:
-        raise BrokenPromiseError(f"{what}: {found!r}, not {expected!r}")
+        raise BrokenPromiseError(f"{what}: {found!r:.2000}, not {expected!r:.2000}")

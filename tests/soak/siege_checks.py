@@ -75,7 +75,7 @@ def _check_events(siege: Besieged) -> None:
     if twice := [call for call in (began | ended) if began[call] > 1 or ended[call] > 1]:
         raise BrokenPromiseError(f"told twice: {twice}")
     if not siege.kills:
-        same("calls that began and ended", began, ended)
+        same("calls that began and have not ended", began - ended, Counter())
 
 
 def _check_pair(siege: Besieged, question: str, told: dict[str, Any]) -> None:
