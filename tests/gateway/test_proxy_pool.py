@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from batchata.gateway.proxy.http.pool import Connector, ready_for_an_answer
+from batchata.gateway.proxy.http.pool import Connector, head_of_answer, ready_for_an_answer
 
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -132,7 +132,7 @@ def test_the_trailers_of_an_answer_are_no_headers_of_the_next() -> None:
         made.data_received(
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-T: 1\r\n\r\n"
         )
-        await made.read()
+        await head_of_answer(made)
 
         ask(made)
         made.data_received(WHOLE)

@@ -292,7 +292,8 @@ class Core:
         except UnknownPriceError:
             return
         factor = max(price_factor(exchange.json or {}), answered.price_factor)
-        answered.cost_usd = card.cost_usd(answered.usage) * factor
+        cost = card.cost_usd(answered.usage)
+        answered.cost_usd = cost if factor == 1 else cost * factor
 
 
 def end_headers(headers: Headers) -> Headers:

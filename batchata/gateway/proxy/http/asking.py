@@ -22,7 +22,12 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from batchata.gateway.proxy.http.headers import Headers, has, head_lines
-from batchata.gateway.proxy.http.pool import READ_BYTES, is_known_aiohttp, ready_for_an_answer
+from batchata.gateway.proxy.http.pool import (
+    READ_BYTES,
+    head_of_answer,
+    is_known_aiohttp,
+    ready_for_an_answer,
+)
 from batchata.gateway.proxy.http.sending import Sending
 
 Payload = bytes | AsyncIterator[bytes] | None
@@ -159,9 +164,7 @@ class Asking:
         ready_for_an_answer(protocol, self._timeout.sock_read, has_body=self._has_body)
         self._send(protocol, transport)
         try:
-            message, content = await protocol.read()
-            while 100 <= message.code < 200 and message.code != 101:
-                message, content = await protocol.read()
+            message, content = await head_of_answer(protocol)
         except aiohttp.http.HttpProcessingError as error:
             raise aiohttp.ClientError(f"not HTTP: {error.message}") from error
         if self._sending is not None:

@@ -15,6 +15,8 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
+from aiohttp.http_parser import RawResponseMessage
+from aiohttp.streams import StreamReader
 
 #: versions of aiohttp whose pool and parser are known to work so
 _KNOWN: Final = ("3.14.",)
@@ -64,9 +66,15 @@ class Connector(aiohttp.TCPConnector):
 
 
 class _Answers(ResponseHandler):
-    """One connection, whose timer serves all answers on it."""
+    """One connection, whose timer serves all answers on it, and its parser most of them."""
 
+    good_parser: Any = None  #: which the next answer may be read with
     _due_seconds = inf  #: when the upstream has been silent for too long, by the loop's clock
+
+    @property
+    def has_good_parser(self) -> bool:
+        """True when the next answer needs no other parser."""
+        return self.good_parser is not None and self.good_parser is self._parser
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Read on after a pause; aiohttp asks for it after each piece that was read."""
@@ -103,11 +111,10 @@ class _Answers(ResponseHandler):
 def ready_for_an_answer(
     protocol: ResponseHandler, silence_seconds: float | None, *, has_body: bool = True
 ) -> None:
-    """Have a connection read the answer to what is sent on it next; that to a HEAD has no body.
-
-    Each has a parser of its own: one that has read trailers would have the next answer begin with
-    them.
-    """
+    """Have a connection read the answer to what is sent on it next; that to a HEAD has no body."""
+    ours = protocol if isinstance(protocol, _Answers) else None
+    if has_body and ours is not None and ours.has_good_parser:
+        return
     protocol.set_response_params(
         skip_payload=not has_body,
         read_until_eof=True,
@@ -118,3 +125,16 @@ def ready_for_an_answer(
         max_field_size=LINE_BYTES,
         max_headers=MOST_HEADERS,
     )
+    if ours is not None:
+        ours.good_parser = ours._parser if has_body else None
+
+
+async def head_of_answer(protocol: ResponseHandler) -> tuple[RawResponseMessage, StreamReader]:
+    """The head of an answer, not of what only comes before it, and what its body is read from."""
+    message, content = await protocol.read()
+    while 100 <= message.code < 200 and message.code != 101:
+        message, content = await protocol.read()
+    if message.chunked and isinstance(protocol, _Answers):
+        # it may end with trailers, and then the parser would have the next answer begin with them
+        protocol.good_parser = None
+    return message, content
