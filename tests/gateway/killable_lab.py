@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from zygote import Forked, Zygote
 
 
+def run_with_no_umask(command: list[str]) -> None:
+    """The command; what it writes has to be its owner's only without one, too."""
+    os.umask(0)
+    main(command)
+
+
 @contextmanager
 def killable(
     zygote: Zygote, config: dict[str, Any], folder: Path, *flags: str
@@ -23,7 +30,7 @@ def killable(
     file = folder / "gateway.yaml"
     file.write_bytes(orjson.dumps(config))
     command = ["proxy", "run", "--json", "--config", str(file), *flags]
-    with zygote.start(main, command) as process:
+    with zygote.start(run_with_no_umask, command) as process:
         said = b""
         while not said.endswith(b"}\n"):
             line = process.stdout.readline()

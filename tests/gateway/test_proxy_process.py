@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from killable_lab import killable
 from raw_lab import JSON, OK, RawUpstream, Seen, call, request_bytes
 
 from batchata.core.usage import Usage, from_parts
@@ -21,7 +20,9 @@ from batchata.gateway import Sandbox
 from batchata.prices import GenaiPriceBook
 from batchata.stores.spending import TOTAL, SpendFile
 
-OPEN_TO_ALL = 0
+if TYPE_CHECKING:
+    from zygote import Zygote
+
 ANSWER = orjson.dumps(
     {
         "id": "c1",
@@ -32,45 +33,25 @@ ANSWER = orjson.dumps(
 )
 
 
-def start(config: dict[str, Any], folder: Path, *flags: str) -> tuple[subprocess.Popen[bytes], str]:
-    """The command in another process, and its address."""
-    file = folder / "gateway.yaml"
-    file.write_bytes(orjson.dumps(config))
-    code = "from batchata.cli import main; main()"
-    command = [sys.executable, "-c", code, "proxy", "run", "--json", "--config", str(file), *flags]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, umask=OPEN_TO_ALL
-    )
-    assert process.stdout is not None
-    said = b""
-    while not said.endswith(b"}\n"):
-        line = process.stdout.readline()
-        assert line, process.stderr and process.stderr.read()
-        said += line
-    return process, orjson.loads(said)["anthropic_base_url"]
-
-
 def lines_of(path: Path) -> list[Any]:
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
-def test_the_end_of_its_terminal_stops_it_in_good_order(tmp_path: Path) -> None:
+def test_the_end_of_its_terminal_stops_it_in_good_order(tmp_path: Path, zygote: Zygote) -> None:
     with RawUpstream(lambda connection, seen: connection.sendall(OK)) as upstream:
         events = {"type": "event_recorder", "config": {"directory": str(tmp_path / "events")}}
         server = {"port": 0}
         config = {"llm": {"base_url": upstream.url}, "server": server, "interceptors": [events]}
-        process, url = start(config, tmp_path)
         asked = request_bytes(b"/v1/chat/completions", JSON, method=b"POST", body=b'{"model":"m"}')
-        assert call(url, asked).status == 200
+        with killable(zygote, config, tmp_path) as (process, url):
+            assert call(url, asked).status == 200
+            process.send_signal(signal.SIGHUP)
+            assert process.wait(20) == 0, process.stderr.read()
 
-        process.send_signal(signal.SIGHUP)
-        _, said = process.communicate(timeout=20)
-
-    assert process.returncode == 0, said
     assert lines_of(tmp_path / "events" / "events.jsonl")[-1]["name"] == "session.end"
 
 
-def test_sigterm_loses_no_answer_no_event_and_no_cost(tmp_path: Path) -> None:
+def test_sigterm_loses_no_answer_no_event_and_no_cost(tmp_path: Path, zygote: Zygote) -> None:
     asked, goes_on = Event(), Event()
 
     def script(connection: Any, seen: Seen) -> None:
@@ -105,16 +86,15 @@ def test_sigterm_loses_no_answer_no_event_and_no_cost(tmp_path: Path) -> None:
             "interceptors": interceptors,
             "batches": {"directory": str(tmp_path / "batches")},
         }
-        process, url = start(config, tmp_path)
-        found = list(pool.map(lambda number: ask(url, f"question {number}"), range(40)))
-        last = pool.submit(ask, url, "last")
-        assert asked.wait(10)
-        process.send_signal(signal.SIGTERM)
-        goes_on.set()
-        assert last.result() == 200
-        _, said = process.communicate(timeout=20)
+        with killable(zygote, config, tmp_path) as (process, url):
+            found = list(pool.map(lambda number: ask(url, f"question {number}"), range(40)))
+            last = pool.submit(ask, url, "last")
+            assert asked.wait(10)
+            process.send_signal(signal.SIGTERM)
+            goes_on.set()
+            assert last.result() == 200
+            assert process.wait(20) == 0, process.stderr.read()
 
-    assert process.returncode == 0, said
     assert found == [200] * 40
     assert len(lines_of(tmp_path / "log" / "message_log.jsonl")) == 41
     assert len(lines_of(tmp_path / "tape" / "cassette.jsonl")) == 41
@@ -133,7 +113,9 @@ def test_sigterm_loses_no_answer_no_event_and_no_cost(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_no_kill_makes_the_gateway_spend_more_than_the_limit(tmp_path: Path) -> None:
+def test_no_kill_makes_the_gateway_spend_more_than_the_limit(
+    tmp_path: Path, zygote: Zygote
+) -> None:
     limit = Decimal("0.01")
     card = GenaiPriceBook().card("openai", "gpt-6-luna", "standard")
     state = tmp_path / "state.db"
@@ -150,15 +132,16 @@ def test_no_kill_makes_the_gateway_spend_more_than_the_limit(tmp_path: Path) -> 
             "interceptors": [{"type": "budget", "config": budget}],
         }
         for most in (40, 80, 120, 160):
-            process, url = start(config, tmp_path)
             found: list[int] = []
-            with ThreadPoolExecutor(32) as pool:
+            with (
+                killable(zygote, config, tmp_path) as (process, url),
+                ThreadPoolExecutor(32) as pool,
+            ):
                 for number in range(32):
                     pool.submit(ask_until_it_is_gone, url, f"{most} {number}", found)
                 while len(found) < most:
                     time.sleep(0.001)
                 process.kill()
-            process.communicate()
             ledger = SpendFile(state)
             assert billed(box) <= from_parts(ledger.read(*TOTAL).most) <= limit
             ledger.close()
