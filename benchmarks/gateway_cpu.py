@@ -6,10 +6,11 @@ All run at once and are asked in turns, each server on one core; client and upst
 of their own, whose CPU is not counted. LiteLLM does the same as the gateway when it keeps a log
 and a budget, and knows a price.
 
-On a shared machine: 143 us a call at 16 connections and 165 at 128 with events as JSON lines, 170
-and 190 as Parquet; nginx 15 and 18; LiteLLM 7,800 and 8,900 bare, 9,600 and 10,650 with log and
-budget: 56 to 67 times as much. In minutes in which everything is slower, nginx and LiteLLM too,
-220 and 260.
+On a shared machine, two runs: 163 and 165 us a call at 16 connections and 163 and 210 at 128 with
+events as JSON lines, 188 and 208, 185 and 218 as Parquet; nginx 12 to 17; LiteLLM 7,050 to 8,600
+bare, 9,350 to 11,100 with log and budget: 50 to 68 times what the gateway takes with its log as
+JSON lines too, 49 to 59 times what it takes with Parquet. In minutes in which everything is
+slower, nginx and LiteLLM too, 220 and 260.
 
 About 150 us (JSON lines, 16 connections) are, in us: 20 in system calls; 25 in aiohttp, half of it
 for the client and half for the upstream; 9 to take the request in, whose headers were seen before;
