@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from batchata.core.errors import EventLogError
+from batchata.core.genai import REQUEST_ATTRIBUTES
 from batchata.sinks.eventlog.fields import flat, text_of
 from batchata.sinks.eventlog.table import Row
 
@@ -27,18 +28,6 @@ _ENDS: Final = {
     "batch_ended": "batch",
     **{f"{each}_end": each for each in _OPERATIONS},
     **{f"{each}_error": each for each in _OPERATIONS},
-}
-#: parameters of a request that the conventions have names for
-_PARAMETERS: Final = {
-    "temperature": "gen_ai.request.temperature",
-    "top_p": "gen_ai.request.top_p",
-    "top_k": "gen_ai.request.top_k",
-    "max_tokens": "gen_ai.request.max_tokens",
-    "max_completion_tokens": "gen_ai.request.max_tokens",
-    "max_output_tokens": "gen_ai.request.max_tokens",
-    "seed": "gen_ai.request.seed",
-    "frequency_penalty": "gen_ai.request.frequency_penalty",
-    "presence_penalty": "gen_ai.request.presence_penalty",
 }
 #: what LangChain calls those who speak
 _ROLES: Final = {
@@ -155,7 +144,7 @@ def _asked(data: Mapping[str, Any]) -> dict[str, Any]:
     params = _mapping(data.get("invocation_params"))
     return {
         name: params[key]
-        for key, name in _PARAMETERS.items()
+        for key, name in REQUEST_ATTRIBUTES.items()
         if isinstance(params.get(key), (int, float))
     }
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
+from batchata.core.genai import REQUEST_ATTRIBUTES
 from batchata.core.logged import to_json
 from batchata.gateway.proxy.exchange import COMPLETIONS, EMBEDDINGS
 from batchata.gateway.proxy.telemetry.events import GatewayEvent
@@ -24,21 +25,6 @@ _PROVIDERS: Final = {
     "xai": "x_ai",
     "azure": "azure.ai.openai",
     "bedrock": "aws.bedrock",
-}
-#: parameters of a request that the conventions have names for
-_ASKED: Final = {
-    "temperature": "gen_ai.request.temperature",
-    "top_p": "gen_ai.request.top_p",
-    "top_k": "gen_ai.request.top_k",
-    "max_tokens": "gen_ai.request.max_tokens",
-    "max_completion_tokens": "gen_ai.request.max_tokens",
-    "max_output_tokens": "gen_ai.request.max_tokens",
-    "seed": "gen_ai.request.seed",
-    "frequency_penalty": "gen_ai.request.frequency_penalty",
-    "presence_penalty": "gen_ai.request.presence_penalty",
-    "stop": "gen_ai.request.stop_sequences",
-    "stop_sequences": "gen_ai.request.stop_sequences",
-    "n": "gen_ai.request.choice.count",
 }
 _FLOATS: Final = frozenset({"temperature", "top_p", "top_k", "frequency_penalty"}) | {
     "presence_penalty"
@@ -204,7 +190,7 @@ def _any_value(value: Any) -> dict[str, Any]:
 
 def _parameters(params: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for ours, name in _ASKED.items():
+    for ours, name in REQUEST_ATTRIBUTES.items():
         value: Any = params.get(ours) if isinstance(params, Mapping) else None
         if name.endswith("stop_sequences"):
             value = _listed(value)
