@@ -147,3 +147,29 @@ def test_a_file_that_is_moved_away_is_begun_anew(tmp_path: Path) -> None:
     assert rows(tmp_path / "old" / "log.jsonl") == [1]
     assert rows(path) == [2]
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_line_that_another_gateway_is_writing_is_left_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+
+    async def write() -> None:
+        first, second, third = LineFile(path), LineFile(path), LineFile(path)
+        first.open()
+        with path.open("ab", buffering=0) as other:  # it has written half of a line
+            other.write(b'{"n":')
+            second.open()
+            other.write(b"1}\n")
+            other.write(b'{"n":')
+        await first.aclose()
+        third.open()  # one of them lives: not even now
+        assert path.read_bytes() == b'{"n":1}\n{"n":'
+        await third.aclose()
+        await second.aclose()
+
+        last = LineFile(path)
+        last.open()
+        last.add({"n": 3})
+        await last.aclose()
+
+    asyncio.run(write())
+    assert rows(path) == [1, 3]

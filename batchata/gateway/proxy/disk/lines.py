@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,11 @@ from batchata.core.errors import ResultsError
 from batchata.core.logged import to_json
 from batchata.core.redact import Redactor
 from batchata.gateway.proxy.disk.writing import Writing
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
 
 LOG: Final = logging.getLogger("batchata.gateway")
 #: of lines that a full disk does not take; what comes after them is lost
@@ -44,7 +50,6 @@ class LineFile:
         """Make the folder and the file; ResultsError when the disk refuses."""
         try:
             self._fd = self._opened()
-            _end_last_line(self.path, self._fd)
         except OSError as error:
             raise ResultsError(
                 f"{str(self.path)!r} cannot be written: {error.strerror or error}",
@@ -83,6 +88,7 @@ class LineFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         os.fchmod(fd, 0o600)
+        _join(self.path, fd)
         return fd
 
     def _write(self, lines: Sequence[bytes]) -> None:
@@ -123,6 +129,27 @@ class LineFile:
         if old is not None:
             os.close(old)
         return opened, True
+
+
+def _join(path: Path, fd: int) -> None:
+    """End the last line where nobody else writes the file; from now on others leave it alone."""
+    if _is_alone(fd):  # else what looks like a cut line may be one that is being written
+        _end_last_line(path, fd)
+    if fcntl is not None:
+        with contextlib.suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_SH)
+
+
+def _is_alone(fd: int) -> bool:
+    """False when another process has the file open; without locks nobody can tell."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            LOG.debug("locks do not work here: %s", error)
+    return True
 
 
 def _end_last_line(path: Path, fd: int) -> None:
