@@ -23,11 +23,11 @@ fast: .venv/.dev ## unit and architecture tests, in seconds
 # hundreds of interpreters are started: none compiles what another has compiled
 test fast thorough: export PYTHONDONTWRITEBYTECODE =
 test: .venv/.dev ## every test, on all cores
-	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow' $(ARGS)
+	@$(BIN)/python -m pytest -n auto -m 'not slow' $(ARGS)
 
 thorough: export THOROUGH = 1
-thorough: .venv/.dev ## kills at 300 points, more examples of every property
-	@$(BIN)/python -m pytest -n auto --dist worksteal -m '(hypothesis or sampled) and not slow' $(ARGS)
+thorough: .venv/.dev ## slow tests, kills at 300 points, more examples of every property
+	@$(BIN)/python -m pytest -n auto -m 'hypothesis or sampled or slow' $(ARGS)
 
 check: lint types test ## what a change must pass
 

@@ -15,7 +15,7 @@ from batchata.core.errors import DuplicateJobError, UnknownModelError, Validatio
 from batchata.core.job import DEFAULT_MAX_TOKENS, Job, Message, UnaskableJob, is_unicode
 from batchata.rows.source import RowJobs, RowSource
 from batchata.run import BatchRun, Estimate
-from batchata.settings import JOB_FIELDS, Settings, check_params
+from batchata.sdk.settings import JOB_FIELDS, Settings, check_params
 from batchata.sinks.wording import plural
 
 BatchParams = RunConfig
@@ -228,7 +228,7 @@ class Batch(Settings):
             )
         return BatchRun(
             self.config,
-            self.iter_jobs(),
+            self.iter_jobs() if self._sources else tuple(self._jobs),
             providers=self.providers,
             decide=self.decide,
             rows=self._rows if self._parts == 1 else None,

@@ -46,6 +46,7 @@ class Encoded(msgspec.Struct, frozen=True, kw_only=True):
     input_bound: int  #: tokens, never less than the vendor will count
     output_bound: int  #: tokens
     web_searches: int = 0  #: the most that may be charged for
+    speaks: bool = False  #: the answer may be audio
     dearer_tier: str | None = None  #: asked for by the request, and dearer than the standard one
     price_factor: Decimal = Decimal(1)  #: of all prices, for where it is to be answered
     cost_bound_usd: Decimal | None = None  #: where the provider says it itself; None: by price

@@ -15,12 +15,18 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from batchata.core.budget import CostTracker
 from batchata.core.config import RunConfig, check_callable
 from batchata.core.errors import RunError
+from batchata.core.estimate import Estimate
 from batchata.core.events import Event
 from batchata.core.job import Job, check_number
 from batchata.core.pilot import Decide, PilotReport
 from batchata.core.progress import RunView
 from batchata.core.result import JobResult
-from batchata.driving import (
+from batchata.ports import Provider
+from batchata.providers.control import ProviderSettings
+from batchata.rows.joining import join
+from batchata.rows.source import RowSource
+from batchata.sdk.display import make_display, print_view, show_estimate, show_pilot
+from batchata.sdk.driver import (
     TICK_SECONDS,
     Driver,
     ProgressCallback,
@@ -28,18 +34,13 @@ from batchata.driving import (
     log_level,
     rarely_swept,
 )
-from batchata.estimate import Estimate, make_estimate
-from batchata.known_run import KnownRun
-from batchata.ports import Provider
-from batchata.providers.control import ProviderSettings
-from batchata.results import Results, Tail, to_frame
-from batchata.rows.joining import join
-from batchata.rows.source import RowSource
-from batchata.showing import make_display, print_view, show_estimate, show_pilot
+from batchata.sdk.estimate import make_estimate
+from batchata.sdk.legacy_run import LegacyRun
+from batchata.sdk.results import Results, Tail, to_frame
+from batchata.sdk.wiring import Parts, Session
 from batchata.sinks.results import make_folder
 from batchata.stores.files import check_file
 from batchata.stores.manager import StateManager
-from batchata.wiring import Parts, Session
 
 if TYPE_CHECKING:
     from batchata.sinks.terminal import RichBatchProgressDisplay
@@ -49,7 +50,7 @@ log = logging.getLogger("batchata")
 Attached = Literal["in_flight", "pending", "failed"]
 
 
-class BatchRun(KnownRun):
+class BatchRun(LegacyRun):
     """A run of jobs: `start()` or `execute()` it once, then ask for its status and results."""
 
     def __init__(
@@ -252,7 +253,8 @@ class BatchRun(KnownRun):
         table = self._rows.table() if self._rows is not None else None
         if table is None or self._session is None:
             return to_frame(self.results())
-        return join(table, self.results().at(self._session.order))
+        properties = self._rows.properties if self._rows is not None else {}
+        return join(table, self.results().at(self._session.order), properties)
 
     def dry_run(self) -> Estimate:
         """Print what the run would send and cost; nothing is sent or written."""

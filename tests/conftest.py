@@ -6,6 +6,7 @@ import atexit
 import gc
 import os
 import shutil
+import signal
 import socket
 import ssl
 import tempfile
@@ -19,6 +20,8 @@ import typer.main
 import typer.testing
 from hypothesis import settings
 from thoroughness import how_often
+
+from batchata.engine import shutdown
 
 if TYPE_CHECKING:
     from run_lab import Lab
@@ -48,24 +51,35 @@ def pytest_configure() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Workers of xdist keep to neighbouring tests, which share what is set up for them."""
+    if config.getoption("numprocesses", None) and config.getoption("dist") == "no":
+        config.option.dist = "worksteal"
+
+
 def pytest_collection_finish() -> None:
-    """What has been imported stays: no search for garbage has to look at it again."""
-    gc.collect()
+    """What has been imported stays: no search for garbage has to look at it, not even once."""
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
+    gc.set_threshold(50_000, 20, 20)
     gc.enable()
 
 
 def pytest_sessionstart() -> None:
-    """A worker of xdist leaves without taking apart a million objects one by one."""
+    """A worker of xdist leaves without taking apart a million objects one by one.
+
+    A shell that runs something in the background has it ignore Ctrl-C, which tests are about.
+    """
     if "PYTEST_XDIST_WORKER" in os.environ:
         atexit.register(os._exit, 0)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two more workers than there are cores: children and servers are waited for."""
-    return (os.cpu_count() or 1) + 2
+    """One more worker than there are cores: children and servers are waited for."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -132,12 +146,11 @@ def lab(shared_box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """An emptied sandbox in perfect health, a folder, and books of every commit."""
     from run_lab import Lab
 
-    from batchata.engine import leaving
     from batchata.gateway import Scenario
 
     shared_box.set_scenario(Scenario())
     shared_box.reset()
-    monkeypatch.setattr(leaving, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(shutdown, "GRACE_SECONDS", 0.2)
     made = Lab(shared_box, tmp_path)
     made.watch(monkeypatch)
     return made

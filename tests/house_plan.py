@@ -16,6 +16,7 @@ ENGINE: Final = "engine"
 FLOORS: Final = {
     "core": CORE,
     "ports": PORTS,
+    "disk": PORTS,
     "providers": ADAPTERS,
     "prices": ADAPTERS,
     "documents": ADAPTERS,
@@ -25,21 +26,13 @@ FLOORS: Final = {
     "testing": ADAPTERS,
     "batch": SDK,
     "run": SDK,
-    "settings": SDK,
-    "driving": SDK,
-    "known_run": SDK,
-    "estimate": SDK,
-    "results": SDK,
+    "sdk": SDK,
     "rows": SDK,
-    "run_files": SDK,
-    "run_log": SDK,
-    "showing": SDK,
     # names of earlier releases: nothing of ours imports these four
     "compat": SDK,
     "exceptions": SDK,
     "types": SDK,
     "utils": SDK,
-    "wiring": SDK,
     "": SDK,  # the package itself, which only re-exports
     "frames": DOORS,
     "generate": DOORS,
@@ -47,11 +40,18 @@ FLOORS: Final = {
     "integrations": DOORS,
     "report": DOORS,
     "cli": PEOPLE,
-    "dashboard": PEOPLE,
     "__main__": PEOPLE,
 }
+#: rooms of the gateway → those that they may take from besides its loose modules
+GATEWAY_ROOMS: Final = {
+    "wire": set[str](),
+    "sandbox": {"wire"},
+    "proxy": {"wire", "batches", "held"},  # its server puts all three together
+    "batches": {"wire", "proxy"},
+    "held": {"wire", "proxy", "batches"},
+}
 #: the only ones that may name adapters and engine together
-BOTH_SIDES: Final = {"batchata/wiring.py", "batchata/__init__.py"}
+BOTH_SIDES: Final = {"batchata/sdk/wiring.py", "batchata/__init__.py"}
 
 MOST_LINES: Final = 400
 MOST_BODY_LINES: Final = 60
@@ -106,8 +106,8 @@ ENVIRONMENT_READERS: Final = {
 #: how often `except Exception` may swallow, and where
 BROAD_EXCEPTS: Final = {
     "batchata/core/model_code.py": 1,  # validators and serializers of the user
-    "batchata/wiring.py": 1,  # telling sinks
-    "batchata/driving.py": 1,  # calling the user back
+    "batchata/sdk/wiring.py": 1,  # telling sinks
+    "batchata/sdk/driver.py": 1,  # calling the user back
     "batchata/run.py": 1,  # handed to wait()
     "batchata/engine/feeding.py": 1,  # scripts of the user, raised by the run
     "batchata/integrations/langchain/asking.py": 1,  # chains of the user
@@ -164,6 +164,13 @@ def house_imports(file: str) -> set[tuple[str, int]]:
             part = part_of(module)
             found.add((part if part in FLOORS else "", line))
     return found
+
+
+def gateway_room_of(name: str) -> str:
+    """The room of the gateway that a file or a module belongs to; empty for any other."""
+    parts = name.removesuffix(".py").replace("/", ".").split(".")
+    is_inside = parts[:2] == ["batchata", "gateway"] and len(parts) > 2
+    return parts[2] if is_inside and parts[2] in GATEWAY_ROOMS else ""
 
 
 def run_at_import(node: ast.AST) -> Iterator[ast.AST]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import gc
+from collections.abc import Iterator
 
 import pytest
 from house_plan import (
@@ -15,6 +17,7 @@ from house_plan import (
     ENGINE,
     ENVIRONMENT_READERS,
     FLOORS,
+    GATEWAY_ROOMS,
     IO_MODULES,
     KNOWN_NAMES,
     MOST_BODY_LINES,
@@ -29,6 +32,7 @@ from house_plan import (
     Function,
     calls,
     complaints,
+    gateway_room_of,
     house_imports,
     imports,
     is_one_of,
@@ -38,6 +42,16 @@ from house_plan import (
     run_at_import,
     tree_of,
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _read_once() -> Iterator[None]:
+    """Nearly a million nodes: none is garbage while these tests run, and all of them afterwards."""
+    gc.disable()
+    yield
+    nodes_of.cache_clear()
+    tree_of.cache_clear()
+    gc.enable()
 
 
 def test_every_file_has_a_floor() -> None:
@@ -76,6 +90,22 @@ def test_imports_point_down() -> None:
 )
 def test_the_rule_of_the_floors(importer: str, imported: str, is_allowed: bool) -> None:
     assert may_import(importer, imported) is is_allowed
+
+
+def test_rooms_of_the_gateway_take_from_those_that_the_plan_names() -> None:
+    def rule(file: str) -> list[str]:
+        room = gateway_room_of(file)
+        allowed = {"", room} | GATEWAY_ROOMS[room]
+        return [
+            f"line {line}: {room} imports {name}"
+            for name, line in imports(nodes_of(file))
+            if gateway_room_of(name) not in allowed
+        ]
+
+    files = [file for file in PACKAGE_FILES if gateway_room_of(file)]
+
+    assert {gateway_room_of(file) for file in files} == set(GATEWAY_ROOMS)
+    assert complaints(files, rule) == []
 
 
 def test_only_wiring_names_adapters_and_engine_together() -> None:

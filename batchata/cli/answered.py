@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchata.cli.tables import FileTable
-from batchata.core.errors import ResultsError, ValidationError
+from batchata.core.errors import ResultsError
 from batchata.core.job import is_unicode
+from batchata.disk.atomic import atomic_file
 from batchata.frames.output import own_columns
 from batchata.frames.packs import RowAnswer
 from batchata.frames.schema import ID, AnswerSchema
 from batchata.rows.columns import Fit, free_name
-from batchata.rows.files import Row, plain
+from batchata.rows.files import Row, import_pyarrow, plain
 
 #: half a surrogate pair, which JSON can name and UTF-8 cannot hold, is written as JSON names it
 _BROKEN: Final = "backslashreplace"
@@ -61,23 +62,17 @@ class Answered:
 
 def write_answered(made: Answered, target: Path) -> None:
     """Write the rows with their answers; a file that is there is replaced in one step."""
-    passing = target.with_name(f".{target.name}.part")
-    suffix = target.suffix.lower()
+    write = {".parquet": _write_parquet, ".csv": _write_csv}.get(
+        target.suffix.lower(), _write_jsonl
+    )
     try:
-        if suffix == ".parquet":
-            _write_parquet(made, passing)
-        elif suffix == ".csv":
-            _write_csv(made, passing)
-        else:
-            _write_jsonl(made, passing)
-        passing.replace(target)
+        with atomic_file(target) as part:
+            write(made, part)
     except OSError as error:
         raise ResultsError(
             f"{str(target)!r} cannot be written: {error.strerror or error}",
             hint="mend that and run the same command again: nothing is paid twice",
         ) from error
-    finally:
-        passing.unlink(missing_ok=True)
 
 
 def _write_csv(made: Answered, path: Path) -> None:
@@ -104,14 +99,7 @@ def _write_jsonl(made: Answered, path: Path) -> None:
 
 
 def _write_parquet(made: Answered, path: Path) -> None:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ValidationError(
-            "Parquet files need pyarrow, which is not installed",
-            hint="pip install 'batchata[parquet]'",
-        ) from error
+    pyarrow = import_pyarrow()
     answers = _fits(made.answers(), made.names.values())
     beside = [_field(name, fit, made.kinds[name]) for name, fit in answers.items()]
     if made.table.path.suffix.lower() == ".parquet":

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from batchata.cli import (
     cancel,
@@ -33,6 +32,7 @@ from batchata.cli import (
     status,
     validate,
 )
+from batchata.cli.help_text import HelpCommand, HelpGroup
 from batchata.cli.output import ERROR, INTERRUPTED, complain, say
 from batchata.core.errors import BatchataError, JobChangedError, UnknownPriceError
 
@@ -47,20 +47,23 @@ HINTS: dict[type[BatchataError], str] = {
 }
 
 
-class Commands(TyperGroup):
+class Commands(HelpGroup):
     """The group of all commands: errors of ours become a message and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
-        with told():
+        with errors_reported():
             return super().invoke(ctx)
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
+def errors_reported() -> Iterator[None]:
     """Tell errors of ours and of the disk without a traceback."""
     try:
         yield
+    except typer.BadParameter as error:
+        error.message = error.message.removeprefix("Value error, ")  # pydantic's, by way of typer
+        raise
     except BatchataError as error:
         complain(error.message, HINTS.get(type(error), error.hint))
         raise typer.Exit(ERROR) from None
@@ -134,7 +137,7 @@ app.command("demo")(demo.demo)
 app.command("run")(run.run)
 app.command("estimate")(estimate.estimate)
 app.command("extract")(extract.extract)
-app.command("generate")(generate.generate)
+app.command("generate", cls=HelpCommand)(generate.generate)
 app.command("validate")(validate.validate)
 app.command("list-models")(list_models.list_models)
 app.command("merge-splits")(merge_splits.merge_splits)

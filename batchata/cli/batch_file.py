@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from batchata.cli.ending import report
-from batchata.cli.options import way
+from batchata.cli.options import route_of
 
 if TYPE_CHECKING:
     from batchata.core.config import RunConfig
@@ -63,8 +63,8 @@ def run_file(given: dict[str, Any]) -> None:
     """Ask OpenAI, or whoever is at `base_url`, about the requests of a file."""
     from batchata.generate.batch_file import ask_file
     from batchata.providers.control import ProviderSettings
+    from batchata.providers.raw_requests import FileProvider
     from batchata.providers.registry import create_provider
-    from batchata.providers.written import FileProvider
 
     stray = [name for name in _SAID_IN_THE_FILE if given.get(name)]
     if stray:
@@ -87,7 +87,7 @@ def _run_config(given: dict[str, Any]) -> RunConfig:
 
     batch = Batch(None, given["max_parallel"]).set_polling(given["poll_factor"])
     batch.set_route(
-        way(given["route"], live=given["live"]),
+        route_of(given["route"], live=given["live"]),
         concurrency=given["concurrency"],
         rpm=given["rpm"],
         tpm=given["tpm"],

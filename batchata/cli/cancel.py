@@ -47,7 +47,7 @@ def cancel(
     if as_json:
         print_json({"asked": asked, "in_flight": left, "collected": collected, **after["jobs"]})
     else:
-        say(_told(path, asked, left, collected))
+        say(_summary(path, asked, left, collected))
     raise typer.Exit(SOME_FAILED if left else OK)
 
 
@@ -73,7 +73,7 @@ def _cancel(path: Path, config: RunConfig, *, wait: bool, print_status: bool) ->
         raise
 
 
-def _told(path: Path, asked: int, left: int, collected: int) -> str:
+def _summary(path: Path, asked: int, left: int, collected: int) -> str:
     if not asked:
         return "nothing is in flight"
     ended = f"{asked} in flight, {asked - left} ended; {collected} answers collected"

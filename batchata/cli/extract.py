@@ -99,7 +99,7 @@ def extract(
     from batchata.frames.asking import make_asking
     from batchata.frames.extracting import Reach, reuse_of
     from batchata.frames.extracting import extract as ask
-    from batchata.wiring import known_providers
+    from batchata.sdk.wiring import known_providers
 
     _check_target(source, target, overwrite=overwrite)
     provider, bare = infer_provider(model, known_providers())

@@ -28,7 +28,7 @@ def models(
 
     Example: [bold]batchata models --provider anthropic --search haiku[/bold]
     """
-    from batchata.wiring import known_providers
+    from batchata.sdk.wiring import known_providers
 
     known = sorted(known_providers())
     if provider is not None and provider not in known:

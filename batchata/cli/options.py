@@ -16,7 +16,7 @@ _FILES = "Files"
 _VENDOR = "Vendor"
 
 
-class Travel(StrEnum):
+class RouteOption(StrEnum):
     """How jobs reach the vendor."""
 
     batch = "batch"
@@ -120,7 +120,7 @@ ItemsPerBatch = Annotated[
     ),
 ]
 Route = Annotated[
-    Travel,
+    RouteOption,
     typer.Option(
         help="batch: half the price, within a day; live: at once; background: OpenAI responses, "
         "fetched when they are done; auto: live where no batch can be made, or where it is late.",
@@ -217,6 +217,13 @@ ResultsDir = Annotated[
         rich_help_panel=_FILES,
     ),
 ]
+OtherLimitUsd = Annotated[
+    float | None, typer.Option(help="Another cost limit; the run's own if not given.")
+]
+OtherResultsDir = Annotated[
+    Path | None,
+    typer.Option("--results", help="Results folder, where it is not the state file's own."),
+]
 BaseUrl = Annotated[
     str | None,
     typer.Option(help="Address of the model's vendor, as of a sandbox.", rich_help_panel=_VENDOR),
@@ -230,8 +237,8 @@ PollFactor = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Report as JSON on stdout, for programs.")]
 
 
-def way(route: Travel, *, live: bool) -> Literal["batch", "live", "background", "auto"]:
+def route_of(route: RouteOption, *, live: bool) -> Literal["batch", "live", "background", "auto"]:
     """The route that --route and --live name together; ValidationError where they disagree."""
-    if live and route in (Travel.auto, Travel.background):
+    if live and route in (RouteOption.auto, RouteOption.background):
         raise ValidationError(f"--live and --route {route} disagree", hint="give one of them")
     return "live" if live else route.value

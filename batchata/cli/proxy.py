@@ -3,179 +3,59 @@
 from __future__ import annotations
 
 import os
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from batchata.cli import proxy_options as options
+from batchata.cli.help_text import HelpGroup
 from batchata.cli.output import print_json, say, stdout
 from batchata.core.errors import ValidationError
 
 if TYPE_CHECKING:
     from batchata.gateway.proxy.config.model import GatewayConfig
 
-_BATCHES = "Batch API"
-_LIMITS = "Budget"
-_TAPE = "Record and replay"
-_UPSTREAM = "Upstream"
 _NOBODY = "http://127.0.0.1:9"  #: the upstream of recordings
 _OWNER_ONLY = 0o077  #: what others may not do with the files that are written
 proxy = typer.Typer(
+    cls=HelpGroup,
     no_args_is_help=True,
     help="A gateway on this machine that sees, limits, records and replays every call.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-class VendorType(StrEnum):
-    """Whose protocol an upstream speaks."""
-
-    openai = "openai"
-    anthropic = "anthropic"
-
-
-class Per(StrEnum):
-    """What a limit holds for."""
-
-    session = "session"
-    agent = "agent"
-    key = "key"
-    model = "model"
-    day = "day"
-
-
-class Level(StrEnum):
-    """How much the gateway says of itself."""
-
-    debug = "debug"
-    info = "info"
-    warning = "warning"
-    error = "error"
-
-
-BaseURL = Annotated[
-    str | None,
-    typer.Option(
-        help="Address of the upstream, as https://api.openai.com.", rich_help_panel=_UPSTREAM
-    ),
-]
-Type = Annotated[
-    VendorType | None,
-    typer.Option(
-        help="Whose protocol it speaks; openai if not given, but for Anthropic's own address.",
-        rich_help_panel=_UPSTREAM,
-    ),
-]
-Config = Annotated[
-    Path | None, typer.Option(help="YAML file; see generate-config.", dir_okay=False, exists=True)
-]
-
-
 @proxy.command()
 def run(
-    base_url: BaseURL = None,
-    type: Type = None,  # noqa: A002
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            help="Key for clients that bring none; better set BATCHATA_PROXY_API_KEY.",
-            rich_help_panel=_UPSTREAM,
-        ),
-    ] = None,
-    outbound_proxy: Annotated[
-        str | None,
-        typer.Option(
-            help="HTTP proxy by way of which the upstream is reached.", rich_help_panel=_UPSTREAM
-        ),
-    ] = None,
-    config: Config = None,
-    host: Annotated[
-        str | None, typer.Option(help="Address to listen on; 127.0.0.1 if not given.")
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option(help="Port; 4000 if not given, 0 is any free one.")
-    ] = None,
-    log_level: Annotated[
-        Level | None,
-        typer.Option(case_sensitive=False, help="The least said on stderr; info if not given."),
-    ] = None,
-    client_token: Annotated[
-        str | None, typer.Option(help="What clients must send as their key.")
-    ] = None,
-    limit_usd: Annotated[
-        float | None,
-        typer.Option(min=0, help="Hard limit, in USD.", rich_help_panel=_LIMITS),
-    ] = None,
-    per: Annotated[
-        Per | None,
-        typer.Option(
-            help="What each has a limit of its own; if not given one holds for all.",
-            rich_help_panel=_LIMITS,
-        ),
-    ] = None,
-    state: Annotated[
-        Path | None,
-        typer.Option(
-            help="State file of the limit; ./gateway.db if not given.", rich_help_panel=_LIMITS
-        ),
-    ] = None,
-    flex: Annotated[
-        bool,
-        typer.Option(
-            "--flex",
-            help="Ask OpenAI at half the price, and at the full one where that has no room.",
-            rich_help_panel=_LIMITS,
-        ),
-    ] = False,
-    record: Annotated[
-        Path | None,
-        typer.Option(help="Folder to record exchanges into.", rich_help_panel=_TAPE),
-    ] = None,
-    replay: Annotated[
-        Path | None,
-        typer.Option(help="Folder of recordings, or results of a run.", rich_help_panel=_TAPE),
-    ] = None,
-    strict: Annotated[
-        bool | None,
-        typer.Option(
-            "--strict/--fallthrough",
-            help="Refuse what was not recorded, as if not given, or send it to the upstream.",
-            rich_help_panel=_TAPE,
-        ),
-    ] = None,
-    timing: Annotated[
-        bool, typer.Option("--timing", help="Keep the recorded pace.", rich_help_panel=_TAPE)
-    ] = False,
-    batches: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of batches: serve the vendors' batch APIs too, for any upstream.",
-            rich_help_panel=_BATCHES,
-        ),
-    ] = None,
-    to_batch: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WINDOW",
-            help="Hold calls for the vendor's batches, at half the price, and ask live what is not "
-            "back after so long: 30m, 6h, 1d.",
-            rich_help_panel=_BATCHES,
-        ),
-    ] = None,
-    held: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of what --to-batch holds; ./held if not given.", rich_help_panel=_BATCHES
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print addresses as JSON.")] = False,
+    base_url: options.BaseURL = None,
+    type: options.Type = None,  # noqa: A002
+    api_key: options.ApiKey = None,
+    outbound_proxy: options.OutboundProxy = None,
+    config: options.Config = None,
+    host: options.Host = None,
+    port: options.Port = None,
+    log_level: options.LogLevel = None,
+    client_token: options.ClientToken = None,
+    limit_usd: options.LimitUsd = None,
+    per: options.Per = None,
+    state: options.State = None,
+    flex: options.Flex = False,
+    record: options.Record = None,
+    replay: options.Replay = None,
+    strict: options.Strict = None,
+    timing: options.Timing = False,
+    batches: options.Batches = None,
+    to_batch: options.ToBatch = None,
+    held: options.Held = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Serve until Ctrl-C. Point your client's base URL here; nothing else changes.
 
     Flags go over the file, the file over BATCHATA_PROXY_... variables.
 
     Example: [bold]batchata proxy run --base-url https://api.openai.com --limit-usd 5[/bold]
+
     With a file: [bold]batchata proxy run --config gateway.yaml[/bold]
     """
     flags = {
@@ -238,8 +118,8 @@ def validate_config(
 @proxy.command("generate-config")
 def generate_config(
     file: Annotated[Path, typer.Argument(help="File to write; it must not exist.")],
-    base_url: BaseURL = None,
-    type: Type = None,  # noqa: A002
+    base_url: options.BaseURL = None,
+    type: options.Type = None,  # noqa: A002
 ) -> None:
     """Write a configuration file that works, with every key explained.
 
@@ -248,7 +128,7 @@ def generate_config(
     from batchata.gateway.proxy.config.loading import checked
     from batchata.gateway.proxy.config.sample import sample
 
-    address = base_url or f"https://api.{(type or VendorType.openai).value}.com"
+    address = base_url or f"https://api.{(type or options.VendorType.openai).value}.com"
     given = {"base_url": address} | ({"type": type.value} if type else {})
     [upstream] = checked({"llm": given}).sections
     try:
@@ -265,17 +145,13 @@ def generate_config(
 @proxy.command("replay")
 def replay_folder(
     folder: Annotated[Path, typer.Argument(help="Recordings, or results of a batch run.")],
-    host: Annotated[
-        str | None, typer.Option(help="Address to listen on; 127.0.0.1 if not given.")
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option(help="Port; 4000 if not given, 0 is any free one.")
-    ] = None,
+    host: options.Host = None,
+    port: options.Port = None,
     repeat: Annotated[
         bool, typer.Option("--repeat", help="Give the last answer again to who asks once more.")
     ] = False,
     timing: Annotated[bool, typer.Option("--timing", help="Keep the recorded pace.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print addresses as JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Serve recordings without any vendor behind.
 
@@ -339,7 +215,8 @@ def _serve(config: GatewayConfig, *, as_json: bool) -> None:
     to_stderr.setFormatter(CleanFormatter("%(asctime)s %(levelname)s %(message)s", secrets(config)))
     logging.basicConfig(level=config.logging.level.upper(), handlers=[to_stderr])
 
-    def tell(url: str) -> None:
+    def tell(listening: str) -> None:
+        url = _reachable(listening)
         if as_json:
             print_json({"openai_base_url": f"{url}/v1", "anthropic_base_url": url})
         else:
@@ -355,6 +232,11 @@ def _serve(config: GatewayConfig, *, as_json: bool) -> None:
         os.umask(before)
 
 
+def _reachable(url: str) -> str:
+    """Where this machine's programs find a gateway that listens on every address."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+
 def _welcome(url: str, config: GatewayConfig) -> str:
     upstreams = ", ".join(
         (f"{each.prefix} → " if each.prefix else "")
@@ -365,14 +247,16 @@ def _welcome(url: str, config: GatewayConfig) -> str:
     batches = f"\n  batches        {config.batches.directory}" if config.batches else ""
     if config.to_batch is not None:
         batches += f"\n  to batch       {config.to_batch.window}, {config.to_batch.directory}"
+    token = " with the client token as their key" if config.server.client_token else ""
+    where = "" if config.server.is_loopback else f"\n  listens on     {config.server.host}"
     return f"""\
 Gateway on {url} for {upstreams}. Ctrl-C ends it.
 
-  interceptors   {names}{batches}
+  interceptors   {names}{batches}{where}
   health         {url}/health
   metrics        {url}/metrics
 
-Use it from another shell:
+Use it from another shell{token}:
 
 {_exports(url, config)}
 """

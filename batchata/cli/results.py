@@ -105,7 +105,7 @@ def _write_jsonl(found: Iterator[JobResult], file: IO[str]) -> None:
 
 
 def _write_csv(read: Callable[[], Iterator[JobResult]], file: IO[str]) -> None:
-    from batchata.results import flat_row
+    from batchata.sdk.results import flat_row
 
     # read twice: columns are known only when all rows have been seen
     names = list(dict.fromkeys(name for result in read() for name in flat_row(result)))

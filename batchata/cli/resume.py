@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,15 +16,10 @@ def resume(
     pending: Annotated[
         bool, typer.Option("--pending", help="Also send the jobs that were never sent.")
     ] = False,
-    limit_usd: Annotated[
-        float | None, typer.Option(help="Another cost limit; the run's own if not given.")
-    ] = None,
+    limit_usd: options.OtherLimitUsd = None,
     items_per_batch: options.ItemsPerBatch = None,
     max_parallel: options.MaxParallel = 10,
-    results: Annotated[
-        Path | None,
-        typer.Option("--results", help="Results folder, where it is not the state file's own."),
-    ] = None,
+    results: options.OtherResultsDir = None,
     on_unresolved: options.OnUnresolved = options.Unresolved.wait,
     poll_factor: options.PollFactor = 1.0,
     as_json: options.Json = False,

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from batchata.cli import options
 from batchata.cli.ending import report
 from batchata.cli.files import config_of, kept_settings, state_file
@@ -14,15 +9,10 @@ from batchata.cli.files import config_of, kept_settings, state_file
 
 def retry(
     state: options.State,
-    limit_usd: Annotated[
-        float | None, typer.Option(help="Another cost limit; the run's own if not given.")
-    ] = None,
+    limit_usd: options.OtherLimitUsd = None,
     items_per_batch: options.ItemsPerBatch = None,
     max_parallel: options.MaxParallel = 10,
-    results: Annotated[
-        Path | None,
-        typer.Option("--results", help="Results folder, where it is not the state file's own."),
-    ] = None,
+    results: options.OtherResultsDir = None,
     poll_factor: options.PollFactor = 1.0,
     as_json: options.Json = False,
 ) -> None:

@@ -87,19 +87,19 @@ class _Texts:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        with self._told():
+        with self._reported():
             self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self._ends = array("Q", [0])
 
     def add(self, text: str) -> None:
         data = text.encode("utf-8", _BROKEN)
-        with self._told():
+        with self._reported():
             self._file.write(data)
         self._ends.append(self._ends[-1] + len(data))
 
     def at(self, number: int) -> str:
         start, end = self._ends[number], self._ends[number + 1]
-        with self._told():
+        with self._reported():
             self._file.seek(start)
             return self._file.read(end - start).decode("utf-8", _BROKEN)
 
@@ -108,7 +108,7 @@ class _Texts:
             self._file.close()
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _reported(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

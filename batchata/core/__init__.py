@@ -3,8 +3,7 @@
 Earlier releases had the builder here too: those names are found where they live now.
 """
 
-from importlib import import_module
-from typing import Any
+from batchata.core.lazy import lazy_exports
 
 _HOMES = {
     "Batch": "batchata",
@@ -15,7 +14,4 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_exports(__name__, _HOMES)

@@ -118,12 +118,18 @@ def dearer_tier(request: Mapping[str, Any]) -> str | None:
 
 def price_factor(request: Mapping[str, Any]) -> Decimal:
     """What prices are multiplied by for where a request says that it is to be answered."""
-    return place_factor(request.get("inference_geo"))
+    return _ONE if "inference_geo" not in request else place_factor(request["inference_geo"])
 
 
 def place_factor(place: object) -> Decimal:
     """What prices are multiplied by for an answer that was made there."""
     return _ONE if place in _ANYWHERE else _GEO_FACTOR
+
+
+def speaks(request: Mapping[str, Any]) -> bool:
+    """True when the answer may be audio, whose tokens have a price of their own."""
+    kinds = request.get("modalities")
+    return isinstance(kinds, (list, tuple)) and "audio" in kinds
 
 
 def web_search_bound(request: Mapping[str, Any]) -> int:

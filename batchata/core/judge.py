@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import orjson
 from pydantic import BaseModel
 
 from batchata.core.citing import CitedBlock, map_citations, parse_labelled, parse_quoted, unstated
-from batchata.core.fits import Checker
 from batchata.core.json_bytes import json_bytes
 from batchata.core.parse import Parsed, parse_answer
 from batchata.core.result import Answer, Citation, Failure, Reason
+from batchata.core.schema_checker import Checker
 from batchata.core.submission import Shape
 
 
@@ -30,6 +30,8 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 _FINE = Verdict()
+#: what vLLM, SGLang and OpenRouter say of an answer that they did not bring to its end
+BROKEN_OFF: Final = frozenset({"abort", "error"})
 
 
 def judge(
@@ -43,13 +45,9 @@ def judge(
 
     `shape` says whether it was asked for as labelled lines, or with a quote beside each field.
     """
-    if answer.finish_reason == "refusal":
-        said = answer.refusal or answer.text[:200]
-        return Verdict(Failure(Reason.REFUSED, f"the model refused: {said}"))
-    if answer.finish_reason == "content_filter":
-        return Verdict(Failure(Reason.FILTERED, "a content filter stopped the answer"))
-    if answer.finish_reason == "cancelled":
-        return Verdict(Failure(Reason.VENDOR_CANCELLED, "the response was cancelled on its way"))
+    failure = _unusable(answer)
+    if failure is not None:
+        return Verdict(failure)
     if model is None and schema is None:
         if answer.finish_reason == "length" and not answer.text and not answer.extra:
             return Verdict(_truncated("before the answer began"))
@@ -71,6 +69,23 @@ def judge(
     if answer.finish_reason == "length":
         return Verdict(_truncated("and is not complete JSON"))
     return Verdict(parsed)
+
+
+def _unusable(answer: Answer) -> Failure | None:
+    """Why an answer cannot be used whatever its text is; None when its text decides."""
+    match answer.finish_reason:
+        case "refusal":
+            said = answer.refusal or answer.text[:200]
+            return Failure(Reason.REFUSED, f"the model refused: {said}")
+        case "content_filter":
+            return Failure(Reason.FILTERED, "a content filter stopped the answer")
+        case "cancelled":
+            return Failure(Reason.VENDOR_CANCELLED, "the response was cancelled on its way")
+        case why if why in BROKEN_OFF:
+            said = f"the server broke the answer off (finish_reason {why!r})"
+            return Failure(Reason.SERVER_ERROR, said)
+        case _:
+            return None
 
 
 def _lines_of(

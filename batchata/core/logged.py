@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 import orjson
 
+from batchata.core.model_code import attempted
 from batchata.core.redact import Redactor
 
 #: how a custom id travels among the tags of a framework
 CUSTOM_ID_PREFIX: Final = "logger_custom_id:"
+#: objects that one event may open, and how deep it may lead
+_OBJECTS_MOST: Final = 5_000
+_DEEPEST: Final = 100
 _TEXT_KEYS: Final = orjson.OPT_UTC_Z | orjson.OPT_PASSTHROUGH_DATACLASS
 _ANY_KEYS: Final = _TEXT_KEYS | orjson.OPT_NON_STR_KEYS
 
@@ -69,7 +74,11 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 def envelopes(timed: Sequence[tuple[LoggedEvent, int]], redactor: Redactor) -> Sequence[bytes]:
     """Events with their times as `envelope` makes them, looked through at once."""
-    made = [to_json(each._envelope(at_us), redactor.named) for each, at_us in timed]
+    plain = _Plain(redactor.named, max(_OBJECTS_MOST, 100 * len(timed)))
+    try:
+        made = [orjson.dumps(each._envelope(at_us), plain, _TEXT_KEYS) for each, at_us in timed]
+    except (TypeError, RecursionError):  # one of them needs more care
+        made = [to_json(each._envelope(at_us), redactor.named) for each, at_us in timed]
     if redactor.names_none(b"\n".join(made)):
         return made
     return [each.envelope(at_us, redactor) for each, at_us in timed]
@@ -80,45 +89,85 @@ def to_json(value: Any, clean: Callable[[Any], Any] = lambda value: value) -> by
 
     `clean` is given the insides of objects before they are written.
     """
-
-    def plain(each: Any) -> Any:
-        return clean(_plain(each))
-
     for options in _TEXT_KEYS, _ANY_KEYS:  # the first is quicker, and nearly always enough
         try:
-            return orjson.dumps(value, plain, options)
+            return orjson.dumps(value, _Plain(clean), options)
         except (TypeError, RecursionError):
             continue
-    # half a surrogate, a huge number, a key of a strange kind
-    return _slowly(value, plain)
+    # half a surrogate, a huge number, a key of a strange kind, something that holds itself
+    return _slowly(value, clean)
 
 
-def _slowly(value: Any, plain: Callable[[Any], Any]) -> bytes:
+class _Plain:
+    """What JSON can say of objects; TypeError for more of them than an event may open."""
+
+    def __init__(self, clean: Callable[[Any], Any], most: int = _OBJECTS_MOST) -> None:
+        self._clean = clean
+        self._left = most
+
+    def __call__(self, value: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise TypeError("it leads to more and more objects")
+        return self._clean(_plain(value))
+
+
+def _slowly(value: Any, clean: Callable[[Any], Any]) -> bytes:
     try:
-        return json.dumps(_text_keys(value, plain, 0), default=str, allow_nan=True).encode()
+        return json.dumps(_Careful(clean).plain(value, 0), allow_nan=True).encode()
     except (TypeError, ValueError, RecursionError) as error:
         said = repr(type(value).__name__).encode("ascii", "replace").decode()
         return orjson.dumps({"unwritable": said, "why": str(error)[:200]})
 
 
-def _text_keys(value: Any, plain: Callable[[Any], Any], depth: int) -> Any:
-    if depth > 100:
-        return f"<{type(value).__name__}>"
-    if isinstance(value, Mapping):
-        return {str(key): _text_keys(each, plain, depth + 1) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_text_keys(each, plain, depth + 1) for each in value]
-    if value is None or isinstance(value, (str, int, bool)):
-        return value
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else None
-    return _text_keys(plain(value), plain, depth + 1)
+class _Careful:
+    """Plain values of anything: what holds itself, and what leads on and on, is named only."""
+
+    def __init__(self, clean: Callable[[Any], Any]) -> None:
+        self._open = _Plain(clean)
+        self._above: set[int] = set()  #: what the value in hand lies in
+
+    def plain(self, value: Any, depth: int) -> Any:
+        """The value in words of JSON."""
+        if value is None or isinstance(value, (str, int, bool)):
+            return value
+        if isinstance(value, float):
+            return value if value == value and abs(value) != float("inf") else None
+        if depth > _DEEPEST or id(value) in self._above:
+            return _kind(value)
+        self._above.add(id(value))
+        try:
+            return self._inside(value, depth + 1)
+        finally:
+            self._above.discard(id(value))
+
+    def _inside(self, value: Any, depth: int) -> Any:
+        if isinstance(value, Mapping):
+            return {_text(key): self.plain(each, depth) for key, each in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.plain(each, depth) for each in value]
+        try:
+            opened = self._open(value)
+        except TypeError:
+            return _kind(value)
+        return self.plain(opened, depth)
+
+
+def _kind(value: Any) -> str:
+    return f"<{type(value).__name__}>"
+
+
+def _text(value: Any) -> str:
+    """A value as text, also one of a class that fails to say it."""
+    return str(attempted(lambda: str(value), _kind(value)))
 
 
 def _plain(value: Any) -> Any:
     """What JSON can say of an object."""
     if isinstance(value, Decimal):
         return str(value)
+    if isinstance(value, (date, time)):
+        return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, (set, frozenset)):
@@ -128,7 +177,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, BaseException):
-        return {"type": type(value).__name__, "message": str(value)}
+        return {"type": type(value).__name__, "message": _text(value)}
     return _insides(value)
 
 
@@ -138,15 +187,11 @@ def _insides(value: Any) -> Any:
     if is_dataclass(value):
         return {each.name: getattr(value, each.name, None) for each in fields(value)}
     for name in ("model_dump", "to_dict", "dict"):
-        method = getattr(value, name, None)
-        if callable(method):
-            try:
-                found = method()
-            except (TypeError, ValueError, AttributeError, KeyError):
-                continue
-            if isinstance(found, Mapping):
-                return dict(found)
+        method = attempted(partial(getattr, value, name, None), None)
+        found = attempted(method, None) if callable(method) else None
+        if isinstance(found, Mapping):
+            return dict(found)
     kept = getattr(value, "__dict__", None)
     if isinstance(kept, dict) and kept:
-        return {key: each for key, each in kept.items() if not key.startswith("_")}
-    return str(value)
+        return {key: each for key, each in kept.items() if not _text(key).startswith("_")}
+    return _text(value)

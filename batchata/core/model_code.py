@@ -39,6 +39,14 @@ def plain(value: Any) -> Any:
         return json.loads(json.dumps(value, default=_fields_of, skipkeys=True))
 
 
+def attempted(call: Callable[[], Any], otherwise: Any) -> Any:
+    """What a method of an object of the user's returns, `otherwise` where it fails."""
+    try:
+        return _asked(call)
+    except (ModelError, ModelCodeError):
+        return otherwise
+
+
 def _asked(call: Callable[..., Any], *values: Any) -> Any:
     try:
         return call(*values)

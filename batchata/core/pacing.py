@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from batchata.core.allowance import Allowance, Amount
@@ -72,7 +73,7 @@ class _Bucket:
 
 #: where nothing is known yet
 _START_WINDOW = 16.0
-_MOST_WINDOW = 1000.0
+MOST_WINDOW = 1000
 _CUT = 0.7
 _FREEZE_SECONDS = 10.0
 _PAUSE_SECONDS = 1.0
@@ -95,12 +96,14 @@ class Pace:
         *,
         hurry: float = 1.0,
         allowance: Allowance | None = None,
+        room: int | None = None,
     ) -> None:
         self._caps = caps
         self._allowance = allowance  #: of rates that are shared with other processes
         self._hurry = hurry  #: what the waits that vendors ask for are multiplied by
-        self._cap = float(caps.concurrency or _MOST_WINDOW)
-        self.window = self._cap if caps.concurrency else min(_START_WINDOW, self._cap)
+        #: the most in flight at once; `room` is what the system lets be open
+        self.most = float(min(caps.concurrency or MOST_WINDOW, room or sys.maxsize))
+        self.window = self.most if caps.concurrency else min(_START_WINDOW, self.most)
         self._is_slow_start = caps.concurrency is None
         self._requests = self._bucket(caps.requests_per_minute, now)
         self._tokens = self._bucket(caps.tokens_per_minute, now)
@@ -148,7 +151,7 @@ class Pace:
         self._learn(quota, now)
         if was_near and now >= self._frozen_until:
             self.window += 1.0 if self._is_slow_start else 1.0 / self.window
-            self.window = min(self.window, self._cap)
+            self.window = min(self.window, self.most)
 
     def used(self, tokens: int, now: float) -> None:
         """A request took so many tokens more than was thought when it left, or less."""

@@ -15,11 +15,11 @@ from pydantic import BaseModel
 from pydantic import ValidationError as ModelError
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
-from batchata.core.check import shown, violations
-from batchata.core.fits import Checker
 from batchata.core.model_code import ModelCodeError, from_json
 from batchata.core.recase import recased
 from batchata.core.result import Failure, Reason
+from batchata.core.schema_checker import Checker
+from batchata.core.schema_violations import shown, violations
 
 _FENCE: Final = "```"
 _TAKEN_OFF: Final = "a code fence or a byte order mark around the answer was taken off"
@@ -163,7 +163,7 @@ def _by_model(compact: bytes, model: type[BaseModel], repairs: tuple[str, ...]) 
             return _failure(f"{path}: it is no number, and JSON has no other", model.__name__)
         return Parsed(compact, value, repairs)
     except ModelError as error:
-        return _failure(_told(error), model.__name__)
+        return _failure(_problems(error), model.__name__)
     except ModelCodeError as error:
         return _failure(f"its validator raised {error}", model.__name__)
 
@@ -186,7 +186,7 @@ def _no_number_in(model: BaseModel) -> str | None:
     return None
 
 
-def _told(error: ModelError) -> str:
+def _problems(error: ModelError) -> str:
     count = error.error_count()
     if count > _DESCRIBED:
         return f"{count} problems"

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from batchata.core.check import target, violations
+from batchata.core.schema_violations import target, violations
 
 Schema = Mapping[str, Any]
 Path = tuple[str | int, ...]

@@ -67,6 +67,8 @@ class Redactor:
         known = {value for value in values if len(value) >= _SHORTEST}
         # the longest first: one secret may begin with another
         self._texts = sorted(known, key=len, reverse=True)
+        #: True when it was told secrets, besides what they look like
+        self.knows_values = bool(known)
         self._bytes = [orjson.dumps(value)[1:-1] for value in self._texts]
 
     def named(self, value: Any) -> Any:

@@ -10,6 +10,8 @@ from batchata.core.status import JobStatus
 
 #: a later run does not ask again by itself what was paid for, or what a vendor refuses as it is
 _SETTLED = PAID_FAILURES | {Reason.INVALID_REQUEST}
+#: however old a batch is; a vendor's own pace may be slower
+_LONGEST_POLL_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +45,8 @@ def may_reopen(status: JobStatus, reason: Reason | None) -> bool:
 
 
 def poll_wait_seconds(
-    pace_seconds: float, age_seconds: float, random: Callable[[], float], most_seconds: float = 60.0
+    pace_seconds: float, age_seconds: float, random: Callable[[], float]
 ) -> float:
     """Wait before the next look at a batch: the vendor's pace, growing with age, jittered."""
-    grown = max(pace_seconds, min(age_seconds * 0.1, most_seconds))
+    grown = max(pace_seconds, min(age_seconds * 0.1, _LONGEST_POLL_SECONDS))
     return grown * (0.9 + 0.2 * random())

@@ -13,6 +13,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import DecimalSchema
 
 from batchata.core.errors import ValidationError
 from batchata.core.schema_limits import check_limits
@@ -55,6 +57,7 @@ _TOLD: Final = (
 )
 _MOST_NODES: Final = 50_000
 _TYPES: Final = frozenset({"string", "number", "integer", "boolean", "null", "object", "array"})
+_DECIMAL_TEXT: Final = r"^-?[0-9]+(\.[0-9]+)?$"
 #: look-around, flags and back references: no vendor's grammar has them
 _HARD_PATTERN: Final = re.compile(r"\(\?(?!:)|\\[1-9]|\\[bBAzZ]")
 
@@ -69,7 +72,7 @@ class Normalised:
 
 def normalise(source: type[BaseModel] | Schema, *, dialect: Dialect) -> Normalised:
     """The vendor's form of `source`; ValidationError with the field's path if there is none."""
-    whole = source_schema(source)
+    whole = asked_schema(source)
     try:
         found = _Normaliser(whole, dialect).root()
         check_limits(found, dialect)
@@ -91,7 +94,26 @@ def _schema_name(source: type[BaseModel] | Schema, whole: Schema) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "answer"
 
 
-def source_schema(source: type[BaseModel] | Schema) -> dict[str, Any]:
+class _WithDecimals(GenerateJsonSchema):
+    """Texts of decimals as texts of digits: any other is no decimal, and was paid for."""
+
+    def decimal_schema(self, schema: DecimalSchema) -> JsonSchemaValue:
+        """A number, or a number as text."""
+        found = super().decimal_schema(schema)
+        for choice in found.get("anyOf", ()):
+            if choice.get("type") == "string":
+                choice["pattern"] = _DECIMAL_TEXT
+        return found
+
+
+def asked_schema(source: type[BaseModel] | Schema) -> dict[str, Any]:
+    """The schema to ask by: that of the source, a little narrower where only that is readable."""
+    return source_schema(source, _WithDecimals)
+
+
+def source_schema(
+    source: type[BaseModel] | Schema, generator: type[GenerateJsonSchema] = GenerateJsonSchema
+) -> dict[str, Any]:
     """The full JSON Schema of a model class, or a copy of the mapping given."""
     if isinstance(source, Mapping):
         return dict(source)
@@ -101,7 +123,7 @@ def source_schema(source: type[BaseModel] | Schema) -> dict[str, Any]:
             hint="write response_model=Invoice with class Invoice(BaseModel)",
         )
     try:
-        return source.model_json_schema()
+        return source.model_json_schema(schema_generator=generator)
     except (PydanticUserError, PydanticUndefinedAnnotation) as error:
         raise ValidationError(
             f"{source.__name__} has no JSON Schema: {str(error).splitlines()[0]}",

@@ -130,6 +130,8 @@ class BatchLimits:
     queue_tokens: int | None = None
     #: requests waiting in all batches together
     queue_requests: int | None = None
+    #: texts to embed, of all requests of a batch
+    embedding_inputs: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

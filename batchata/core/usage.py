@@ -12,8 +12,8 @@ import msgspec
 from batchata.core.errors import ValidationError
 
 #: money on disk is a whole number of these parts of a dollar, so that sums are exact
-PARTS_PER_USD: Final = 10**12
 _PART: Final = Decimal(1).scaleb(-12)
+_ZERO: Final = Decimal(0)
 _MILLION: Final = Decimal(1_000_000)
 _MOST_TOKENS: Final = 1 << 28
 
@@ -32,6 +32,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     #: the part of `cache_write_tokens` kept for an hour (Anthropic `ttl="1h"`)
     cache_write_1h_tokens: int = 0
     web_searches: int = 0
+    input_audio_tokens: int = 0  #: the part of `input_tokens` that was heard
+    output_audio_tokens: int = 0  #: the part of `output_tokens` that was spoken
 
     @property
     def total_tokens(self) -> int:
@@ -47,6 +49,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
             self.reasoning_tokens + other.reasoning_tokens,
             self.cache_write_1h_tokens + other.cache_write_1h_tokens,
             self.web_searches + other.web_searches,
+            self.input_audio_tokens + other.input_audio_tokens,
+            self.output_audio_tokens + other.output_audio_tokens,
         )
 
 
@@ -65,11 +69,24 @@ class Rates:
     cache_read_usd: Decimal
     cache_write_usd: Decimal
     cache_write_1h_usd: Decimal
+    input_audio_usd: Decimal | None = None  #: None: no price is known for what is heard
+    output_audio_usd: Decimal | None = None  #: None: no price is known for what is spoken
     dearest_input_usd: Decimal = field(init=False)  #: the most that input tokens can cost
 
     def __post_init__(self) -> None:
         inputs = self.input_usd, self.cache_read_usd, self.cache_write_usd, self.cache_write_1h_usd
         object.__setattr__(self, "dearest_input_usd", max(inputs))
+
+    def audio_extra_usd(self, usage: Usage) -> Decimal:
+        """What audio costs more than as many tokens of text, in USD per million; never less.
+
+        Heard tokens that were cached are counted at the full price, as vendors do not tell them
+        apart.
+        """
+        heard = (self.input_audio_usd or self.input_usd) - self.input_usd
+        spoken = (self.output_audio_usd or self.output_usd) - self.output_usd
+        extra = max(heard, _ZERO) * usage.input_audio_tokens
+        return extra + max(spoken, _ZERO) * usage.output_audio_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,20 +124,27 @@ class RateCard:
             cost += rates.cache_write_usd * (write - hour) + rates.cache_write_1h_usd * hour
         else:
             cost += rates.input_usd * usage.input_tokens
+        if usage.input_audio_tokens or usage.output_audio_tokens:
+            cost += rates.audio_extra_usd(usage)
         cost /= _MILLION
         if usage.web_searches:
             cost += self.web_search_usd * usage.web_searches
         return cost
 
     def worst_case_usd(
-        self, input_bound: int, output_bound: int, *, web_searches: int = 0
+        self, input_bound: int, output_bound: int, *, web_searches: int = 0, speaks: bool = False
     ) -> Decimal:
-        """Upper bound of the price of a call, in USD: dearest input, all of the output."""
+        """Upper bound of the price of a call, in USD: dearest input, all of the output.
+
+        `speaks`: the answer may be audio.
+        """
         input_rate = self.rates.dearest_input_usd
         output_rate = self.rates.output_usd
         if self.long_rates and self.long_from_tokens and input_bound > self.long_from_tokens:
             input_rate = max(input_rate, self.long_rates.dearest_input_usd)
             output_rate = max(output_rate, self.long_rates.output_usd)
+        if speaks:
+            output_rate = max(output_rate, self.rates.output_audio_usd or _ZERO)
         cost = (input_rate * input_bound + output_rate * output_bound) / _MILLION
         if web_searches:
             cost += self.web_search_usd * web_searches
@@ -140,8 +164,9 @@ def from_parts(parts: int) -> Decimal:
 
 
 def rates_from_mapping(name: str, prices: Mapping[str, object]) -> Rates:
-    """Rates from a user's mapping: `input`, `output`, `cache_read`, `cache_write`."""
+    """Rates from a user's mapping: `input`, `output`, `cache_read`, `cache_write` and others."""
     known = {"input", "output", "cache_read", "cache_write", "cache_write_1h"}
+    known |= {"input_audio", "output_audio"}
     for key in prices:
         if key not in known:
             raise ValidationError(
@@ -162,6 +187,8 @@ def rates_from_mapping(name: str, prices: Mapping[str, object]) -> Rates:
         cache_read_usd=values.get("cache_read", base),
         cache_write_usd=write,
         cache_write_1h_usd=values.get("cache_write_1h", write),
+        input_audio_usd=values.get("input_audio"),
+        output_audio_usd=values.get("output_audio"),
     )
 
 

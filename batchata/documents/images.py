@@ -11,7 +11,7 @@ from typing import Any, Final
 from batchata.core.document import Document
 from batchata.core.errors import ValidationError
 from batchata.core.media import side_of
-from batchata.documents.opening import Opened
+from batchata.documents.opened_file import OpenedFile
 
 #: how each format ends; a camera may write some more after it
 _ENDS: Final = {
@@ -28,7 +28,7 @@ _FORMATS: Final = {
 _LEAST_SIDE: Final = 64
 
 
-def image_side(found: Opened, media: str) -> tuple[int, int]:
+def image_side(found: OpenedFile, media: str) -> tuple[int, int]:
     """Width and height in pixels; ValidationError for an image that is not whole."""
     side = side_of(found.head)
     if side is None or not all(side):

@@ -21,9 +21,9 @@ from batchata.core.document import (
 from batchata.core.errors import ValidationError
 from batchata.documents.images import image_side, is_large, shrunk
 from batchata.documents.kinds import kind_of, media_type
-from batchata.documents.layers import pdf_facts
 from batchata.documents.office import html_text, office_facts, office_text
-from batchata.documents.opening import MOST_TEXT, Opened, opened, read_on, too_long
+from batchata.documents.opened_file import MOST_TEXT, OpenedFile, opened, read_on, too_long
+from batchata.documents.pdf_facts import pdf_facts
 from batchata.documents.texts import decode_text
 
 _ANYTHING: Final = Accepts(is_whole=True)
@@ -75,7 +75,7 @@ def load(source: FileSource, name: str | None = None, *, wanted: Wanted | None =
         return _checked(found, wanted or Wanted())
 
 
-def _checked(found: Opened, wanted: Wanted) -> Document:
+def _checked(found: OpenedFile, wanted: Wanted) -> Document:
     media = media_type(found.name, found.head, found.file)
     kind = kind_of(media)
     found.file.seek(len(found.head))
@@ -104,7 +104,7 @@ def _checked(found: Opened, wanted: Wanted) -> Document:
     return _as_text(base, text)
 
 
-def _office(found: Opened, base: Document, accepts: Accepts) -> Document:
+def _office(found: OpenedFile, base: Document, accepts: Accepts) -> Document:
     facts = office_facts(found.file, found.name, base.media_type)
     rows = accepts.sheet_rows
     is_taken = accepts.is_whole or base.media_type in accepts.office
@@ -124,7 +124,7 @@ def _as_text(document: Document, text: str) -> Document:
     return replace(document, kind="text", text=text, data=None, path=None)
 
 
-def _check_end(found: Opened) -> None:
+def _check_end(found: OpenedFile) -> None:
     if b"%%EOF" not in found.tail and b"startxref" not in found.tail:
         raise ValidationError(
             f"PDF {found.name!r} is damaged: it is cut off, its end (%%EOF) is missing",

@@ -134,15 +134,18 @@ def _file(objects: list[bytes]) -> bytes:
     return out.getvalue()
 
 
-def _page_texts(path: str | Path) -> list[str]:
-    name = Path(path).name
+def read_pdf(path: str | Path) -> bytes:
+    """The bytes of a PDF; ValidationError for a file that cannot be read."""
     try:
-        data = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise ValidationError(
             f"PDF {str(path)!r} cannot be read: {error.strerror}", hint="check the path"
         ) from error
-    with reading(data, name) as reader:
+
+
+def _page_texts(path: str | Path) -> list[str]:
+    with reading(read_pdf(path), Path(path).name) as reader:
         return [page.extract_text() for page in each_page(reader)]
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from batchata.core.errors import ValidationError
 from batchata.core.tokens import token_count_simple
-from batchata.documents.pdf import count_pages
+from batchata.documents.pdf import count_pages, read_pdf
 
 #: what a vendor adds around a document
 _FRAME = 100
@@ -19,12 +18,5 @@ def estimate_pdf_tokens(
     tokens_per_page: int = 2000,
 ) -> int:
     """Tokens of all pages and the prompt; ValidationError for a file that cannot be read."""
-    name = Path(path).name
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ValidationError(
-            f"PDF {str(path)!r} cannot be read: {error.strerror}", hint="check the path"
-        ) from error
-    pages = count_pages(data, name) * tokens_per_page * pdf_token_multiplier
+    pages = count_pages(read_pdf(path), Path(path).name) * tokens_per_page * pdf_token_multiplier
     return int(pages) + (token_count_simple(prompt) if prompt else 0) + _FRAME

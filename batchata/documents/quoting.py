@@ -12,10 +12,10 @@ from typing import BinaryIO, Final
 
 import orjson
 
-from batchata.core.asked import Source, asked_of
 from batchata.core.citing.passages import Pages
 from batchata.core.document import Attachment
 from batchata.core.errors import BatchataError
+from batchata.core.request_content import Source, content_of
 from batchata.core.result import Citation
 from batchata.documents.locate import Readable, cite_in
 from batchata.documents.pdf import DAMAGE, each_page, reading
@@ -43,7 +43,7 @@ class QuoteFinder:
 
         A request without documents is quoted itself. With no quotes the documents are only read.
         """
-        asked = asked_of(orjson.loads(body), attachments)
+        asked = content_of(orjson.loads(body), attachments)
         sources = asked.sources or (Source(name=PROMPT, text=asked.question),)
         readable = [self._readable(source) for source in sources]
         if asked.images:

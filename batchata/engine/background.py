@@ -18,12 +18,12 @@ from batchata.core.progress import LiveView
 from batchata.core.result import Failure, Reason
 from batchata.core.status import SubmissionStatus
 from batchata.core.submission import Outcome, Submission
-from batchata.engine.beginning import Beginnings, Moves
+from batchata.engine.background_calls import BackgroundCalls, SubmissionMoves
 from batchata.engine.context import RunContext
 from batchata.engine.lane import Lane
 from batchata.engine.leases import Ask, Leases
 from batchata.engine.live import LiveRoute
-from batchata.engine.responses import Responses, Watch
+from batchata.engine.response_poller import ResponsePoller, Watch
 from batchata.engine.uploads import Uploads
 from batchata.ports import LiveAPI, ResponseLook
 
@@ -54,12 +54,14 @@ class BackgroundRoute(LiveRoute):
     def __init__(self, context: RunContext, caps: PaceCaps, uploads: Uploads) -> None:
         super().__init__(context, caps, uploads)
         self._begins = context.config.route == "background"
-        self._moves = Moves(self._wake)
-        self._responses = Responses(context, self._came, self._gone)
+        self._moves = SubmissionMoves(self._wake)
+        self._responses = ResponsePoller(context, self._came, self._gone)
         self._stuck = 0  #: money of jobs that may have been begun, 1e-12 USD
         if self._begins:
             self._leases = _OneByOne(context)
-            self._calls = Beginnings(context, uploads, self._moves, self._begun, self._unresolved)
+            self._calls = BackgroundCalls(
+                context, uploads, self._moves, self._begun, self._unresolved
+            )
 
     @property
     def is_idle(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from typing import Final
 
@@ -32,12 +33,16 @@ log = logging.getLogger("batchata.engine")
 _SLOWED_MOST: Final = 50
 #: the server's own, which pass
 _FAULTS: Final = (Reason.SERVER_ERROR, Reason.OVERLOADED)
+#: what a server may say with a good status too
+_REFUSALS: Final = (*_FAULTS, Reason.RATE_LIMITED, Reason.ACCOUNT)
 #: when so many jobs in a row get a 5xx, and none anything else, the server has an outage
 _FAULTS_IN_A_ROW: Final = 8
 #: which is waited out for so long; then each fault is counted as a try of its job
 _OUTAGE_SECONDS: Final = 900.0
 #: a pause that is worth a word
 _LONG_PAUSE_SECONDS: Final = 5.0
+#: between two words about a server that has faults now and then
+_QUIET_SECONDS: Final = 10.0
 _MENDS: Final = {
     401: "check the key",
     403: "give the key the permission, or use another",
@@ -121,6 +126,10 @@ class Calls:
 
     async def _replied(self, lane: Lane, ask: Ask, reply: LiveReply) -> Outcome | None:
         now = self._context.clock.monotonic()
+        found = reply.failure or lane.codec.decode(ask.shape, reply.body or b"")
+        if reply.failure is None and isinstance(found, Failure) and self._is_refusal(found):
+            is_congested = found.reason is Reason.RATE_LIMITED
+            reply = dataclasses.replace(reply, failure=found, is_congested=is_congested)
         failure = reply.failure
         is_fault = failure is not None and not reply.is_congested and failure.reason in _FAULTS
         if not is_fault:
@@ -128,7 +137,7 @@ class Calls:
             if not reply.is_congested:
                 self._context.notes.pop(lane.note, None)
         if failure is None:
-            return await self._answered(lane, ask, reply, now)
+            return await self._answered(lane, ask, reply, found, now)
         if reply.is_congested:
             wait = lane.pace.congested(reply.quota, ask.sent_at, now)
             if wait > _LONG_PAUSE_SECONDS:
@@ -144,6 +153,10 @@ class Calls:
             ask.tries += 1
             return await self._again(ask, failure, None)
         return self._failed(ask, failure)
+
+    def _is_refusal(self, failure: Failure) -> bool:
+        """True for the server's refusal of a call, said in a body with a good status."""
+        return failure.reason in _REFUSALS
 
     async def _lost_its_files(self, ask: Ask, failure: Failure, now: float) -> bool:
         if not ask.attachments or failure.reason is not Reason.INVALID_REQUEST:
@@ -164,9 +177,10 @@ class Calls:
         ask.tries += 1
         return await self._again(ask, failure, reply.quota.retry_after_seconds)
 
-    async def _answered(self, lane: Lane, ask: Ask, reply: LiveReply, now: float) -> Outcome | None:
+    async def _answered(
+        self, lane: Lane, ask: Ask, reply: LiveReply, answer: Answer | Failure, now: float
+    ) -> Outcome | None:
         lane.pace.answered(reply.quota, now)
-        answer = lane.codec.decode(ask.shape, reply.body or b"")
         if isinstance(answer, Failure):
             return self._failed(ask, answer)
         lane.learn(ask.tokens, answer.usage, now)
@@ -210,9 +224,11 @@ class Calls:
         return None
 
     def _note(self, lane: Lane, why: str, until: str = "") -> None:
-        """Say what is being waited for, once for as long as it lasts."""
-        if lane.note not in self._context.notes:
+        """Say what is being waited for, once for as long as it lasts, and not all the time."""
+        now = self._context.clock.monotonic()
+        if lane.note not in self._context.notes and now >= lane.quiet_until:
             log.warning("%s: %s%s", lane.note, why, until)
+            lane.quiet_until = now + _QUIET_SECONDS
         self._context.notes[lane.note] = f"waiting for {lane.provider}: {why}"
 
     def _failed(self, ask: Ask, failure: Failure) -> Outcome:

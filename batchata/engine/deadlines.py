@@ -8,7 +8,7 @@ import logging
 
 from batchata.core.result import Failure, Reason
 from batchata.core.submission import Submission
-from batchata.engine import leaving
+from batchata.engine import shutdown
 from batchata.engine.context import RunContext
 from batchata.engine.live import LiveRoute
 from batchata.engine.planning import Planner
@@ -42,7 +42,7 @@ class Deadlines:
         stop = self._context.stop
         await stop.event.wait()
         if stop.cancels:
-            seconds = leaving.GRACE_SECONDS if stop.leaving.is_set() else None
+            seconds = shutdown.GRACE_SECONDS if stop.leaving.is_set() else None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._cancel_all()

@@ -28,6 +28,7 @@ class Lane:
     missed_at: float = 0.0  #: when that was noticed last
     faults: int = 0  #: jobs in a row whose first answer was the server's own fault
     faulty_since: float = 0.0  #: when the first of them came
+    quiet_until: float = 0.0  #: until then no more is said of what is waited for
     said_tokens: float = 0.0  #: what answers have held of late
 
     def tokens(self, input_bound: int) -> int:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from batchata.core.allowance import Allowance
-from batchata.core.pacing import Pace, PaceCaps
+from batchata.core.pacing import MOST_WINDOW, Pace, PaceCaps
+from batchata.disk.open_files import room_for_connections
+
+log = logging.getLogger("batchata.engine")
 
 
 class Paces:
@@ -22,10 +26,24 @@ class Paces:
         """The pace of a model; made by the first run that asks for it."""
         found = self._paces.get((provider, model))
         if found is None:
+            room = self._room(caps.concurrency or MOST_WINDOW)
             found = self._paces[provider, model] = Pace(
-                caps, now, hurry=hurry, allowance=self._allowance
+                caps, now, hurry=hurry, allowance=self._allowance, room=room
             )
         return found
+
+    def _room(self, wanted: int) -> int:
+        """How many requests the system lets be in flight beside those of other models."""
+        others = int(sum(pace.most for pace in self._paces.values()))
+        room = max(1, room_for_connections(wanted + others) - others)
+        if room < wanted:
+            log.warning(
+                "this system lets a process open so few files that %d live calls go at once, "
+                "not %d; `ulimit -n` shows and raises the limit",
+                room,
+                wanted,
+            )
+        return room
 
     @property
     def window(self) -> float:

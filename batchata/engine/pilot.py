@@ -24,7 +24,7 @@ _SEED = 17  #: the same jobs are the sample when the same script runs again
 _SHOWN = 3
 
 
-async def fly(
+async def run_pilot(
     context: RunContext, live: LiveRoute, size: PilotSize, decide: Decide | None, pending: list[int]
 ) -> list[int]:
     """Send a sample live and ask whether to go on; the jobs that are left, none after a no."""

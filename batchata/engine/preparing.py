@@ -105,7 +105,10 @@ class Preparer:
         if bound is None:
             card = self.card(provider, model, encoded.dearer_tier)
             bound = card.worst_case_usd(
-                encoded.input_bound, encoded.output_bound, web_searches=encoded.web_searches
+                encoded.input_bound,
+                encoded.output_bound,
+                web_searches=encoded.web_searches,
+                speaks=encoded.speaks,
             )
             bound *= encoded.price_factor
         metadata = metadata_bytes(job.metadata) if job.metadata else None

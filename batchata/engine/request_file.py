@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
+
+import orjson
 
 from batchata.core.document import Attachment
-from batchata.core.errors import BatchataError, ResultsError
+from batchata.core.errors import BatchataError, ProviderRejectedError, ResultsError
 from batchata.core.events import OutcomesRecorded
 from batchata.core.result import Reason
 from batchata.core.status import JobStatus, SubmissionStatus
 from batchata.core.submission import Outcome, Submission
+from batchata.disk.atomic import atomic_file
 from batchata.engine.context import RunContext
 from batchata.engine.reasking import requests
 from batchata.engine.uploads import References, Uploads
@@ -24,6 +26,7 @@ log = logging.getLogger("batchata.engine")
 
 _GROUP = 500
 _SENDING = "_sending_"
+_EMBEDDINGS: Final = "/v1/embeddings"
 #: their files are still needed
 _UNSENT = (SubmissionStatus.INTENDED, SubmissionStatus.CREATING, SubmissionStatus.UNRESOLVED)
 
@@ -45,45 +48,51 @@ class RequestFiles:
     def write(self, submission: Submission, references: References) -> Path | None:
         """The submission's file; a job whose attachment is gone or changed fails alone.
 
-        None when no job is left. Raises ResultsError when the disk refuses.
+        None when no job is left. Raises ResultsError when the disk refuses, and
+        ProviderRejectedError when it holds more than the vendor takes.
         """
         path = self.path_of(submission)
         stamp = references.stamp
         if path.exists() and self._stamps.get(submission.token, frozenset()) == stamp:
             return path
-        part = path.with_name(path.name + ".part")
         api = self._context.api(submission.provider)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb", buffering=1024 * 1024) as file:
-                bad = self._fill(file, submission, api, references)
-                file.flush()
-                os.fsync(file.fileno())
+            with atomic_file(path) as part:
+                with part.open("wb", buffering=1024 * 1024) as file:
+                    bad = self._fill(file, submission, api, references)
+                # before the file has its name: after a crash a file of that name is taken as it is
+                is_empty = self._end_bad(submission, bad)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                part.unlink()
             raise ResultsError(
                 f"the request file {str(path)!r} cannot be written: {error.strerror}",
                 hint="free some space or choose another folder, and run again: nothing was sent",
             ) from error
+        if is_empty:
+            path.unlink()
+            return None
+        self._stamps[submission.token] = stamp
+        return path
+
+    def _end_bad(self, submission: Submission, bad: list[Outcome]) -> bool:
+        """Write down how the jobs end that are not in the file; True when no other is left."""
         is_empty = len(bad) == self._context.state.left[submission.token]
         if bad:
             closes = submission.token if is_empty else None
             self._context.record(OutcomesRecorded(outcomes=bad, closes=closes))
-        if is_empty:
-            part.unlink()
-            return None
-        part.replace(path)
-        self._stamps[submission.token] = stamp
-        return path
+        return is_empty
 
     def _fill(
         self, file: BinaryIO, submission: Submission, api: BatchAPI, references: References
     ) -> list[Outcome]:
         bad: list[Outcome] = []
         file.write(api.head)
-        separator = b""
+        separator, texts = b"", 0
+        most = api.limits.embedding_inputs if submission.endpoint == _EMBEDDINGS else None
         for seq, job_id, body, attachments in self._jobs(submission):
+            if most is not None:
+                texts += _texts_of(body)
+                _check_texts(texts, most)
             start = file.tell() if attachments else 0  # it is a call to the system each time
             file.write(separator)
             custom_id, shape = api.custom_id(submission.token, job_id), self._context.shape(seq)
@@ -155,6 +164,22 @@ class RequestFiles:
                     path.unlink()
             else:
                 self._keep(submission, path)
+
+
+def _texts_of(body: bytes) -> int:
+    """How many texts a request asks to embed: a list of numbers is one, as its tokens."""
+    asked = orjson.loads(body).get("input")
+    is_several = isinstance(asked, list) and bool(asked) and not isinstance(asked[0], int)
+    return len(asked) if is_several else 1
+
+
+def _check_texts(texts: int, most: int) -> None:
+    if texts > most:
+        raise ProviderRejectedError(
+            f"the requests have more than the {most} texts to embed that a batch may have",
+            hint="give each job fewer texts",
+            status=413,
+        )
 
 
 @contextlib.contextmanager

@@ -12,18 +12,18 @@ from batchata.core.result import Failure, Reason
 from batchata.core.retry import Backoff
 from batchata.core.status import PENDING, JobStatus, RemoteState, SubmissionStatus
 from batchata.core.submission import Outcome, Submission
-from batchata.engine import leaving
+from batchata.engine import shutdown
 from batchata.engine.background import route_of
 from batchata.engine.collecting import Collector
 from batchata.engine.context import RunContext, first_error
 from batchata.engine.deadlines import Deadlines
+from batchata.engine.deduplication import Deduplicator
 from batchata.engine.feeding import Feed
-from batchata.engine.pilot import fly
+from batchata.engine.pilot import run_pilot
 from batchata.engine.planning import Planner
 from batchata.engine.poller import Poller
 from batchata.engine.sending import Sender, TooLargeError
 from batchata.engine.settling import ended, skipped
-from batchata.engine.twins import Twins
 from batchata.engine.upload_cleaning import UploadCleaner
 from batchata.engine.uploads import Uploads
 from batchata.ports import BatchLook
@@ -53,7 +53,7 @@ class Runner:
         self._sender = Sender(context, self._uploads)
         self._collector = Collector(context, self._uploads)
         self._poller = Poller(context)
-        self._leaving = leaving.Leaving(context, self._sender.creating)
+        self._shutdown = shutdown.Shutdown(context, self._sender.creating)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._queue_refusals = 0
         self.live = route_of(context, context.config.pace, self._uploads)
@@ -87,9 +87,9 @@ class Runner:
                 feeding.cancel()
                 if self._live_task is not None:
                     await self._live_task
-                await self._leaving.finish(self._tasks)
+                await self._shutdown.finish(self._tasks)
                 if context.stop.cancels:  # every vendor is asked before the run leaves
-                    await asyncio.wait({stopper}, timeout=self._leaving.seconds())
+                    await asyncio.wait({stopper}, timeout=self._shutdown.seconds())
                 if not context.stop.is_asked:
                     await asyncio.wait({tidier}, timeout=_TIDY_SECONDS)
                     await self._sender.forget_left(_TIDY_SECONDS)
@@ -100,7 +100,7 @@ class Runner:
         why = self._deadlines.why_unsent()
         if why is not None:
             self._end(list(context.state.pending()), JobStatus.CANCELLED, why)
-        seconds = self._leaving.seconds() if context.stop.is_asked else None
+        seconds = self._shutdown.seconds() if context.stop.is_asked else None
         await UploadCleaner(context, self._uploads).clean(seconds)
 
     async def _begin(self) -> None:
@@ -109,11 +109,13 @@ class Runner:
             return
         pending = list(context.state.pending())
         if context.config.dedupe:
-            twins = Twins(context)
-            context.complete = twins.share
-            pending = twins.hold_back(pending)
+            deduplicator = Deduplicator(context)
+            context.complete = deduplicator.share
+            pending = deduplicator.hold_back(pending)
         if context.config.pilot is not None and pending:
-            pending = await fly(context, self.live, context.config.pilot, context.decide, pending)
+            pending = await run_pilot(
+                context, self.live, context.config.pilot, context.decide, pending
+            )
         self._queue(pending)
         self._warn_of_many(self._planner.waiting)
 

@@ -7,10 +7,10 @@ from decimal import Decimal
 
 from batchata.core.bounds import DEARER_TIERS
 from batchata.core.errors import UnknownPriceError
-from batchata.core.fits import Checker, checker_of
 from batchata.core.judge import extra_json, judge
 from batchata.core.result import MAYBE_BILLED, Answer, Failure, Reason
 from batchata.core.retry import goes_again
+from batchata.core.schema_checker import Checker, checker_of
 from batchata.core.status import JobStatus
 from batchata.core.submission import CANCEL_ASKED, Bounds, Outcome, Shape
 from batchata.core.usage import RateCard, Usage, to_parts

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from batchata.core.assemble import moment
+from batchata.core.config import RunConfig
 from batchata.core.events import (
     Event,
     OutcomesRecorded,
@@ -27,8 +28,9 @@ _RECENT = 5
 class Viewer:
     """Builds RunViews; is told of events so that it knows what ended lately."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, named: RunConfig | None = None) -> None:
         self._context = context
+        self._named = named or context.config  #: with paths as the user wrote them
         self._began = context.clock.monotonic()
         self._done_before = self._done()
         self._recent: deque[SubmissionView] = deque(maxlen=_RECENT)
@@ -69,7 +71,7 @@ class Viewer:
     def view(self, *, has_ended: bool = False) -> RunView:
         """The run now."""
         context = self._context
-        state, config = context.state, context.config
+        state, config, named = context.state, context.config, self._named
         opened = [each for each in state.open_submissions() if _is_shown(each)]
         batches = sum(map(_is_shown, state.submissions.values()))
         is_taking_in = self.is_taking_in()
@@ -100,8 +102,8 @@ class Viewer:
             active=(*(self._submission(each) for each in opened), *self._recent),
             live=None if has_ended else self._live_now(),
             note=self._note(),
-            results_dir=str(config.results_dir) if config.results_dir else None,
-            state_file=str(config.state_file) if config.state_file and not config.go_on else None,
+            results_dir=str(named.results_dir) if named.results_dir else None,
+            state_file=str(named.state_file) if named.state_file and not config.go_on else None,
             is_taking_in=is_taking_in,
             is_complete=has_ended and not is_taking_in and self._done() == sum(state.counts),
         )

@@ -1,7 +1,8 @@
 """Tables in, tables out: one answer for each row, kept in a cache file of your own."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from batchata.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from batchata.frames.anthropic_batch import AnthropicBatchExtractor
@@ -22,17 +23,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AnthropicBatchExtractor": "anthropic_batch",
-    "DataFrameIterator": "chunks",
-    "OpenAIBatchExtractor": "openai_batch",
-    "SqliteCache": "cache",
-    "compute_prompt_hash": "chunks",
-    "draft_prompt": "drafting",
-    "extract_df": "extracting",
+    "AnthropicBatchExtractor": ".anthropic_batch",
+    "DataFrameIterator": ".chunks",
+    "OpenAIBatchExtractor": ".openai_batch",
+    "SqliteCache": ".cache",
+    "compute_prompt_hash": ".chunks",
+    "draft_prompt": ".drafting",
+    "extract_df": ".extracting",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_exports(__name__, _HOMES)

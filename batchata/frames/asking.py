@@ -14,8 +14,8 @@ from batchata.core.models import split_model
 from batchata.frames.chunks import compute_prompt_hash
 from batchata.frames.packs import Row, question
 from batchata.frames.schema import AnswerSchema, read_schema
-from batchata.settings import JOB_FIELDS, check_params
-from batchata.wiring import known_providers
+from batchata.sdk.settings import JOB_FIELDS, check_params
+from batchata.sdk.wiring import known_providers
 
 #: models that take no temperature but their own
 _OWN_TEMPERATURE: Final = re.compile(r"o\d(-|\Z)|(chatgpt|gpt)-([5-9]|\d\d)")

@@ -25,9 +25,9 @@ from batchata.frames.packs import TEXT, Row, RowAnswer, pack, unpack_result, wit
 from batchata.frames.plans import Plan, path_of, read_plans
 from batchata.frames.schema import ID
 from batchata.providers.registry import create_provider
-from batchata.results import Results
 from batchata.rows.table import Table, table_of
 from batchata.run import BatchRun
+from batchata.sdk.results import Results
 
 _LOOK_SECONDS: Final = 0.05
 #: where a submission is before the vendor was asked about it, and when its answers are due
@@ -122,7 +122,7 @@ class BatchFolder:
             raise FileNotFoundError(f"{self.input} holds no requests: create them first")
         if not plans[-1].requests:
             return self.attach(batch, sends=False)
-        config = self._told(batch.set_state(self.state).config)
+        config = self._with_advice(batch.set_state(self.state).config)
         return BatchRun(config, self._jobs(plans[-1]), providers=batch.providers)
 
     def attach(self, batch: Batch, *, sends: bool) -> BatchRun:
@@ -131,12 +131,12 @@ class BatchFolder:
             raise FileNotFoundError(f"{self.state} is not there: submit {self.job_id!r} first")
         return BatchRun.attach(
             self.state,
-            config=self._told(batch.config),
+            config=self._with_advice(batch.config),
             providers=batch.providers,
             send_pending=sends,
         )
 
-    def _told(self, config: RunConfig) -> RunConfig:
+    def _with_advice(self, config: RunConfig) -> RunConfig:
         return replace(config, go_on=self._go_on)
 
     @property

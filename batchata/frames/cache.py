@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, Self, TypeVar
 from batchata.core.errors import StateError, StateVersionError, ValidationError
 from batchata.core.parse import value_of
 from batchata.providers.encoding import json_text
+from batchata.stores.transactions import transaction
 
 APPLICATION_ID: Final = 0x62746678  #: "btfx"
 VERSION: Final = 1
@@ -92,8 +93,7 @@ class SqliteCache:
         """Keep answers, all or none."""
 
         def write() -> None:
-            with self._db:
-                self._db.execute("BEGIN IMMEDIATE")
+            with transaction(self._db):
                 self._db.executemany(_ADD, entries)
 
         if entries:
@@ -128,8 +128,7 @@ class SqliteCache:
             self.db_path, isolation_level=None, check_same_thread=False, timeout=30
         )
         try:
-            with db:
-                db.execute("BEGIN IMMEDIATE")
+            with transaction(db):
                 _prepare(db, self.db_path)
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
@@ -142,9 +141,12 @@ class SqliteCache:
         try:
             return work()
         except sqlite3.Error as error:
+            is_full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
             raise StateError(
                 f"the cache {str(self.db_path)!r} cannot be used: {error}",
-                hint="give a file of its own, in a folder you may write to",
+                hint="free some space and run again: what was answered is kept"
+                if is_full
+                else "give a file of its own, in a folder you may write to",
             ) from error
 
 

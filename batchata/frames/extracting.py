@@ -13,7 +13,6 @@ from batchata.batch import Batch
 from batchata.core.errors import ValidationError
 from batchata.core.job import check_number
 from batchata.core.template import text_of
-from batchata.driving import rarely_swept
 from batchata.frames.asking import Asking, make_asking
 from batchata.frames.cache import SqliteCache
 from batchata.frames.extraction import Extraction, Reuse, Texts, keyed
@@ -21,7 +20,8 @@ from batchata.frames.output import Ended, columns_of, unasked
 from batchata.frames.packs import RowAnswer
 from batchata.frames.schema import ID
 from batchata.rows.table import Table
-from batchata.showing import print_line
+from batchata.sdk.display import print_line
+from batchata.sdk.driver import rarely_swept
 
 log = logging.getLogger("batchata")
 

@@ -17,11 +17,11 @@ from batchata.core.status import JobStatus
 from batchata.core.template import text_of
 from batchata.frames.asking import Asking
 from batchata.frames.cache import SqliteCache
-from batchata.frames.harvest import Harvest
-from batchata.frames.leftover import remove, settle
+from batchata.frames.cache_writer import CacheWriter
 from batchata.frames.packs import Row, RowAnswer, pack
+from batchata.frames.unfinished_run import remove, settle
 from batchata.run import BatchRun
-from batchata.showing import print_line
+from batchata.sdk.display import print_line
 from batchata.sinks.wording import plural
 from batchata.stores.lock import RunLock
 
@@ -139,7 +139,7 @@ class Extraction:
     def _round(self, packs: Iterable[Sequence[Row]], prefix: str) -> list[Row]:
         """Ask about these packs; the rows that are to be asked again, alone."""
         asked: list[Sequence[Row]] = []
-        harvest = Harvest(
+        writer = CacheWriter(
             self._asking,
             self._cache,
             asked,
@@ -149,16 +149,16 @@ class Extraction:
         )
         batch = self._connect(self._run_file)
         jobs = self._jobs(packs, prefix, asked)
-        run = BatchRun(batch.config, jobs, providers=batch.providers, watcher=harvest.hear)
-        run.set_on_progress(lambda *_: harvest.take_new(), interval=_LOOK_SECONDS)
+        run = BatchRun(batch.config, jobs, providers=batch.providers, watcher=writer.hear)
+        run.set_on_progress(lambda *_: writer.take_new(), interval=_LOOK_SECONDS)
         try:
             run.execute(print_status=self._print_status)
         except BaseException:
             with contextlib.suppress(RunError):  # it may not have begun
-                harvest.finish(run)
+                writer.finish(run)
                 remove(self._run_file)
             raise
-        return harvest.finish(run)
+        return writer.finish(run)
 
     def _jobs(
         self, packs: Iterable[Sequence[Row]], prefix: str, asked: list[Sequence[Row]]

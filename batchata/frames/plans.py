@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from batchata.core.errors import StateError
+from batchata.disk.atomic import atomic_write
 from batchata.frames.asking import Asking, make_asking
 from batchata.frames.packs import Row, RowAnswer
 
@@ -57,10 +58,7 @@ class Plan:
             "requests": self.requests,
             "rows": self.rows,
         }
-        path = path_of(folder, self.number)
-        passing = path.with_name(path.name + ".part")
-        passing.write_bytes(orjson.dumps(data))
-        passing.replace(path)
+        atomic_write(path_of(folder, self.number), orjson.dumps(data))
 
 
 def path_of(folder: Path, number: int) -> Path:

@@ -13,14 +13,14 @@ from pydantic import BaseModel
 from pydantic import ValidationError as ModelError
 
 from batchata.core.errors import ValidationError
-from batchata.core.fits import Checker
 from batchata.core.model_code import ModelCodeError, from_values
 from batchata.core.schema import Dialect, normalise, source_schema
+from batchata.core.schema_checker import Checker
+from batchata.rows.columns import kinds_of
 
 ID: Final = "input_id"
 #: names under which the rows of an answer come
 LISTS: Final = ("all_results", "results", "all results")
-_KINDS: Final = {"string": str, "integer": int, "number": float, "boolean": bool}
 _DEFS: Final = ("$defs", "definitions")
 
 
@@ -50,16 +50,7 @@ class AnswerSchema:
     @property
     def kinds(self) -> dict[str, type]:
         """What the fields hold, where the schema names one plain type."""
-        named = {
-            name: types - {"null"}
-            for name, field_schema in self.row.get("properties", {}).items()
-            if (types := _types(field_schema))
-        }
-        return {
-            name: _KINDS[next(iter(types))]
-            for name, types in named.items()
-            if len(types) == 1 and types <= _KINDS.keys()
-        }
+        return kinds_of(self.row.get("properties", {}))
 
     def problem(self, row: dict[str, Any]) -> str | None:
         """Why a row does not fit, None when it does."""
@@ -91,14 +82,6 @@ def read_schema(given: object, *, dialect: Dialect = "openai") -> AnswerSchema |
     if found.response_format is None:
         normalise(found.whole, dialect=dialect)  # raises here what would fail every row
     return found
-
-
-def _types(schema: Any) -> set[str]:
-    if not isinstance(schema, Mapping):
-        return set()
-    said = schema.get("type", [])
-    own = {said} if isinstance(said, str) else set(said)
-    return own.union(*(_types(each) for each in schema.get("anyOf", ())))
 
 
 def _mapping(given: object) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The doors that speak HTTP: the proxy, and the sandbox, a vendor made of scripted answers."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from batchata.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from batchata.gateway.proxy.exchange import Answered, Exchange
@@ -48,31 +49,28 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CONTINUE": "proxy.interceptor",
-    "FAULTS": "sandbox.faults",
-    "Answered": "proxy.exchange",
-    "BatchFault": "sandbox.scenario",
-    "CassetteGateway": "proxy.tape.cassette_gateway",
-    "Continue": "proxy.interceptor",
-    "Exchange": "proxy.exchange",
-    "Gateway": "proxy.local",
-    "GatewayEvent": "proxy.telemetry.events",
-    "HttpFault": "sandbox.scenario",
-    "Interceptor": "proxy.interceptor",
-    "ItemFault": "sandbox.scenario",
-    "Ledger": "sandbox.ledger",
-    "Outcome": "proxy.interceptor",
-    "Reject": "proxy.interceptor",
-    "Replace": "proxy.interceptor",
-    "Respond": "proxy.interceptor",
-    "Sandbox": "sandbox.sandbox",
-    "Scenario": "sandbox.scenario",
-    "serve": "sandbox.server",
-    "with_faults": "sandbox.faults",
+    "CONTINUE": ".proxy.interceptor",
+    "FAULTS": ".sandbox.faults",
+    "Answered": ".proxy.exchange",
+    "BatchFault": ".sandbox.scenario",
+    "CassetteGateway": ".proxy.tape.cassette_gateway",
+    "Continue": ".proxy.interceptor",
+    "Exchange": ".proxy.exchange",
+    "Gateway": ".proxy.local",
+    "GatewayEvent": ".proxy.telemetry.events",
+    "HttpFault": ".sandbox.scenario",
+    "Interceptor": ".proxy.interceptor",
+    "ItemFault": ".sandbox.scenario",
+    "Ledger": ".sandbox.ledger",
+    "Outcome": ".proxy.interceptor",
+    "Reject": ".proxy.interceptor",
+    "Replace": ".proxy.interceptor",
+    "Respond": ".proxy.interceptor",
+    "Sandbox": ".sandbox.sandbox",
+    "Scenario": ".sandbox.scenario",
+    "serve": ".sandbox.server",
+    "with_faults": ".sandbox.faults",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_exports(__name__, _HOMES)

@@ -76,7 +76,7 @@ def batchata_gateway(
         yield gateway
     if gateway.missed:
         shown = os.path.relpath(place, request.config.rootpath)
-        pytest.fail(_told(gateway.missed, shown, request.node.nodeid), pytrace=False)
+        pytest.fail(_missed_text(gateway.missed, shown, request.node.nodeid), pytrace=False)
 
 
 def _place(item: pytest.Item) -> Path:
@@ -102,7 +102,7 @@ def _file(path: Path) -> Path:
     return path.with_name(f"{path.name}.jsonl")
 
 
-def _told(missed: tuple[str, ...], place: str, test: str) -> str:
+def _missed_text(missed: tuple[str, ...], place: str, test: str) -> str:
     listed = "\n".join(f"  {each}" for each in missed)
     return (
         f"the cassette {place} does not have what was asked:\n{listed}\n"

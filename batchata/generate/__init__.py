@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from batchata.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from batchata.generate.config import Config
@@ -13,14 +14,14 @@ if TYPE_CHECKING:
     from batchata.generate.pipeline import GenerationPipeline
 
 _HOMES: Final = {
-    "Config": "config",
-    "GenerationPipeline": "pipeline",
-    "Progress": "metrics",
-    "ServerMetrics": "metrics",
-    "Summary": "metrics",
-    "load_config": "loading",
-    "make_config": "loading",
-    "merge_splits": "merging",
+    "Config": ".config",
+    "GenerationPipeline": ".pipeline",
+    "Progress": ".metrics",
+    "ServerMetrics": ".metrics",
+    "Summary": ".metrics",
+    "load_config": ".loading",
+    "make_config": ".loading",
+    "merge_splits": ".merging",
 }
 
 __all__ = [
@@ -35,7 +36,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_exports(__name__, _HOMES)

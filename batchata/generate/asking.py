@@ -29,6 +29,7 @@ class Asker:
 
     def __init__(self, config: Config, model: str) -> None:
         self._template = Template(config.data.template)
+        self._is_bare = config.data.prompt_template is None
         self.columns = self._template.columns
         self._is_csv = config.data.input_path.suffix.lower() == ".csv"
         settings = config.generation
@@ -67,24 +68,27 @@ class Asker:
         rows = table.select(list(self.columns)).to_pylist() if self.columns else None
         for number in range(table.num_rows):
             row = rows[number] if rows is not None else {}
-            empty = self._empty(row)
-            prompt = "" if empty is not None else self._template.fill(row)
+            asked, why = self._asked(row)
             for sample, pattern in enumerate(self._patterns):
                 name = f"{start + number}-{sample}" if self.asks > 1 else str(start + number)
-                if empty is None:
-                    yield Job(
-                        name,
-                        pattern.model,
-                        prompt=prompt,
-                        temperature=pattern.temperature,
-                        max_tokens=pattern.max_tokens,
-                        response_schema=pattern.response_schema,
-                        endpoint=pattern.endpoint,
-                        params=pattern.params,
-                    )
+                if why is None:
+                    yield _job(name, pattern, asked)
                 else:
-                    why = f"row {start + number} has no value in column {empty!r}"
-                    yield UnaskableJob(name, pattern.model, prompt=name, why=why)
+                    said = f"row {start + number} {why}"
+                    yield UnaskableJob(name, pattern.model, prompt=name, why=said)
+
+    def _asked(self, row: Mapping[str, Any]) -> tuple[str | list[dict[str, Any]], str | None]:
+        """What a row asks, a prompt or a whole conversation, and why it cannot be asked."""
+        empty = self._empty(row)
+        if empty is not None:
+            return "", f"has no value in column {empty!r}"
+        talk = _conversation(row[self.columns[0]]) if self._is_bare else None
+        if talk is None:
+            return self._template.fill(row), None
+        for number, each in enumerate(talk):
+            if each.get("content") is None and not each.get("tool_calls"):
+                return "", f"cannot be asked: messages[{number}] has no content"
+        return talk, None
 
     def _empty(self, row: Mapping[str, Any]) -> str | None:
         """The first column of the prompt that has no value in a row."""
@@ -93,6 +97,38 @@ class Asker:
             if is_missing(value) or (self._is_csv and value == ""):
                 return name
         return None
+
+
+def _conversation(value: Any) -> list[dict[str, Any]] | None:
+    """Messages of a chat, as columns of lists hold them; None for any other value."""
+    if not isinstance(value, list) or not value:
+        return None
+    if not all(isinstance(each, dict) and isinstance(each.get("role"), str) for each in value):
+        return None
+    # a column of tables has every key in every message
+    return [
+        {name: said for name, said in each.items() if said is not None or name == "content"}
+        for each in value
+    ]
+
+
+def _job(name: str, pattern: Job, asked: str | list[dict[str, Any]]) -> Job:
+    """The pattern's question, about this."""
+    params = pattern.params
+    talk = None if isinstance(asked, str) else asked
+    if talk is not None and talk[0]["role"] in ("system", "developer"):  # the row's own
+        params = {key: value for key, value in params.items() if key != "system"}
+    return Job(
+        name,
+        pattern.model,
+        messages=talk,
+        prompt=asked if isinstance(asked, str) else None,
+        temperature=pattern.temperature,
+        max_tokens=pattern.max_tokens,
+        response_schema=pattern.response_schema,
+        endpoint=pattern.endpoint,
+        params=params,
+    )
 
 
 def _is_binary(kind: pyarrow.DataType) -> bool:

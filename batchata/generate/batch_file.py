@@ -19,9 +19,9 @@ from batchata.core.submission import Shape
 from batchata.generate.config import Config
 from batchata.generate.parts import whole_file
 from batchata.generate.servers import Servers
-from batchata.generate.workshop import run_config
+from batchata.generate.shard_run import run_config
 from batchata.ports import LiveReply, Provider
-from batchata.providers.written import FileProvider, read_requests
+from batchata.providers.raw_requests import FileProvider, read_requests
 from batchata.run import BatchRun
 
 _FILE_KEYS: Final = {"input_path", "output_path", "limit_usd", "rpm", "tpm", "batch_size"}

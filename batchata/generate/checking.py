@@ -16,12 +16,12 @@ from batchata.core.result import Answer
 from batchata.core.usage import from_parts
 from batchata.generate.asking import Asker
 from batchata.generate.config import Config, ModelConfig
-from batchata.generate.crew import run_here
 from batchata.generate.parts import PartWriter
 from batchata.generate.selection import Selection, Span, checked_span
 from batchata.generate.servers import Servers
-from batchata.generate.workshop import run_config, selection_of
-from batchata.wiring import Parts
+from batchata.generate.shard_run import run_config, selection_of
+from batchata.generate.supervisor import run_here
+from batchata.sdk.wiring import Parts
 
 #: stands for the model where only the server knows its name
 UNNAMED: Final = "the-first-model-of-the-server"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from pydantic import (
 
 from batchata.core.errors import ValidationError
 from batchata.core.template import Template
+from batchata.providers.control import checked_address
 from batchata.providers.profiles import COMPATIBLE, PROFILES
 from batchata.providers.registry import provider_names
 
@@ -36,11 +38,13 @@ def _checked_file(path: Path) -> Path:
 
 
 def _checked_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ValueError(f"{url!r} is no http address")
-    url = url.rstrip("/")
-    return url if url.endswith("/v1") else f"{url}/v1"
+    try:
+        parts = urlsplit(checked_address(url))
+    except ValidationError as error:
+        raise ValueError(error.message.replace("base_url", "the address")) from error
+    url = url.rstrip("/").removesuffix("/chat/completions")
+    has_version = re.search(r"/v[0-9]", parts.path) is not None
+    return url if has_version else f"{url}/v1"
 
 
 def _as_list(value: Any) -> Any:
@@ -112,6 +116,17 @@ class ModelConfig(Section):
     #: USD per million tokens, as {input: 0.2, output: 0.8}; a model without a price is free
     prices: dict[str, float] = {}
 
+    @field_validator("api_key", "headers")
+    @classmethod
+    def _is_said(cls, value: Any) -> Any:
+        given = value.values() if isinstance(value, dict) else [value]
+        if any(each is not None and "${" in each for each in given):
+            raise ValueError(
+                "variables are not filled in here: export BATCHATA_MODEL_API_KEY (or "
+                "BATCHATA_MODEL_HEADERS, as JSON) and leave it out"
+            )
+        return value
+
     @property
     def dialect(self) -> str:
         """The provider that speaks with the servers."""
@@ -144,7 +159,9 @@ class GenerationConfig(Section):
     top_k: int = Field(default=-1, ge=-1)
     max_tokens: int = Field(default=512, ge=1)
     stop_sequences: Annotated[list[str] | None, BeforeValidator(_as_list)] = None
-    seed: int | None = None  #: of the first sample; each further one has the next
+    seed: int | None = Field(
+        default=None, ge=-(2**62), le=2**62
+    )  #: of the first sample; each further one has the next
     presence_penalty: float = Field(default=0.0, ge=-2, le=2)
     frequency_penalty: float = Field(default=0.0, ge=-2, le=2)
     enable_thinking: bool | None = None  #: the model's own way, if not given
@@ -156,8 +173,8 @@ class GenerationConfig(Section):
     @classmethod
     def _is_not_below_zero(cls, value: float | list[float]) -> float | list[float]:
         given = value if isinstance(value, list) else [value]
-        if not given or min(given) < 0:
-            raise ValueError(f"temperature is {value!r}: it is at least 0")
+        if not given or not all(0 <= each < float("inf") for each in given):
+            raise ValueError(f"temperature is {value!r}: it is a number from 0 on")
         return value
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from batchata.core.allowance import Grant, Rates, SharedRates, Use
 from batchata.core.errors import StateError, StateVersionError
 from batchata.generate.selection import Span
 from batchata.stores.files import closed_on_error
+from batchata.stores.transactions import transaction
 
 VERSION: Final = 1
 #: a worker that says nothing for so long has lost its shard
@@ -144,13 +145,8 @@ class Ledger:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._turn:
             try:
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
+                with transaction(self._db):
                     yield self._db
-                except BaseException:
-                    self._db.execute("ROLLBACK")
-                    raise
-                self._db.execute("COMMIT")
             except sqlite3.Error as error:
                 raise self._trouble(error) from error
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import pydantic
 
 from batchata.core.errors import ValidationError
+from batchata.core.twice import twice_in
 from batchata.generate.config import Config, ModelConfig, Section
 
 log = logging.getLogger("batchata.generate")
@@ -42,7 +43,7 @@ def load_model_config(
     try:
         return ModelConfig.model_validate(values["model"])
     except pydantic.ValidationError as error:
-        raise _told(error) from error
+        raise _config_error(error) from error
 
 
 def make_config(values: Mapping[str, Any]) -> Config:
@@ -52,7 +53,7 @@ def make_config(values: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(values)
     except pydantic.ValidationError as error:
-        raise _told(error) from error
+        raise _config_error(error) from error
 
 
 def _merged(
@@ -83,7 +84,9 @@ def read_yaml(path: Path) -> Values:
             "configs need PyYAML, which is not installed", hint="pip install 'batchata[generate]'"
         ) from error
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        values = yaml.safe_load(text)
+        twice = twice_in(yaml.compose(text, Loader=yaml.SafeLoader))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValidationError(f"{path} is no YAML: {error}") from error
     except OSError as error:
@@ -91,6 +94,12 @@ def read_yaml(path: Path) -> Values:
             f"{path} cannot be read: {error.strerror or error}",
             hint="--config names a YAML file",
         ) from error
+    if twice is not None:
+        raise ValidationError(
+            f"{path} has {twice.value!r} twice in one place, the second time in line "
+            f"{twice.start_mark.line + 1}: only one of them would hold",
+            hint="join them",
+        )
     if not isinstance(values, dict):
         raise ValidationError(
             f"{path} has no sections", hint="it begins with `data:`, then `  input_path: ...`"
@@ -187,7 +196,7 @@ def _hint(name: str, section: str | None = None) -> str:
     return f"{where} {', '.join(names)}"
 
 
-def _told(error: pydantic.ValidationError) -> ValidationError:
+def _config_error(error: pydantic.ValidationError) -> ValidationError:
     first, *others = error.errors()
     place = ".".join(
         str(each) for each in first["loc"] if not str(each).startswith(("function", "list["))

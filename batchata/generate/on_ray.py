@@ -15,13 +15,13 @@ import msgspec
 
 from batchata import __version__
 from batchata.core.errors import BatchataError, RunError, ValidationError
-from batchata.driving import rarely_swept
 from batchata.generate.config import Config
-from batchata.generate.hands import Hand, Lives
 from batchata.generate.ledger import Ledger
-from batchata.generate.line import Line
 from batchata.generate.servers import Servers, key_of
-from batchata.generate.workshop import Plan, Shards, Workshop
+from batchata.generate.shard_run import Plan, ShardRunner, Shards
+from batchata.generate.worker_handles import Restarts, WorkerHandle
+from batchata.generate.worker_loop import WorkerLoop
+from batchata.sdk.driver import rarely_swept
 
 try:
     import ray
@@ -41,7 +41,7 @@ NAMESPACE: Final = "batchata"
 _PATIENCE_TICKS: Final = 240
 
 
-class Keeper:
+class LedgerActor:
     """The ledger for workers on other machines; restarted, it goes on from the ledger's file."""
 
     def __init__(self, path: str) -> None:
@@ -52,52 +52,54 @@ class Keeper:
         return getattr(self._ledger, what)(*args)
 
 
-class _Far:
-    """A ledger behind its keeper."""
+class _RemoteLedger:
+    """The ledger, reached through its actor."""
 
-    def __init__(self, keeper: Any) -> None:
-        self._keeper = keeper
+    def __init__(self, ledger_actor: Any) -> None:
+        self._ledger_actor = ledger_actor
 
     def __getattr__(self, what: str) -> Callable[..., Any]:
         def ask(*args: Any) -> Any:
             try:
-                return ray.get(self._keeper.ask.remote(what, *args))
+                return ray.get(self._ledger_actor.ask.remote(what, *args))
             except RayTaskError as error:
                 raise error.cause from None
 
         return ask
 
 
-class Worker:
+class WorkerActor:
     """One process of a cluster that takes shards until none is left."""
 
     def __init__(self) -> None:
-        self._line: Line | None = None
+        self._loop: WorkerLoop | None = None
 
     async def work(
-        self, keeper: Any, said: str, plan: bytes, folder: str, name: str, version: str
+        self, ledger_actor: Any, said: str, plan: bytes, folder: str, name: str, version: str
     ) -> tuple[str, str | None] | None:
         """Do it; what went wrong, and what to do about it, or None."""
         try:
             _check(Path(folder), version)
             config = Config.model_validate_json(said)
-            shards = cast(Shards, _Far(keeper))
+            shards = cast(Shards, _RemoteLedger(ledger_actor))
             servers = Servers(config.model, config.retry.timeout)
             made = msgspec.json.decode(plan, type=Plan)
-            self._line = line = Line(Workshop(config, made, Path(folder)), shards, servers, name)
+            self._loop = loop = WorkerLoop(
+                ShardRunner(config, made, Path(folder)), shards, servers, name
+            )
             try:
                 with rarely_swept():
-                    await line.run()
+                    await loop.run()
             finally:
-                await keeper.ask.remote("renew", name, line.report())
+                await ledger_actor.ask.remote("renew", name, loop.report())
         except BatchataError as error:
             return error.message, error.hint
         return None
 
     async def stop(self, reason: str) -> None:
         """Send nothing new."""
-        if self._line is not None:
-            self._line.stop(reason)
+        if self._loop is not None:
+            self._loop.stop(reason)
 
 
 def _check(folder: Path, version: str) -> None:
@@ -114,12 +116,17 @@ def _check(folder: Path, version: str) -> None:
         )
 
 
-class RayHand:
+class RayWorker:
     """A worker actor; another takes its place when it dies, or its node does."""
 
-    def __init__(self, config: Config, plan: Plan, folder: Path, keeper: Any) -> None:
-        self._given = (keeper, _far_config(config), msgspec.json.encode(plan), str(folder))
-        self._lives = Lives()
+    def __init__(self, config: Config, plan: Plan, folder: Path, ledger_actor: Any) -> None:
+        self._given = (
+            ledger_actor,
+            _portable_config(config),
+            msgspec.json.encode(plan),
+            str(folder),
+        )
+        self._restarts = Restarts()
         self._actor: Any = None
         self._done: Any = None
         self._is_stopping = False
@@ -129,9 +136,9 @@ class RayHand:
     def start(self) -> None:
         """Ask the cluster for a process; it begins when there is a free CPU."""
         self._ticks, self._has_begun = 0, False
-        name = self._lives.begin()
+        name = self._restarts.begin()
         options = {"num_cpus": 1, "name": name, "namespace": NAMESPACE}
-        self._actor = ray.remote(Worker).options(**options).remote()
+        self._actor = ray.remote(WorkerActor).options(**options).remote()
         self._done = self._actor.work.remote(*self._given, name, __version__)
 
     def is_working(self, ledger: Ledger) -> bool:
@@ -148,7 +155,7 @@ class RayHand:
         except RayError:
             return self._died(ledger)
         self.kill()
-        ledger.give_back(self._lives.name)
+        ledger.give_back(self._restarts.name)
         if error is not None:
             ledger.set_meta(error=list(error))
         return False
@@ -156,16 +163,16 @@ class RayHand:
     def _died(self, ledger: Ledger) -> bool:
         self.kill()
         if self._is_stopping:
-            ledger.give_back(self._lives.name)
+            ledger.give_back(self._restarts.name)
             return False
-        if not self._lives.may_go_on(ledger, "or its node died"):
+        if not self._restarts.may_go_on(ledger, "or its node died"):
             return False
         self.start()
         return True
 
     def _is_awaited(self, ledger: Ledger) -> bool:
         """False for a worker that never began, when there is nothing left to do."""
-        self._has_begun = self._has_begun or self._lives.name in ledger.reports()
+        self._has_begun = self._has_begun or self._restarts.name in ledger.reports()
         if self._has_begun:
             return True
         self._ticks += 1
@@ -189,7 +196,7 @@ class RayHand:
         self._actor = self._done = None
 
 
-def _far_config(config: Config) -> str:
+def _portable_config(config: Config) -> str:
     """The config for other machines: whole paths, and the key that is known here."""
     data = config.data.model_copy(update={"input_path": config.data.input_path.absolute()})
     model = config.model.model_copy(update={"api_key": key_of(config.model)})
@@ -202,7 +209,7 @@ def _far_config(config: Config) -> str:
 
 
 @contextmanager
-def ray_hands(config: Config, plan: Plan, folder: Path) -> Iterator[list[Hand]]:
+def ray_workers(config: Config, plan: Plan, folder: Path) -> Iterator[list[WorkerHandle]]:
     """Workers on the cluster that is there (RAY_ADDRESS, or of this machine), or on a new one."""
     with ExitStack() as stack:
         stack.enter_context(_connected(config.processing.workers))
@@ -216,9 +223,13 @@ def ray_hands(config: Config, plan: Plan, folder: Path) -> Iterator[list[Hand]]:
             "scheduling_strategy": NodeAffinitySchedulingStrategy(node_id=here, soft=False),
         }
         whole = folder.absolute()
-        keeper: Any = ray.remote(Keeper).options(**options).remote(str(whole / "ledger.db"))
-        stack.callback(ray.kill, keeper)
-        yield [RayHand(config, plan, whole, keeper) for _ in range(config.processing.workers)]
+        ledger_actor: Any = (
+            ray.remote(LedgerActor).options(**options).remote(str(whole / "ledger.db"))
+        )
+        stack.callback(ray.kill, ledger_actor)
+        yield [
+            RayWorker(config, plan, whole, ledger_actor) for _ in range(config.processing.workers)
+        ]
 
 
 @contextmanager
@@ -226,7 +237,7 @@ def _connected(workers: int) -> Iterator[None]:
     """Ray, for as long as it is needed; one that the caller has begun is used and stays."""
     if ray.is_initialized():
         if cast(Any, client).num_connected_contexts():
-            raise _too_far()
+            raise _not_on_a_node()
         yield
         return
     handler = _sigterm_handler()
@@ -242,7 +253,7 @@ def _connected(workers: int) -> Iterator[None]:
 def _begin(workers: int) -> None:
     address = os.environ.get("RAY_ADDRESS")
     if address is not None and address.startswith("ray://"):
-        raise _too_far()
+        raise _not_on_a_node()
     settings: dict[str, Any] = {
         "namespace": NAMESPACE,
         "log_to_driver": False,
@@ -271,7 +282,7 @@ def _sigterm_handler() -> Any:
     return signal.getsignal(signal.SIGTERM) if is_main else None
 
 
-def _too_far() -> RunError:
+def _not_on_a_node() -> RunError:
     return RunError(
         "this process is not on a node of the Ray cluster, and the ledger is a file of its node",
         hint="start it there, as with `ray job submit -- batchata generate ...`",

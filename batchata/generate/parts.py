@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,13 +15,17 @@ import pyarrow
 import pyarrow.parquet
 
 from batchata.core.errors import ResultsError, ValidationError
+from batchata.core.json_bytes import json_bytes
 from batchata.core.result import JobResult
 from batchata.core.usage import to_parts
+from batchata.disk.atomic import atomic_file
 from batchata.generate.config import Config
 from batchata.generate.ledger import Tally
 
 #: where a Parquet file of ours says what it is
 KEY: Final = b"batchata"
+#: columns of JSON, and the parameter of `extra_body` that asks for each
+_MORE: Final = {"logprobs": "logprobs", "tool_calls": "tools"}
 
 
 class PartWriter:
@@ -31,12 +34,16 @@ class PartWriter:
     def __init__(self, config: Config, schema: pyarrow.Schema) -> None:
         self._samples = config.generation.num_samples
         self._is_one_request = config.generation.one_request and self._samples > 1
-        self._kept = _kept_columns(config, schema)
+        body = config.generation.extra_body
+        #: what else the answers hold, where it is asked for
+        self._more = [name for name, asks in _MORE.items() if body.get(asks)]
+        self._kept = _kept_columns(config, schema, self._more)
         fields = [schema.field(name) for name in self._kept]
         fields.append(pyarrow.field(config.data.output_column, pyarrow.string()))
         fields.append(pyarrow.field("thinking_text", pyarrow.string()))
         if self._samples > 1:
             fields.append(pyarrow.field("sample_idx", pyarrow.int64()))
+        fields.extend(pyarrow.field(name, pyarrow.string()) for name in self._more)
         fields.append(pyarrow.field("finish_reason", pyarrow.string()))
         fields.append(pyarrow.field("error", pyarrow.string()))
         self.schema = pyarrow.schema(fields)
@@ -68,20 +75,30 @@ class PartWriter:
         self._save(self.schema.empty_table(), path)
 
     def _said(self, result: JobResult) -> list[tuple[Any, ...]]:
-        """Text, thoughts, finish reason and error of each sample that a result holds."""
+        """Text, thoughts, finish reason, error and more of each sample that a result holds."""
         error = None
         if result.error is not None:
             error = f"{result.reason}: {result.error}" if result.reason else result.error
-        first = (result.raw_response, result.thinking, result.finish_reason, error)
+        more = self._more_of(result.extra or {})
+        first = (result.raw_response, result.thinking, result.finish_reason, error, *more)
         if not self._is_one_request:
             return [first]
         choices = (result.extra or {}).get("choices") or []
         found = [
-            (each.get("text"), each.get("thinking"), each.get("finish_reason"), error)
+            (
+                *(each.get(name) for name in ("text", "thinking", "finish_reason")),
+                error,
+                *self._more_of(each),
+            )
             for each in choices
         ] or [first]
         why = error or f"the server gave {len(found)} of {self._samples} samples"
-        return [*found, *[(None, None, None, why)] * (self._samples - len(found))]
+        none = (None, None, None, why, *self._more_of({}))
+        return [*found, *[none] * (self._samples - len(found))]
+
+    def _more_of(self, said: Mapping[str, Any]) -> list[str | None]:
+        found = (said.get(name) for name in self._more)
+        return [json_bytes(each).decode() if each else None for each in found]
 
     def _table(self, rows: pyarrow.Table, said: Sequence[tuple[Any, ...]]) -> pyarrow.Table:
         kept = rows.select(self._kept)
@@ -92,7 +109,10 @@ class PartWriter:
         columns.extend(pyarrow.array(_sayable(texts[each]), pyarrow.string()) for each in (0, 1))
         if self._samples > 1:
             columns.append(pyarrow.array(list(range(self._samples)) * rows.num_rows))
-        columns.extend(pyarrow.array(_sayable(texts[each]), pyarrow.string()) for each in (2, 3))
+        more = range(4, 4 + len(self._more))
+        columns.extend(
+            pyarrow.array(_sayable(texts[each]), pyarrow.string()) for each in (*more, 2, 3)
+        )
         return pyarrow.Table.from_arrays(columns, schema=self.schema)
 
     def _save(self, table: pyarrow.Table, path: Path) -> None:
@@ -108,7 +128,7 @@ def _sayable(texts: Iterable[str | None]) -> list[str | None]:
     ]
 
 
-def _kept_columns(config: Config, schema: pyarrow.Schema) -> list[str]:
+def _kept_columns(config: Config, schema: pyarrow.Schema, more: Sequence[str]) -> list[str]:
     asked = config.data.copy_columns
     for name in asked or ():
         if name not in schema.names:
@@ -117,7 +137,7 @@ def _kept_columns(config: Config, schema: pyarrow.Schema) -> list[str]:
                 hint=f"its columns are: {', '.join(schema.names)}",
             )
     kept = list(schema.names) if asked is None else list(dict.fromkeys(asked))
-    ours = [config.data.output_column, "thinking_text", "finish_reason", "error"]
+    ours = [config.data.output_column, "thinking_text", "finish_reason", "error", *more]
     if config.generation.num_samples > 1:
         ours.append("sample_idx")
     for name in ours:
@@ -159,15 +179,8 @@ def _skip_header(file: BinaryIO) -> None:
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
     """A name to write under; the file appears under its own when it is whole and on the disk."""
-    part = target.with_name(f".{target.name}.part")
-    with _told(target):
-        try:
-            yield part
-            _sync(part)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
-        _sync(target.parent)
+    with _disk_errors(target), atomic_file(target) as part:
+        yield part
 
 
 def _batches(paths: Iterable[Path]) -> Iterator[pyarrow.RecordBatch]:
@@ -265,16 +278,8 @@ def _read(data: bytes | None) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and "fingerprint" in found else None
 
 
-def _sync(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _disk_errors(path: Path) -> Iterator[None]:
     """Errors of the disk in our words."""
     try:
         yield

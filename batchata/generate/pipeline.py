@@ -16,19 +16,19 @@ import msgspec
 
 from batchata.core.errors import ConfigChangedError, RunError, ValidationError
 from batchata.core.usage import from_parts
-from batchata.driving import Terminated
 from batchata.generate.asking import Asker
 from batchata.generate.checking import Check, Preview, list_models, preview, validate
 from batchata.generate.config import Config
-from batchata.generate.crew import Crew, Watch, run_here
 from batchata.generate.identity import difference, fingerprint, identity_of
 from batchata.generate.ledger import Ledger
 from batchata.generate.log_file import RECORD, logged
 from batchata.generate.metrics import Summary, summary_of
 from batchata.generate.parts import PartWriter, about, join_parts, summary_path, write_summary
 from batchata.generate.selection import checked_span, shuffled_copy
+from batchata.generate.shard_run import Plan, check_price, money_in, selection_of
 from batchata.generate.sources import digest_of
-from batchata.generate.workshop import Plan, check_price, money_in, selection_of
+from batchata.generate.supervisor import Supervisor, Watch, run_here
+from batchata.sdk.driver import Terminated
 from batchata.stores.lock import RunLock
 
 log = logging.getLogger("batchata.generate")
@@ -85,6 +85,9 @@ class GenerationPipeline:
             with _locked(folder / LEDGER) as ledger:
                 return self._go_on(ledger, folder, began, watch)
         except Terminated:
+            log.warning(
+                "stopped by SIGTERM; the same command goes on: no answer is asked for again"
+            )
             signal.raise_signal(signal.SIGTERM)
             raise
         finally:
@@ -106,8 +109,8 @@ class GenerationPipeline:
             record.info(
                 "%d rows of %s for %s", stop - start, self.config.data.input_path, plan.model
             )
-            crew = Crew(self.config, plan, folder, ledger)
-            crew.run(watch)
+            supervisor = Supervisor(self.config, plan, folder, ledger)
+            supervisor.run(watch)
         if ledger.open_shards():
             raise RunError(
                 f"stopped with {ledger.open_shards()} parts to go",

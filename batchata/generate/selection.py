@@ -12,6 +12,7 @@ import pyarrow
 import pyarrow.parquet
 
 from batchata.core.errors import ValidationError
+from batchata.disk.atomic import atomic_file
 from batchata.generate.filters import Filter
 from batchata.generate.sources import ParquetRows, RowFile
 
@@ -166,8 +167,10 @@ def shuffled_copy(chosen: Selection, seed: int, path: Path) -> RowFile:
     chance = random.Random(seed)
     names = [path.with_name(f"{path.name}.{number}.bucket") for number in range(buckets)]
     _deal_out(chosen, chance, names)
-    part = path.with_name(path.name + ".part")
-    with pyarrow.parquet.ParquetWriter(part, chosen.file.schema) as writer:
+    with (
+        atomic_file(path) as part,
+        pyarrow.parquet.ParquetWriter(part, chosen.file.schema) as writer,
+    ):
         for name in names:
             with pyarrow.ipc.open_file(name) as reader:
                 table = reader.read_all()
@@ -175,7 +178,6 @@ def shuffled_copy(chosen: Selection, seed: int, path: Path) -> RowFile:
             chance.shuffle(order)
             writer.write_table(table.take(order))
             name.unlink()
-    part.replace(path)
     return ParquetRows(path)
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import msgspec
 
 from batchata.core.errors import BatchataError
-from batchata.driving import rarely_swept
 from batchata.engine.portal import Portal
 from batchata.generate.config import Config
-from batchata.generate.hands import FAILED
 from batchata.generate.ledger import Ledger
-from batchata.generate.line import Line
 from batchata.generate.servers import Servers
-from batchata.generate.workshop import Plan, Workshop
+from batchata.generate.shard_run import Plan, ShardRunner
+from batchata.generate.worker_handles import FAILED
+from batchata.generate.worker_loop import WorkerLoop
+from batchata.sdk.driver import rarely_swept
 
 
 def work(folder: Path, name: str, config: Config, parent: int) -> int:
@@ -29,12 +29,12 @@ def work(folder: Path, name: str, config: Config, parent: int) -> int:
 def _work(ledger: Ledger, folder: Path, name: str, config: Config, parent: int) -> int:
     servers = Servers(config.model, config.retry.timeout)
     plan = msgspec.convert(ledger.meta("plan"), Plan)
-    line = Line(Workshop(config, plan, folder), ledger, servers, name)
-    line.is_left = lambda: os.getppid() != parent  # also when it died before this one began
+    loop = WorkerLoop(ShardRunner(config, plan, folder), ledger, servers, name)
+    loop.is_left = lambda: os.getppid() != parent  # also when it died before this one began
     portal = Portal("batchata-worker")
-    signal.signal(signal.SIGTERM, lambda *_: portal.soon(line.stop, "stop: SIGTERM"))
+    signal.signal(signal.SIGTERM, lambda *_: portal.soon(loop.stop, "stop: SIGTERM"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what a Ctrl-C means
-    future = portal.start(line.run())
+    future = portal.start(loop.run())
     try:
         with rarely_swept():
             future.result()
@@ -42,7 +42,7 @@ def _work(ledger: Ledger, folder: Path, name: str, config: Config, parent: int) 
         ledger.set_meta(error=[error.message, error.hint])
         return FAILED
     finally:
-        ledger.renew(name, line.report())
+        ledger.renew(name, loop.report())
         portal.close()
     return 0
 

@@ -103,6 +103,8 @@ def _rates(price: ModelPrice, input_tokens: int) -> Rates:
         cache_read_usd=base if read is None else read,
         cache_write_usd=write,
         cache_write_1h_usd=write if hour is None else hour,
+        input_audio_usd=_at(price, "input_audio_mtok", input_tokens),
+        output_audio_usd=_at(price, "output_audio_mtok", input_tokens),
     )
 
 

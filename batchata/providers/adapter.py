@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -24,9 +23,10 @@ from batchata.core.json_bytes import json_bytes
 from batchata.core.result import Failure, JobResult, Reason
 from batchata.core.status import RemoteState
 from batchata.core.submission import BatchLimits, RequestCounts, Shape, Submission
+from batchata.disk.atomic import atomic_file
 from batchata.ports import BatchLook, CannotTell, Item, Lookup
-from batchata.providers.carrier import JobCarrier, SeenJobs
 from batchata.providers.control import call
+from batchata.providers.plugin_codec import PluginCodec, SeenJobs
 from batchata.providers.provider import Provider, checked_results
 
 log = logging.getLogger("batchata.providers")
@@ -56,7 +56,7 @@ class AdaptedProvider:
         self.name = name
         self._provider = provider
         seen = SeenJobs() if _takes_jobs(provider.get_batch_results) else None
-        self.codec = JobCarrier(name, provider, seen)
+        self.codec = PluginCodec(name, provider, seen)
         self.batch = AdaptedBatch(name, provider, self.codec, seen)
 
     async def aclose(self) -> None:
@@ -71,11 +71,11 @@ class AdaptedBatch:
     request_suffix = ".jsonl"
 
     def __init__(
-        self, name: str, provider: Provider, carrier: JobCarrier, seen: SeenJobs | None
+        self, name: str, provider: Provider, codec: PluginCodec, seen: SeenJobs | None
     ) -> None:
         self._name = name
         self._provider = provider
-        self._carrier = carrier
+        self._codec = codec
         self._seen = seen
         self.limits = BatchLimits(
             requests=provider.max_batch_requests, size_bytes=_MOST_BYTES, one_model=True
@@ -104,7 +104,7 @@ class AdaptedBatch:
 
     async def create(self, submission: Submission, path: Path) -> str:
         """Hand the jobs to the plug-in; the first of what it returns is the batch's id."""
-        jobs = [self._carrier.job(line) for line in path.read_bytes().splitlines() if line]
+        jobs = [self._codec.job(line) for line in path.read_bytes().splitlines() if line]
         made = await self._ask(self._provider.create_batch, jobs, creating=True)
         batch_id = made[0] if isinstance(made, tuple) else made
         if not isinstance(batch_id, str) or not batch_id:
@@ -133,12 +133,8 @@ class AdaptedBatch:
         more = () if self._seen is None else (self._seen,)
         found = await self._ask(self._provider.get_batch_results, remote_id, *more)
         path = folder / f"{self._name}_batch_{safe_name(remote_id)}.jsonl"
-        part = path.with_name(path.name + ".part")
-        with part.open("wb") as file:
+        with atomic_file(path) as part, part.open("wb") as file:
             file.writelines(_line(each) + b"\n" for each in checked_results(found))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
         return [path]
 
     def items(self, path: Path) -> Iterator[Item]:

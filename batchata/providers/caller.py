@@ -54,9 +54,16 @@ class Caller:
             return None
 
     async def ask(
-        self, method: Callable[..., Awaitable[Any]], *args: Any, creating: bool = False, **kw: Any
+        self,
+        method: Callable[..., Awaitable[Any]],
+        *args: Any,
+        creating: bool = False,
+        named: bool = False,
+        **kw: Any,
     ) -> Any:
         """Any call; with `creating`, an answer that was lost is said to be unknown.
+
+        What is created, or `named`, has an id, or the answer is not the vendor's.
 
         An error of ours in what was being sent comes out as it is.
         """
@@ -67,7 +74,7 @@ class Caller:
             if isinstance(error.__cause__, BatchataError):
                 raise error.__cause__ from None
             raise self._vendor.translate(error, creating=creating) from error
-        except ValueError as error:
+        except (ValueError, AttributeError) as error:  # the SDK finds no object in the answer
             if isinstance(error, BatchataError):
                 raise
             raise strange_answer(title, error, creating=creating) from error
@@ -78,6 +85,11 @@ class Caller:
                 f"the {title} client has no key",
                 hint=f"export {title.upper()}_API_KEY=..., or give the client a key",
             ) from error
-        if isinstance(answer, str) or (creating and not getattr(answer, "id", None)):
+        if isinstance(answer, str) or ((creating or named) and not _has_id(answer)):
             raise strange_answer(title, answer, creating=creating)
         return answer
+
+
+def _has_id(answer: Any) -> bool:
+    found = getattr(answer, "id", None)
+    return isinstance(found, str) and bool(found) and found.isascii()

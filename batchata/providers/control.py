@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from batchata.core.errors import (
     OutcomeUnknownError,
@@ -17,6 +19,8 @@ from batchata.core.errors import (
 )
 
 _PIECE = 256 * 1024
+#: of httpx, by name: nothing of such a call was sent
+_NEVER_LEFT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,27 @@ class Patience:
     sending: float = 600.0  #: a call with a large body
     loading: float = 120.0  #: between two pieces of a download
     answering: float = 600.0  #: a live call, until its whole answer is there
+
+
+def checked_address(url: str) -> str:
+    """The address of an API; ValidationError for what no call could be sent to."""
+    try:
+        parts = urlsplit(url)
+        is_http = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port beyond 65535, half a bracket
+        is_http = False
+    if not is_http:
+        raise ValidationError(
+            f"base_url is {url!r}, which is no http address",
+            hint='write it with scheme and host: base_url="http://localhost:8000/v1"',
+        )
+    if parts.username is not None or parts.password is not None:
+        raise ValidationError(
+            f"base_url has a user and a password for {parts.hostname!r} in it",
+            hint="give them as a header, by a client with default_headers={'Authorization': "
+            "'Basic ...'} or by model.headers of a config",
+        )
+    return url
 
 
 def patience_of(settings: ProviderSettings) -> Patience:
@@ -103,10 +128,33 @@ async def pieces(path: Path) -> AsyncIterator[bytes]:
             yield piece
 
 
+def unreachable(vendor: str, error: Exception, *, creating: bool) -> ProviderError:
+    """A call without an answer: unknown, with `creating`, unless it surely never left."""
+    message = f"{vendor} cannot be reached: {type(error).__name__}: {error}"
+    if creating and type(error.__cause__).__name__ not in _NEVER_LEFT:
+        return OutcomeUnknownError(message)
+    return ProviderUnavailableError(message)
+
+
 def strange_answer(vendor: str, why: object, *, creating: bool) -> ProviderError:
     """What a 200 that is not the vendor's own JSON means: a proxy's page, a cut body."""
     kind = OutcomeUnknownError if creating else ProviderUnavailableError
     return kind(f"{vendor} answered something strange: {why!r:.200}")
+
+
+def count_of(said: object) -> int:
+    """A count that a vendor gives, some as text; zero for what is none."""
+    text = str(said)
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+@contextmanager
+def readable(vendor: str) -> Iterator[None]:
+    """What is read here may be anything that a proxy says: no vendor's object, asked for again."""
+    try:
+        yield
+    except (AttributeError, TypeError) as error:
+        raise strange_answer(vendor, error, creating=False) from error
 
 
 def plain_headers(client: Any) -> dict[str, str]:

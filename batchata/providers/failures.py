@@ -7,7 +7,7 @@ import email.utils
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -55,13 +55,35 @@ def error_words(body: bytes) -> tuple[str | None, str]:
         found = msgspec.json.decode(body)
     except (ValueError, RecursionError):
         found = None
-    error = found.get("error") if isinstance(found, dict) else None
-    if not isinstance(error, dict):
+    error = _error_in(found) if isinstance(found, dict) else None
+    if error is None:
         return None, body[:300].decode("utf-8", "replace")
     details = error.get("details")
     code = details.get("error_code") if isinstance(details, dict) else None
     said = word(code) or word(error.get("code")) or word(error.get("type"))
     return said, str(error.get("message") or said or "no reason")
+
+
+def moved_words(status: int, headers: Mapping[str, str]) -> tuple[None, str] | None:
+    """What an answer says that names another address; None for any other answer."""
+    if status not in (301, 302, 303, 307, 308):
+        return None
+    address = headers.get("location", "nowhere")
+    return None, f"it sends us to {address!r}; give the address of the API itself as base_url"
+
+
+def _error_in(found: dict[str, Any]) -> dict[str, Any] | None:
+    """The error of a body: in a place of its own, as text alone, or the body itself.
+
+    The latter two are what vLLM before 0.11, SGLang, Ollama and web frameworks send.
+    """
+    error = found.get("error")
+    if isinstance(error, dict):
+        return error
+    if isinstance(error, str) and error:
+        return {**found, "message": error}
+    said = found.get("message") or found.get("detail")
+    return {**found, "message": said} if isinstance(said, str) else None
 
 
 def is_account_stop(status: int | None, code: str | None, message: str) -> bool:

@@ -13,8 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from batchata.core.errors import OutcomeUnknownError, ProviderError, ProviderUnavailableError
+from batchata.core.judge import BROKEN_OFF
 from batchata.core.latencies import Latencies
-from batchata.core.result import Reason
+from batchata.core.result import Failure, Reason
 from batchata.core.submission import Shape
 from batchata.ports import BackgroundAPI, BatchAPI, Codec, FilesAPI, LiveAPI, LiveReply
 
@@ -24,6 +25,10 @@ log = logging.getLogger("batchata.servers")
 _FAULTS_MOST: Final = 3
 _WATCH_SECONDS: Final = 1.0
 _PROBE_SECONDS: Final = 5.0
+#: the longest time between two looks at one that is healthy each time and then answers nothing
+_LOOK_MOST_SECONDS: Final = 60.0
+#: what a server says that does not have the model, is closed to us, or has nobody behind it
+_NOT_HERE: Final = (401, 403, 404, 503)
 #: a server that has calls in flight and answered none for so long is looked at
 _SILENT_SECONDS: Final = 15.0
 
@@ -35,11 +40,33 @@ class _Usage(msgspec.Struct):
     output_tokens: int | None = 0
 
 
-class _Used(msgspec.Struct):
+class _Choice(msgspec.Struct):
+    finish_reason: Any = None
+
+
+class _Body(msgspec.Struct):
+    """What every answer has one of, and what it took."""
+
+    choices: list[_Choice] | None = None  #: chat completions
+    output: msgspec.Raw | None = None  #: responses
+    content: msgspec.Raw | None = None  #: messages
+    data: msgspec.Raw | None = None  #: embeddings
     usage: _Usage | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """True when there is no answer of any kind in it."""
+        others = self.output, self.content, self.data
+        return not self.choices and all(each is None for each in others)
 
-_used = msgspec.json.Decoder(_Used).decode
+    @property
+    def is_broken_off(self) -> bool:
+        """True when the server did not bring the answer to its end."""
+        first = self.choices[0] if self.choices else _Choice()
+        return isinstance(first.finish_reason, str) and first.finish_reason in BROKEN_OFF
+
+
+_read = msgspec.json.Decoder(_Body).decode
 
 
 @dataclass(slots=True)
@@ -54,6 +81,8 @@ class Server:
     window: float = float("inf")
     paused_until: float = 0.0
     faults: int = 0  #: of its own, in a row
+    returns: int = 0  #: how often it was healthy again, and has not answered since
+    look_at: float = 0.0  #: when it is looked at while it is down
     heard_at: float = 0.0
     answered: int = 0
     failed: int = 0
@@ -81,9 +110,9 @@ class Server:
 class ServerPool:
     """A LiveAPI over several servers.
 
-    A call that a server surely did not take (it cannot be reached, or says that it is busy) goes
-    to another at once; one that a server may have taken does not. `watch()` looks after servers
-    that are down.
+    A call that a server surely did not take (it cannot be reached, is busy or closed, does not have
+    the model, or says what is no answer) goes to another at once; one that a server may have taken
+    does not. `watch()` looks after servers that are down.
     """
 
     def __init__(
@@ -115,21 +144,23 @@ class ServerPool:
             server = self._least_busy(refused)
             if server is None:
                 if reply is not None:
-                    return reply  # every server that is up is too busy
+                    return reply  # no server that is up can take it now
                 await self._wait_for_any()
                 refused.clear()
                 continue
             try:
-                reply = await self._ask(server, shape, body)
+                said, is_left = await self._ask(server, shape, body)
             except OutcomeUnknownError as error:
                 self._fault(server, error.message)
                 raise
             except ProviderUnavailableError as error:
                 self._down(server, error.message)
                 continue
-            if not reply.is_congested:
-                return reply
+            if not is_left:
+                return said
             refused.append(server)
+            if reply is None or not reply.is_congested:  # one that is busy will answer yet
+                reply = said
 
     def _least_busy(self, but: Sequence[Server]) -> Server | None:
         able = [each for each in self.servers if each.is_up and each not in but]
@@ -139,7 +170,8 @@ class ServerPool:
         now, first = self._clock(), self._turn % len(able)
         return min((*able[first:], *able[:first]), key=lambda each: each.load(now))
 
-    async def _ask(self, server: Server, shape: Shape, body: bytes) -> LiveReply:
+    async def _ask(self, server: Server, shape: Shape, body: bytes) -> tuple[LiveReply, bool]:
+        """What a server says, and whether another one may be asked as this one did not answer."""
         began = self._clock()
         if not server.in_flight:
             server.heard_at = began
@@ -154,43 +186,59 @@ class ServerPool:
         now = server.heard_at = self._clock()
         if reply.is_congested:
             self._congested(server, reply, now)
-        elif reply.failure is None:
-            self._answered(server, reply, now - began)
-        else:
-            server.failed += 1
-            if reply.failure.reason is Reason.SERVER_ERROR:
-                self._fault(server, reply.failure.message)
-        return reply
+            return reply, True
+        if reply.failure is not None:
+            return reply, self._failed(server, reply.failure)
+        return reply, not self._answered(server, reply.body or b"", now - began)
 
-    def _answered(self, server: Server, reply: LiveReply, seconds: float) -> None:
+    def _failed(self, server: Server, failure: Failure) -> bool:
+        """True for a call that another server may take, as this one surely did not."""
+        server.failed += 1
+        if failure.status in _NOT_HERE:
+            self._fault(server, failure.message, is_last_asked=failure.status != 503)
+            return True
+        if failure.reason in (Reason.SERVER_ERROR, Reason.OVERLOADED):
+            self._fault(server, failure.message)
+        return False
+
+    def _answered(self, server: Server, data: bytes, seconds: float) -> bool:
+        body = _body_of(data)
+        if body.is_empty or body.is_broken_off:
+            server.failed += 1
+            said = "breaks answers off" if body.is_broken_off else f"answers {data[:80]!r}"
+            self._fault(server, f"it {said}", is_last_asked=True)
+            return not body.is_empty
         server.answered += 1
-        server.faults = 0
+        server.faults = server.returns = 0
         server.latencies.add(seconds)
         if server.window != float("inf"):
             server.window += 1.0 / server.window
-        try:
-            usage = _used(reply.body or b"{}").usage
-        except (ValueError, RecursionError):
-            return  # the codec says what is wrong with it
-        if usage is not None:
+        if body.usage is not None:
+            usage = body.usage
             server.input_tokens += (usage.prompt_tokens or 0) + (usage.input_tokens or 0)
             server.output_tokens += (usage.completion_tokens or 0) + (usage.output_tokens or 0)
+        return True
 
     def _congested(self, server: Server, reply: LiveReply, now: float) -> None:
         server.window = max(1.0, 0.9 * min(server.window, server.in_flight + 1))
         wait = reply.quota.retry_after_seconds or 0.0
         server.paused_until = max(server.paused_until, now + wait)
 
-    def _fault(self, server: Server, why: str) -> None:
+    def _fault(self, server: Server, why: str, *, is_last_asked: bool = False) -> None:
+        """Count a fault; with `is_last_asked` the last server that is up stays so."""
         server.faults += 1
         # there is nobody to go to beside an only server: its jobs wait its faults out
-        if server.faults >= _FAULTS_MOST and len(self.servers) > 1:
+        others = [each for each in self.servers if each is not server]
+        is_needed = is_last_asked and not any(each.is_up for each in others)
+        if server.faults >= _FAULTS_MOST and others and not is_needed:
             self._down(server, why)
 
     def _down(self, server: Server, why: str) -> None:
         if not server.is_up:
             return
         server.is_up = False
+        wait = min(2**server.returns - 1, _LOOK_MOST_SECONDS)
+        server.look_at = self._clock() + wait
         log.warning("%s is down: %s", server.url, why)
         if not any(each.is_up for each in self.servers):
             self.down_since = self._clock()
@@ -218,11 +266,17 @@ class ServerPool:
         """Look again and again at servers that are down or silent, until cancelled."""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
-            await asyncio.gather(*(self._look(each) for each in self.servers if self._is_odd(each)))
+            await self.look()
+
+    async def look(self) -> None:
+        """Look once at the servers whose turn it is."""
+        await asyncio.gather(*(self._look(each) for each in self.servers if self._is_odd(each)))
 
     def _is_odd(self, server: Server) -> bool:
-        silent = self._clock() - server.heard_at
-        return not server.is_up or (server.in_flight > 0 and silent > _SILENT_SECONDS)
+        now = self._clock()
+        if not server.is_up:
+            return now >= server.look_at
+        return server.in_flight > 0 and now - server.heard_at > _SILENT_SECONDS
 
     async def _look(self, server: Server) -> None:
         try:
@@ -234,8 +288,17 @@ class ServerPool:
         if not server.is_up:
             log.warning("%s is back", server.url)
             server.is_up, server.faults, server.window = True, 0, float("inf")
+            server.returns = min(server.returns + 1, 10)
             self.down_since = None
             self._is_any_up.set()
+
+
+def _body_of(data: bytes) -> _Body:
+    """What is in an answer; of an object that cannot be read the codec says what is wrong."""
+    try:
+        return _read(data)
+    except (ValueError, RecursionError):
+        return _Body(data=msgspec.Raw(data)) if data.lstrip()[:1] == b"{" else _Body()
 
 
 class PooledProvider:

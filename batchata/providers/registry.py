@@ -12,7 +12,7 @@ from typing import Any, Final
 from batchata.core.errors import ProviderNotFoundError, UnknownModelError, ValidationError
 from batchata.core.models import infer_provider
 from batchata.providers.adapter import AdaptedProvider
-from batchata.providers.control import ProviderSettings, patience_of
+from batchata.providers.control import ProviderSettings, checked_address, patience_of
 from batchata.providers.profiles import PROFILES
 from batchata.providers.provider import Provider
 
@@ -51,6 +51,8 @@ def check_settings(name: str, settings: ProviderSettings) -> None:
     if name not in _ours():
         return
     patience_of(settings)
+    if settings.base_url:
+        checked_address(settings.base_url)
     if settings.client is not None and not callable(getattr(settings.client, "with_options", None)):
         sdk = name if name in _OWN else "openai"
         raise ValidationError(

@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from batchata.core.fits import checker_of
 from batchata.core.job import Job
 from batchata.core.judge import doubted, found_in, judge
 from batchata.core.result import Answer, Failure, JobResult, Reason
+from batchata.core.schema_checker import checker_of
 from batchata.core.status import JobStatus
 from batchata.core.submission import Shape
 from batchata.core.usage import Usage

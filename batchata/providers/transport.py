@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -16,19 +15,27 @@ import aiohttp
 from batchata.core.errors import (
     AccountStoppedError,
     OutcomeUnknownError,
+    ProviderError,
     ProviderRejectedError,
     ProviderUnavailableError,
     ResultsError,
 )
+from batchata.core.result import Failure
+from batchata.disk.atomic import atomic_file
 from batchata.providers.control import Patience
 from batchata.providers.failures import (
     MEND_ACCOUNT,
     error_words,
     is_account_stop,
+    item_failure,
+    moved_words,
     retry_after_seconds,
 )
 
-_PIECE = 256 * 1024
+PIECE = 256 * 1024
+#: a connection that nobody uses is closed by us before a server does it, as many do after 5 s: a
+#: call that leaves in that very moment is lost, and nobody can tell whether it was taken
+_IDLE_SECONDS = 3.0
 
 
 class Reply(NamedTuple):
@@ -37,6 +44,17 @@ class Reply(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+def read_refusal(reply: Reply, id_header: str) -> Failure:
+    """A refused call in our words; `id_header` is how its vendor names calls."""
+    code, said = moved_words(reply.status, reply.headers) or error_words(reply.body)
+    return item_failure(
+        status=reply.status,
+        code=code,
+        message=f"{reply.status}: {said}",
+        request_id=reply.headers.get(id_header),
+    )
 
 
 class Transport:
@@ -57,25 +75,25 @@ class Transport:
         ProviderRejectedError when the vendor says no (AccountStoppedError to the key that was
         sent), ResultsError when the disk does.
         """
-        part = path.with_name(path.name + ".part")
         try:
-            size = await self._stream(url, headers, part)
-            part.replace(path)
+            with atomic_file(path) as part:
+                return await self._stream(url, headers, part)
         except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
             raise ProviderUnavailableError(
-                f"the download of {_shown(url)} broke off: {type(error).__name__}: {error}"
+                f"the download of {shown(url)} broke off: {type(error).__name__}: {error}"
             ) from error
         except OSError as error:
             raise ResultsError(
-                f"the answers cannot be written to {str(part)!r}: {error.strerror or error}",
+                f"the answers cannot be written to {str(path)!r}: {error.strerror or error}",
                 hint="free some space and run again: the vendor keeps the answers for weeks",
             ) from error
-        return size
 
     async def post(
         self, url: str, headers: Mapping[str, str], body: bytes, *, seconds: float | None = None
     ) -> Reply:
         """Send `body` and read the whole answer, whatever its status.
+
+        Keys go to no other address than `url`: it is not followed to where it says it has moved.
 
         Raises ProviderUnavailableError when the request surely never left, OutcomeUnknownError
         when the vendor may have taken it.
@@ -83,16 +101,22 @@ class Transport:
         session = self._open()
         timeout = self._timeout if seconds is None else self._within(seconds)
         try:
-            data = body if len(body) < _PIECE else BytesIO(body)  # large ones go in pieces
-            async with session.post(url, data=data, headers=headers, timeout=timeout) as response:
+            data = body if len(body) < PIECE else BytesIO(body)  # large ones go in pieces
+            async with session.post(
+                url, data=data, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
                 return Reply(response.status, response.headers, await response.read())
+        except aiohttp.InvalidURL as error:
+            raise ProviderRejectedError(
+                f"{url!r} is no address that can be called", hint="mend the base_url"
+            ) from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ProviderUnavailableError(
-                f"{_shown(url)} cannot be reached: {type(error).__name__}: {error}"
+                f"{shown(url)} cannot be reached: {type(error).__name__}: {error}"
             ) from error
         except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
             raise OutcomeUnknownError(
-                f"the answer of {_shown(url)} was lost: {type(error).__name__}: {error}"
+                f"the answer of {shown(url)} was lost: {type(error).__name__}: {error}"
             ) from error
 
     def _within(self, seconds: float) -> aiohttp.ClientTimeout:
@@ -115,11 +139,11 @@ class Transport:
         try:
             async with self._open().get(url, headers=headers, timeout=timeout) as response:
                 if response.status != 200:
-                    await _refuse(response, url, has_key=bool(headers))
+                    raise await _refused(response, url, has_key=bool(headers))
                 return Reply(response.status, response.headers, await response.read())
         except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
             raise ProviderUnavailableError(
-                f"{_shown(url)} cannot be read: {type(error).__name__}: {error}"
+                f"{shown(url)} cannot be read: {type(error).__name__}: {error}"
             ) from error
 
     async def head(self, url: str, headers: Mapping[str, str], size: int = 65_536) -> bytes:
@@ -127,13 +151,13 @@ class Transport:
         try:
             async with self._open().get(url, headers=dict(headers)) as response:
                 if response.status != 200:
-                    await _refuse(response, url, has_key=bool(headers))
+                    raise await _refused(response, url, has_key=bool(headers))
                 return await response.content.readexactly(size)
         except asyncio.IncompleteReadError as error:
             return error.partial
         except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
             raise ProviderUnavailableError(
-                f"{_shown(url)} cannot be read: {type(error).__name__}: {error}"
+                f"{shown(url)} cannot be read: {type(error).__name__}: {error}"
             ) from error
 
     async def _stream(self, url: str, headers: Mapping[str, str], part: Path) -> int:
@@ -141,19 +165,19 @@ class Transport:
         size = 0
         async with session.get(url, headers=dict(headers)) as response:
             if response.status != 200:
-                await _refuse(response, url, has_key=bool(headers))
+                raise await _refused(response, url, has_key=bool(headers))
             with part.open("wb") as file:
-                async for piece in response.content.iter_chunked(_PIECE):
+                async for piece in response.content.iter_chunked(PIECE):
                     file.write(piece)
                     size += len(piece)
-                file.flush()
-                os.fsync(file.fileno())
         return size
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             # how many connections there are is the pace's decision, not the pool's
-            connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
+            connector = aiohttp.TCPConnector(
+                limit=0, ttl_dns_cache=300, keepalive_timeout=_IDLE_SECONDS
+            )
             # without a proxy to look up, asking the environment at each call is wasted
             self._session = aiohttp.ClientSession(
                 connector=connector,
@@ -170,23 +194,28 @@ class Transport:
             self._session = None
 
 
-async def _refuse(response: aiohttp.ClientResponse, url: str, *, has_key: bool) -> None:
+async def _refused(response: aiohttp.ClientResponse, url: str, *, has_key: bool) -> ProviderError:
     body = await response.content.read(2000)
-    status = response.status
+    return refusal(response.status, response.headers, body, url, has_key=has_key)
+
+
+def refusal(
+    status: int, headers: Mapping[str, str], body: bytes, url: str, *, has_key: bool
+) -> ProviderError:
+    """What an answer that is not 200 means."""
     code, said = error_words(body)
-    message = f"{_shown(url)} answered {status}: {said}"
+    message = f"{shown(url)} answered {status}: {said}"
     if has_key and is_account_stop(status, code, said):
-        raise AccountStoppedError(message, hint=MEND_ACCOUNT, status=status, code=code)
+        return AccountStoppedError(message, hint=MEND_ACCOUNT, status=status, code=code)
     if status in (408, 409, 425, 429) or status >= 500:
-        raise ProviderUnavailableError(
-            message,
-            status=status,
-            retry_after_seconds=retry_after_seconds(response.headers),
+        return ProviderUnavailableError(
+            message, status=status, retry_after_seconds=retry_after_seconds(headers)
         )
-    raise ProviderRejectedError(message, status=status, code=code)
+    return ProviderRejectedError(message, status=status, code=code)
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
+    """An address without what may be secret in it."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}{parts.path}"
 

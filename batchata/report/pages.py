@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from batchata.core.asked import Source
 from batchata.core.errors import ValidationError
+from batchata.core.request_content import Source
 from batchata.documents.pdf import page_texts
 from batchata.report.pictures import Box, Picture, draw_page, find_boxes, has_painter
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from batchata.core.asked import Source
+from batchata.core.request_content import Source
 from batchata.core.result import Citation, JobResult
 from batchata.report.fields import clip, flatten, parents
 from batchata.report.marking import Span, cut, find

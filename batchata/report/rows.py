@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 
-from batchata.core.asked import Asked
+from batchata.core.request_content import RequestContent
 from batchata.core.result import JobResult
 from batchata.core.status import CODES
 from batchata.report.fields import clip, flatten
@@ -47,7 +47,7 @@ def seconds_of(result: JobResult) -> float | None:
     return max(0.0, (result.finished_at - result.submitted_at).total_seconds())
 
 
-def detail_of(result: JobResult, asked: Asked, viewer: Viewer) -> dict[str, Any]:
+def detail_of(result: JobResult, asked: RequestContent, viewer: Viewer) -> dict[str, Any]:
     """Everything about one result; what is empty is left out."""
     cited = cited_of(result)
     fields, fields_left = field_rows(result, cited)

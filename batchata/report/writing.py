@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -12,11 +12,12 @@ from typing import IO, Any, Final
 
 import orjson
 
-from batchata.core.asked import Asked, asked_of
 from batchata.core.errors import ResultsError
+from batchata.core.request_content import RequestContent, content_of
 from batchata.core.result import JobResult
 from batchata.core.status import STATUSES, JobStatus
 from batchata.core.usage import from_parts
+from batchata.disk.atomic import atomic_file
 from batchata.report.page import GENERATOR, data_block, head_and_foot
 from batchata.report.pages import Pages
 from batchata.report.passages import Viewer
@@ -59,21 +60,14 @@ def write_report(state_file: Path, output: Path, options: Options | None = None)
     when `output` is any other file.
     """
     check_output(output)
-    part = output.with_name(f".{output.name}.part")
-    try:
-        with ExitStack() as stack:
-            reader = stack.enter_context(closing(ResultReader(state_file)))
-            store = stack.enter_context(closing(SQLiteStore(state_file, read_only=True)))
-            file = stack.enter_context(part.open("wb"))
-            report = _Report(reader, store, file, options or Options())
-            written = report.write(
-                options.title if options and options.title else _name(state_file)
-            )
-        part.replace(output)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    return written
+    options = options or Options()
+    with (
+        closing(ResultReader(state_file)) as reader,
+        closing(SQLiteStore(state_file, read_only=True)) as store,
+        atomic_file(output) as part,
+        part.open("wb") as file,
+    ):
+        return _Report(reader, store, file, options).write(options.title or _name(state_file))
 
 
 def check_output(output: Path) -> None:
@@ -154,10 +148,10 @@ class _Report:
         for picture in self._pages.pictures[first_picture:]:
             self._file.write(data_block("picture", picture._asdict()))
 
-    def _asked(self, seqs: Sequence[int]) -> Iterator[Asked]:
+    def _asked(self, seqs: Sequence[int]) -> Iterator[RequestContent]:
         attachments = self._store.attachments(seqs) if self._options.reads_files else {}
         for seq, body in zip(seqs, self._store.bodies(seqs), strict=True):
-            yield asked_of(orjson.loads(body) if body else None, attachments.get(seq, ()))
+            yield content_of(orjson.loads(body) if body else None, attachments.get(seq, ()))
 
     def _summary(self, shown: int) -> dict[str, Any]:
         limit = self._store.meta("limit")

@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 _MOST: Final = 2**63
+_KINDS: Final = {"string": str, "integer": int, "number": float, "boolean": bool}
+
+
+def kinds_of(properties: Mapping[str, Any]) -> dict[str, type]:
+    """What the fields of a JSON Schema hold, where it names one plain type for a field."""
+    named = {name: _types(schema) - {"null"} for name, schema in properties.items()}
+    return {
+        name: _KINDS[next(iter(types))]
+        for name, types in named.items()
+        if len(types) == 1 and types <= _KINDS.keys()
+    }
+
+
+def _types(schema: Any) -> set[str]:
+    if not isinstance(schema, Mapping):
+        return set()
+    said = schema.get("type", [])
+    own = {said} if isinstance(said, str) else set(said)
+    return own.union(*(_types(each) for each in schema.get("anyOf", ())))
 
 
 def free_name(name: str, taken: Collection[str], prefix: str) -> str:

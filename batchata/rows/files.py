@@ -89,14 +89,21 @@ def _csv(path: Path) -> Iterator[tuple[str, Row]]:
             yield where, row
 
 
-def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
+def import_pyarrow() -> Any:
+    """pyarrow with its Parquet part; ValidationError that names the extra when it is missing."""
     try:
+        import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise ValidationError(
             "Parquet files need pyarrow, which is not installed",
             hint="pip install 'batchata[parquet]'",
         ) from error
+    return pyarrow
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
+    pyarrow = import_pyarrow()
     number = 0
     try:
         file = pyarrow.parquet.ParquetFile(path)

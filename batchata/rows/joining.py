@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from batchata.core.model_code import plain
 from batchata.core.result import JobResult
-from batchata.rows.columns import free_name
+from batchata.rows.columns import free_name, kinds_of
 from batchata.rows.table import Table
 
 UNREAD: Final = "the run stopped before it read this row; run again with the same state file"
 
 
-def join(table: Table, results: Iterable[JobResult]) -> Any:
+def join(
+    table: Table, results: Iterable[JobResult], properties: Mapping[str, Any] | None = None
+) -> Any:
     """The table with `status`, `error`, `cost_usd` and a column for each field of the answers.
 
+    `properties` of a JSON Schema are fields also where no row has an answer.
     Results come in the order of the rows; rows beyond them were not read. Answers without fields
     are one column, `response`. Names that the table has already get `answer_` in front.
     """
     answers, costs = Answers(), list[float]()
+    named = properties or {}
+    answers.fields.update({name: [] for name in named})
+    plain_kinds = kinds_of(named)
     for result in results:
         answers.add(fields_of(result), result.raw_response, str(result.status), result.error)
         costs.append(float(result.cost_usd))
@@ -29,7 +35,10 @@ def join(table: Table, results: Iterable[JobResult]) -> Any:
     columns: dict[str, list[Any]] = {}
     kinds: dict[str, type] = {}
     for name, values in answers.field_columns().items():
-        columns[free_name(name, {*table.columns, *columns}, "answer_")] = values
+        free = free_name(name, {*table.columns, *columns}, "answer_")
+        columns[free] = values
+        if name in plain_kinds:
+            kinds[free] = plain_kinds[name]
     for name, values in answers.own_columns():
         name = free_name(name, {*table.columns, *columns}, "answer_")
         columns[name] = values

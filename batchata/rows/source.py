@@ -8,8 +8,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import RootModel
+
 from batchata.core.errors import ValidationError
 from batchata.core.job import Job, UnaskableJob, is_unicode
+from batchata.core.schema import asked_schema
 from batchata.core.template import Template, is_binary, is_missing
 from batchata.rows.files import Row, plain, read_rows, reader_of
 from batchata.rows.table import Table, is_table, table_of
@@ -25,6 +28,7 @@ class RowSource:
         self, rows: Any, *, prompt: str, id_column: str | None, keep: Sequence[str]
     ) -> None:
         self.template = _template(prompt)
+        self.properties: Mapping[str, Any] = {}  #: fields of the answers, as JSON Schema has them
         self._id_column = id_column
         self._keep = _checked_keep(keep)
         self._table, self._path, self._rows = _told_apart(rows)
@@ -139,9 +143,22 @@ class RowJobs:
     def __init__(self, source: RowSource, pattern: Job) -> None:
         self._source = source
         self._pattern = pattern
+        source.properties = _properties(pattern)
 
     def __iter__(self) -> Iterator[Job]:
         return self._source.jobs(self._pattern)
+
+
+def _properties(job: Job) -> Mapping[str, Any]:
+    """The fields of the answers to such a job, with what JSON Schema says of each."""
+    model = job.response_model
+    asked: Mapping[str, Any] = (
+        asked_schema(model) if model is not None else job.response_schema or {}
+    )
+    said = asked.get("properties") or {}
+    if model is None or issubclass(model, RootModel):
+        return said if isinstance(said, Mapping) else {}
+    return {name: said.get(each.alias or name, {}) for name, each in model.model_fields.items()}
 
 
 def _is_empty(value: Any, is_csv: bool) -> bool:

@@ -34,6 +34,7 @@ class Table:
 
     def __init__(self, native: Any) -> None:
         nw = _narwhals()
+        self._columns: dict[str, Any] = {}
         try:
             self._frame: Any = nw.from_native(native, eager_only=True)
         except TypeError as error:
@@ -89,8 +90,18 @@ class Table:
 
     def values(self, name: str, numbers: Sequence[int]) -> list[Any]:
         """The values of one column in these rows."""
-        values: list[Any] = self._frame[name][list(numbers)].to_list()
+        values: list[Any] = self._column(name)[list(numbers)].to_list()
         return values
+
+    def _column(self, name: str) -> Any:
+        """A column that rows can be taken from; pyarrow cannot do that with views of texts."""
+        if name not in self._columns:
+            column = self._frame[name]
+            if str(getattr(column.to_native(), "type", "")) == "string_view":
+                plain = column.to_native().cast("large_string")
+                column = _narwhals().from_native(plain, series_only=True)
+            self._columns[name] = column
+        return self._columns[name]
 
     def renamed(self, names: Mapping[str, str]) -> Table:
         """Only these columns, under their new names."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from batchata.core.assemble import Bind, job_result
+from batchata.core.assemble import Bind
 from batchata.core.config import ResultFormat
 from batchata.core.errors import BatchataError
 from batchata.core.events import Event, OutcomesRecorded
@@ -15,6 +14,7 @@ from batchata.core.result import JobResult
 from batchata.core.state import RunState
 from batchata.core.status import CODES, JobStatus
 from batchata.ports import Store
+from batchata.sinks.outcomes import results_of
 from batchata.sinks.parquet import ParquetParts, last_part
 from batchata.sinks.results import JsonFolder, JsonLines, make_folder
 
@@ -148,26 +148,8 @@ class Exporter:
 
     def _results(self, event: OutcomesRecorded) -> Sequence[JobResult]:
         final = [outcome for outcome in event.outcomes if outcome.status.is_final]
-        seqs = [outcome.seq for outcome in final]
-        ids, metadata = self._store.ids(seqs), self._store.metadata(seqs)
-        state = self._state
-        results = []
-        for outcome, job_id in zip(final, ids, strict=True):
-            number = state.shape_of[outcome.seq]
-            submission: Any = state.submissions.get(outcome.token) if outcome.token else None
-            results.append(
-                job_result(
-                    outcome,
-                    job_id,
-                    number,
-                    state.shapes[number],
-                    submission,
-                    metadata.get(outcome.seq),
-                    self._bind,
-                    state.paid_before(outcome),
-                )
-            )
-        return results
+        paid_before = self._state.paid_before
+        return list(results_of(final, self._store, self._state, self._bind, paid_before))
 
 
 def free_name(folder: Path, stem: str, suffix: str) -> str:

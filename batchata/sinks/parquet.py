@@ -9,7 +9,8 @@ from typing import Any
 from batchata.core.errors import ResultsError
 from batchata.core.json_bytes import json_bytes
 from batchata.core.result import JobResult
-from batchata.sinks.results import sync, told
+from batchata.disk.atomic import atomic_file, sync_files
+from batchata.sinks.results import disk_errors
 
 _PART_ROWS = 50_000
 
@@ -23,7 +24,7 @@ class ParquetParts:
         self._unsynced: list[Path] = []
         self._pyarrow, self._parquet = import_pyarrow()
         self.mark = mark  #: parts that the state file knows to be here
-        with told(folder):
+        with disk_errors(folder):
             #: ids in parts that it does not know of
             self.known = self._known_ids()
 
@@ -47,8 +48,8 @@ class ParquetParts:
         if self._rows:
             self._part(self._rows)
             self._rows = []
-        with told(self._folder):
-            sync(self._folder, self._unsynced)
+        with disk_errors(self._folder):
+            sync_files(self._folder, self._unsynced)
         self._unsynced.clear()
 
     def compact(self) -> None:
@@ -58,7 +59,7 @@ class ParquetParts:
             path = self._path(number)
             if not path.exists():
                 continue
-            with told(path):
+            with disk_errors(path):
                 table = self._parquet.read_table(path)
             ids = table.column("job_id").to_pylist()
             keeps = [False] * len(ids)
@@ -78,10 +79,8 @@ class ParquetParts:
         self._write(self._path(self.mark), table)
 
     def _write(self, path: Path, table: Any) -> None:
-        with told(path):
-            part = path.with_name(path.name + ".part")
+        with disk_errors(path), atomic_file(path, durable=False) as part:
             self._parquet.write_table(table, part, compression="zstd")
-            part.replace(path)
         self._unsynced.append(path)
 
     def _path(self, number: int) -> Path:

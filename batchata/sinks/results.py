@@ -15,11 +15,10 @@ from batchata.core.errors import ResultsError
 from batchata.core.job import digest
 from batchata.core.json_bytes import json_bytes
 from batchata.core.result import JobResult, row_of
+from batchata.disk.atomic import atomic_file, atomic_write, numbered_name, sync_files
 
 #: results between two times that they are brought to disk
 _CHECKPOINT = 5_000
-#: more files than this are brought to disk together, with all else that waits for it
-_ONE_BY_ONE = 64
 #: file systems take 255, and the ending is to be added
 _MOST_NAME_BYTES = 200
 #: keys of a JSONL line that are there also when they are null
@@ -47,12 +46,10 @@ class JsonFolder:
         for result in results:
             path = self._folder / f"{file_name(result.job_id)}.json"
             data = json_bytes(row_of(result), orjson.OPT_INDENT_2)
-            with told(path):
+            with disk_errors(path):
                 if path.exists() and not _is_earlier_word(path, result):
                     move_aside(path)
-                part = path.with_name(path.name + ".part")
-                part.write_bytes(data)
-                part.replace(path)
+                atomic_write(path, data, durable=False)
             self._unsynced.append(path)
 
     def show(self) -> None:
@@ -60,8 +57,8 @@ class JsonFolder:
 
     def flush(self) -> None:
         """Bring all files to disk."""
-        with told(self._folder):
-            sync(self._folder, self._unsynced)
+        with disk_errors(self._folder):
+            sync_files(self._folder, self._unsynced)
         self._unsynced.clear()
 
     def compact(self) -> None:
@@ -77,7 +74,7 @@ class JsonLines:
     def __init__(self, path: Path, mark: int = 0) -> None:
         self._path = path
         self._lines = 0
-        with told(path):
+        with disk_errors(path):
             #: ids of lines beyond what the state file knows to be here
             self.known = _known_ids(path, mark)
             self._file = path.open("ab", buffering=1024 * 1024)
@@ -94,19 +91,19 @@ class JsonLines:
 
     def write(self, results: Sequence[JobResult]) -> None:
         """Append a line for each result."""
-        with told(self._path):
+        with disk_errors(self._path):
             for result in results:
                 self._file.write(json_bytes(_said(result), orjson.OPT_APPEND_NEWLINE))
         self._lines += len(results)
 
     def show(self) -> None:
         """Let others read what was written."""
-        with told(self._path):
+        with disk_errors(self._path):
             self._file.flush()
 
     def flush(self) -> None:
         """Bring all lines to disk."""
-        with told(self._path):
+        with disk_errors(self._path):
             self._file.flush()
             os.fsync(self._file.fileno())
         self._lines = 0
@@ -114,8 +111,7 @@ class JsonLines:
     def compact(self) -> None:
         """Keep the last line of each job only."""
         self.flush()
-        part = self._path.with_name(self._path.name + ".part")
-        with told(self._path):
+        with disk_errors(self._path):
             last: dict[str, int] = {}
             lines = 0
             with self._path.open("rb") as file:
@@ -124,32 +120,24 @@ class JsonLines:
                     lines += 1
             if len(last) == lines:
                 return
-            self._copy(part, frozenset(last.values()))
-            self._file.close()
-            part.replace(self._path)
+            with atomic_file(self._path) as part:
+                self._copy(part, frozenset(last.values()))
+                self._file.close()
             self._file = self._path.open("ab", buffering=1024 * 1024)
 
     def _copy(self, part: Path, kept: frozenset[int]) -> None:
-        try:
-            with self._path.open("rb") as file, part.open("wb", buffering=1024 * 1024) as new:
-                for number, line in enumerate(file):
-                    if number in kept:
-                        new.write(line)
-                new.flush()
-                os.fsync(new.fileno())
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
+        with self._path.open("rb") as file, part.open("wb", buffering=1024 * 1024) as new:
+            new.writelines(line for number, line in enumerate(file) if number in kept)
 
     def close(self) -> None:
         """Close the file."""
-        with told(self._path):
+        with disk_errors(self._path):
             self._file.close()
 
 
 def make_folder(folder: Path) -> None:
     """Make the results folder; ResultsError when it cannot be written to."""
-    with told(folder):
+    with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".batchata-write-test"
         probe.write_bytes(b"")
@@ -167,9 +155,7 @@ def file_name(job_id: str) -> str:
 
 def move_aside(path: Path) -> Path:
     """Rename a file that is in the way to the next free `name.N`; nothing is overwritten."""
-    number = 1
-    while (aside := path.with_name(f"{path.name}.{number}")).exists():
-        number += 1
+    aside = numbered_name(path)
     path.rename(aside)
     return aside
 
@@ -227,21 +213,6 @@ def _is_earlier_word(path: Path, result: JobResult) -> bool:
     return bool(old.get("finished_at") == finished)
 
 
-def sync(folder: Path, paths: Sequence[Path]) -> None:
-    """Bring files of a folder, and their names, to disk."""
-    if len(paths) > _ONE_BY_ONE and hasattr(os, "sync"):
-        os.sync()
-        return
-    for path in (*paths, folder):
-        if path.is_dir() and os.name == "nt":  # Windows cannot sync the names of a folder
-            continue
-        fd = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-
 _KEPT = ", and run again: answers are kept in the state file"
 _FULL = "free some space"
 _CLOSED = "choose a folder you may write to"
@@ -257,7 +228,7 @@ _HINTS = {
 
 
 @contextlib.contextmanager
-def told(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
     """Turn an OSError about `path` into a ResultsError that says what to do."""
     try:
         yield

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from batchata.core.estimate import Estimate, ModelEstimate
 from batchata.core.model_code import plain
 from batchata.core.pilot import PilotReport
 from batchata.core.result import JobResult
@@ -23,56 +23,7 @@ _ANSWER_SHOWN: Final = 200
 _STYLES: Final = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "skipped": "yellow"}
 
 
-class Amounts(Protocol):
-    """What is sent, and what it costs."""
-
-    @property
-    def jobs(self) -> int: ...
-    @property
-    def chunks(self) -> int: ...
-    @property
-    def size_bytes(self) -> int: ...
-    @property
-    def expected_usd(self) -> Decimal: ...
-    @property
-    def expected_live_usd(self) -> Decimal | None: ...
-    @property
-    def worst_case_usd(self) -> Decimal: ...
-
-
-class ModelEstimateLike(Amounts, Protocol):
-    """One model of an estimate."""
-
-    @property
-    def provider(self) -> str: ...
-    @property
-    def model(self) -> str: ...
-    @property
-    def is_exact(self) -> bool: ...
-
-
-class EstimateLike(Amounts, Protocol):
-    """What `print_estimate` needs of an estimate."""
-
-    @property
-    def models(self) -> Sequence[ModelEstimateLike]: ...
-    @property
-    def done(self) -> int: ...
-    @property
-    def shared(self) -> int: ...
-    @property
-    def cached(self) -> int: ...
-    @property
-    def uploads(self) -> int: ...
-    @property
-    def upload_bytes(self) -> int: ...
-    @property
-    def bad(self) -> Sequence[str]: ...
-    @property
-    def limit_usd(self) -> Decimal | None: ...
-
-
-def print_estimate(estimate: EstimateLike, console: Console | None = None) -> None:
+def print_estimate(estimate: Estimate, console: Console | None = None) -> None:
     """Print what a run would send and cost, by model and in all."""
     console = console or Console(highlight=False)
     live = (">if all live",) if estimate.expected_live_usd is not None else ()
@@ -91,7 +42,7 @@ def print_estimate(estimate: EstimateLike, console: Console | None = None) -> No
         console.print(Text(line))
 
 
-def _numbers(each: Amounts, *, is_exact: bool) -> tuple[str, ...]:
+def _numbers(each: Estimate | ModelEstimate, *, is_exact: bool) -> tuple[str, ...]:
     about = "" if is_exact else "≈ "
     return (
         f"{each.jobs:,}",
@@ -103,7 +54,7 @@ def _numbers(each: Amounts, *, is_exact: bool) -> tuple[str, ...]:
     )
 
 
-def _not_sent(estimate: EstimateLike) -> Iterable[str]:
+def _not_sent(estimate: Estimate) -> Iterable[str]:
     if not estimate.jobs:
         yield "Nothing would be sent."
     if estimate.done:
@@ -114,7 +65,7 @@ def _not_sent(estimate: EstimateLike) -> Iterable[str]:
         yield f"{plural(estimate.shared, 'job')} asking what another asks: given its answer."
 
 
-def _remarks(estimate: EstimateLike) -> Iterable[str]:
+def _remarks(estimate: Estimate) -> Iterable[str]:
     yield from _not_sent(estimate)
     if estimate.uploads:
         files, volume = plural(estimate.uploads, "file"), size(estimate.upload_bytes)

@@ -10,7 +10,7 @@ from batchata.core.events import Event, OutcomesRecorded
 from batchata.core.fingerprint import Fingerprints, fingerprints, strict_fingerprint
 from batchata.core.status import JobStatus
 from batchata.core.submission import Outcome, Shape
-from batchata.stores.own_file import FileKind, OwnFile
+from batchata.stores.sqlite_file import FileKind, SqliteFile
 
 _KIND: Final = FileKind(
     name="answer cache",
@@ -47,7 +47,7 @@ class AnswerCache:
     """
 
     def __init__(self, path: Path, reuse: str, *, read_only: bool = False) -> None:
-        self._file = OwnFile(path, _KIND, read_only=read_only)
+        self._file = SqliteFile(path, _KIND, read_only=read_only)
         self._reuse = reuse
         #: answers of this run's own jobs are not for others of them, however late these come
         self._last = self._file.rows("SELECT coalesce(max(n), 0) FROM answers", ())[0][0]

@@ -91,14 +91,6 @@ def _check_versions(path: Path, head: bytes) -> None:
         )
 
 
-def free_aside(path: Path) -> Path:
-    """The next free `name.N` beside a file."""
-    number = 1
-    while (aside := path.with_name(f"{path.name}.{number}")).exists():
-        number += 1
-    return aside
-
-
 def fold_log(path: Path) -> None:
     """Bring what a killed run left in the log into the file: a log belongs to one file only."""
     try:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from batchata.core.errors import StateError
 from batchata.core.events import Durable
-from batchata.stores.files import check_file, fold_log, free_aside
+from batchata.disk.atomic import numbered_name, sync_folder
+from batchata.stores.files import check_file, fold_log
 from batchata.stores.legacy import read_legacy
 from batchata.stores.lock import RunLock
 from batchata.stores.reading import CREATED, read_state
@@ -58,7 +59,7 @@ class StateManager:
                 if path.exists() and _loses(path, state):
                     _keep(path)
                 part.replace(path)
-                _sync(path.parent)
+                sync_folder(path.parent)
             except OSError as error:
                 raise StateError(
                     f"the state file {str(path)!r} cannot be written: {error.strerror}",
@@ -78,7 +79,7 @@ class StateManager:
             return None
         check_file(path)
         with _alone(path):
-            aside = free_aside(path)
+            aside = numbered_name(path)
             path.rename(aside)
             log.info("the state file was kept as %s", aside)
             return aside
@@ -133,19 +134,9 @@ def _loses(path: Path, state: BatchState) -> bool:
 
 def _keep(path: Path) -> None:
     """A second name for the file, so that at no moment there is none of the right name."""
-    aside = free_aside(path)
+    aside = numbered_name(path)
     try:
         aside.hardlink_to(path)
     except OSError:  # a file system without links
         shutil.copy2(path, aside)
     log.info("the earlier state file was kept as %s", aside)
-
-
-def _sync(folder: Path) -> None:
-    if os.name == "nt":
-        return  # a folder cannot be opened there, and need not be
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from batchata.stores.files import closed_on_error, disk_error
 from batchata.stores.spend_table import TABLE
 from batchata.stores.sqlite import SQLiteStore
+from batchata.stores.transactions import transaction
 
 #: the row of everything; other scopes name a part of it
 TOTAL: Final = ("total", "")
@@ -69,12 +70,9 @@ class SpendFile:
     def write(self, lines: Iterable[Spend]) -> None:
         """Bring lines to disk, all or none."""
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany("INSERT OR REPLACE INTO spend VALUES (?,?,?,?,?)", list(lines))
-            self._db.execute("COMMIT")
+            with transaction(self._db):
+                self._db.executemany("INSERT OR REPLACE INTO spend VALUES (?,?,?,?,?)", list(lines))
         except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
             raise disk_error(self.path, error) from error
 
     def close(self) -> None:

@@ -26,11 +26,13 @@ from batchata.core.events import (
 from batchata.core.state import RunState
 from batchata.core.status import CODES, JobStatus, SubmissionStatus
 from batchata.core.submission import Outcome, reopened
+from batchata.disk.atomic import numbered_name
 from batchata.stores import schema
-from batchata.stores.files import check_file, disk_error, fold_log, free_aside
+from batchata.stores.files import check_file, disk_error, fold_log
 from batchata.stores.loading import Loader
 from batchata.stores.lock import RunLock
 from batchata.stores.table import ResultTable
+from batchata.stores.transactions import transaction
 
 _PENDING = CODES[JobStatus.PENDING]
 _SUBMITTED = CODES[JobStatus.SUBMITTED]
@@ -108,13 +110,12 @@ class SQLiteStore:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version == schema.VERSION:
             return
-        db.execute("BEGIN IMMEDIATE")
-        for statement in ";".join(schema.STEPS[version:]).split(";"):
-            if statement.strip():
-                db.execute(statement)
-        db.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version={schema.VERSION}")
-        db.execute("COMMIT")
+        with transaction(db):
+            for statement in ";".join(schema.STEPS[version:]).split(";"):
+                if statement.strip():
+                    db.execute(statement)
+            db.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version={schema.VERSION}")
 
     def _next_numbers(self) -> dict[str, int]:
         select = "SELECT (SELECT max(n) FROM outcomes), (SELECT max(n) FROM submissions), "
@@ -302,13 +303,10 @@ class SQLiteStore:
 
     def _write(self, work: list[tuple[str, list[tuple[Any, ...]]]]) -> None:
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            for statement, rows in work:
-                self._db.executemany(statement, rows)
-            self._db.execute("COMMIT")
+            with transaction(self._db):
+                for statement, rows in work:
+                    self._db.executemany(statement, rows)
         except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
             raise disk_error(self.path, error) from error
 
     def _read(self, read: Callable[[], T]) -> T:
@@ -356,7 +354,7 @@ class SQLiteStore:
 def _set_aside(path: Path) -> None:
     """Answers of an earlier run are never lost: its file gets the next free name."""
     fold_log(path)
-    aside = free_aside(path)
+    aside = numbered_name(path)
     try:
         path.rename(aside)
     except OSError as error:

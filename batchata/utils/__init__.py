@@ -1,7 +1,8 @@
 """Names that earlier releases kept here; each has its own home now."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from batchata.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from batchata.compat import get_logger, set_log_level, to_dict
@@ -45,7 +46,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_exports(__name__, _HOMES)

@@ -89,6 +89,10 @@ def test_a_run_has_the_known_attributes(tmp_path: Path) -> None:
         tmp_path / "output" / "raw_files",
     )
     assert run.pending_jobs == []
+    assert {job.messages[0]["content"] for job in run.jobs.values()} == {
+        f"question {number}" for number in range(3)
+    }
+    assert run.jobs.keys() == run.results().keys()
     assert run.state_manager.load() is not None
     assert (run.current_batch_index, run.current_batch_size) == (2, 0)
     assert (run.total_batches, run.completed_batches) == (2, 2)

@@ -10,7 +10,7 @@ from config_reference import comments, sections
 
 from batchata.gateway.proxy.config.registry import OWN, interceptor_class
 from batchata.gateway.proxy.config.sample import SAMPLE
-from batchata.gateway.proxy.telemetry import metrics, teller
+from batchata.gateway.proxy.telemetry import emitter, metrics
 
 
 def test_the_page_is_what_the_code_makes_of_it() -> None:
@@ -41,7 +41,7 @@ def test_every_option_that_does_not_say_it_by_its_name_is_explained() -> None:
 
 def test_the_reference_has_every_event_attribute_and_metric() -> None:
     said = (config_reference.PAGE.parent / "gateway.md").read_text(encoding="utf-8")
-    attributes = re.findall(r'"((?:\w+\.)+\w+)"', inspect.getsource(teller))
+    attributes = re.findall(r'"((?:\w+\.)+\w+)"', inspect.getsource(emitter))
     counted = re.findall(r'(?:_section\(|^    )"(\w+)"[,:] ', inspect.getsource(metrics), re.M)
 
     assert len(set(attributes)) > 30

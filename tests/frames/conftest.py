@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from extraction_lab import FrameLab, Model, model_box
 
+from batchata.engine import shutdown
 from batchata.gateway import Sandbox, Scenario
 
 
@@ -23,11 +24,10 @@ def tables(
     model_sandbox: tuple[Sandbox, Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> FrameLab:
     """An emptied sandbox, a good model, and a folder."""
-    from batchata.engine import leaving
 
     box, model = model_sandbox
     box.set_scenario(Scenario())
     box.reset()
     model.forget()
-    monkeypatch.setattr(leaving, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(shutdown, "GRACE_SECONDS", 0.2)
     return FrameLab(box, model, tmp_path)

@@ -16,7 +16,7 @@ from batchata import Batch
 from batchata.frames import extract_df
 from batchata.gateway import Sandbox, Scenario
 from batchata.gateway.sandbox.answers import ScriptedUpstream
-from batchata.gateway.upstream import Answer, Question
+from batchata.gateway.sandbox.upstream import Answer, Question
 
 Rows = list[dict[str, str]]
 GPT = "gpt-6-luna"

@@ -24,6 +24,13 @@ KEYS = [50, 3, 17]
 DATA = {"key": KEYS, "text": ["one", "two", "three"], "group": ["a", "b", "a"]}
 
 
+SCHEMA = {
+    "type": "object",
+    "properties": {"mood": {"type": "string"}, "stars": {"type": "integer"}},
+    "required": ["mood", "stars"],
+}
+
+
 class Mood(BaseModel):
     mood: str
     stars: int
@@ -324,3 +331,17 @@ def test_bytes_are_no_text_and_no_ids(tables: FrameLab) -> None:
     assert tables.model.prompts == ["Say: told"]
     with pytest.raises(ValidationError, match="which is bytes"):
         tables.batch().add_rows([{"id": b"a", "text": "x"}], prompt="{text}", id="id").run()
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame, pa.table])
+@pytest.mark.parametrize("asked", [{"response_model": Mood}, {"response_schema": SCHEMA}])
+def test_fields_are_columns_of_their_types_when_no_row_has_an_answer(
+    tables: FrameLab, kind: Any, asked: dict[str, Any]
+) -> None:
+    rows = kind({"text": ["", None]})[1:] if kind is not pa.table else kind({"text": [None]})
+
+    out = tables.batch().add_rows(rows, prompt="Rate {text}", **asked).run().to_dataframe()
+
+    names = list(out.column_names if kind is pa.table else out.columns)
+    assert names == ["text", "mood", "stars", "status", "error", "cost_usd"]
+    assert pl.DataFrame(out).schema["stars"] == pl.Int64

@@ -59,6 +59,13 @@ def test_polars_and_arrow_give_the_same_kind(tables: FrameLab, kind: Any) -> Non
     assert _values(out, "mood") == [f"mood of {text}" for text in TEXTS]
 
 
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view()], ids=str)
+def test_texts_of_arrow_may_be_of_any_kind(tables: FrameLab, kind: pa.DataType) -> None:
+    out = tables.extract(pa.table({"id": KEYS, "text": pa.array(TEXTS, kind)}))
+
+    assert _values(out, "mood") == [f"mood of {text}" for text in TEXTS]
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=["pandas", "polars", "arrow"])
 def test_ids_keep_their_values_and_types(tables: FrameLab, kind: Any) -> None:
     for name, ids in IDS.items():

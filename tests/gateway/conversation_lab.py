@@ -14,10 +14,10 @@ from batchata.gateway.proxy.http.upstreams import Upstream
 from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 from batchata.gateway.proxy.isolation import Isolation
 from batchata.gateway.proxy.reading.tee import Tee
+from batchata.gateway.proxy.telemetry.emitter import EventEmitter
 from batchata.gateway.proxy.telemetry.event_queue import EventQueue
 from batchata.gateway.proxy.telemetry.events import GatewayEvent
 from batchata.gateway.proxy.telemetry.sessions import Sessions
-from batchata.gateway.proxy.telemetry.teller import Teller
 
 UPSTREAM = Upstream(name="up", base_url="http://127.0.0.1:1", type="openai")
 HI, MORE = {"role": "user", "content": "hi"}, {"role": "user", "content": "more"}
@@ -36,11 +36,11 @@ def conversation(endpoint: str, *steps: Step) -> tuple[list[str], list[GatewayEv
         sessions = Sessions(
             max_sessions=9, ttl_seconds=9, clock=time.monotonic, new_id=lambda: f"s{next(ids)}"
         )
-        teller = Teller(queue, sessions, time.monotonic)
+        emitter = EventEmitter(queue, sessions, time.monotonic)
         for number, (body, said) in enumerate(steps):
             asked = exchange_of(endpoint, number, body)
-            teller.began(asked, "")
-            teller.ended(asked, answered(asked, said))
+            emitter.began(asked, "")
+            emitter.ended(asked, answered(asked, said))
             found.append(asked.session_id)
         await queue.aclose()
 

@@ -42,10 +42,16 @@ class RawUpstream:
     #: set when a peer has closed a connection that a script held open
     freed: threading.Event = field(default_factory=threading.Event)
     connections: int = 0
+    path: str = ""  #: of a Unix socket to listen on instead
 
     def __enter__(self) -> Self:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
+        if self.path:
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(self.path)
+            self._listener.listen()
+        else:
+            self._listener = socket.create_server(("127.0.0.1", 0))
+            self.port = self._listener.getsockname()[1]
         self._threads: list[threading.Thread] = []
         self._open: list[socket.socket] = []
         self._start(self._accept)
@@ -65,7 +71,7 @@ class RawUpstream:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"unix://{self.path}" if self.path else f"http://127.0.0.1:{self.port}"
 
     def answer(self, data: bytes) -> None:
         """Answer every request with these bytes."""
@@ -94,7 +100,8 @@ class RawUpstream:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if not self.path:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._open.append(connection)
             self.connections += 1
             self._start(self._serve, connection)

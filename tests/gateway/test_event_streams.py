@@ -7,11 +7,11 @@ from typing import Any
 import orjson
 import pytest
 
-from batchata.gateway.event_streams import chat_events, message_events, response_events
 from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES
+from batchata.gateway.proxy.reading.answer_facts import facts_of
 from batchata.gateway.proxy.reading.sse import EventParser
 from batchata.gateway.proxy.reading.streamed import reader_for
-from batchata.gateway.proxy.reading.told import told_whole
+from batchata.gateway.wire.event_streams import chat_events, message_events, response_events
 
 TEXT = "A river is water that flows, and the longest of them is in Africa."
 CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"a":1}'}}
@@ -96,10 +96,10 @@ def test_the_events_of_an_answer_say_what_it_says(endpoint: str, body: dict[str,
         for data in parser.feed(event):
             reader.take(data)
 
-    told, whole = reader.told(), told_whole(endpoint, 200, orjson.dumps(body))
-    assert (told.text, told.usage) == (whole.text, whole.usage)
-    assert told.finish_reason == whole.finish_reason
-    assert [(each.id, each.name, orjson.loads(each.arguments)) for each in told.tool_calls] == [
+    facts, whole = reader.facts(), facts_of(endpoint, 200, orjson.dumps(body))
+    assert (facts.text, facts.usage) == (whole.text, whole.usage)
+    assert facts.finish_reason == whole.finish_reason
+    assert [(each.id, each.name, orjson.loads(each.arguments)) for each in facts.tool_calls] == [
         ("call_1", "look", {"a": 1})
     ]
 

@@ -18,8 +18,7 @@ from sandbox_lab import Lab
 
 from batchata import Batch
 from batchata.core.errors import StateError, StateLockedError
-from batchata.gateway.batches import desk
-from batchata.gateway.batches.shelf import Shelf
+from batchata.gateway.batches import routes, store
 
 if TYPE_CHECKING:
     from zygote import Zygote
@@ -140,7 +139,7 @@ def test_a_batch_that_waits_for_its_server_expires_with_what_it_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = [0.0]
-    monkeypatch.setattr(desk, "wall_clock", lambda: time.time() + late[0])
+    monkeypatch.setattr(routes, "wall_clock", lambda: time.time() + late[0])
     with RawUpstream() as upstream:
         pass  # nobody listens there any more
     with gateway(upstream.url, tmp_path) as door, client_of(door.openai_base_url) as client:
@@ -216,19 +215,19 @@ def test_killed_in_the_middle_it_asks_nothing_again_that_was_answered(
 def test_whichever_record_is_its_last_it_goes_on_from_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, is_written: bool
 ) -> None:
-    model, write = HeldModel(), Shelf._write
+    model, write = HeldModel(), store.atomic_write
     dead: list[Path] = []
 
-    def write_or_die(self: Shelf, path: Path, data: bytes) -> None:
+    def write_or_die(path: Path, data: bytes) -> None:
         said = orjson.loads(data)
         is_step = step in (said.get("phase"), said.get("purpose"))
         if is_written or dead or not is_step:
-            write(self, path, data)
+            write(path, data)
         if is_step and not dead:
             dead.append(path)
             raise RuntimeError("the power went")
 
-    monkeypatch.setattr(Shelf, "_write", write_or_die)
+    monkeypatch.setattr(store, "atomic_write", write_or_die)
     with model.upstream() as upstream:
         with gateway(upstream.url, tmp_path) as door, client_of(door.openai_base_url) as client:
             batch_id = submit(client, [chat("a"), chat("b")])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import stat
 import sys
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -14,10 +13,8 @@ from typer.testing import CliRunner, Result
 from batchata.cli.app import app
 from batchata.cli.proxy import _welcome
 from batchata.core.errors import ValidationError
-from batchata.gateway import Interceptor
 from batchata.gateway.proxy import server
 from batchata.gateway.proxy.config.loading import load_config, read_yaml
-from batchata.gateway.proxy.config.registry import OWN, interceptor_class, make_interceptor
 
 URL = "http://127.0.0.1:1"
 
@@ -88,7 +85,21 @@ def test_variables_are_put_in_anywhere_and_must_be_there(tmp_path: Path) -> None
         ("llm: {base_url: U}\nservr: {}", "unknown key 'servr' (did you mean 'server'?)"),
         ("llm: {base_url: U, typ: openai}", "unknown key 'llm.typ' (did you mean 'type'?)"),
         ("upstreams: [{base_url: U, modles: []}]", "unknown key 'upstreams[0].modles' (did you"),
-        ("llm: {base_url: U, type: opnai}", "llm.type: Input should be 'openai' or 'anthropic'"),
+        (
+            "llm: {base_url: U, type: opnai}",
+            "llm.type is 'opnai'; write one of openai, anthropic (did you",
+        ),
+        ("llm: {base_url: U, type: 5}", "llm.type is 5; write one of openai, anthropic"),
+        ("llm: {base_url: U}\nserver: {port: abc}", "server.port is 'abc'; write a whole number"),
+        ("llm: {base_url: U}\nserver: {port: 70000}", "is 70000; write at most 65535"),
+        ("llm: {base_url: U}\nserver: {idle_seconds: 0}", "is 0; write more than 0"),
+        ("llm: {base_url: U}\nserver: 5", "server is a number; write keys with values"),
+        ("llm: {base_url: U, models: gpt-*}", "llm.models is text; write a list, as [a, b]"),
+        ("llm: {base_url: U}\nserver: {client_token: abc}", "is too short; write 8 characters"),
+        ("llm: {type: openai}", "llm.base_url is not given"),
+        ("llm: {base_url: U}\nto_batch: {}", "to_batch.window is not given"),
+        ("llm: {base_url: U}\nsessions: {enabled: maybe}", "'maybe'; write true or false"),
+        ("llm: {base_url: U}\nprices: {m: {input: x}}", "prices.m.input is 'x'; write a number"),
         ("llm: {base_url: ftp://x}", "no http or https address"),
         ("llm: {base_url: 'http://k:s@x'}", "write it as api_key"),
         ("{}", "there is no upstream"),
@@ -121,91 +132,6 @@ def test_a_wrong_interceptor_is_named(interceptor: dict[str, Any], said: str) ->
         load_config(None, {("llm", "base_url"): URL}, interceptors=[interceptor], environment={})
 
     assert said in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("budget", {}),
-        ("budget", {"limit_usd": -1}),
-        ("budget", {"limit_usd": 1, "per": "week"}),
-        ("budget", {"limit_usd": 1, "free_paths": "/v1/images/*"}),
-        ("budget", {"limit_usd": 1, "wait_seconds": "long"}),
-        ("rate_limit", {"requests_per_minute": 0}),
-        ("rate_limit", {"per": "planet"}),
-        ("redact", {"patterns": {"bad": "("}}),
-        ("redact", {"known": ["sk"]}),
-        ("replay", {"miss": "maybe"}),
-        ("trace_export", {"url": "nowhere"}),
-        ("trace_export", {"url": "http://x", "preset": "xml"}),
-        ("record", {"directory": 5}),
-        ("cache", {"ttl_seconds": "a week"}),
-        ("budget", {"limit_usd": 1, "free_paths": "/v1/mine"}),
-        ("test_recorder", {"most": -1}),
-    ],
-)
-def test_an_option_that_cannot_be_used_says_what_to_write(
-    name: str, options: dict[str, Any]
-) -> None:
-    with pytest.raises(ValidationError) as caught:
-        make_interceptor(name, options)
-
-    assert caught.value.hint
-
-
-def test_an_option_that_comes_from_the_environment_is_of_its_type(tmp_path: Path) -> None:
-    options = "{limit_usd: '${LIMIT}', ask_usage: '${ASK}'}"
-    text = f"llm: {{base_url: 'http://h'}}\ninterceptors: [{{type: budget, config: {options}}}]"
-
-    config = load(text, tmp_path, environment={"LIMIT": "2.50", "ASK": "no"})
-    [section] = config.interceptors
-    budget: Any = make_interceptor(section.type, section.config)
-
-    assert budget.limit_usd == Decimal("2.50")
-    assert budget.ask_usage is False
-
-
-def test_an_option_of_a_wrong_type_is_named_with_its_place_and_without_its_value() -> None:
-    export = {"type": "trace_export", "config": {"url": "http://h", "headers": "sk-planted-1"}}
-
-    with pytest.raises(ValidationError, match=r"interceptors\[0\]: .*headers cannot") as caught:
-        load_config(given={"llm": {"base_url": URL}, "interceptors": [export]}, environment={})
-
-    assert "sk-planted-1" not in f"{caught.value} {caught.value.__cause__}"
-
-
-def test_options_are_checked_where_an_interceptor_is_made_in_code_too() -> None:
-    class Mine(Interceptor):
-        name = "mine"
-        options: ClassVar = {"most_bytes": 10, "words": ()}
-        most_bytes: int
-
-    made: Any = Mine(most_bytes="20", words="any")
-
-    assert (made.most_bytes, made.words) == (20, "any")
-    with pytest.raises(ValidationError, match="mine has no option 'most_byte'"):
-        Mine(most_byte=1)
-    with pytest.raises(ValidationError, match="mine: most_bytes cannot be used"):
-        Mine(most_bytes="many")
-
-
-def test_every_option_of_ours_says_of_what_type_it_is() -> None:
-    kinds = [interceptor_class(name) for name in OWN]
-
-    assert [
-        f"{kind.name}.{option}"
-        for kind in kinds
-        for option in kind.options
-        if option not in kind.__annotations__
-    ] == []
-
-
-def test_every_interceptor_of_ours_can_be_made() -> None:
-    needed = {"budget": {"limit_usd": 1}, "trace_export": {"url": "http://127.0.0.1:9"}}
-
-    made = [make_interceptor(name, needed.get(name, {})) for name in OWN]
-
-    assert [each.name for each in made] == list(OWN)
 
 
 def test_flags_become_the_configuration_that_is_served(monkeypatch: pytest.MonkeyPatch) -> None:

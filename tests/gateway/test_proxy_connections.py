@@ -30,7 +30,7 @@ from batchata.gateway.proxy.config.loading import load_config
 from batchata.gateway.proxy.http import connections
 from batchata.gateway.proxy.http.connections import Connection
 from batchata.gateway.proxy.http.forward import what_failed
-from batchata.gateway.upstream import Vendor
+from batchata.gateway.wire.vendors import Vendor
 
 CHAT = b'{"model":"gpt-6-luna","messages":[{"role":"user","content":"hi"}]}'
 POST = request_bytes(b"/v1/chat/completions", JSON, method=b"POST", body=CHAT)
@@ -144,7 +144,7 @@ def test_what_is_no_http_is_refused_in_the_vendors_shape(
         reply = call(gateway.url, request_)
 
     body = orjson.loads(reply.body)
-    assert reply.status == 400
+    assert reply.status == (431 if said == "65536" else 400)
     assert said in body["error"]["message"]
     assert "sk-key" not in body["error"]["message"]
     assert ("type" in body) is (vendor == "anthropic")

@@ -9,6 +9,19 @@ from conversation_lab import HI, MORE, block, chat, chunk, conversation, message
 
 from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES
 
+CHAT_AUDIO = {
+    "prompt_tokens": 9,
+    "prompt_tokens_details": {"audio_tokens": 3},
+    "completion_tokens": 4,
+    "completion_tokens_details": {"audio_tokens": 2},
+}
+RESPONSES_AUDIO = {
+    "input_tokens": 9,
+    "input_tokens_details": {"audio_tokens": 3},
+    "output_tokens": 4,
+    "output_tokens_details": {"audio_tokens": 2},
+}
+
 
 @pytest.mark.parametrize(
     ("said", "echoed"),
@@ -158,3 +171,61 @@ def test_tokens_written_for_an_hour_and_searches_are_told_where_there_are_any() 
     }
     assert (counts["cache_write_tokens"], counts["cache_write_1h_tokens"]) == (7, 4)
     assert counts["web_searches"] == 5
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "said"),
+    [
+        (CHAT, chat({"content": "x"}) | {"usage": CHAT_AUDIO}),
+        (CHAT, [chunk(content="x"), {"choices": [], "usage": CHAT_AUDIO}]),
+        (RESPONSES, response("r", text("x")) | {"usage": RESPONSES_AUDIO}),
+    ],
+)
+def test_tokens_of_audio_are_told_where_there_are_any(endpoint: str, said: Any) -> None:
+    _, events = conversation(endpoint, ({"messages": [HI]}, said))
+
+    found = next(event.attributes for event in events if event.name == "llm.call.finish")
+    assert found["llm.usage.input_audio_tokens"] == 3
+    assert found["llm.usage.output_audio_tokens"] == 2
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "asked", "names", "user"),
+    [
+        (
+            CHAT,
+            {"tools": [{"type": "function", "function": {"name": "look"}}], "user": "u1"},
+            ["look"],
+            "u1",
+        ),
+        (
+            RESPONSES,
+            {
+                "tools": [{"type": "function", "name": "look"}, {"type": "web_search"}],
+                "safety_identifier": "u2",
+            },
+            ["look", "web_search"],
+            "u2",
+        ),
+        (MESSAGES, {"tools": [{"name": "look"}], "metadata": {"user_id": "u3"}}, ["look"], "u3"),
+        (CHAT, {"functions": [{"name": "look"}]}, ["look"], None),
+        (CHAT, {"tools": 7, "user": ["u"], "metadata": "x"}, None, None),
+    ],
+)
+def test_a_session_begins_with_its_tools_and_whom_it_is_for(
+    endpoint: str, asked: dict[str, Any], names: list[str] | None, user: str | None
+) -> None:
+    _, events = conversation(endpoint, ({"messages": [HI], **asked}, chat({"content": "x"})))
+
+    begun = next(event.attributes for event in events if event.name == "session.start")
+    assert begun.get("llm.tools") == names
+    assert begun.get("user.id") == user
+
+
+def test_a_key_in_the_place_of_a_users_id_is_not_told() -> None:
+    key = "sk-proj-" + "a1" * 20
+
+    _, events = conversation(CHAT, ({"messages": [HI], "user": key}, chat({"content": "x"})))
+
+    begun = next(event.attributes for event in events if event.name == "session.start")
+    assert begun["user.id"].startswith("key-")

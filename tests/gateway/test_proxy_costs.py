@@ -24,6 +24,7 @@ GPT, CLAUDE = "gpt-6-luna", "claude-haiku-5-5"
 CHAT, RESPONSES, MESSAGES = b"/v1/chat/completions", b"/v1/responses", b"/v1/messages"
 JSON = (b"Content-Type", b"application/json")
 HI = [{"role": "user", "content": "hi"}]
+HEARD = {"content": [{"type": "input_audio", "input_audio": {"data": "x" * 400}}]}
 BOOK = GenaiPriceBook()
 OUTPUT_USD = BOOK.card("openai", GPT, "standard").rates.output_usd / 1_000_000
 
@@ -59,11 +60,8 @@ def saying(body: Any, kind: bytes = b"application/json") -> RawUpstream:
         (RESPONSES, {"tools": [{"type": "image_generation"}]}, "image_generation"),
         (RESPONSES, {"tools": [{"type": "shell", "environment": {"type": "x"}}]}, "shell"),
         (CHAT, {"modalities": ["text", "audio"]}, "audio"),
-        (
-            CHAT,
-            {"model": "gpt-4o-audio-preview", "messages": [{"content": [{"type": "input_audio"}]}]},
-            "input_audio",
-        ),
+        (CHAT, {"model": "gpt-4o-audio-preview", "messages": [HEARD]}, "input_audio"),
+        (CHAT, {"model": "gpt-audio", "messages": [{"audio": {"id": "a"}}]}, "earlier_audio"),
         (CHAT, {"web_search_options": {}}, "web_search_options"),
         (CHAT, {"model": "gpt-4o-search-preview"}, "web_search_options"),
         (CHAT, {"models": ["gpt-6-luna", "gpt-6-sol"]}, "models"),
@@ -84,6 +82,49 @@ def test_what_costs_more_than_its_tokens_passes_by_name_only(
 
     assert refused.status in (402, 429)
     assert f"what {name} may cost" in refused.body.decode()
+
+
+def test_audio_is_paid_for_at_its_own_price(tmp_path: Path) -> None:
+    usage = {
+        "prompt_tokens": 30,
+        "prompt_tokens_details": {"audio_tokens": 10},
+        "completion_tokens": 60,
+        "completion_tokens_details": {"audio_tokens": 50},
+    }
+    said = {"choices": [{"message": {"content": None, "audio": {"id": "a"}}}], "usage": usage}
+    speaking = {"modalities": ["text", "audio"], "max_tokens": 60}
+    rates = BOOK.card("openai", "gpt-audio", "standard").rates
+    assert rates.input_audio_usd
+    assert rates.output_audio_usd
+
+    with saying(said) as upstream, limited(upstream.url, tmp_path, 100) as gateway:
+        call(gateway.url, asked(CHAT, model="gpt-audio", messages=[HEARD], **speaking))
+
+    text = rates.input_usd * 20 + rates.output_usd * 10
+    audio = rates.input_audio_usd * 10 + rates.output_audio_usd * 50
+    assert spent_usd(tmp_path) == (text + audio) / 1_000_000
+
+
+@pytest.mark.parametrize("uncounted", [[], ["input_audio"]])
+def test_audio_that_only_the_answer_tells_of_keeps_what_was_set_aside(
+    tmp_path: Path, uncounted: list[str]
+) -> None:
+    usage = {"prompt_tokens": 3, "prompt_tokens_details": {"audio_tokens": 2}}
+    said = {"choices": [{"message": {"content": "x"}}], "usage": usage}
+    body = {"model": GPT, "messages": [HEARD], "max_tokens": 9}
+
+    with (
+        saying(said) as upstream,
+        limited(upstream.url, tmp_path, 100, uncounted=uncounted) as gateway,
+    ):
+        call(gateway.url, asked(CHAT, **body))
+
+    rates = BOOK.card("openai", GPT, "standard").rates
+    as_text = rates.input_usd * 3 / 1_000_000
+    if uncounted:
+        assert spent_usd(tmp_path) == as_text
+    else:
+        assert spent_usd(tmp_path) > 100 * as_text
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ from batchata import read_events
 from batchata.core.errors import StateError
 from batchata.core.usage import Usage, from_parts
 from batchata.gateway import Gateway, Sandbox
+from batchata.gateway.proxy.http.upstreams import client_of
+from batchata.gateway.proxy.interceptors import rate_limit
+from batchata.gateway.proxy.interceptors.rate_limit import Bucket, RateLimit
 from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 from batchata.prices import GenaiPriceBook
 from batchata.stores.spending import TOTAL, SpendFile
@@ -169,8 +172,78 @@ def test_requests_above_the_rate_are_told_when_to_come_back(upstream: RawUpstrea
 
     assert [each.status for each in found] == [200, 200, 429]
     assert 1 <= int(found[2].all(b"retry-after")[0]) <= 31
-    assert orjson.loads(found[2].body)["error"]["code"] == "rate_limit_exceeded"
+    error = orjson.loads(found[2].body)["error"]
+    assert error["code"] == "rate_limit_exceeded"
+    assert "rate limit of 2 requests a minute for each key is reached" in error["message"]
     assert (other.status, free.status, len(upstream.seen)) == (200, 200, 4)
+
+
+def test_a_client_that_changes_its_keys_gets_no_new_allowance_for_the_old_ones(
+    upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_limit, "_MOST_BUCKETS", 2)
+    limit = {"type": "rate_limit", "config": {"requests_per_minute": 1, "per": "key"}}
+    keys = ["one", "two", "three", "four", "one", "two"]
+
+    with through(upstream.url, limit) as gateway:
+        found = [ask(gateway, "hi", (b"Authorization", f"Bearer {key}".encode())) for key in keys]
+
+    assert [each.status for each in found] == [200, 200, 200, 429, 429, 429]
+
+
+def test_a_key_that_has_used_nothing_for_a_minute_is_forgotten() -> None:
+    limit = RateLimit(requests_per_minute=60.0, per="key")
+    for number in range(5):
+        limit._buckets[str(number)] = Bucket(60.0, 0, 0.0, in_flight=int(number == 0))
+
+    assert limit._forget_one()
+
+    assert list(limit._buckets) == ["2", "3", "4", "0"]
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"type": "rate_limit", "config": {"requests_per_minute": 2, "per": "key"}},
+        {"type": "budget", "config": {"limit_usd": 100, "per": "key"}},
+    ],
+    ids=["rate_limit", "budget"],
+)
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([KEY, (b"api-key", b"two")], 400),
+        ([KEY, (b"authorization", b"Bearer two")], 400),
+        ([KEY, (b"x-api-key", b"one")], 200),
+        ([KEY, (b"x-api-key", b"two"), (b"Connection", b"X-Api-Key")], 200),
+    ],
+)
+def test_a_limit_per_key_holds_for_the_one_key_that_is_sent_on(
+    upstream: RawUpstream,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: dict[str, Any],
+    headers: list[tuple[bytes, bytes]],
+    status: int,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with through(upstream.url, limit) as gateway:
+        found = ask(gateway, "hi", *headers)
+
+    assert found.status == status
+    assert (status == 400) == (b'"several_keys"' in found.body)
+
+
+def test_one_key_is_one_client_however_it_is_written() -> None:
+    written = [
+        ("Authorization", "Bearer one"),
+        ("authorization", "bearer  one "),
+        ("api-key", "one"),
+    ]
+
+    assert len({client_of((each,)) for each in written}) == 1
+    assert client_of(tuple(written)) == client_of((written[0],))
 
 
 def test_tokens_count_when_an_answer_tells_them(upstream: RawUpstream) -> None:

@@ -105,6 +105,22 @@ def test_the_whole_context_is_set_aside_for_what_is_not_read(
     assert len(upstream.seen) == 1
 
 
+def test_a_budget_refuses_what_may_hold_audio_at_a_price_of_its_own(
+    upstream: RawUpstream, tmp_path: Path
+) -> None:
+    prices = {MODEL: {"input": 0, "output": 0, "input_audio": 0}}
+    config = {
+        "server": {"inspect_bytes": SMALL},
+        "interceptors": [budget(tmp_path, 1)],
+        "prices": prices,
+    }
+    with Gateway(upstream.url, config=config) as gateway:
+        refused, small = ask(gateway, question(LARGE)), ask(gateway, question(10))
+
+    assert b"what input_audio may cost" in refused.body
+    assert small.status == 200
+
+
 @pytest.mark.parametrize("name", ["tools", "prompt"])
 def test_a_budget_refuses_what_has_no_bound(
     upstream: RawUpstream, tmp_path: Path, name: str

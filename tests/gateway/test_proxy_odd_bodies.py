@@ -23,10 +23,10 @@ from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 from batchata.gateway.proxy.interceptors.trace_export import PRESETS, TraceExport
 from batchata.gateway.proxy.isolation import Isolation
 from batchata.gateway.proxy.money.bounds import card_of, uncounted, worst_case_usd
+from batchata.gateway.proxy.telemetry.emitter import EventEmitter
 from batchata.gateway.proxy.telemetry.event_queue import EventQueue
 from batchata.gateway.proxy.telemetry.events import GatewayEvent
 from batchata.gateway.proxy.telemetry.sessions import Sessions
-from batchata.gateway.proxy.telemetry.teller import Teller
 from batchata.prices import GenaiPriceBook
 
 BOOK = GenaiPriceBook({"m": {"input": 1, "output": 1}})
@@ -88,12 +88,12 @@ def test_a_call_with_any_body_is_told_and_remembered(body: Any, endpoint: str) -
         sessions = Sessions(
             max_sessions=3, ttl_seconds=9, clock=time.monotonic, new_id=lambda: str(next(ids))
         )
-        teller = Teller(queue, sessions, time.monotonic)
+        emitter = EventEmitter(queue, sessions, time.monotonic)
         for _ in range(2):
             asked = an_exchange(endpoint, body)
-            teller.began(asked, "")
+            emitter.began(asked, "")
             asked.answer = Answered(status=200, text="Fine.")
-            teller.ended(asked, asked.answer)
+            emitter.ended(asked, asked.answer)
             MessageLogger()._row(asked)
         await queue.aclose()
 

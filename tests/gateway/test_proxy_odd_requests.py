@@ -168,6 +168,21 @@ def test_an_odd_request_is_not_read_less_strictly(
     assert orjson.loads(reply.body)["error"]["code"] == "unreadable_request"
 
 
+def test_a_header_that_is_too_long_is_named_as_that(upstream: RawUpstream, url: str) -> None:
+    reply = call(url, request_bytes(b"/v1/x", (b"X-Long", b"a" * 70_000)))
+
+    assert (reply.status, upstream.seen) == (431, [])
+    assert b"longer than 65536 bytes" in reply.body
+
+
+def test_an_upstream_that_is_not_there_is_told_in_plain_words() -> None:
+    with Gateway("http://127.0.0.1:1") as gateway:
+        reply = call(gateway.url, request_bytes(b"/v1/models"))
+
+    assert reply.status == 502
+    assert b"cannot be reached: Connection refused" in reply.body
+
+
 def test_no_more_than_the_beginning_is_looked_at_for_a_method(
     upstream: RawUpstream, url: str
 ) -> None:

@@ -176,7 +176,7 @@ def test_a_fault_after_the_answer_does_not_take_it_from_the_client(
     def fail(*_: object) -> None:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr("batchata.gateway.proxy.telemetry.teller.Teller.ended", fail)
+    monkeypatch.setattr("batchata.gateway.proxy.telemetry.emitter.EventEmitter.ended", fail)
     with Sandbox() as box, Gateway(box.url) as gateway:
         found = [asked(gateway, "hi", stream=stream)[:3] for stream in (False, True)]
 

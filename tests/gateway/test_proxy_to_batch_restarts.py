@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,12 @@ from sandbox_lab import Lab
 from batchata.core.errors import StateLockedError
 from batchata.gateway import Gateway, Sandbox, Scenario
 from batchata.gateway.held import asking
-from batchata.gateway.held.holding import Holding
+from batchata.gateway.held.folder import Asked, Call, Group, HeldFolder
+from batchata.gateway.held.group_runner import GroupRunner
+from batchata.gateway.held.held_calls import HeldCalls
+from batchata.gateway.held.keys import HeldKeys
+from batchata.gateway.held.waiting import HeldCall
+from batchata.gateway.proxy.http.upstreams import Upstreams
 from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 
 if TYPE_CHECKING:
@@ -79,14 +85,14 @@ def connect_and_stop(lab: Lab, folder: Path) -> socket.socket:
 def test_a_call_that_no_vendor_has_heard_of_costs_nothing(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gather, timers = Holding._gather, []
+    gather, timers = HeldCalls._gather, []
 
-    def watched(holding: Holding, *args: Any) -> Any:
+    def watched(holding: HeldCalls, *args: Any) -> Any:
         held = gather(holding, *args)
         timers.extend(each.timer for each in holding._gathering.values())
         return held
 
-    monkeypatch.setattr(Holding, "_gather", watched)
+    monkeypatch.setattr(HeldCalls, "_gather", watched)
     with holding(lab.box.url, tmp_path, gather_seconds=60) as gateway:
         connection = connect(gateway.url)
         connection.sendall(asked())
@@ -163,10 +169,48 @@ def test_a_call_that_comes_while_the_gateway_ends_is_told_to_ask_again_and_costs
 ) -> None:
     with holding(lab.box.url, tmp_path, gather_seconds=1_000) as gateway:
         core = gateway._up().core
-        assert core.holding is not None
-        core.holding.stop()
+        assert core.held_calls is not None
+        core.held_calls.stop()
         reply = call(gateway.url, asked())
 
     assert reply.status == 503
     assert used_usd(tmp_path / "budget.db") == 0
     assert lab.box.ledger.batches == []
+
+
+def test_what_outlives_the_end_is_stopped_and_left_to_the_next_start(tmp_path: Path) -> None:
+    async def end() -> tuple[asyncio.Task[None], HeldCall]:
+        codec = GroupRunner(
+            HeldFolder(tmp_path),
+            Upstreams([]),
+            {},
+            keys=HeldKeys(),
+            settle=lambda exchange, answered: None,
+            forget=lambda held: None,
+        )
+        wait = asyncio.Event().wait
+        codec._run = lambda group: wait()  # type: ignore[method-assign, assignment, return-value]
+        by = {"session_id": "s", "agent_id": "", "tags": {}, "model": "m", "client": ""}
+        found = Call("c1", b"", Asked(exchange_id="x", set_aside=None, **by))
+        group = Group(
+            id="held_1",
+            vendor="openai",
+            owner="",
+            upstream="u",
+            provider="openai",
+            endpoint="/v1/chat/completions",
+            headers={},
+            batch_seconds=1,
+            calls=[found],
+        )
+        held = HeldCall(found, asyncio.get_running_loop().create_future(), group=group)
+        codec.carry(group, [held])
+        (task,) = codec._tasks
+        await asyncio.sleep(0)  # it begins
+        await codec.aclose(0.01)
+        return task, held
+
+    task, held = asyncio.run(end())
+
+    assert task.cancelled()
+    assert not held.done.done()

@@ -279,3 +279,30 @@ def test_the_older_function_call_of_chat_pairs_by_its_name(is_stream: bool) -> N
         ("execution", "look", "look", None, {"a": 1}),
         ("result", "look", "look", "success", "42"),
     ]
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("taken", [0, 2])
+def test_every_choice_may_ask_for_tools_and_a_client_go_on_from_it(
+    taken: int, is_stream: bool
+) -> None:
+    calls = [
+        {"id": f"c{n}", "type": "function", "function": {"name": "look", "arguments": f"[{n}]"}}
+        for n in range(3)
+    ]
+    first: Any = chat(*({"content": None, "tool_calls": [each]} for each in calls))
+    if is_stream:
+        first = [chunk(n, tool_calls=[{"index": 0, **each}]) for n, each in enumerate(calls)]
+    again = [
+        *(HI, {"role": "assistant", "content": None, "tool_calls": [calls[taken]]}),
+        {"role": "tool", "tool_call_id": f"c{taken}", "content": "42"},
+    ]
+
+    sessions, events = conversation(
+        CHAT, ({"messages": [HI], "n": 3}, first), ({"messages": again}, chat({"content": "x"}))
+    )
+
+    assert sessions == ["s0", "s0"]
+    assert [each[1] for each in tools(events)] == ["c0", "c1", "c2", f"c{taken}"]
+    asked = [event for event in events if event.name == "tool.execution"]
+    assert [event.attributes.get("tool.choice", 0) for event in asked] == [0, 1, 2]

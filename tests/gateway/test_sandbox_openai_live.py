@@ -72,6 +72,20 @@ def test_a_chat_answer_follows_the_schema_it_is_given(lab: Lab) -> None:
     assert made["kind"] in ("town", "village")
 
 
+def test_an_answer_may_be_sent_back_as_the_sdk_has_it(lab: Lab) -> None:
+    choice = {"type": "function", "function": {"name": "find"}}
+    asked = ask(lab, tools=[TOOL], tool_choice=choice, n=2)
+    said = asked.choices[1].message
+    assert said.tool_calls
+
+    came = {"role": "tool", "tool_call_id": said.tool_calls[0].id, "content": "42"}
+    answer = ask(lab, messages=[*ASK, said, came])
+
+    ids = {each.message.tool_calls[0].id for each in asked.choices if each.message.tool_calls}
+    assert len(ids) == 2
+    assert answer.choices[0].finish_reason == "stop"
+
+
 def test_a_forced_tool_is_called_with_arguments_that_fit(lab: Lab) -> None:
     choice = {"type": "function", "function": {"name": "find"}}
 

@@ -14,7 +14,7 @@ from batchata.gateway.sandbox.input_tokens import input_tokens
 from batchata.gateway.sandbox.pattern_values import text_matching
 from batchata.gateway.sandbox.schema_rules import anthropic_fault, openai_fault
 from batchata.gateway.sandbox.schema_values import BadSchemaError, SchemaValues
-from batchata.gateway.wire_openai import CHAT
+from batchata.gateway.wire.openai import CHAT
 
 
 class Colour(Enum):

@@ -17,7 +17,7 @@ from batchata.gateway import HttpFault, Scenario
 from batchata.generate import Config, load_config, make_config
 from batchata.generate.checking import preview
 from batchata.generate.loading import sections, to_yaml
-from batchata.generate.workshop import run_config
+from batchata.generate.shard_run import run_config
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
 #: key → a value that is not the default; what it changes is seen without anything being sent

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batchata.core.errors import ValidationError
 from batchata.generate import merge_splits
 from batchata.generate.selection import span_of_split
-from batchata.generate.workshop import selection_of
+from batchata.generate.shard_run import selection_of
 
 
 @given(rows=st.integers(0, 10_000), count=st.integers(1, 40))

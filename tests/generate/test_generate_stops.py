@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +12,9 @@ from generation_lab import GenerationLab, questions, read, said, server_of
 
 from batchata.core.errors import ProviderUnavailableError, StateLockedError, ValidationError
 from batchata.gateway import HttpFault, ItemFault, Sandbox, Scenario
-from batchata.generate import GenerationPipeline, Progress, load_config
+from batchata.generate import GenerationPipeline, Progress, load_config, pipeline, worker_loop
 from batchata.generate.loading import to_yaml
+from batchata.sdk.driver import Terminated
 
 if TYPE_CHECKING:
     from zygote import Zygote
@@ -135,7 +137,7 @@ def test_a_stop_keeps_what_is_answered(made: GenerationLab, times: int) -> None:
     made.rows = questions(200)
     slow = HttpFault(action="slow", route="openai.chat*", times=None, seconds=0.01)
     made.box.set_scenario(Scenario(http=(slow,)))
-    pipeline = GenerationPipeline(made.config(processing={"batch_size": 1}))
+    generation = GenerationPipeline(made.config(processing={"batch_size": 1}))
     asked = 0
 
     def interrupt(progress: Progress) -> None:
@@ -145,15 +147,40 @@ def test_a_stop_keeps_what_is_answered(made: GenerationLab, times: int) -> None:
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        pipeline.run(watch=interrupt)
+        generation.run(watch=interrupt)
     answered = len(made.calls)
     assert 0 < answered < 200
 
-    pipeline.run()
+    generation.run()
 
     assert len(set(made.calls)) == 200
     again = len(made.calls) - 200
     assert again <= (0 if times == 1 else 16)  # the second Ctrl-C leaves those in flight
+
+
+def test_a_sigterm_keeps_what_is_answered_and_says_how_to_go_on(
+    made: GenerationLab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made.rows = questions(200)
+    slow = HttpFault(action="slow", route="openai.chat*", times=None, seconds=0.01)
+    made.box.set_scenario(Scenario(http=(slow,)))
+    ended: list[int] = []
+    monkeypatch.setattr(
+        pipeline, "signal", SimpleNamespace(raise_signal=ended.append, SIGTERM=signal.SIGTERM)
+    )
+
+    def preempt(progress: Progress) -> None:
+        if progress.answers and not ended:
+            ended.append(0)
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Terminated):
+        GenerationPipeline(made.config()).run(watch=preempt)
+
+    assert ended == [0, signal.SIGTERM]  # the process ends by it, as it would have
+    assert "stopped by SIGTERM; the same command goes on" in caplog.text
+    GenerationPipeline(made.config()).run()
+    assert len(made.calls) == len(set(made.calls)) == 200
 
 
 def test_a_dead_server_is_left_out_and_its_rows_go_to_the_others(made: GenerationLab) -> None:
@@ -202,10 +229,9 @@ def test_a_server_that_dies_on_the_way_loses_no_row(made: GenerationLab) -> None
 def test_without_a_server_left_the_run_stops_and_goes_on_with_another(
     made: GenerationLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from batchata.generate import line
 
-    monkeypatch.setattr(line, "_DOWN_SECONDS", 0.1)
-    monkeypatch.setattr(line, "_BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(worker_loop, "_DOWN_SECONDS", 0.1)
+    monkeypatch.setattr(worker_loop, "_BEAT_SECONDS", 0.05)
     made.rows = questions(150)
     slow = HttpFault(action="slow", route="openai.chat*", times=None, seconds=0.05)
     dying = Sandbox(Scenario(http=(slow,)))

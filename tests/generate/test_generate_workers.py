@@ -17,8 +17,8 @@ from batchata.generate import GenerationPipeline, Progress
 from batchata.generate.checking import preview
 from batchata.generate.config import ProcessingConfig
 from batchata.generate.ledger import Funded, Funds, Ledger, Shard
+from batchata.generate.shard_run import money_in
 from batchata.generate.worker import work
-from batchata.generate.workshop import money_in
 
 
 def worker_pids() -> list[int]:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from thoroughness import how_often
 
 from batchata.core.allowance import Amount, Rates, Use
-from batchata.generate.hands import Lives
 from batchata.generate.ledger import LEASE_SECONDS, Funded, Funds, Ledger, Shard, Tally
 from batchata.generate.selection import Span
+from batchata.generate.worker_handles import Restarts
 
 
 class Clock:
@@ -64,12 +64,12 @@ def test_a_shard_is_one_workers_until_its_lease_ends(ledger: Ledger, clock: Cloc
 
 
 def test_a_worker_that_dies_again_and_again_without_an_answer_is_given_up(ledger: Ledger) -> None:
-    lives = Lives()
+    restarts = Restarts()
 
     def die(answered: int) -> bool:
-        ledger.renew(lives.begin(), {"answered": answered})
-        taken(ledger, lives.name)
-        return lives.may_go_on(ledger, "died")
+        ledger.renew(restarts.begin(), {"answered": answered})
+        taken(ledger, restarts.name)
+        return restarts.may_go_on(ledger, "died")
 
     assert [die(0), die(5), die(0), die(0), die(0)] == [True, True, True, True, False]
     assert taken(ledger, "another").number == 0  # it holds nothing

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from batchata import BatchRun
 from batchata.cli.app import app
+from batchata.engine import shutdown
 from batchata.gateway import HttpFault, Sandbox, Scenario
 
 GPT = "gpt-6-luna"
@@ -100,9 +101,8 @@ class Cli:
 @contextmanager
 def cli_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
     """The command line in a folder, its vendors played by a sandbox."""
-    from batchata.engine import leaving
 
-    monkeypatch.setattr(leaving, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(shutdown, "GRACE_SECONDS", 0.2)
     monkeypatch.chdir(folder)
     clock = MovableClock()
     with Sandbox(Scenario(), clock=clock) as box:

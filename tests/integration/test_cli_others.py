@@ -46,6 +46,26 @@ def test_every_command_helps_with_an_example(cli: Cli, command: str) -> None:
     assert f"batchata {command}" in cli(command, "--help").out.partition("Example:")[2]
 
 
+def test_help_fills_the_lines_of_a_terminal(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    said = [line.strip() for line in cli("status", "--help").out.splitlines()]
+
+    assert "on. Leaves with 3 while jobs are unfinished or have failed." in said
+
+
+def test_a_word_that_is_no_choice_is_told_with_the_choices(cli: Cli) -> None:
+    said = " ".join(cli("generate", "--engine", "rays", code=2).err.replace("│", " ").split())
+
+    assert "Invalid value for '--engine': 'rays' is not one of 'local', 'ray'." in said
+
+
+def test_the_usage_of_generate_shows_no_hidden_argument(cli: Cli) -> None:
+    usage = next(line for line in cli("generate", "--help").out.splitlines() if "Usage" in line)
+
+    assert usage.split() == ["Usage:", "batchata", "generate", "[OPTIONS]"]
+
+
 @pytest.mark.parametrize("flag", ["--version", "-v"])
 def test_the_version_is_told(cli: Cli, flag: str) -> None:
     assert cli(flag).out.startswith("batchata ")

@@ -15,7 +15,10 @@ from pydantic import BaseModel
 from run_lab import CLAUDE, GPT, MODELS, Lab, all_of, cost_of
 
 from batchata import FileId, FileUrl, Job, JobStatus, Reason
+from batchata.core.errors import StateError
+from batchata.core.events import Durable, OutcomesRecorded
 from batchata.documents.pdf import create_pdf
+from batchata.engine.context import RunContext
 from batchata.gateway import Scenario
 
 PDF = create_pdf(["Invoice INV-17 of Acme Corp", "Total due: 1,200.50 EUR"])
@@ -124,6 +127,29 @@ def test_a_file_that_changes_between_adding_and_sending_fails_its_job_alone(
     assert [name for name, each in found.items() if not each.is_success] == ["b.pdf"]
     assert "b.pdf" in str(found["b.pdf"].error)
     assert found["b.pdf"].reason is Reason.BAD_INPUT
+
+
+def test_a_request_file_has_its_name_when_the_jobs_that_are_not_in_it_are_written_down(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = written(tmp_path, {"a.pdf": PDF, "b.pdf": PDF + b"\n"})
+    record = RunContext.record
+
+    def jobs() -> Iterator[Job]:
+        for name, path in paths.items():
+            yield Job(name, CLAUDE, file=path, prompt="What is it?", max_tokens=60)
+        paths["b.pdf"].unlink()
+
+    def full(context: RunContext, *events: Durable) -> None:
+        if any(isinstance(each, OutcomesRecorded) for each in events):
+            raise StateError("the disk is full")
+        record(context, *events)
+
+    monkeypatch.setattr(RunContext, "record", full)
+    with pytest.raises(StateError, match="full"):
+        lab.batch().add_jobs(jobs()).run()
+
+    assert not list((lab.out / "raw_files" / "requests").iterdir())
 
 
 def test_two_thousand_pages_are_refused_by_name_or_answered(lab: Lab, tmp_path: Path) -> None:

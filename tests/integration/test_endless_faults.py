@@ -6,6 +6,7 @@ import http.client
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -46,9 +47,14 @@ def other_host(lab: Lab) -> Iterator[tuple[str, list[dict[str, str]]]]:
         server.shutdown()
 
 
+UNKNOWN_ROUTE = HttpFault(
+    action="status", route="anthropic.batches.results", status=404, code="not_found_error"
+)
+
+
 def test_results_on_another_host_are_fetched_without_the_key(lab: Lab) -> None:
     with other_host(lab) as (url, seen):
-        lab.play(scenario=Scenario(results_base_url=url))
+        lab.play(scenario=Scenario(results_base_url=url, http=(UNKNOWN_ROUTE,)))
 
         run = lab.chat(12, CLAUDE).run()
 
@@ -58,7 +64,8 @@ def test_results_on_another_host_are_fetched_without_the_key(lab: Lab) -> None:
 
 
 def test_results_on_a_host_that_is_not_there_are_waited_for(lab: Lab) -> None:
-    lab.play(scenario=Scenario(results_base_url="http://127.0.0.1:9"))
+    unknown = replace(UNKNOWN_ROUTE, times=None)
+    lab.play(scenario=Scenario(results_base_url="http://127.0.0.1:9", http=(unknown,)))
     first = lab.chat(5, CLAUDE).add_time_limit(seconds=0.2).run()
     left = [result.status for result in first.results().unfinished]
     lab.play()
@@ -68,6 +75,29 @@ def test_results_on_a_host_that_is_not_there_are_waited_for(lab: Lab) -> None:
     assert left == ["submitted"] * 5
     assert second.status()["completed"] == 5
     assert len(lab.ledger.batches) == 1
+
+
+def test_a_gateway_that_names_the_vendors_host_is_asked_for_the_results_itself(lab: Lab) -> None:
+    lab.play(scenario=Scenario(results_base_url="http://127.0.0.1:9"))
+
+    run = lab.chat(5, CLAUDE).run()
+
+    assert run.status()["completed"] == 5
+
+
+@VENDORS
+@pytest.mark.parametrize("route", ["*.batches.list", "*.batches.create", "openai.files.create"])
+def test_an_answer_200_that_is_no_answer_of_the_vendor_is_asked_for_again(
+    lab: Lab, model: str, route: str
+) -> None:
+    strange = HttpFault(action="status", route=route, status=200, times=2)
+    lost = HttpFault(action="cut_after", route="*.batches.create")
+    lab.play(scenario=Scenario(http=(strange, lost)))
+
+    run = lab.chat(5, model).run()
+
+    assert run.status()["completed"] == 5
+    assert set(lab.times_billed().values()) == {1}
 
 
 @VENDORS

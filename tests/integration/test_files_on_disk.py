@@ -15,7 +15,7 @@ from batchata import JobResult
 from batchata.core.errors import ResultsError
 from batchata.engine import raw_calls
 from batchata.gateway import HttpFault, Scenario
-from batchata.sinks import exporter
+from batchata.sinks import outcomes
 
 
 def tree(folder: Path) -> set[str]:
@@ -297,7 +297,7 @@ def test_results_that_could_not_be_written_are_written_by_the_next_run(
         raise RecursionError("what no one foresaw")
 
     with monkeypatch.context() as patch:
-        patch.setattr(exporter, "job_result", failing)
+        patch.setattr(outcomes, "job_result", failing)
         lab.chat(3, result_format="jsonl").run()
     before = lines_of(lab.out / "results.jsonl")
 
@@ -306,3 +306,21 @@ def test_results_that_could_not_be_written_are_written_by_the_next_run(
     after = [orjson.loads(line)["job_id"] for line in lines_of(lab.out / "results.jsonl")]
     assert (before, sorted(after)) == ([], ["q0", "q1", "q2"])
     assert lab.ledger.billed_items == 3
+
+
+def test_a_run_whose_process_goes_to_another_folder_keeps_to_its_own(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, elsewhere = lab.folder / "home", lab.folder / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.chdir(home)
+    batch = lab.chat(3, results_dir="answers")
+    (home / "note.txt").write_text("words")
+    batch.add_job(prompt="what does it say?", file="note.txt", id="file", model=GPT)
+
+    run = batch.run(on_progress=lambda *_: monkeypatch.chdir(elsewhere), progress_interval=0.001)
+
+    assert len(run.results().completed) == 4
+    assert list(elsewhere.iterdir()) == []
+    assert {"q0.json", "file.json", "state.db"} <= tree(home / "answers")

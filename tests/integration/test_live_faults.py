@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import socket
+import threading
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from run_lab import CLAUDE, GPT, MODELS, Lab, all_of, wait_until
+from run_lab import CLAUDE, GPT, MODELS, Lab, all_of, cost_of, wait_until
 
 from batchata import Batch
 from batchata.core.errors import AccountStoppedError
+from batchata.core.usage import from_parts
 from batchata.gateway import HttpFault, Sandbox, Scenario
 from batchata.report.writing import write_report
 
@@ -86,6 +89,46 @@ def test_a_fault_that_passes_is_tried_again(lab: Lab, vendor: str, told: dict[st
     assert run.status()["completed"] == 5
     assert run.status()["possibly_billed_usd"] == 0
     assert len(lab.ledger.live) == 5
+
+
+@VENDORS
+def test_an_error_with_a_good_status_is_tried_again_and_costs_nothing(
+    lab: Lab, vendor: str
+) -> None:
+    lab.play(scenario=fault(vendor, times=2, status=200, code="server_error"))
+
+    run = live(lab, 6, MODELS[vendor]).run()
+
+    assert run.status()["completed"] == 6
+    assert len(lab.ledger.live) == 6
+    (books,) = lab.books.values()
+    assert from_parts(books.spent) == cost_of(run.results().completed)
+
+
+def test_a_server_that_sends_elsewhere_is_not_followed_with_the_key(lab: Lab) -> None:
+    asked: list[str] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.send_response(307)
+            self.send_header("Location", f"{lab.box.openai_base_url}/chat/completions")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/v1"
+        batch = live(lab, 1).set_provider("openai", api_key="k", base_url=address)
+        (failed,) = batch.run().results().failed
+        server.shutdown()
+
+    assert asked == ["/v1/chat/completions"]
+    assert not lab.ledger.live
+    assert "give the address of the API itself as base_url" in str(failed.error)
 
 
 @VENDORS

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from run_lab import CLAUDE, Lab
 
+from batchata.exceptions import RunError
 from batchata.gateway import Scenario
 
 Call = tuple[dict[str, Any], float, dict[str, Any]]
@@ -49,6 +50,31 @@ def test_every_call_has_the_keys_that_callbacks_know(lab: Lab) -> None:
         assert set(stats) >= STATS
         assert isinstance(elapsed, float)
         assert all(set(each) >= BATCH for each in batches.values())
+
+
+def test_a_batch_names_its_jobs_as_the_script_gave_them(lab: Lab) -> None:
+    found: list[list[tuple[str, str]]] = []
+
+    def told(stats: dict[str, Any], elapsed: float, batches: dict[str, Any]) -> None:
+        found.append([(job.id, job.prompt) for each in batches.values() for job in each["jobs"]])
+
+    run = lab.chat(20).run(on_progress=told, progress_interval=0.0)
+
+    asked = sorted((job_id, job.prompt) for job_id, job in run.jobs.items())
+    assert sorted(found[-1]) == asked
+    assert len(asked) == 20
+    assert [len(each["jobs"]) for each in run.batch_tracking.values()] == [10, 10]
+
+
+def test_jobs_of_a_generator_are_not_kept(lab: Lab) -> None:
+    calls: list[Call] = []
+    batch = lab.batch().add_jobs({"id": f"q{n}", "model": CLAUDE, "prompt": "?"} for n in range(2))
+
+    run = batch.run(on_progress=lambda *told: calls.append(told))
+
+    assert all("jobs" not in each for each in calls[-1][2].values())
+    with pytest.raises(RunError, match="generator"):
+        run.jobs  # noqa: B018
 
 
 def test_numbers_only_grow_and_always_add_up(lab: Lab) -> None:

@@ -375,6 +375,7 @@ def test_an_open_panel_is_printed_whole_and_alone(
     assert "job-1" not in text
 
 
+@pytest.mark.slow
 def test_ten_thousand_results_stay_fluid(browser: Browser, tmp_path: Path) -> None:
     many = [
         Said(id=f"job-{n:05d}", text="word " * 100, parsed={"n": n, "name": f"name {n}"})

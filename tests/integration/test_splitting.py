@@ -46,6 +46,26 @@ def test_the_vendors_count_limit_splits(
     assert sizes(lab) == [4, 8, 8]
 
 
+def test_the_vendors_limit_of_texts_to_embed_splits(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = replace(OpenAIBatch.limits, embedding_inputs=100)
+    monkeypatch.setattr(OpenAIBatch, "limits", limits)
+    lab.play(scenario=Scenario(openai_max_embedding_inputs=100))
+    batch = lab.batch(items_per_batch=None).set_default_params(model="text-embedding-3-small")
+    for number in range(12):
+        batch.add_job(id=f"e{number}", prompt="", input=[f"{number} {n}" for n in range(25)])
+    batch.add_job(id="tokens", prompt="", input=list(range(1, 200)))
+    batch.add_job(id="large", prompt="", input=[f"text {n}" for n in range(101)])
+
+    results = batch.run().results()
+
+    assert len(results.completed) == 13
+    assert "more than the 100 texts" in (results["large"].error or "")
+    assert max(sizes(lab)) <= 5
+    assert {entry.status for entry in lab.ledger.batches} == {"completed"}
+
+
 @VENDORS
 def test_the_vendors_byte_limit_splits(
     lab: Lab, model: str, monkeypatch: pytest.MonkeyPatch

@@ -177,6 +177,21 @@ def test_a_run_can_be_had_as_json_and_as_a_table(lab: Lab) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("model", "routes"),
+    [
+        (GPT, ["files.create", "batches.create", "batches.retrieve", "files.content"]),
+        (CLAUDE, ["batches.create", "batches.retrieve", "batches.results"]),
+    ],
+)
+def test_the_look_that_sees_the_end_says_where_the_answers_are(
+    lab: Lab, model: str, routes: list[str]
+) -> None:
+    lab.chat(3, model=model).run()
+
+    assert [each.route.partition(".")[2] for each in lab.box.requests] == routes
+
+
 def test_a_run_that_was_not_started_says_so(lab: Lab) -> None:
     from batchata import BatchRun, RunConfig
 

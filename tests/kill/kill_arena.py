@@ -70,7 +70,7 @@ class Arena:
         self._prices = GenaiPriceBook()
 
     def __enter__(self) -> Self:
-        warm = Plan(name="warm", jobs=4, raw_files=True)
+        warm = Plan(name="warm", jobs=4, raw_files=True, files=2)
         folder = self.new_case(warm)
         self._zygote.prepare(kill_script.warm_up, self.order(warm, folder))
         return self

@@ -17,7 +17,7 @@ from openai import AsyncOpenAI
 from batchata.integrations.background import retrieving
 from batchata.providers.openai.background import OpenAIBackground
 from batchata.sinks.eventlog.log import EventLog
-from batchata.stores.own_file import FileKind, OwnFile
+from batchata.stores.sqlite_file import FileKind, SqliteFile
 
 assert narwhals, pandas  # imported on the way otherwise, by every child for itself
 
@@ -57,13 +57,13 @@ def instrument(points: Points) -> None:
     for name in ("write", "flush"):
         watch(points, EventLog, name)
     watch(points, OpenAIBackground, "retrieve")
-    begin = OwnFile.__init__
+    begin = SqliteFile.__init__
 
-    def watched(self: OwnFile, path: Path | None, kind: FileKind) -> None:
+    def watched(self: SqliteFile, path: Path | None, kind: FileKind) -> None:
         begin(self, path, kind)
         self._db = _Db(self._db, points)  # type: ignore[assignment]
 
-    OwnFile.__init__ = watched  # type: ignore[method-assign]
+    SqliteFile.__init__ = watched  # type: ignore[method-assign]
 
 
 def main(order: dict[str, Any]) -> None:

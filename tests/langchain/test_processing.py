@@ -21,7 +21,7 @@ from batchata.core.errors import (
     UnknownPriceError,
     ValidationError,
 )
-from batchata.gateway import HttpFault, Sandbox, Scenario
+from batchata.gateway import HttpFault, ItemFault, Sandbox, Scenario
 
 if TYPE_CHECKING:
     import langchain_lab
@@ -114,6 +114,18 @@ def test_an_answer_that_was_paid_for_and_does_not_fit_is_not_asked_for_again(
     said = [asked(lc, rows("a"), chain, results_dir=tmp_path) for _ in range(2)]
 
     assert all("no number" in str(each) for [each] in said)
+    assert len(box.ledger.live) == 1
+
+
+def test_an_answer_that_langchain_cannot_parse_was_paid_for_all_the_same(
+    lc: langchain_lab, box: Sandbox, tmp_path: Path
+) -> None:
+    box.set_scenario(Scenario(items=[ItemFault(outcome="length")]))
+    chain = lc.model("openai", box).with_structured_output(lc.City)  # the SDK parses and raises
+
+    said = [asked(lc, rows("a"), chain, results_dir=tmp_path) for _ in range(2)]
+
+    assert all(isinstance(each, Exception) for [each] in said)
     assert len(box.ledger.live) == 1
 
 

@@ -17,8 +17,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from besieged import Besieged, BrokenPromiseError
-from siege_checks import check
+from gateway_under_load import BrokenPromiseError, GatewayUnderLoad
+from load_checks import check
 from zygote import Zygote
 
 from batchata.gateway import HttpFault, Sandbox, Scenario
@@ -44,13 +44,13 @@ def random_scenario(chance: random.Random) -> Scenario:
     )
 
 
-def cycle(zygote: Zygote, box: Sandbox, seed: int, folder: Path) -> Besieged:
+def cycle(zygote: Zygote, box: Sandbox, seed: int, folder: Path) -> GatewayUnderLoad:
     """One gateway, ended some times and then left in peace; what came of it."""
     chance = random.Random(seed)
     box.set_scenario(random_scenario(chance))
     box.reset()
     limit = Decimal(chance.choice(["0.0005", "0.004", "0.03", "1"]))
-    found = Besieged(chance, box, zygote, folder, limit, is_held=chance.random() < 0.15)
+    found = GatewayUnderLoad(chance, box, zygote, folder, limit, is_held=chance.random() < 0.15)
     config = found.config()
     ends = chance.choice([[signal.SIGKILL], [signal.SIGTERM], [signal.SIGKILL, signal.SIGTERM]])
     for _ in range(chance.choice([0, 1, 2, 4])):

@@ -11,8 +11,8 @@ import pytest
 
 from batchata import BatchRun, Job, RunConfig
 from batchata.core.errors import ProviderError, RunError, StateError, ValidationError
-from batchata.driving import log_level
 from batchata.engine.portal import Portal
+from batchata.sdk.driver import log_level
 
 
 def run_of(folder: Path, *jobs: Job) -> BatchRun:

@@ -54,7 +54,7 @@ def map_blocks(
         return CitationMap(unmapped=tuple(mappable), warnings=_warnings(mappable, ()))
     answer = _look(blocks, leaves, between)
     found = {
-        leaf.path: [_told(sourced) for sourced in picked]
+        leaf.path: [_citation(sourced) for sourced in picked]
         for index, leaf in enumerate(leaves)
         if (picked := chosen(answer, index))
     }
@@ -144,7 +144,7 @@ def _thinned(stream: Stream, hits: Sequence[Hit], leaves: Sequence[Leaf]) -> lis
     return kept
 
 
-def _told(sourced: Sourced) -> Citation:
+def _citation(sourced: Sourced) -> Citation:
     """A copy of the citation that says why it was chosen."""
     metadata = {**(sourced.citation.metadata or {}), "score": round(sourced.score, 3)}
     return replace(

@@ -15,10 +15,10 @@ from pydantic import BaseModel
 
 from batchata.core.citing.leaves import model_in
 from batchata.core.citing.shape import Shape, shape_of
-from batchata.core.fits import Checker
 from batchata.core.parse import Parsed, parse_answer
 from batchata.core.result import Failure
-from batchata.core.schema import source_schema
+from batchata.core.schema import asked_schema
+from batchata.core.schema_checker import Checker
 
 ANSWER: Final = "answer"
 QUOTES: Final = "quotes"
@@ -32,7 +32,7 @@ _TOLD: Final = (
 
 def with_quotes(source: type[BaseModel] | Mapping[str, Any]) -> dict[str, Any]:
     """The schema of an answer together with a quote for each of its fields."""
-    whole = source_schema(source)
+    whole = asked_schema(source)
     defs = {**(whole.get("definitions") or {}), **(whole.get("$defs") or {})}
     root = {key: each for key, each in whole.items() if key not in ("$defs", "definitions")}
     mirror = _Mirror(whole)

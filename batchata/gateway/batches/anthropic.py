@@ -11,15 +11,16 @@ import msgspec
 import orjson
 from aiohttp import web
 
-from batchata.gateway.batches.records import Batch
-from batchata.gateway.batches.visit import Visit
-from batchata.gateway.sandbox.anthropic.batches import DAY, check_requests, stamp
-from batchata.gateway.sandbox.downloads import Download
-from batchata.gateway.sandbox.json_answers import json_answer, page_beside, page_limit
-from batchata.gateway.sandbox.read_errors import read_anthropic
-from batchata.gateway.vendor_errors import RefusedError, invalid, not_found
-from batchata.gateway.wire_anthropic import BATCH_CREATE, BatchRequest
-from batchata.sinks.results import sync
+from batchata.disk.atomic import sync_files
+from batchata.gateway.batches.client_call import ClientCall
+from batchata.gateway.batches.records import BatchRecord
+from batchata.gateway.wire.anthropic import BATCH_CREATE, BatchRequest
+from batchata.gateway.wire.downloads import Download
+from batchata.gateway.wire.errors import RefusedError, invalid, not_found
+from batchata.gateway.wire.json_answers import json_answer, page_beside, page_limit
+from batchata.gateway.wire.message_batches import check_requests, stamp
+from batchata.gateway.wire.reading import read_anthropic
+from batchata.gateway.wire.uploads import DAY
 
 CREATE_BYTES: Final = 256_000_000
 MOST_REQUESTS: Final = 100_000
@@ -37,49 +38,49 @@ class _Head(msgspec.Struct):
 _HEAD: Final = msgspec.json.Decoder(_Head)
 
 
-async def create_batch(visit: Visit) -> web.StreamResponse:
+async def create_batch(call: ClientCall) -> web.StreamResponse:
     """Take a batch; its requests are asked from now on."""
-    shelf, works = visit.shelf, visit.works
-    body = await visit.body(CREATE_BYTES)
-    once = await asyncio.to_thread(visit.once, body)
+    store, runner = call.store, call.runner
+    body = await call.body(CREATE_BYTES)
+    once = await asyncio.to_thread(call.once, body)
     batch_id = f"msgbatch_{secrets.token_hex(12)}"
-    path = shelf.file_path(batch_id)
+    path = store.file_path(batch_id)
     try:
         model, total = await asyncio.to_thread(_take, body, path)
-        if (made := visit.made_before("anthropic", once)) is not None:
-            return json_answer(_wire(visit, made))
-        now = shelf.now()
-        batch = Batch(
+        if (made := call.made_before("anthropic", once)) is not None:
+            return json_answer(_wire(call, made))
+        now = store.now()
+        batch = BatchRecord(
             id=batch_id,
             vendor="anthropic",
-            owner=visit.owner,
-            prefix=visit.upstream.prefix,
-            provider=visit.provider,
+            owner=call.owner,
+            prefix=call.upstream.prefix,
+            provider=call.provider,
             endpoint=ENDPOINT,
             created_at=now,
             expires_at=now + DAY,
             phase="in_progress",
             in_progress_at=now,
-            headers=visit.kept_headers,
+            headers=call.kept_headers,
             model=model,
             total=total,
             once=once,
         )
-        shelf.take(batch, path)
+        store.take(batch, path)
     finally:
         path.unlink(missing_ok=True)
-    works.carry(batch)
-    return json_answer(_wire(visit, batch))
+    runner.carry(batch)
+    return json_answer(_wire(call, batch))
 
 
-async def list_batches(visit: Visit) -> web.StreamResponse:
+async def list_batches(call: ClientCall) -> web.StreamResponse:
     """List batches, newest first."""
-    limit = page_limit(visit.request, default=20, most=1_000)
-    found = visit.shelf.batches_of(visit.owner, "anthropic")
-    page, has_more = page_beside(visit.request, found, limit)
+    limit = page_limit(call.request, default=20, most=1_000)
+    found = call.store.batches_of(call.owner, "anthropic")
+    page, has_more = page_beside(call.request, found, limit)
     return json_answer(
         {
-            "data": [_wire(visit, each) for each in page],
+            "data": [_wire(call, each) for each in page],
             "has_more": has_more,
             "first_id": page[0].id if page else None,
             "last_id": page[-1].id if page else None,
@@ -87,36 +88,36 @@ async def list_batches(visit: Visit) -> web.StreamResponse:
     )
 
 
-async def retrieve_batch(visit: Visit, batch_id: str) -> web.StreamResponse:
+async def retrieve_batch(call: ClientCall, batch_id: str) -> web.StreamResponse:
     """Show how a batch stands."""
-    return json_answer(_wire(visit, _find(visit, batch_id)))
+    return json_answer(_wire(call, _find(call, batch_id)))
 
 
-async def results(visit: Visit, batch_id: str) -> web.StreamResponse:
+async def results(call: ClientCall, batch_id: str) -> web.StreamResponse:
     """Send the result lines of an ended batch."""
-    batch = _find(visit, batch_id)
+    batch = _find(call, batch_id)
     if batch.output_file_id is None:
         raise not_found(f"Batch {batch_id} has no available results.")
-    path = visit.shelf.find_file(batch.output_file_id, visit.owner).path
+    path = call.store.find_file(batch.output_file_id, call.owner).path
     return Download(path, "application/x-jsonl")
 
 
-async def cancel_batch(visit: Visit, batch_id: str) -> web.StreamResponse:
+async def cancel_batch(call: ClientCall, batch_id: str) -> web.StreamResponse:
     """Begin to cancel a batch; what it has answers for it keeps."""
-    batch = _find(visit, batch_id)
+    batch = _find(call, batch_id)
     if batch.is_final:
         raise invalid(f"Batch {batch_id} cannot be canceled: it has already ended.")
     if batch.phase != "finalizing":
-        visit.works.cancel(batch)
-    return json_answer(_wire(visit, batch))
+        call.runner.cancel(batch)
+    return json_answer(_wire(call, batch))
 
 
-async def delete_batch(visit: Visit, batch_id: str) -> web.StreamResponse:
+async def delete_batch(call: ClientCall, batch_id: str) -> web.StreamResponse:
     """Remove an ended batch and its results."""
-    batch = _find(visit, batch_id)
+    batch = _find(call, batch_id)
     if not batch.is_final:
         raise invalid(f"Batch {batch_id} cannot be deleted while it is in progress.")
-    visit.shelf.remove(batch)
+    call.store.remove(batch)
     return json_answer({"id": batch_id, "type": "message_batch_deleted"})
 
 
@@ -133,7 +134,7 @@ def _take(body: bytes, path: Path) -> tuple[str | None, int]:
                 b'{"custom_id":%b,"method":"POST","url":"/v1/messages","body":%b}\n'
                 % (orjson.dumps(item.custom_id), params)
             )
-    sync(path.parent, [path])
+    sync_files(path.parent, [path])
     return models.pop() if len(models) == 1 else None, len(requests)
 
 
@@ -147,14 +148,14 @@ def _model(index: int, item: BatchRequest) -> str:
     return head.model
 
 
-def _find(visit: Visit, batch_id: str) -> Batch:
-    batch = visit.shelf.batches.get(batch_id)
-    if batch is None or (batch.vendor, batch.owner) != ("anthropic", visit.owner):
+def _find(call: ClientCall, batch_id: str) -> BatchRecord:
+    batch = call.store.batches.get(batch_id)
+    if batch is None or (batch.vendor, batch.owner) != ("anthropic", call.owner):
         raise not_found(f"message batch not found: {batch_id}")
     return batch
 
 
-def _wire(visit: Visit, batch: Batch) -> Wire:
+def _wire(call: ClientCall, batch: BatchRecord) -> Wire:
     has_ended, counts = batch.is_final, batch.counts
     status = "canceling" if batch.cancelling_at is not None else "in_progress"
     shown = (
@@ -180,6 +181,6 @@ def _wire(visit: Visit, batch: Batch) -> Wire:
         ),
         "archived_at": None,
         "results_url": (
-            f"{visit.url}/v1/messages/batches/{batch.id}/results" if has_ended else None
+            f"{call.url}/v1/messages/batches/{batch.id}/results" if has_ended else None
         ),
     }

@@ -9,24 +9,23 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from batchata.gateway.batches.records import Batch, KeptFile
-from batchata.gateway.batches.visit import Visit
-from batchata.gateway.sandbox.downloads import Download
-from batchata.gateway.sandbox.json_answers import json_answer, openai_list, page_after, page_limit
-from batchata.gateway.sandbox.openai.answers import usage_object
-from batchata.gateway.sandbox.openai.batches import ENDPOINTS as SANDBOX_ENDPOINTS
-from batchata.gateway.sandbox.openai.batches import check_create
-from batchata.gateway.sandbox.openai.files import DAY, check_form, expiry, read_form
-from batchata.gateway.sandbox.read_errors import read_openai
-from batchata.gateway.vendor_errors import RefusedError, VendorError, invalid, not_found
-from batchata.gateway.wire_openai import BATCH_CREATE
-from batchata.sinks.results import sync
+from batchata.disk.atomic import sync_files
+from batchata.gateway.batches.client_call import ClientCall
+from batchata.gateway.batches.records import BatchRecord, KeptFile
+from batchata.gateway.wire.batches import ENDPOINTS as VENDOR_ENDPOINTS
+from batchata.gateway.wire.batches import check_create, usage_object
+from batchata.gateway.wire.downloads import Download
+from batchata.gateway.wire.errors import RefusedError, VendorError, invalid, not_found
+from batchata.gateway.wire.json_answers import json_answer, openai_list, page_after, page_limit
+from batchata.gateway.wire.openai import BATCH_CREATE
+from batchata.gateway.wire.reading import read_openai
+from batchata.gateway.wire.uploads import DAY, check_form, expiry, is_form, read_form
 
 FILE_BYTES: Final = 200_000_000
 CREATE_BYTES: Final = 1 << 20
-#: what servers of one's own take in a batch besides what the sandbox plays
+#: what servers of one's own take in a batch besides what the vendor does
 ENDPOINTS: Final = (
-    *SANDBOX_ENDPOINTS,
+    *VENDOR_ENDPOINTS,
     "/v1/completions",
     "/v1/moderations",
     "/v1/images/generations",
@@ -40,15 +39,15 @@ _UNITS: Final = {"m": 60, "h": 3600, "d": DAY}
 Wire = dict[str, Any]
 
 
-async def create_file(visit: Visit) -> web.StreamResponse:
+async def create_file(call: ClientCall) -> web.StreamResponse:
     """Take an upload, its bytes straight to disk."""
-    if not visit.request.content_type.startswith("multipart/"):
+    if not is_form(call.request):
         raise invalid("Expected a multipart/form-data request.")
-    shelf = visit.shelf
+    store = call.store
     file_id = f"file-{secrets.token_hex(12)}"
-    path = shelf.file_path(file_id)
+    path = store.file_path(file_id)
     try:
-        fields, lines = await read_form(visit.request, path)
+        fields, lines = await read_form(call.request, path)
         size = path.stat().st_size if path.exists() else 0
         check_form(fields, size, batch_bytes=FILE_BYTES)
         if fields["purpose"] != "batch":
@@ -57,8 +56,8 @@ async def create_file(visit: Visit) -> web.StreamResponse:
                 "upload others to the vendor itself.",
                 param="purpose",
             )
-        await asyncio.to_thread(sync, path.parent, [path])  # a large one takes seconds
-        now = shelf.now()
+        await asyncio.to_thread(sync_files, path.parent, [path])  # a large one takes seconds
+        now = store.now()
         file = KeptFile(
             id=file_id,
             path=path,
@@ -68,102 +67,102 @@ async def create_file(visit: Visit) -> web.StreamResponse:
             lines=lines,
             created_at=now,
             expires_at=expiry(fields, now),
-            owner=visit.owner,
+            owner=call.owner,
         )
-        shelf.keep(file)
+        store.keep(file)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
     return json_answer(file.to_wire())
 
 
-async def list_files(visit: Visit) -> web.StreamResponse:
+async def list_files(call: ClientCall) -> web.StreamResponse:
     """List files, newest first unless asked otherwise."""
-    query = visit.request.query
+    query = call.request.query
     purpose = query.get("purpose")
-    found = [each for each in visit.shelf.files_of(visit.owner) if purpose in (None, each.purpose)]
+    found = [each for each in call.store.files_of(call.owner) if purpose in (None, each.purpose)]
     order = query.get("order", "desc")
     if order not in _ORDERS:
         raise invalid(f"Invalid 'order': expected 'asc' or 'desc', got '{order}'.", param="order")
     if order == "desc":
         found.reverse()
-    page, has_more = _page(visit, found, default=10_000, most=10_000)
+    page, has_more = _page(call, found, default=10_000, most=10_000)
     return openai_list([each.to_wire() for each in page], has_more=has_more)
 
 
-async def retrieve_file(visit: Visit, file_id: str) -> web.StreamResponse:
+async def retrieve_file(call: ClientCall, file_id: str) -> web.StreamResponse:
     """Show one file."""
-    return json_answer(visit.shelf.find_file(file_id, visit.owner).to_wire())
+    return json_answer(call.store.find_file(file_id, call.owner).to_wire())
 
 
-async def file_content(visit: Visit, file_id: str) -> web.StreamResponse:
+async def file_content(call: ClientCall, file_id: str) -> web.StreamResponse:
     """Send a file's bytes; a Range request gets the part it asks for."""
-    path = visit.shelf.find_file(file_id, visit.owner).path
+    path = call.store.find_file(file_id, call.owner).path
     return Download(path, "application/octet-stream")
 
 
-async def delete_file(visit: Visit, file_id: str) -> web.StreamResponse:
+async def delete_file(call: ClientCall, file_id: str) -> web.StreamResponse:
     """Remove a file; batches that were made of it go on."""
-    visit.shelf.drop(visit.shelf.find_file(file_id, visit.owner))
+    call.store.drop(call.store.find_file(file_id, call.owner))
     return json_answer({"id": file_id, "object": "file", "deleted": True})
 
 
-async def create_batch(visit: Visit) -> web.StreamResponse:
+async def create_batch(call: ClientCall) -> web.StreamResponse:
     """Take a batch; its input file is looked into at once, and then asked."""
-    body = await visit.body(CREATE_BYTES)
+    body = await call.body(CREATE_BYTES)
     wanted = read_openai(BATCH_CREATE, body)
-    shelf, once = visit.shelf, visit.once(body)
-    if (made := visit.made_before("openai", once)) is not None:
+    store, once = call.store, call.once(body)
+    if (made := call.made_before("openai", once)) is not None:
         return json_answer(batch_object(made))
-    mine = {each.id: each for each in shelf.files_of(visit.owner)}
+    mine = {each.id: each for each in store.files_of(call.owner)}
     stored = mine.get(wanted.input_file_id)
     check_create(wanted, stored, ENDPOINTS)
     expires = wanted.output_expires_after
-    now = shelf.now()
-    batch = Batch(
+    now = store.now()
+    batch = BatchRecord(
         id=f"batch_{secrets.token_hex(12)}",
         vendor="openai",
-        owner=visit.owner,
-        prefix=visit.upstream.prefix,
-        provider=visit.provider,
+        owner=call.owner,
+        prefix=call.upstream.prefix,
+        provider=call.provider,
         endpoint=wanted.endpoint,
         created_at=now,
         expires_at=now + _seconds(wanted.completion_window),
         window=wanted.completion_window,
-        headers=visit.kept_headers,
+        headers=call.kept_headers,
         input_file_id=wanted.input_file_id,
         output_seconds=None if expires is None else float(expires.seconds),
         metadata=wanted.metadata,
         once=once,
     )
-    shelf.take(batch, mine[wanted.input_file_id].path)
-    visit.works.carry(batch)
+    store.take(batch, mine[wanted.input_file_id].path)
+    call.runner.carry(batch)
     return json_answer(batch_object(batch))
 
 
-async def list_batches(visit: Visit) -> web.StreamResponse:
+async def list_batches(call: ClientCall) -> web.StreamResponse:
     """List batches, newest first."""
-    found = visit.shelf.batches_of(visit.owner, "openai")
-    page, has_more = _page(visit, found, default=20, most=100)
+    found = call.store.batches_of(call.owner, "openai")
+    page, has_more = _page(call, found, default=20, most=100)
     return openai_list([batch_object(each) for each in page], has_more=has_more)
 
 
-async def retrieve_batch(visit: Visit, batch_id: str) -> web.StreamResponse:
+async def retrieve_batch(call: ClientCall, batch_id: str) -> web.StreamResponse:
     """Show how a batch stands."""
-    return json_answer(batch_object(_find(visit, batch_id)))
+    return json_answer(batch_object(_find(call, batch_id)))
 
 
-async def cancel_batch(visit: Visit, batch_id: str) -> web.StreamResponse:
+async def cancel_batch(call: ClientCall, batch_id: str) -> web.StreamResponse:
     """Begin to cancel a batch; what it has answers for it keeps."""
-    batch = _find(visit, batch_id)
+    batch = _find(call, batch_id)
     if batch.is_final or batch.phase == "finalizing":
         message = f"Cannot cancel a batch with status '{batch.phase}'."
         raise RefusedError(VendorError(status=409, message=message))
-    visit.works.cancel(batch)
+    call.runner.cancel(batch)
     return json_answer(batch_object(batch))
 
 
-def batch_object(batch: Batch) -> Wire:
+def batch_object(batch: BatchRecord) -> Wire:
     """The batch as OpenAI shows it."""
     is_valid = batch.phase not in ("validating", "failed")
     is_cancelling = batch.cancelling_at is not None and not batch.is_final
@@ -200,7 +199,7 @@ def batch_object(batch: Batch) -> Wire:
     }
 
 
-def _ended(batch: Batch, phase: str) -> int | None:
+def _ended(batch: BatchRecord, phase: str) -> int | None:
     return _whole(batch.ended_at) if batch.phase == phase else None
 
 
@@ -208,9 +207,9 @@ def _whole(seconds: float | None) -> int | None:
     return None if seconds is None else int(seconds)
 
 
-def _find(visit: Visit, batch_id: str) -> Batch:
-    batch = visit.shelf.batches.get(batch_id)
-    if batch is None or (batch.vendor, batch.owner) != ("openai", visit.owner):
+def _find(call: ClientCall, batch_id: str) -> BatchRecord:
+    batch = call.store.batches.get(batch_id)
+    if batch is None or (batch.vendor, batch.owner) != ("openai", call.owner):
         raise not_found(f"No batch found with id '{batch_id}'.")
     return batch
 
@@ -226,9 +225,9 @@ def _seconds(window: str) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
-def _page(visit: Visit, found: list[Any], *, default: int, most: int) -> tuple[list[Any], bool]:
-    limit = page_limit(visit.request, default=default, most=most)
-    after = visit.request.query.get("after")
+def _page(call: ClientCall, found: list[Any], *, default: int, most: int) -> tuple[list[Any], bool]:
+    limit = page_limit(call.request, default=default, most=most)
+    after = call.request.query.get("after")
     if after is not None and all(each.id != after for each in found):
         raise not_found(f"Nothing found with id '{after}'.")
-    return page_after(visit.request, found, limit)
+    return page_after(call.request, found, limit)

@@ -7,8 +7,9 @@ from typing import Final, Literal
 
 import msgspec
 
-from batchata.gateway.sandbox.records import FileError, StoredFile
-from batchata.gateway.upstream import TokenUsage, Vendor
+from batchata.gateway.wire.batch_input import FileError
+from batchata.gateway.wire.uploads import StoredFile
+from batchata.gateway.wire.vendors import TokenUsage, Vendor
 
 Phase = Literal[
     "validating", "in_progress", "finalizing", "completed", "failed", "expired", "cancelled"
@@ -34,14 +35,14 @@ class Counts(msgspec.Struct):
     expired: int = 0
 
 
-class Once(msgspec.Struct, frozen=True):
+class Idempotency(msgspec.Struct, frozen=True):
     """What makes a create call known again, as digests: its `Idempotency-Key` and its body."""
 
     key: str  #: empty without one
     body: str
 
 
-class Batch(msgspec.Struct, kw_only=True):
+class BatchRecord(msgspec.Struct, kw_only=True):
     """A batch from its create call on; times are seconds since the epoch, UTC."""
 
     id: str
@@ -71,7 +72,7 @@ class Batch(msgspec.Struct, kw_only=True):
     output_seconds: float | None = None
     metadata: dict[str, str] | None = None
     usage: TokenUsage | None = None
-    once: Once | None = None
+    once: Idempotency | None = None
 
     @property
     def is_final(self) -> bool:

@@ -13,20 +13,20 @@ from batchata.core.job import Job
 from batchata.core.pacing import Quota
 from batchata.core.result import Answer, Failure, Reason
 from batchata.core.submission import Shape
-from batchata.gateway.batches.records import Batch
+from batchata.gateway.batches.records import BatchRecord
 from batchata.gateway.proxy.http.forward import BROKE_OFF, TIMED_OUT, UNREACHABLE
 from batchata.gateway.proxy.interceptors.budget import REFUSED
-from batchata.gateway.proxy.reading.told import told_whole
-from batchata.gateway.upstream import Vendor
+from batchata.gateway.proxy.reading.answer_facts import facts_of
+from batchata.gateway.wire.vendors import Vendor
 from batchata.ports import BackgroundAPI, BatchAPI, Codec, Encoded, FilesAPI, LiveAPI, LiveReply
-from batchata.providers.anthropic.live import read_refusal as anthropic_refusal
+from batchata.providers.anthropic.live import REQUEST_ID as ANTHROPIC_ID
 from batchata.providers.failures import is_congestion
 from batchata.providers.openai.codec import CHAT
-from batchata.providers.openai.live import read_refusal as openai_refusal
+from batchata.providers.openai.live import REQUEST_ID as OPENAI_ID
 from batchata.providers.quotas import anthropic_quota, openai_quota
+from batchata.providers.raw_requests import BodyCodec, RawJob
 from batchata.providers.registry import create_provider
-from batchata.providers.transport import Reply, Transport
-from batchata.providers.written import BodyCodec, WrittenJob
+from batchata.providers.transport import Reply, Transport, read_refusal
 
 
 class RelayCodec(BodyCodec):
@@ -37,7 +37,7 @@ class RelayCodec(BodyCodec):
 
     def encode(self, job: Job, model: str, documents: Sequence[Document] = ()) -> Encoded:
         """The body that the job brings."""
-        if not isinstance(job, WrittenJob):
+        if not isinstance(job, RawJob):
             raise ValidationError(f"job {job.id!r} brings no request of its own")
         shape = Shape(provider=self._provider, endpoint=job.endpoint or CHAT, model=model)
         return Encoded(shape=shape, body=job.body, input_bound=len(job.body), output_bound=0)
@@ -53,7 +53,7 @@ class RelayCodec(BodyCodec):
             msgspec.json.decode(data)
         except (UnicodeDecodeError, msgspec.DecodeError):
             return answer
-        usage = told_whole(shape.endpoint, 200, data).usage
+        usage = facts_of(shape.endpoint, 200, data).usage
         return Answer(text=text, finish_reason="stop", usage=usage)
 
 
@@ -63,7 +63,7 @@ class Relay:
     request_bytes: int | None = None
 
     def __init__(
-        self, batch: Batch, url: str, headers: Mapping[str, str], *, seconds: float
+        self, batch: BatchRecord, url: str, headers: Mapping[str, str], *, seconds: float
     ) -> None:
         self.name = batch.provider
         self.batch: BatchAPI | None = None
@@ -93,7 +93,8 @@ class Relay:
         if 200 <= reply.status < 300:
             request_id = reply.headers.get("x-request-id") or reply.headers.get("request-id")
             return LiveReply(quota, reply.body, None, request_id)
-        failure = _refusal(self._vendor, reply)
+        name = ANTHROPIC_ID if self._vendor == "anthropic" else OPENAI_ID
+        failure = read_refusal(reply, name)
         if failure.code == UNREACHABLE:
             raise ProviderUnavailableError(failure.message)
         if failure.code in (BROKE_OFF, TIMED_OUT):
@@ -117,7 +118,3 @@ def as_said(reply: Reply) -> str:
 
 def _quota(vendor: Vendor, reply: Reply) -> Quota:
     return anthropic_quota(reply.headers) if vendor == "anthropic" else openai_quota(reply.headers)
-
-
-def _refusal(vendor: Vendor, reply: Reply) -> Failure:
-    return anthropic_refusal(reply) if vendor == "anthropic" else openai_refusal(reply)

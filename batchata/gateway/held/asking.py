@@ -16,8 +16,8 @@ from batchata.gateway.held.folder import Group
 from batchata.gateway.proxy.http.upstreams import Upstream
 from batchata.ports import Codec, Encoded
 from batchata.providers.control import ProviderSettings
+from batchata.providers.raw_requests import FileProvider, read_requests
 from batchata.providers.registry import create_provider
-from batchata.providers.written import FileProvider, read_requests
 from batchata.run import BatchRun
 
 #: the vendors' pace of looking is multiplied by this

@@ -13,9 +13,9 @@ import msgspec
 import orjson
 
 from batchata.core.errors import StateError
+from batchata.disk.atomic import atomic_write, sync_files, sync_folder
 from batchata.gateway.proxy.exchange import SetAside
-from batchata.gateway.upstream import Vendor
-from batchata.sinks.results import sync
+from batchata.gateway.wire.vendors import Vendor
 from batchata.stores.lock import RunLock
 
 _OWNER_ONLY: Final = 0o700
@@ -135,12 +135,9 @@ class HeldFolder:
             place.mkdir(mode=_OWNER_ONLY)
             with self.input_of(group).open("wb") as file:
                 file.writelines(each.line for each in requests)
-            record, part = place / "group.json", place / "group.part"
-            part.write_bytes(msgspec.json.encode(group))
-            sync(place, [self.input_of(group), part])
-            part.replace(record)  # from now on the group is there
-            sync(place, [])
-            sync(self._folder, [])
+            sync_files(place, [self.input_of(group)])
+            atomic_write(place / "group.json", msgspec.json.encode(group))  # now it is there
+            sync_folder(self._folder)
         except OSError as error:
             shutil.rmtree(place, ignore_errors=True)
             raise StateError(
@@ -156,7 +153,7 @@ class HeldFolder:
         """Note, before it is done, that the price of calls is counted: it is done once."""
         if call_ids:
             self._note(group, "settled", call_ids)
-            sync(self._folder / group.id, [self._folder / group.id / "settled"])
+            sync_files(self._folder / group.id, [self._folder / group.id / "settled"])
 
     def _note(self, group: Group, name: str, call_ids: Sequence[str]) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from batchata.gateway.lent_keys import LentKeys
+from batchata.gateway.client_keys import ClientKeys
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.http.headers import by_name
 from batchata.gateway.proxy.http.upstreams import KEY_HEADERS, Upstream
 
 
-class KeyRing:
+class HeldKeys:
     """Whose calls can be asked now."""
 
     def __init__(self) -> None:
-        self._keys = LentKeys()
+        self._keys = ClientKeys()
         self._changed = asyncio.Event()
 
-    def lend(self, exchange: Exchange) -> str:
+    def remember(self, exchange: Exchange) -> str:
         """Have the key of a call, for all calls of its client; the client's name.
 
         The name is empty where the key is the gateway's own.
@@ -27,7 +27,7 @@ class KeyRing:
         keys = {name: found[name] for name in KEY_HEADERS if found.get(name)}
         own = by_name(exchange.upstream.with_key(()))
         owner = "" if own and own.items() <= keys.items() else exchange.client
-        if self._keys.lend(owner, keys):
+        if self._keys.remember(owner, keys):
             self._changed.set()
             self._changed = asyncio.Event()
         return owner

@@ -13,10 +13,10 @@ from batchata.gateway.held.folder import Asked, Group
 from batchata.gateway.held.waiting import JSON, SSE, events_of
 from batchata.gateway.proxy.exchange import Answered, Exchange
 from batchata.gateway.proxy.http.upstreams import Upstream
-from batchata.gateway.proxy.reading.told import told_whole
-from batchata.gateway.proxy.telemetry.teller import now_us
-from batchata.gateway.upstream import Vendor
-from batchata.gateway.vendor_errors import VendorError
+from batchata.gateway.proxy.reading.answer_facts import facts_of
+from batchata.gateway.proxy.telemetry.events import now_us
+from batchata.gateway.wire.errors import VendorError
+from batchata.gateway.wire.vendors import Vendor
 
 #: a refusal of a live call begins with its status
 _SAID: Final = re.compile(r"(4\d\d|5\d\d): (.*)", re.DOTALL)
@@ -92,9 +92,9 @@ def exchange_of(asked: Asked, group: Group, upstream: Upstream, body: bytes) -> 
 
 def answered_of(exchange: Exchange, status: int, body: bytes, result: JobResult | None) -> Answered:
     """The answer with what it says of itself, and the price of the way that it came."""
-    told = told_whole(exchange.endpoint, status, body)
+    facts = facts_of(exchange.endpoint, status, body)
     answered = Answered(status=status, headers=JSON, body=body)
-    told.put_into(answered)
+    facts.put_into(answered)
     if exchange.is_stream and status == 200:
         # what its client is given: a record or a cache of it is for streams too
         events = events_of(exchange, body)
@@ -102,6 +102,6 @@ def answered_of(exchange: Exchange, status: int, body: bytes, result: JobResult 
         answered.pieces = [(0.0, event) for event in events]
     if result is not None:
         answered.request_id = result.request_id
-        if told.usage is not None:
+        if facts.usage is not None:
             answered.cost_usd = result.cost_usd
     return answered

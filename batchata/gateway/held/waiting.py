@@ -10,13 +10,13 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from batchata.gateway.event_streams import chat_events, message_events, response_events
 from batchata.gateway.held.folder import Call, Group
 from batchata.gateway.proxy.exchange import CHAT, MESSAGES, Exchange
 from batchata.gateway.proxy.http.connections import may_be_gone
 from batchata.gateway.proxy.http.forward import cut, response_with
 from batchata.gateway.proxy.http.headers import Headers
-from batchata.gateway.vendor_errors import VendorError
+from batchata.gateway.wire.errors import VendorError
+from batchata.gateway.wire.event_streams import chat_events, message_events, response_events
 
 JSON: Final[Headers] = (("Content-Type", "application/json"),)
 SSE: Final[Headers] = (

@@ -4,7 +4,7 @@ A request goes through these modules in this order:
 
 - `server` puts a gateway together of its configuration and serves; `local` does so in a thread.
 - `front` takes requests in: its own pages, the batch APIs, and all else for an upstream.
-- `arriving` makes an `exchange` of a request: where it goes, and whether it may come in.
+- `admission` makes an `exchange` of a request: where it goes, and whether it may come in.
 - `core` takes it through the interceptors to its upstream and back, and settles it.
 - `clean_logs` takes keys out of what is logged on the way.
 - `interceptor` is the contract, `chain` asks and tells them in order, `isolation` keeps the fault

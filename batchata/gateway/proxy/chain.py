@@ -35,11 +35,11 @@ class Chain:
         self.all = tuple(sorted(interceptors, key=lambda each: each.is_last))
         kind = Interceptor
         self._asked = [each for each in self.all if type(each).on_request is not kind.on_request]
-        self._told = [
+        self._observers = [
             each for each in reversed(self.all) if type(each).on_response is not kind.on_response
         ]
         #: True when telling of an end never waits, so that no client can leave meanwhile
-        self.ends_at_once = all(each.ends_at_once for each in self._told)
+        self.ends_at_once = all(each.ends_at_once for each in self._observers)
         self.wants_pieces = any(each.wants_pieces for each in self.all)
         self._started: list[Interceptor] = []
 
@@ -86,14 +86,16 @@ class Chain:
 
     async def on_response(self, exchange: Exchange) -> None:
         """Tell of the end; whoever fails keeps the others from nothing."""
-        for each in self._told:
-            seconds = None if each.ends_at_once else TOLD_WITHIN_SECONDS
-            began = time.monotonic()
+        for each in self._observers:
+            if each.ends_at_once:
+                await self._isolation.alone(each, each.on_response(exchange))
+                continue
+            began, seconds = time.monotonic(), TOLD_WITHIN_SECONDS
             if await self._isolation.alone(each, each.on_response(exchange), seconds=seconds):
                 continue
-            if seconds is not None and time.monotonic() - began >= seconds and not each.is_policy:
+            if time.monotonic() - began >= seconds and not each.is_policy:
                 LOG.error("%s held answers up: it is told of no more of them", name_of(each))
-                self._told = [other for other in self._told if other is not each]
+                self._observers = [other for other in self._observers if other is not each]
 
     async def start(self) -> None:
         """Start all of them; what one raises stops the gateway."""

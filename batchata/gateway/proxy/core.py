@@ -1,4 +1,4 @@
-"""The journey of an exchange: door, interceptors, upstream, relay, settlement, events."""
+"""The journey of an exchange: admission, interceptors, upstream, relay, settlement, events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiohttp import web
 
 from batchata.core.bounds import price_factor
 from batchata.core.errors import UnknownPriceError
-from batchata.gateway.proxy.arriving import Door, RefusedError, stalled_error
+from batchata.gateway.proxy.admission import Admission, NotAdmittedError, stalled_error
 from batchata.gateway.proxy.chain import Chain
 from batchata.gateway.proxy.exchange import Answered, Exchange
 from batchata.gateway.proxy.http.asking import Payload
@@ -34,14 +34,14 @@ from batchata.gateway.proxy.isolation import Isolation
 from batchata.gateway.proxy.money.bounds import tier_of
 from batchata.gateway.proxy.money.flex import Content, asked
 from batchata.gateway.proxy.reading.tee import Tee
+from batchata.gateway.proxy.telemetry.emitter import EventEmitter
 from batchata.gateway.proxy.telemetry.metrics import Metrics
-from batchata.gateway.proxy.telemetry.teller import Teller
-from batchata.gateway.upstream import Vendor
-from batchata.gateway.vendor_errors import VendorError
+from batchata.gateway.wire.errors import VendorError
+from batchata.gateway.wire.vendors import Vendor
 from batchata.ports import PriceBook
 
 if TYPE_CHECKING:
-    from batchata.gateway.held.holding import Holding
+    from batchata.gateway.held.held_calls import HeldCalls
 
 LOG: Final = logging.getLogger("batchata.gateway")
 _SETTLING: Final = "the settlement of an exchange"
@@ -53,29 +53,29 @@ class Core:
     def __init__(
         self,
         *,
-        door: Door,
+        admission: Admission,
         chain: Chain,
         client: Client,
-        teller: Teller,
+        emitter: EventEmitter,
         prices: PriceBook,
         isolation: Isolation,
     ) -> None:
-        self._door = door
+        self._admission = admission
         self._chain = chain
         self._client = client
-        self._teller = teller
+        self._emitter = emitter
         self._prices = prices
         self._isolation = isolation
-        self._most = door.limits.memory
-        self._ending: set[asyncio.Task[None]] = set()
+        self._most = admission.limits.memory
+        self._ending: set[asyncio.Task[bool]] = set()
         self.metrics = Metrics()
-        self.holding: Holding | None = None
+        self.held_calls: HeldCalls | None = None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         try:
-            exchange, body = await self._door.take(request)
-        except RefusedError as refused:
+            exchange, body = await self._admission.take(request)
+        except NotAdmittedError as refused:
             return _refusal(refused.error, refused.vendor)
         self.metrics.in_flight += 1
         try:
@@ -86,7 +86,7 @@ class Core:
 
     def refused(self, request: web.BaseRequest) -> web.StreamResponse | None:
         """The answer to a request that may not come in; None for one that may."""
-        refused = self._door.refused(request)
+        refused = self._admission.refused(request)
         return None if refused is None else _refusal(refused.error, refused.vendor)
 
     def gauges(self) -> dict[str, float]:
@@ -102,18 +102,18 @@ class Core:
         self, request: web.BaseRequest, exchange: Exchange, body: Body
     ) -> web.StreamResponse:
         if exchange.endpoint is not None:
-            self._teller.began(exchange, exchange.session_id)
+            self._emitter.began(exchange, exchange.session_id)
         came = exchange.body
-        holding = self.holding
-        key = holding.key_of(exchange) if holding is not None else b""
+        held_calls = self.held_calls
+        key = held_calls.key_of(exchange) if held_calls is not None else b""
         try:
-            if holding is not None and key and (held := holding.known(exchange, key)):
-                return await holding.again(request, exchange, held)
+            if held_calls is not None and key and (held := held_calls.known(exchange, key)):
+                return await held_calls.again(request, exchange, held)
             outcome = await self._chain.on_request(exchange)
             if outcome is not None:
                 return await self._answer_here(request, exchange, outcome)
-            if holding is not None and key and holding.key_of(exchange):
-                return await holding.take(request, exchange, key)
+            if held_calls is not None and key and held_calls.key_of(exchange):
+                return await held_calls.take(request, exchange, key)
             payload = exchange.body if exchange.body is not came else body.payload
             return await self._forward(request, exchange, payload)
         finally:
@@ -251,28 +251,26 @@ class Core:
         self._settling(exchange)
 
     async def _finish(self, exchange: Exchange) -> None:
-        """Wait until an exchange is settled."""
+        """Wait until an exchange is settled; whatever fails in it, the client has its answer."""
         if self._chain.ends_at_once:
             exchange.is_ended = True
-            await self._settle(exchange)
+            await self._isolation.alone(_SETTLING, self._settlement(exchange))
             return
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._settling(exchange).add_done_callback(partial(_told, ended))
+        self._settling(exchange).add_done_callback(partial(_resolve, ended))
         await ended
 
-    def _settling(self, exchange: Exchange) -> asyncio.Task[None]:
+    def _settling(self, exchange: Exchange) -> asyncio.Task[bool]:
         """Settle an exchange, also when its client goes away meanwhile."""
         exchange.is_ended = True
-        task = asyncio.get_running_loop().create_task(self._settle(exchange))
+        settled = self._isolation.alone(_SETTLING, self._settlement(exchange))
+        task = asyncio.get_running_loop().create_task(settled)
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
         return task
 
-    async def _settle(self, exchange: Exchange) -> None:
-        """Price, count and tell an exchange; whatever fails in it, the client has its answer."""
-        await self._isolation.alone(_SETTLING, self._settlement(exchange))
-
     async def _settlement(self, exchange: Exchange) -> None:
+        """Price, count and tell an exchange."""
         answered = exchange.answer
         if answered is None:
             return
@@ -281,7 +279,7 @@ class Core:
         await self._chain.on_response(exchange)
         self.metrics.count(exchange, answered)
         if exchange.endpoint is not None:
-            self._teller.ended(exchange, answered)
+            self._emitter.ended(exchange, answered)
 
     def _price(self, exchange: Exchange, answered: Answered) -> None:
         if answered.usage is None or answered.source != "upstream" or answered.cost_usd is not None:
@@ -301,7 +299,7 @@ def end_headers(headers: Headers) -> Headers:
     return without(headers, "content-length", "transfer-encoding", "connection")
 
 
-def _told(ended: asyncio.Future[None], task: asyncio.Task[None]) -> None:
+def _resolve(ended: asyncio.Future[None], task: asyncio.Task[bool]) -> None:
     if not ended.done():
         ended.set_result(None)
 

@@ -11,10 +11,10 @@ import msgspec
 from batchata.core.usage import Usage
 from batchata.gateway.proxy.http.headers import Headers
 from batchata.gateway.proxy.http.spilled import Spilled
-from batchata.gateway.proxy.http.upstreams import Upstream
+from batchata.gateway.proxy.http.upstreams import SEVERAL_KEYS, Upstream
 from batchata.gateway.proxy.reading.tools import ToolCall, ToolResult
 from batchata.gateway.proxy.telemetry.history import History
-from batchata.gateway.upstream import Vendor
+from batchata.gateway.wire.vendors import Vendor
 
 CHAT: Final = "/v1/chat/completions"
 RESPONSES: Final = "/v1/responses"
@@ -135,6 +135,11 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
     def __repr__(self) -> str:
         """Without headers and body, where keys are: it ends up in logs and tracebacks."""
         return f"Exchange({self.id!r}, {self.method} {self.path!r}, model={self.model!r})"
+
+    @property
+    def has_several_keys(self) -> bool:
+        """True when the client sends more than one key, of which the upstream uses one."""
+        return self.client.startswith(SEVERAL_KEYS)
 
     @property
     def is_stream(self) -> bool:

@@ -15,18 +15,18 @@ from batchata.gateway.proxy.telemetry.event_queue import EventQueue
 from batchata.gateway.proxy.telemetry.metrics import CONTENT_TYPE
 
 if TYPE_CHECKING:
-    from batchata.gateway.batches.desk import Desk
+    from batchata.gateway.batches.routes import BatchRoutes
 
 
 class Front:
     """Without an application and its router: every path but a few goes to an upstream."""
 
     def __init__(
-        self, core: Core, queue: EventQueue, desk: Desk | None, isolation: Isolation
+        self, core: Core, queue: EventQueue, batch_routes: BatchRoutes | None, isolation: Isolation
     ) -> None:
         self._core = core
         self._queue = queue
-        self._desk = desk
+        self._batch_routes = batch_routes
         self._isolation = isolation
         self._pages: dict[str, Callable[[], web.Response]] = {
             "/health": self._health,
@@ -46,8 +46,10 @@ class Front:
                 refused.force_close()  # what follows may be the body all the same
                 return refused
             await go_on(request)
-        at_desk = self._desk.handler(request) if self._desk is not None else None
-        return await (core.handle(request) if at_desk is None else at_desk())
+        answer_batch = (
+            self._batch_routes.handler(request) if self._batch_routes is not None else None
+        )
+        return await (core.handle(request) if answer_batch is None else answer_batch())
 
     def _health(self) -> web.Response:
         return web.Response(
@@ -58,7 +60,7 @@ class Front:
     def _metrics(self) -> web.Response:
         core = self._core
         gauges: dict[str, float] = {"events_waiting": self._queue.waiting} | core.gauges()
-        for room in (self._desk, core.holding):
+        for room in (self._batch_routes, core.held_calls):
             gauges |= room.gauges() if room is not None else {}
         text = core.metrics.text(raised=self._isolation.failures, gauges=gauges)
         return web.Response(text=text, headers={"Content-Type": CONTENT_TYPE})

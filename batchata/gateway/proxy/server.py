@@ -20,7 +20,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 from aiohttp import web
 
 from batchata.core.errors import ValidationError
-from batchata.gateway.proxy.arriving import Door
+from batchata.gateway.proxy.admission import Admission
 from batchata.gateway.proxy.chain import Chain
 from batchata.gateway.proxy.config.model import GatewayConfig, is_loopback
 from batchata.gateway.proxy.config.registry import make_interceptor
@@ -34,14 +34,14 @@ from batchata.gateway.proxy.http.upstreams import Upstreams
 from batchata.gateway.proxy.interceptor import Interceptor, observes
 from batchata.gateway.proxy.isolation import Isolation
 from batchata.gateway.proxy.reading.sse import PACKED, decoder_for
+from batchata.gateway.proxy.telemetry.emitter import EventEmitter
 from batchata.gateway.proxy.telemetry.event_queue import CLOSING_PATIENCE_SECONDS, EventQueue
 from batchata.gateway.proxy.telemetry.sessions import Sessions
-from batchata.gateway.proxy.telemetry.teller import Teller
 from batchata.prices import GenaiPriceBook
 
 if TYPE_CHECKING:
-    from batchata.gateway.batches.desk import Desk
-    from batchata.gateway.held.holding import Holding
+    from batchata.gateway.batches.routes import BatchRoutes
+    from batchata.gateway.held.held_calls import HeldCalls
 
 LOG: Final = logging.getLogger("batchata.gateway")
 _SWEEP_SECONDS: Final = 1.0
@@ -72,23 +72,24 @@ async def running(
         each.book = prices
     queue = EventQueue([each for each in chain.all if observes(each)], isolation)
     sessions = _sessions(config)
+    upstreams, guard = Upstreams([each.upstream() for each in config.sections]), _guard(config)
     client = Client(
         connect_seconds=config.server.connect_seconds,
         idle_seconds=config.server.idle_seconds,
         keepalive_seconds=config.keepalive_seconds,
+        sockets=upstreams.sockets,
     )
-    upstreams, guard = Upstreams([each.upstream() for each in config.sections]), _guard(config)
-    desk = _desk(config, upstreams, guard)
+    batch_routes = _batch_routes(config, upstreams, guard)
     core = Core(
-        door=Door(upstreams, guard, _limits(config)),
+        admission=Admission(upstreams, guard, _limits(config)),
         chain=chain,
         client=client,
-        teller=Teller(queue, sessions, time.monotonic),
+        emitter=EventEmitter(queue, sessions, time.monotonic),
         prices=prices,
         isolation=isolation,
     )
-    holding = core.holding = _holding(config, upstreams, core)
-    runner = _runner(config, Front(core, queue, desk, isolation))
+    held_calls = core.held_calls = _held_calls(config, upstreams, core)
+    runner = _runner(config, Front(core, queue, batch_routes, isolation))
     patience = max(config.server.shutdown_seconds, 1.0)
     async with AsyncExitStack() as ending:  # from the last to the first, whatever one raises
         client.open()
@@ -101,19 +102,19 @@ async def running(
         if sessions is not None:
             ending.callback(sessions.end_all)
         ending.push_async_callback(core.aclose)
-        if holding is not None:
-            ending.push_async_callback(holding.aclose)
-            holding.open()
+        if held_calls is not None:
+            ending.push_async_callback(held_calls.aclose)
+            held_calls.open()
         # takes no more, and lets what is in flight come to its end
         ending.push_async_callback(runner.cleanup)
-        if holding is not None:
-            ending.callback(holding.stop)  # before: those who wait are told to ask again
-        if desk is not None:
-            ending.push_async_callback(desk.aclose)
-            desk.take_folder()
+        if held_calls is not None:
+            ending.callback(held_calls.stop)  # before: those who wait are told to ask again
+        if batch_routes is not None:
+            ending.push_async_callback(batch_routes.aclose)
+            batch_routes.take_folder()
         host, port = await _listening(runner, config)
-        if desk is not None:
-            desk.open(_own_url(host, port))
+        if batch_routes is not None:
+            batch_routes.open(_own_url(host, port))
         async with _sweeping(sessions):
             yield Running(url=_url(host, port), interceptors=chain.all, queue=queue, core=core)
 
@@ -222,20 +223,20 @@ def _guard(config: GatewayConfig) -> Guard:
     )
 
 
-def _desk(config: GatewayConfig, upstreams: Upstreams, guard: Guard) -> Desk | None:
+def _batch_routes(config: GatewayConfig, upstreams: Upstreams, guard: Guard) -> BatchRoutes | None:
     if config.batches is None:
         return None
-    from batchata.gateway.batches.desk import Desk
+    from batchata.gateway.batches.routes import BatchRoutes
 
-    return Desk(config.batches, config, upstreams, guard)
+    return BatchRoutes(config.batches, config, upstreams, guard)
 
 
-def _holding(config: GatewayConfig, upstreams: Upstreams, core: Core) -> Holding | None:
+def _held_calls(config: GatewayConfig, upstreams: Upstreams, core: Core) -> HeldCalls | None:
     if config.to_batch is None:
         return None
-    from batchata.gateway.held.holding import Holding
+    from batchata.gateway.held.held_calls import HeldCalls
 
-    return Holding(
+    return HeldCalls(
         config.to_batch,
         upstreams,
         config.prices,

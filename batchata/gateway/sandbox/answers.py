@@ -11,10 +11,11 @@ from batchata.gateway.sandbox.fault_book import FaultBook
 from batchata.gateway.sandbox.openai.answers import chat_body, embeddings_body, response_body
 from batchata.gateway.sandbox.scenario import ItemOutcome, Scenario
 from batchata.gateway.sandbox.schema_values import BadSchemaError
-from batchata.gateway.upstream import Answer, Question, Vendor, vendor_of
-from batchata.gateway.vendor_errors import VendorError
-from batchata.gateway.wire_anthropic import MessagesRequest
-from batchata.gateway.wire_openai import ChatRequest, EmbeddingsRequest
+from batchata.gateway.sandbox.upstream import Answer, Question
+from batchata.gateway.wire.anthropic import MessagesRequest
+from batchata.gateway.wire.errors import VendorError
+from batchata.gateway.wire.openai import ChatRequest, EmbeddingsRequest
+from batchata.gateway.wire.vendors import Vendor, vendor_of
 
 Clock = Callable[[], float]
 

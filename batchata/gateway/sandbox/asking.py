@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from batchata.gateway.sandbox.anthropic import media as anthropic_media
 from batchata.gateway.sandbox.openai import media as openai_media
+from batchata.gateway.sandbox.upstream import Answer, Question
 from batchata.gateway.sandbox.world import World
-from batchata.gateway.upstream import Answer, Question, vendor_of
-from batchata.gateway.vendor_errors import RefusedError
-from batchata.gateway.wire_anthropic import MessagesRequest
+from batchata.gateway.wire.anthropic import MessagesRequest
+from batchata.gateway.wire.errors import RefusedError
+from batchata.gateway.wire.vendors import vendor_of
 
 
 async def ask(world: World, question: Question) -> Answer:

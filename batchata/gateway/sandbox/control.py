@@ -7,12 +7,12 @@ import msgspec
 from aiohttp import web
 
 from batchata.gateway.sandbox.anthropic import batches as anthropic_batches
-from batchata.gateway.sandbox.json_answers import json_answer
 from batchata.gateway.sandbox.ledger import BatchEntry, Ledger
 from batchata.gateway.sandbox.openai import batches as openai_batches
 from batchata.gateway.sandbox.records import BatchRecord
 from batchata.gateway.sandbox.scenario import Scenario
 from batchata.gateway.sandbox.world import World, world_of
+from batchata.gateway.wire.json_answers import json_answer
 
 IDS_SHOWN: Final = 10_000  #: largest batch whose custom_ids the ledger lists
 

@@ -1,17 +1,8 @@
 """Sends files from disk, whole, in ranges, or cut off when the scenario wants it."""
 
-from pathlib import Path
-
 from aiohttp import web
 
-
-class Download(web.FileResponse):
-    """A file on its way; a Range request gets the part it asks for."""
-
-    def __init__(self, source: Path, kind: str) -> None:
-        super().__init__(source, headers={"Content-Type": kind})
-        self.source = source
-        self.kind = kind
+from batchata.gateway.wire.downloads import Download
 
 
 async def send_cut(request: web.Request, download: Download, keep: float) -> web.StreamResponse:

@@ -12,9 +12,10 @@ from batchata.gateway.sandbox.row_answers import row_answers, row_ids
 from batchata.gateway.sandbox.scenario import ItemOutcome, Scenario
 from batchata.gateway.sandbox.schema_values import SchemaValues
 from batchata.gateway.sandbox.script import cut, digest, scripted_text, tokens_of
-from batchata.gateway.upstream import Question, TokenUsage
-from batchata.gateway.wire_anthropic import MessagesRequest
-from batchata.gateway.wire_openai import ChatRequest, ResponsesRequest
+from batchata.gateway.sandbox.upstream import Question
+from batchata.gateway.wire.anthropic import MessagesRequest
+from batchata.gateway.wire.openai import ChatRequest, ResponsesRequest
+from batchata.gateway.wire.vendors import TokenUsage
 
 THINKING_TEXT: Final = "Scripted thinking of the sandbox."
 REFUSAL_TEXT: Final = "Scripted refusal of the sandbox: I can't help with that."

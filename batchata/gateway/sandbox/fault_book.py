@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from zlib import crc32
 
 from batchata.gateway.sandbox.scenario import BatchFault, HttpFault, ItemFault, Scenario
-from batchata.gateway.upstream import Vendor
+from batchata.gateway.wire.vendors import Vendor
 
 
 class FaultBook:

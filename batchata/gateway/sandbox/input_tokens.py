@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import orjson
 
-from batchata.gateway.wire_anthropic import CountTokensRequest, MessagesRequest
-from batchata.gateway.wire_openai import ChatRequest, EmbeddingsRequest, ResponsesRequest
+from batchata.gateway.wire.anthropic import CountTokensRequest, MessagesRequest
+from batchata.gateway.wire.openai import ChatRequest, EmbeddingsRequest, ResponsesRequest
 
 MEDIA_TOKENS: Final = 1_500  #: most that one image or file part counts for
 TEXT_KEYS: Final = frozenset({"text", "content", "arguments", "output", "thinking"})

@@ -5,7 +5,7 @@ from collections import Counter
 import msgspec
 from msgspec import Struct
 
-from batchata.gateway.upstream import TokenUsage, Vendor
+from batchata.gateway.wire.vendors import TokenUsage, Vendor
 
 
 class BilledItem(Struct, kw_only=True, gc=False):

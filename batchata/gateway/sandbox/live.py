@@ -5,8 +5,9 @@ from aiohttp import web
 from batchata.gateway.sandbox.asking import ask
 from batchata.gateway.sandbox.ledger import LiveCall
 from batchata.gateway.sandbox.script import digest
+from batchata.gateway.sandbox.upstream import Answer, Question
 from batchata.gateway.sandbox.world import World, world_of
-from batchata.gateway.upstream import Answer, Question, vendor_of
+from batchata.gateway.wire.vendors import vendor_of
 
 
 async def answer_live(request: web.Request, question: Question) -> Answer:

@@ -9,12 +9,13 @@ from typing import Final
 from aiohttp import web
 
 from batchata.gateway.sandbox.anthropic.checks import check_version
-from batchata.gateway.sandbox.downloads import Download, send_cut
+from batchata.gateway.sandbox.downloads import send_cut
 from batchata.gateway.sandbox.scenario import HttpFault
 from batchata.gateway.sandbox.streams import EventStream
 from batchata.gateway.sandbox.world import LoggedRequest, World, world_of
-from batchata.gateway.upstream import Vendor
-from batchata.gateway.vendor_errors import RefusedError, VendorError
+from batchata.gateway.wire.downloads import Download
+from batchata.gateway.wire.errors import RefusedError, VendorError
+from batchata.gateway.wire.vendors import Vendor
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -4,9 +4,9 @@ from typing import Final
 
 from aiohttp import web
 
-from batchata.gateway.sandbox.json_answers import json_answer
 from batchata.gateway.sandbox.world import world_of
-from batchata.gateway.vendor_errors import RefusedError, VendorError, not_found
+from batchata.gateway.wire.errors import RefusedError, VendorError, not_found
+from batchata.gateway.wire.json_answers import json_answer
 
 OPENAI_MODELS: Final = (
     "gpt-6-luna",

@@ -2,40 +2,14 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from batchata.gateway.sandbox.ledger import LiveCall
 from batchata.gateway.sandbox.scenario import BatchChange, BatchFault
-from batchata.gateway.upstream import Answer, TokenUsage, Vendor
-
-
-@dataclass(slots=True, kw_only=True)
-class StoredFile:
-    """One file, its bytes on disk."""
-
-    id: str
-    path: Path
-    filename: str
-    purpose: str
-    size: int
-    lines: int
-    created_at: float
-    expires_at: float | None = None
-
-    def to_wire(self) -> dict[str, object]:
-        """Give the file object of the API."""
-        return {
-            "id": self.id,
-            "object": "file",
-            "bytes": self.size,
-            "created_at": int(self.created_at),
-            "filename": self.filename,
-            "purpose": self.purpose,
-            "status": "processed",
-            "expires_at": None if self.expires_at is None else int(self.expires_at),
-            "status_details": None,
-        }
+from batchata.gateway.sandbox.upstream import Answer
+from batchata.gateway.wire.batch_input import FileError
+from batchata.gateway.wire.message_batches import stamp
+from batchata.gateway.wire.vendors import TokenUsage, Vendor
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,24 +36,10 @@ class AnthropicFile:
             "filename": self.filename,
             "mime_type": self.mime_type,
             "size_bytes": self.size,
-            "created_at": _stamp(self.created_at),
+            "created_at": stamp(self.created_at),
             "downloadable": False,
-            "expires_at": None if self.expires_at is None else _stamp(self.expires_at),
+            "expires_at": None if self.expires_at is None else stamp(self.expires_at),
         }
-
-
-def _stamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
-
-
-@dataclass(slots=True, kw_only=True)
-class FileError:
-    """Why an OpenAI input file was refused."""
-
-    code: str
-    message: str
-    line: int | None = None
-    param: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

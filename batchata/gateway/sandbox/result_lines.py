@@ -1,11 +1,16 @@
 """Writes result files line by line, and spoils them when a scenario wants it."""
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from batchata.gateway.sandbox.records import BatchRecord
+from batchata.gateway.sandbox.world import World
 
+Item = TypeVar("Item", contravariant=True)
+YIELD_EVERY: Final = 500  #: items between two turns of the others
 KEPT: Final = 1_000  #: lines in memory before they go to disk
 GARBAGE: Final = b'{"id": "sandbox", "custom_id": "unparsab'
 SHAPED: Final = frozenset(
@@ -76,3 +81,34 @@ def _spoiled(batch: BatchRecord, lines: list[bytes], extra: bytes | None) -> byt
 
 def _part(lines: list[bytes], share: float) -> int:
     return max(1, int(len(lines) * share))
+
+
+class ResultMaker(Protocol[Item]):
+    """The results of one batch while they are made, in its vendor's words."""
+
+    async def answered(self, item: Item) -> None: ...
+    def late(self, item: Item, outcome: str) -> None: ...
+    def finish(self) -> None: ...
+
+
+async def write_results(
+    world: World, batch: BatchRecord, results: ResultMaker[Item], decode: Callable[[bytes], Item]
+) -> None:
+    """Answer the items that are through, and say of the others that they came too late."""
+    life = world.life(batch)
+    done = int(batch.n * life.done_share)
+    with batch.path.open("rb") as lines:
+        for index, raw in enumerate(lines):
+            item = decode(raw)
+            if index < done:
+                await results.answered(item)
+            else:
+                if life.outcome == "expired":
+                    batch.counts.expired += 1
+                else:
+                    batch.counts.cancelled += 1
+                results.late(item, life.outcome)
+            if index % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+    results.finish()
+    batch.is_settled = True

@@ -114,6 +114,7 @@ class Scenario:
     response_kept_seconds: float = 2_592_000.0  #: how long a stored response can be retrieved
     window_seconds: float = 86_400.0  #: a batch that takes longer expires
     openai_max_requests: int = 50_000
+    openai_max_embedding_inputs: int = 50_000  #: texts of all requests of a batch
     openai_max_bytes: int = 200_000_000
     anthropic_max_requests: int = 100_000
     anthropic_max_bytes: int = 256_000_000

@@ -6,7 +6,7 @@ from typing import Final
 import orjson
 from aiohttp import web
 
-from batchata.gateway.event_streams import (
+from batchata.gateway.wire.event_streams import (
     chat_events,
     message_events,
     named_event,

@@ -15,14 +15,11 @@ from batchata.gateway.sandbox.answers import ScriptedUpstream
 from batchata.gateway.sandbox.fault_book import FaultBook
 from batchata.gateway.sandbox.ledger import LedgerBook
 from batchata.gateway.sandbox.lifecycle import FINAL, Phase, Timeline, phase_at, timeline
-from batchata.gateway.sandbox.records import (
-    AnthropicFile,
-    BackgroundResponse,
-    BatchRecord,
-    StoredFile,
-)
+from batchata.gateway.sandbox.records import AnthropicFile, BackgroundResponse, BatchRecord
 from batchata.gateway.sandbox.scenario import Scenario
-from batchata.gateway.upstream import Upstream, Vendor
+from batchata.gateway.sandbox.upstream import Upstream
+from batchata.gateway.wire.uploads import StoredFile
+from batchata.gateway.wire.vendors import Vendor
 
 Clock = Callable[[], float]
 MakeUpstream = Callable[[Scenario, FaultBook, Clock], Upstream]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 from batchata.core.errors import StateError
-from batchata.stores.own_file import FileKind, OwnFile, not_ours
+from batchata.stores.sqlite_file import FileKind, SqliteFile, foreign_file
 
 _KIND: Final = FileKind(
     name="checkpoint",
@@ -46,7 +46,7 @@ class Checkpoint:
     def __init__(self, path: Path | None) -> None:
         if path is not None:
             _check_head(path)
-        self._file = OwnFile(path, _KIND)
+        self._file = SqliteFile(path, _KIND)
 
     def keep(self, rows: Sequence[Stored]) -> None:
         """Check responses off, all or none, with their answers."""
@@ -100,4 +100,4 @@ def _check_head(path: Path) -> None:
             hint="name another file: fetching again costs nothing",
         )
     if head and not head.startswith(b"SQLite format 3\0"):
-        raise not_ours(path, _KIND)
+        raise foreign_file(path, _KIND)

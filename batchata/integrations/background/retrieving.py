@@ -18,8 +18,8 @@ from batchata.core.errors import ValidationError
 from batchata.core.job import check_number
 from batchata.core.template import is_missing
 from batchata.integrations.background.checkpoint import Checkpoint, Stored
+from batchata.integrations.background.event_writing import RetrievalEvents, log_of
 from batchata.integrations.background.fetching import Fetched, Fetcher
-from batchata.integrations.background.telling import Teller, log_of
 from batchata.ports import BackgroundAPI
 from batchata.providers.control import ProviderSettings
 from batchata.providers.openai import create
@@ -66,19 +66,19 @@ async def retrieve_background_responses(
     check_number("timeout", timeout, least=0.001)
     if client is None:
         raise ValidationError("client is None", hint="give an openai.AsyncOpenAI() or OpenAI()")
-    teller = Teller(log_of(logger))
+    events = RetrievalEvents(log_of(logger))
     rows = _Rows(Table(df), response_id_col, logger_custom_id_col)
     path = None if checkpoint_file is None else Path(checkpoint_file)
     provider = create(ProviderSettings(client=client, options={"timeout_seconds": timeout}))
     assert provider.background is not None
     try:
         with Checkpoint(path) as checkpoint, _progress(show_progress, rows) as seen:
-            fetching = _Fetching(rows, checkpoint, teller, seen)
+            fetching = _Fetching(rows, checkpoint, events, seen)
             try:
                 await fetching.run(provider.background, batch_size, max_retries, wait=wait)
             finally:
                 fetching.keep()
-                teller.flush()
+                events.flush()
             fetching.report()
             return rows.answered(checkpoint, fetching.others) if return_results else None
     finally:
@@ -131,11 +131,11 @@ class _Fetching:
     """One retrieval: what was fetched is told, then checked off with its answer."""
 
     def __init__(
-        self, rows: _Rows, checkpoint: Checkpoint, teller: Teller, seen: Counter[str]
+        self, rows: _Rows, checkpoint: Checkpoint, events: RetrievalEvents, seen: Counter[str]
     ) -> None:
         self._rows = rows
         self._checkpoint = checkpoint
-        self._teller = teller
+        self._events = events
         self._group: list[Stored] = []
         self._since = 0.0
         self._open: dict[str, float | None] = {}  #: the pace the vendor wants, by id
@@ -160,7 +160,7 @@ class _Fetching:
 
     def _came(self, found: Fetched) -> None:
         response_id = found.response_id
-        self._teller.tell(found, self._rows.custom_ids[response_id])
+        self._events.tell(found, self._rows.custom_ids[response_id])
         if found.body is None:
             self.others[response_id] = (found.status, _words(found))
             if found.is_open:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batchata.core.errors import ValidationError
+from batchata.core.lazy import lazy_exports
 
 try:
     import langchain_core as _langchain_core  # noqa: F401
@@ -37,32 +37,28 @@ if TYPE_CHECKING:
 
 #: who only logs does not pay for the rest
 _HOMES = {
-    "BatchataChatModel": "batching",
-    "CUSTOM_ID_PREFIX": "tagging",
-    "ColumnConfig": "configs",
-    "EventType": "event_types",
-    "JobConfig": "configs",
-    "LLMConfig": "configs",
-    "ParquetLogger": "logger",
-    "ProcessingConfig": "configs",
-    "S3Config": "configs",
-    "StorageConfig": "configs",
-    "batch_model": "batching",
-    "batch_process": "processing",
-    "batch_run": "processing",
-    "extract_custom_id": "tagging",
-    "retrieve_background_responses": ".background",  # beside this package: it needs no LangChain
-    "with_tags": "tagging",
+    "BatchataChatModel": ".batching",
+    "CUSTOM_ID_PREFIX": ".tagging",
+    "ColumnConfig": ".configs",
+    "EventType": ".event_types",
+    "JobConfig": ".configs",
+    "LLMConfig": ".configs",
+    "ParquetLogger": ".logger",
+    "ProcessingConfig": ".configs",
+    "S3Config": ".configs",
+    "StorageConfig": ".configs",
+    "batch_model": ".batching",
+    "batch_process": ".processing",
+    "batch_run": ".processing",
+    "extract_custom_id": ".tagging",
+    "retrieve_background_responses": "..background",  # beside this package: it needs no LangChain
+    "with_tags": ".tagging",
 }
 
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{home}", __name__), name)
+__getattr__ = lazy_exports(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -23,8 +23,11 @@ from langchain_core.runnables.config import merge_configs
 from batchata.core.errors import UnknownPriceError, ValidationError
 from batchata.core.job import Job, UnaskableJob, digest
 from batchata.core.logged import to_json
+from batchata.core.result import Answer
 from batchata.core.usage import RateCard, Usage
 from batchata.prices import GenaiPriceBook
+from batchata.providers.openai.codec import CHAT, RESPONSES
+from batchata.providers.openai.decode import decode_body
 
 NAME = "langchain"
 #: where an object lives changes from run to run
@@ -113,7 +116,10 @@ class Asked:
             error = raised
             if self.keeps_errors:
                 self.errors[job_id] = raised
-        return Called(output, error, *self._spent(used))
+        usage, cost = self._spent(used)
+        if error is not None and usage is None:
+            usage, cost = self._spent_unread(error)
+        return Called(output, error, usage, cost)
 
     @property
     def model(self) -> BaseChatModel | None:
@@ -151,6 +157,14 @@ class Asked:
         model = self.model
         return None if model is None else dict(model._get_ls_params()).get(name)
 
+    def _spent_unread(self, error: Exception) -> tuple[Usage | None, Decimal]:
+        """What an answer cost that could not be parsed, and was paid for all the same."""
+        answer = _paid_answer(error)
+        if answer is None or answer.usage is None:
+            return None, Decimal(0)
+        card = self.card(answer.model or None)
+        return answer.usage, card.cost_usd(answer.usage) if card is not None else Decimal(0)
+
     def _spent(self, used: UsageMetadataCallbackHandler) -> tuple[Usage | None, Decimal]:
         total, cost = Usage(), Decimal(0)
         for model, said in used.usage_metadata.items():
@@ -166,6 +180,15 @@ class Asked:
             total += usage
             cost += card.cost_usd(usage) if card is not None else Decimal(0)
         return (total if used.usage_metadata else None), cost
+
+
+def _paid_answer(error: Exception) -> Answer | None:
+    """The answer of OpenAI that a model of LangChain could not parse, which it hands on so."""
+    body = getattr(getattr(error, "response", None), "content", None)
+    if not isinstance(body, bytes) or getattr(error, "status_code", None) is not None:
+        return None
+    found = (decode_body(endpoint, body) for endpoint in (CHAT, RESPONSES))
+    return next((each for each in found if isinstance(each, Answer)), None)
 
 
 def _models(chain: Any) -> Iterator[BaseChatModel]:

@@ -20,7 +20,7 @@ from batchata.core.result import Answer, Failure, Reason
 from batchata.core.submission import Shape
 from batchata.core.usage import Usage
 from batchata.integrations.langchain.asking import NAME, Asked
-from batchata.integrations.langchain.keeping import kept, text_of
+from batchata.integrations.langchain.serialization import serialized, text_of
 from batchata.ports import Encoded, LiveReply
 from batchata.providers.control import ProviderSettings
 from batchata.providers.registry import register
@@ -88,7 +88,7 @@ class Caller:
         if called.error is not None:
             return failed(called.error, called.usage, called.cost_usd)
         said = {
-            "output": kept(called.output),
+            "output": serialized(called.output),
             "text": text_of(called.output),
             "usage": None if called.usage is None else msgspec.structs.astuple(called.usage),
             "cost_usd": str(called.cost_usd),

@@ -17,7 +17,7 @@ from batchata.integrations.langchain.configs import S3Config
 from batchata.integrations.langchain.event_types import EventType, checked_types
 from batchata.integrations.langchain.handlers import EventHandler
 from batchata.integrations.langchain.tagging import extract_custom_id
-from batchata.run_log import known_secrets
+from batchata.sdk.run_log import known_secrets
 from batchata.sinks.eventlog import EventLog
 from batchata.sinks.eventlog.spans import spans_as_asked
 

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from langchain_core.messages import BaseMessage
 
+from batchata.core.model_code import attempted
+
 #: fields of a message that are worth keeping when they are not empty
 _MESSAGE: Final = (
     "id",
@@ -120,13 +122,24 @@ def _generation(each: Any) -> dict[str, Any]:
 
 def failed(error: BaseException) -> dict[str, Any]:
     """An error by its kind and its words."""
-    return {"error": {"message": str(error), "type": type(error).__name__}}
+    name = type(error).__name__
+    return {"error": {"message": attempted(lambda: str(error), name), "type": name}}
 
 
-def plain(value: Any) -> Any:
-    """Inputs and outputs of chains: messages in them as mappings, all else as it is."""
+def plain(value: Any, above: tuple[int, ...] = ()) -> Any:
+    """Inputs and outputs of chains: messages in them as mappings, all else as it is.
+
+    `above` are the ids of what it lies in: what holds itself is named there.
+    """
+    if not isinstance(value, (Mapping, list, tuple)):
+        return message(value)
+    if id(value) in above:
+        return f"<{type(value).__name__}>"
+    above = (*above, id(value))
     if isinstance(value, Mapping):
-        return {str(name): plain(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(each) for each in value]
-    return message(value)
+        return {_name(name): plain(each, above) for name, each in value.items()}
+    return [plain(each, above) for each in value]
+
+
+def _name(key: Any) -> str:
+    return key if type(key) is str else str(attempted(lambda: str(key), type(key).__name__))

@@ -23,8 +23,8 @@ from batchata.integrations.langchain.configs import (
     S3Config,
     StorageConfig,
 )
-from batchata.integrations.langchain.keeping import output_of
 from batchata.integrations.langchain.logger import ParquetLogger
+from batchata.integrations.langchain.serialization import output_of
 from batchata.run import BatchRun
 
 #: below the log's folder; a name that readers of Parquet folders pass over

@@ -10,7 +10,7 @@ from batchata.providers.anthropic.live import AnthropicLive
 from batchata.providers.caller import Caller
 from batchata.providers.connection import Connection
 from batchata.providers.control import ProviderSettings, is_shared, patience_of
-from batchata.providers.transport import Transport
+from batchata.providers.lent_transport import transport_of
 
 
 class AnthropicProvider:
@@ -21,7 +21,7 @@ class AnthropicProvider:
     def __init__(self, settings: ProviderSettings) -> None:
         self.codec = AnthropicCodec()
         patience = patience_of(settings)
-        self._transport = Transport(patience)
+        self._transport = transport_of(settings)
         self._connection = Connection(
             lambda: connect(settings), is_shared=is_shared(settings.client)
         )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -20,13 +21,14 @@ from batchata.ports import BatchLook, CannotTell, Found, Item, Lookup, NotThere
 from batchata.providers.anthropic.client import VENDOR
 from batchata.providers.caller import Caller
 from batchata.providers.connection import Connection
-from batchata.providers.control import Patience, pieces, strange_answer
+from batchata.providers.control import Patience, count_of, pieces, readable
 from batchata.providers.failures import item_failure
-from batchata.providers.halves import decoded
-from batchata.providers.result_files import items_of
+from batchata.providers.result_files import items_of, line_of
 from batchata.providers.transport import Transport, same_origin
 
 log = logging.getLogger("batchata.providers.anthropic")
+
+_T = TypeVar("_T")
 
 STATES: Final = {
     "in_progress": RemoteState.RUNNING,
@@ -81,6 +83,7 @@ class AnthropicBatch:
         self._transport = transport
         self._caller = Caller(VENDOR, connection, patience)
         self._marks: dict[str, frozenset[str]] = {}  #: whose ended batches are, by their ids
+        self._ended: dict[str, Any] = {}  #: what the last look saw of batches with answers
 
     @property
     def client(self) -> Any:
@@ -132,13 +135,18 @@ class AnthropicBatch:
     async def look(self, remote_id: str) -> BatchLook:
         """Processing status; the vendor counts only when the whole batch has ended."""
         batch = await self._caller.control(self.client.messages.batches.retrieve, remote_id)
-        try:
-            return read_batch(batch)
-        except (AttributeError, TypeError) as error:
-            raise strange_answer("Anthropic", error, creating=False) from error
+        with readable("Anthropic"):
+            look = read_batch(batch)
+            if look.state.is_final and batch.results_url:
+                self._ended[remote_id] = batch
+        return look
 
     async def find(self, submission: Submission, known: frozenset[str]) -> Lookup:
         """Candidates by time and count, confirmed by the token in a result's custom_id."""
+        with readable("Anthropic"):
+            return await self._found(submission, known)
+
+    async def _found(self, submission: Submission, known: frozenset[str]) -> Lookup:
         waiting, silent = 0, []
         async for batch in self._candidates(submission, known):
             if batch.processing_status != "ended" or not batch.results_url:
@@ -199,9 +207,8 @@ class AnthropicBatch:
         known = self._marks.get(batch.id)
         if known:
             return known
-        url, headers = self._results(batch)
         try:
-            head = await self._transport.head(url, headers)
+            head = await self._fetched(batch, self._transport.head)
         except AccountStoppedError:
             raise
         except ProviderRejectedError as error:
@@ -211,19 +218,45 @@ class AnthropicBatch:
         marks = self._marks[batch.id] = frozenset(each.partition("_")[0] for each in found)
         return marks
 
-    def _results(self, batch: Any) -> tuple[str, dict[str, str]]:
-        base = self._connection.base_url
-        url = batch.results_url or f"{base}/v1/messages/batches/{batch.id}/results"
-        if not same_origin(url, base):  # a key is never sent to another host
-            return url, {}
-        return url, self._connection.reading_headers
+    async def _fetched(
+        self, batch: Any, fetch: Callable[[str, dict[str, str]], Awaitable[_T]]
+    ) -> _T:
+        """Fetch the results of a batch from the first place that does not refuse them."""
+        await self._connection.has_new_key()
+        first, *others = self._places(batch)
+        try:
+            return await fetch(*first)
+        except AccountStoppedError:
+            raise
+        except ProviderRejectedError as error:
+            if not others:
+                raise
+            log.info("%s; asking %s", error.message, others[0][0])
+        return await fetch(*others[0])
+
+    def _places(self, batch: Any) -> list[tuple[str, dict[str, str]]]:
+        """Addresses of the results, each with the headers for it.
+
+        A gateway that passes the vendor's answers on names the vendor's host, where its users
+        may have neither a way nor a key: the address that they know comes first.
+        """
+        base, headers = self._connection.base_url, self._connection.reading_headers
+        known = f"{base}/v1/messages/batches/{batch.id}/results{self._connection.query}"
+        told = batch.results_url or known
+        if told == known:
+            return [(known, headers)]
+        if same_origin(told, base):
+            return [(told, headers), (known, headers)]
+        return [(known, headers), (told, {})]  # a key is never sent to another host
 
     async def download(self, remote_id: str, folder: Path) -> list[Path]:
-        """The results of an ended batch."""
-        batch = await self._caller.control(self.client.messages.batches.retrieve, remote_id)
-        url, headers = self._results(batch)
+        """The results of an ended batch, whose address is of the last look."""
+        batch = self._ended.pop(remote_id, None)  # a second attempt asks where they are now
+        if batch is None:
+            batch = await self._caller.control(self.client.messages.batches.retrieve, remote_id)
         path = folder / f"anthropic_batch_{safe_name(remote_id)}.jsonl"
-        await self._transport.download(url, headers, path)
+        with readable("Anthropic"):
+            await self._fetched(batch, partial(self._transport.download, path=path))
         return [path]
 
     def items(self, path: Path) -> Iterator[Item]:
@@ -249,12 +282,14 @@ def read_batch(batch: Any) -> BatchLook:
         log.warning("Anthropic batch %s has the unknown status %r: waiting on", batch.id, word)
         state = RemoteState.RUNNING
     counts = batch.request_counts
-    failed = (counts.errored or 0) + (counts.canceled or 0) + (counts.expired or 0)
-    succeeded = counts.succeeded or 0
+    failed = sum(map(count_of, (counts.errored, counts.canceled, counts.expired)))
+    succeeded = count_of(counts.succeeded)
     return BatchLook(
         state=state,
         counts=RequestCounts(
-            total=(counts.processing or 0) + failed + succeeded, succeeded=succeeded, failed=failed
+            total=count_of(counts.processing) + failed + succeeded,
+            succeeded=succeeded,
+            failed=failed,
         ),
         word=word,
     )
@@ -263,15 +298,15 @@ def read_batch(batch: Any) -> BatchLook:
 def read_line(line: bytes, number: int, name: str) -> Item:
     """One line of a results file."""
     try:
-        parsed = decoded(_decode_line, line)
+        parsed = line_of(_decode_line, line)
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
         found = _CUSTOM_ID.search(line)
         why = f"line {number} of {name} cannot be read: {error}"
         custom_id = found[1].decode("utf-8", "replace") if found else ""
         return Item(custom_id, None, Failure(Reason.UNREADABLE, why))
     result = parsed.result
-    if result.type == "succeeded" and memoryview(result.message).nbytes:
-        return Item(parsed.custom_id, result.message)
+    if result.type == "succeeded":  # billed, also where the message is missing
+        return Item(parsed.custom_id, result.message or msgspec.Raw(b"null"))
     if result.type in _ENDED:
         return Item(parsed.custom_id, None, _ENDED[result.type])
     body = result.error or ErrorBody()

@@ -13,7 +13,7 @@ from batchata.core.errors import (
     ProviderUnavailableError,
 )
 from batchata.providers.caller import Vendor
-from batchata.providers.control import ProviderSettings, lent, patience_of
+from batchata.providers.control import ProviderSettings, lent, patience_of, unreachable
 from batchata.providers.failures import (
     MEND_ACCOUNT,
     is_account_stop,
@@ -54,10 +54,7 @@ def translate(error: anthropic.AnthropicError, *, creating: bool = False) -> Pro
 
     if isinstance(error, anthropic.APIStatusError):
         return _status_error(error, creating=creating)
-    message = f"Anthropic cannot be reached: {type(error).__name__}: {error}"
-    if creating and not _never_left(error):
-        return OutcomeUnknownError(message)
-    return ProviderUnavailableError(message)
+    return unreachable("Anthropic", error, creating=creating)
 
 
 def _status_error(error: anthropic.APIStatusError, *, creating: bool) -> ProviderError:
@@ -87,15 +84,6 @@ def _words(error: anthropic.APIStatusError) -> tuple[str | None, str | None, str
     details = inner.get("details")
     code = details.get("error_code") if isinstance(details, dict) else None
     return word(inner.get("type")), word(code), str(inner.get("message") or error.message)
-
-
-def _never_left(error: BaseException) -> bool:
-    cause = error.__cause__
-    return cause is not None and type(cause).__name__ in (
-        "ConnectError",
-        "ConnectTimeout",
-        "PoolTimeout",
-    )
 
 
 def _error_type() -> type[Exception]:

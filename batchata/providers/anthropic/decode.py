@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from batchata.core.bounds import place_factor
-from batchata.core.result import Answer, Citation, Failure, Reason
+from batchata.core.result import Answer, Citation, Failure
 from batchata.core.usage import Usage, plausible
 from batchata.providers.encoding import json_text
-from batchata.providers.halves import decoded
+from batchata.providers.surrogates import decoded
+from batchata.providers.unlike import unread
 
 FINISH: Final = {
     "end_turn": "stop",
@@ -21,6 +22,7 @@ FINISH: Final = {
     "pause_turn": "pause",
     "refusal": "refusal",
 }
+_T = TypeVar("_T")
 _STARTS: Final = ("start_char_index", "start_page_number", "start_block_index")
 _ENDS: Final = ("end_char_index", "end_page_number", "end_block_index")
 
@@ -72,10 +74,10 @@ def decode_message(
 ) -> Answer | Failure:
     """The answer body; the input of a tool named `forced_tool` is the answer's text."""
     try:
-        message = decoded(_decode, body)
+        message = decoded(_decode, body, Message)
         return _answer(message, forced_tool)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return Failure(Reason.UNREADABLE, f"the answer cannot be read: {error}")
+        return unread(body, error)
 
 
 def _answer(message: Message, forced_tool: str | None) -> Answer:
@@ -88,13 +90,13 @@ def _answer(message: Message, forced_tool: str | None) -> Answer:
     for block in message.content:
         kind = block.get("type")
         if kind == "text":
-            text = block.get("text") or ""
+            text = _text(block.get("text"))
             texts.append(text)
-            cited = tuple(map(_citation, block.get("citations") or ()))
+            cited = _citations(block.get("citations"))
             blocks.append((text, cited))
             citations += cited
         elif kind == "thinking":
-            thoughts.append(block.get("thinking") or "")
+            thoughts.append(_text(block.get("thinking")))
         elif kind == "tool_use" and forced_tool and block.get("name") == forced_tool:
             told.append(json_text(block.get("input")))
         elif kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
@@ -151,16 +153,33 @@ def usage_of(usage: MessageUsage | None) -> Usage | None:
     )
 
 
+def _text(said: Any) -> str:
+    if not isinstance(said, str | None):
+        raise TypeError(f"a text is {said!r:.60}")
+    return said or ""
+
+
+def _citations(said: Any) -> tuple[Citation, ...]:
+    """What a block rests on; what is no citation costs nobody the answer."""
+    if not isinstance(said, list):
+        return ()
+    return tuple(_citation(each) for each in said if isinstance(each, dict))
+
+
 def _citation(cited: dict[str, Any]) -> Citation:
-    start = next((cited[name] for name in _STARTS if name in cited), None)
-    end = next((cited[name] for name in _ENDS if name in cited), None)
     known = ("cited_text", "document_title", "document_index", *_STARTS, *_ENDS)
     return Citation(
-        text=cited.get("cited_text") or "",
-        source=cited.get("document_title") or cited.get("title") or cited.get("source") or "",
-        page=cited.get("start_page_number"),
+        text=_first(cited, ("cited_text",), str) or "",
+        source=_first(cited, ("document_title", "title", "source"), str) or "",
+        page=_first(cited, ("start_page_number",), int),
         metadata={name: value for name, value in cited.items() if name not in known},
-        start=start,
-        end=end,
-        document_index=cited.get("document_index"),
+        start=_first(cited, _STARTS, int),
+        end=_first(cited, _ENDS, int),
+        document_index=_first(cited, ("document_index",), int),
     )
+
+
+def _first(cited: dict[str, Any], names: tuple[str, ...], kind: type[_T]) -> _T | None:
+    """The first value of these names that is of its kind, and says something."""
+    values = (cited.get(name) for name in names)
+    return next((each for each in values if type(each) is kind and each != ""), None)

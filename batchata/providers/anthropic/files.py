@@ -11,6 +11,7 @@ from batchata.core.submission import Shape
 from batchata.core.upload import Destination, Upload
 from batchata.ports import RemoteFile
 from batchata.providers.caller import Caller
+from batchata.providers.control import readable
 from batchata.providers.referring import referred
 
 #: the vendor removes an upload after so long, whatever became of the run
@@ -39,6 +40,7 @@ class AnthropicFiles:
         return _remote(
             await self._caller.ask(
                 self._caller.client.files.upload,
+                named=True,
                 file=(upload.file_name, file, upload.purpose),
                 expires_in_seconds=KEEP_SECONDS,
             )
@@ -46,6 +48,10 @@ class AnthropicFiles:
 
     async def find(self, upload: Upload) -> list[RemoteFile]:
         """Files with the token in their name and of the right size."""
+        with readable("Anthropic"):
+            return await self._found(upload)
+
+    async def _found(self, upload: Upload) -> list[RemoteFile]:
         since = upload.intended_us / 1e6 - _SKEW_SECONDS
         found: list[RemoteFile] = []
         cursor: dict[str, Any] = {}

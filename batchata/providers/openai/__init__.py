@@ -5,6 +5,7 @@ from __future__ import annotations
 from batchata.providers.caller import Caller
 from batchata.providers.connection import Connection
 from batchata.providers.control import ProviderSettings, is_shared, patience_of
+from batchata.providers.lent_transport import transport_of
 from batchata.providers.openai.background import OpenAIBackground
 from batchata.providers.openai.batch import OpenAIBatch
 from batchata.providers.openai.client import connect, vendor_of
@@ -12,7 +13,6 @@ from batchata.providers.openai.codec import OpenAICodec
 from batchata.providers.openai.files import OpenAIFiles
 from batchata.providers.openai.live import OpenAILive
 from batchata.providers.profiles import OPENAI, Profile
-from batchata.providers.transport import Transport
 
 
 class OpenAIProvider:
@@ -22,7 +22,7 @@ class OpenAIProvider:
         self.name = profile.name
         self.codec = OpenAICodec(profile)
         patience = patience_of(settings)
-        self._transport = Transport(patience)
+        self._transport = transport_of(settings)
         self._connection = Connection(
             lambda: connect(settings, profile), is_shared=is_shared(settings.client)
         )

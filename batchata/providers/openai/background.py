@@ -17,9 +17,9 @@ from batchata.providers.connection import Connection
 from batchata.providers.control import Patience, strange_answer
 from batchata.providers.failures import error_words, is_congestion
 from batchata.providers.openai.codec import RESPONSES
-from batchata.providers.openai.live import read_refusal
+from batchata.providers.openai.live import REQUEST_ID
 from batchata.providers.quotas import openai_quota
-from batchata.providers.transport import Reply, Transport
+from batchata.providers.transport import Reply, Transport, read_refusal
 
 log = logging.getLogger("batchata.providers.openai")
 
@@ -58,7 +58,7 @@ class OpenAIBackground:
         self._transport = transport
         self._seconds = patience.asking
         self._sending_seconds = patience.sending
-        self._base = ""
+        self._base = self._query = ""
         self._headers: Mapping[str, str] = {}
         self._reading: Mapping[str, str] = {}
         self._strange: set[str] = set()  #: status words that were told of
@@ -78,8 +78,8 @@ class OpenAIBackground:
 
     async def send(self, shape: Shape, body: bytes) -> LiveReply:
         """Begin a response; a refusal that may come from on the way is an unknown outcome."""
-        self._connect()
-        url = self._base + shape.endpoint.removeprefix("/v1")
+        await self._connect()
+        url = self._base + shape.endpoint.removeprefix("/v1") + self._query
         reply = await self._transport.post(
             url, self._headers, in_background(body), seconds=self._sending_seconds
         )
@@ -94,7 +94,7 @@ class OpenAIBackground:
                 f"{url} answered {reply.status}: {said}; the response may have been begun",
                 status=reply.status,
             )
-        failure = read_refusal(reply)
+        failure = read_refusal(reply, REQUEST_ID)
         return LiveReply(quota, None, failure, failure.request_id, is_congestion(failure, quota))
 
     def id_of(self, body: bytes) -> str:
@@ -106,7 +106,7 @@ class OpenAIBackground:
 
     async def retrieve(self, response_id: str) -> ResponseLook:
         """Ask how far a response is."""
-        self._connect()
+        await self._connect()
         reply = await self._transport.get(
             self._url(response_id), self._reading, seconds=self._seconds
         )
@@ -124,8 +124,8 @@ class OpenAIBackground:
 
     async def cancel(self, response_id: str) -> None:
         """Ask the vendor to stop; one that has ended already is left as it is."""
-        self._connect()
-        url = self._url(response_id) + "/cancel"
+        await self._connect()
+        url = self._url(response_id, "/cancel")
         reply = await self._transport.post(url, self._headers, b"{}", seconds=self._seconds)
         if reply.status == 429 or reply.status >= 500:
             _, said = error_words(reply.body)
@@ -133,12 +133,12 @@ class OpenAIBackground:
         if reply.status >= 400:
             log.info("response %s was not cancelled: %d", response_id, reply.status)
 
-    def _url(self, response_id: str) -> str:
-        return f"{self._base}/responses/{quote(response_id, safe='')}"
+    def _url(self, response_id: str, action: str = "") -> str:
+        return f"{self._base}/responses/{quote(response_id, safe='')}{action}{self._query}"
 
-    def _connect(self) -> None:
-        if not self._base:
-            self._base = self._connection.base_url
+    async def _connect(self) -> None:
+        if await self._connection.has_new_key() or not self._base:
+            self._base, self._query = self._connection.base_url, self._connection.query
             self._headers = self._connection.headers
             self._reading = self._connection.reading_headers
 

@@ -22,18 +22,18 @@ from batchata.core.submission import BatchLimits, RequestCounts, Shape, Submissi
 from batchata.ports import BatchLook, Found, Item, Lookup, NotThere
 from batchata.providers.caller import Caller
 from batchata.providers.connection import Connection
-from batchata.providers.control import Patience, strange_answer
+from batchata.providers.control import Patience, count_of, readable
 from batchata.providers.failures import (
     error_words,
     is_queue_full,
     is_too_large,
     item_failure,
+    word,
 )
-from batchata.providers.halves import decoded
 from batchata.providers.openai import wire
 from batchata.providers.openai.client import pages, vendor_of
 from batchata.providers.profiles import OPENAI, Profile
-from batchata.providers.result_files import items_of
+from batchata.providers.result_files import items_of, line_of
 from batchata.providers.transport import Transport
 
 log = logging.getLogger("batchata.providers.openai")
@@ -58,7 +58,9 @@ _CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\\n]{1,200})"')
 class OpenAIBatch:
     """The batch endpoint, through the official SDK for control and our transport for results."""
 
-    limits = BatchLimits(requests=50_000, size_bytes=OPENAI.batch_bytes, one_model=True)
+    limits = BatchLimits(
+        requests=50_000, size_bytes=OPENAI.batch_bytes, one_model=True, embedding_inputs=50_000
+    )
     poll_seconds = 5.0
     head, separator, tail = b"", b"\n", b"\n"
     request_suffix = ".jsonl"
@@ -74,6 +76,7 @@ class OpenAIBatch:
         self._transport = transport
         self._caller = Caller(vendor_of(profile), connection, patience)
         self._name, self._title = profile.name, profile.title
+        self._ended: dict[str, Any] = {}  #: what the last look saw of batches with answers
         if profile.batch_bytes != OPENAI.batch_bytes:
             self.limits = replace(self.limits, size_bytes=profile.batch_bytes)
 
@@ -100,14 +103,15 @@ class OpenAIBatch:
         name = _file_name(submission)
         with path.open("rb") as file:
             uploaded = await self._caller.ask(
-                self.client.files.create, file=(name, file), purpose="batch"
+                self.client.files.create, named=True, file=(name, file), purpose="batch"
             )
         return str(uploaded.id)
 
     async def uploaded(self, submission: Submission, path: Path) -> str | None:
         """A file of this submission's name and size; one of another size was cut short."""
         try:
-            return await self._uploaded(submission, path)
+            with readable(self._title):
+                return await self._uploaded(submission, path)
         except AccountStoppedError:
             raise
         except ProviderRejectedError as error:  # a vendor without a listing: it goes up again
@@ -141,13 +145,18 @@ class OpenAIBatch:
     async def look(self, remote_id: str) -> BatchLook:
         """Status and request counts."""
         batch = await self._caller.control(self.client.batches.retrieve, remote_id)
-        try:
-            return read_batch(batch)
-        except (AttributeError, TypeError) as error:
-            raise strange_answer(self._title, error, creating=False) from error
+        with readable(self._title):
+            look = read_batch(batch)
+            if look.state.is_final and batch.output_file_id:
+                self._ended[remote_id] = batch
+        return look
 
     async def find(self, submission: Submission, known: frozenset[str]) -> Lookup:
         """Search the listing for the token in metadata, or for the uploaded file."""
+        with readable(self._title):
+            return await self._found(submission, known)
+
+    async def _found(self, submission: Submission, known: frozenset[str]) -> Lookup:
         since = submission.intended_us / 1e6 - SKEW_SECONDS
         async for batch in pages(self._caller, self.client.batches.list, limit=100):
             if batch.created_at < since:
@@ -161,8 +170,10 @@ class OpenAIBatch:
         return NotThere()
 
     async def download(self, remote_id: str, folder: Path) -> list[Path]:
-        """Output and error file, where the batch has them."""
-        batch = await self._caller.control(self.client.batches.retrieve, remote_id)
+        """Output and error file, where the batch has them; their names are of the last look."""
+        batch = self._ended.pop(remote_id, None)  # a second attempt asks where they are now
+        if batch is None:
+            batch = await self._caller.control(self.client.batches.retrieve, remote_id)
         name = f"{self._name}_batch_{safe_name(remote_id)}"
         output, errors = folder / f"{name}.jsonl", folder / f"{name}_errors.jsonl"
         paths = []
@@ -185,7 +196,8 @@ class OpenAIBatch:
         return True
 
     async def _fetch(self, file_id: str, path: Path) -> None:
-        url = f"{self._connection.base_url}/files/{file_id}/content"
+        await self._connection.has_new_key()
+        url = f"{self._connection.files_url}/files/{file_id}/content{self._connection.query}"
         await self._transport.download(url, self._connection.reading_headers, path)
 
     def items(self, path: Path) -> Iterator[Item]:
@@ -213,8 +225,8 @@ def _file_name(submission: Submission) -> str:
 
 def read_batch(batch: Any) -> BatchLook:
     """A batch object in our words; an unknown status word counts as running."""
-    word = str(batch.status or "").lower()
-    state = STATES.get(word)
+    status = str(batch.status or "").lower()
+    state = STATES.get(status)
     if state is None:
         log.warning("batch %s has the unknown status %r: waiting on", batch.id, batch.status)
         state = RemoteState.RUNNING
@@ -223,21 +235,27 @@ def read_batch(batch: Any) -> BatchLook:
     return BatchLook(
         state=state,
         counts=RequestCounts(
-            total=counts.total or 0, succeeded=counts.completed or 0, failed=counts.failed or 0
+            total=count_of(counts.total),
+            succeeded=count_of(counts.completed),
+            failed=count_of(counts.failed),
         )
         if counts
         else RequestCounts(),
-        word=word,
+        word=status,
         failure=_batch_failure(errors) if state is RemoteState.FAILED else None,
         bad_lines={
             each.line: Failure(
-                Reason.INVALID_REQUEST, each.message or each.code or "refused", code=each.code
+                Reason.INVALID_REQUEST,
+                str(each.message or each.code or "refused"),
+                code=word(each.code),
             )
             for each in errors
-            if each.line
+            if isinstance(each.line, int)
         },
-        is_queue_full=any(is_queue_full(each.code, each.message or "") for each in errors),
-        is_too_large=any(is_too_large(each.code) for each in errors),
+        is_queue_full=any(
+            is_queue_full(word(each.code), str(each.message or "")) for each in errors
+        ),
+        is_too_large=any(is_too_large(word(each.code)) for each in errors),
     )
 
 
@@ -249,14 +267,14 @@ def _batch_failure(errors: list[Any]) -> Failure:
         for each in errors[:3]
     )
     return Failure(
-        Reason.BATCH_FAILED, f"the vendor refused the batch: {said}", code=errors[0].code
+        Reason.BATCH_FAILED, f"the vendor refused the batch: {said}", code=word(errors[0].code)
     )
 
 
 def read_line(line: bytes, number: int, name: str) -> Item:
     """One line of an output or error file."""
     try:
-        parsed = decoded(wire.decode_line, line)
+        parsed = line_of(wire.decode_line, line)
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
         found = _CUSTOM_ID.search(line)
         why = f"line {number} of {name} cannot be read: {error}"

@@ -18,7 +18,13 @@ from batchata.core.errors import (
     ValidationError,
 )
 from batchata.providers.caller import Caller, Vendor
-from batchata.providers.control import ProviderSettings, lent, patience_of
+from batchata.providers.control import (
+    ProviderSettings,
+    checked_address,
+    lent,
+    patience_of,
+    unreachable,
+)
 from batchata.providers.failures import (
     MEND_ACCOUNT,
     is_account_stop,
@@ -76,7 +82,7 @@ def _address(settings: ProviderSettings, profile: Profile) -> str:
             hint=f'write .set_provider("{profile.name}", base_url="http://localhost:8000/v1"), '
             f"or export {variable}=...",
         )
-    return address
+    return checked_address(address)
 
 
 def _no_key(profile: Profile) -> MissingKeyError:
@@ -94,10 +100,7 @@ def translate(
 
     if isinstance(error, openai.APIStatusError):
         return _status_error(error, creating=creating, title=title)
-    message = f"{title} cannot be reached: {type(error).__name__}: {error}"
-    if creating and not _never_left(error):
-        return OutcomeUnknownError(message)
-    return ProviderUnavailableError(message)
+    return unreachable(title, error, creating=creating)
 
 
 def _status_error(error: openai.APIStatusError, *, creating: bool, title: str) -> ProviderError:
@@ -120,15 +123,6 @@ def _status_error(error: openai.APIStatusError, *, creating: bool, title: str) -
     if error.status_code == 429:
         return ProviderUnavailableError(message, retry_after_seconds=wait, **facts)
     return ProviderRejectedError(message, **facts)
-
-
-def _never_left(error: BaseException) -> bool:
-    cause = error.__cause__
-    return cause is not None and type(cause).__name__ in (
-        "ConnectError",
-        "ConnectTimeout",
-        "PoolTimeout",
-    )
 
 
 def _message(error: openai.APIStatusError) -> str:

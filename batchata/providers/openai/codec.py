@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from batchata.core.bounds import dearer_tier, input_bound, output_bound, web_search_bound
+from batchata.core.bounds import dearer_tier, input_bound, output_bound, speaks, web_search_bound
 from batchata.core.document import Accepts, Document
 from batchata.core.errors import ValidationError
 from batchata.core.job import Job, Structured
@@ -107,6 +107,7 @@ class OpenAICodec:
             ),
             output_bound=most,
             web_searches=web_search_bound(body),
+            speaks=speaks(body),
             dearer_tier=dearer_tier(body),
             attachments=attachments_of(documents),
         )

@@ -12,8 +12,9 @@ from batchata.core.thinking import split_thinking
 from batchata.core.usage import Usage, plausible
 from batchata.providers.encoding import json_text
 from batchata.providers.failures import item_failure
-from batchata.providers.halves import decoded
 from batchata.providers.openai import wire
+from batchata.providers.surrogates import decoded
+from batchata.providers.unlike import unread
 
 
 def decode_body(
@@ -21,22 +22,25 @@ def decode_body(
 ) -> Answer | Failure:
     """The answer body of this endpoint; the arguments of a call of `tool` are the answer's text."""
     try:
-        return decoded(lambda data: _READERS[endpoint](data, tool), body)
+        return _READERS[endpoint](body, tool)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return Failure(Reason.UNREADABLE, f"the answer cannot be read: {error}")
+        return unread(body, error)
 
 
 def chat_usage(usage: wire.ChatUsage | None) -> Usage | None:
     """Usage of a chat completion or an embedding; None when the vendor did not say."""
     if usage is None or usage.prompt_tokens is None:
         return None
-    read = write = reasoning = 0
+    read = write = reasoning = heard = spoken = 0
     if (details := usage.prompt_tokens_details) is not None:
         read, write = details.cached_tokens or 0, details.cache_write_tokens or 0
+        heard = details.audio_tokens or 0
     if (out := usage.completion_tokens_details) is not None:
-        reasoning = out.reasoning_tokens or 0
+        reasoning, spoken = out.reasoning_tokens or 0, out.audio_tokens or 0
     output = _all_output(usage.completion_tokens, usage.total_tokens, usage.prompt_tokens)
-    return plausible(Usage(usage.prompt_tokens, output, read, write, reasoning))
+    return plausible(
+        Usage(usage.prompt_tokens, output, read, write, reasoning, 0, 0, heard, spoken)
+    )
 
 
 def _all_output(told: int | None, total: int | None, read: int) -> int:
@@ -46,9 +50,11 @@ def _all_output(told: int | None, total: int | None, read: int) -> int:
 
 
 def _chat(body: bytes | msgspec.Raw, tool: str | None) -> Answer | Failure:
-    chat = wire.decode_chat(body)
+    chat = decoded(wire.decode_chat, body, wire.Chat)
     if not chat.choices:
         return Failure(Reason.UNREADABLE, "the answer has no choices")
+    if len(chat.choices) > 1 and all(type(each.index) is int for each in chat.choices):
+        chat.choices.sort(key=lambda each: each.index)
     choice = chat.choices[0]
     message = choice.message
     finish = "refusal" if message.refusal else choice.finish_reason or "unknown"
@@ -110,17 +116,19 @@ def _chat_extra(chat: wire.Chat) -> dict[str, Any]:
     if first.logprobs:
         extra["logprobs"] = first.logprobs
     if len(chat.choices) > 1:
-        extra["choices"] = [
-            _choice_extra(each.message, each.finish_reason) for each in chat.choices
-        ]
+        extra["choices"] = [_choice_extra(each) for each in chat.choices]
     return extra
 
 
-def _choice_extra(message: wire.ChatMessage, finish_reason: str | None) -> dict[str, Any]:
-    text, thinking = _told_apart(message)
-    said: dict[str, Any] = {"text": text, "finish_reason": finish_reason}
+def _choice_extra(choice: wire.Choice) -> dict[str, Any]:
+    text, thinking = _told_apart(choice.message)
+    said: dict[str, Any] = {"text": text, "finish_reason": choice.finish_reason}
     if thinking:
         said["thinking"] = thinking
+    if choice.message.tool_calls:
+        said["tool_calls"] = choice.message.tool_calls
+    if choice.logprobs:
+        said["logprobs"] = choice.logprobs
     return said
 
 
@@ -136,7 +144,9 @@ def _joined(parts: Any) -> str:
 
 
 def _response(body: bytes | msgspec.Raw, tool: str | None) -> Answer | Failure:
-    answer = wire.decode_response(body)
+    answer = decoded(wire.decode_response, body, wire.Response)
+    if answer.status is None and not answer.output:
+        raise ValueError("it has neither a status nor an output")
     if answer.status == "failed":
         error = answer.error or {}
         return item_failure(
@@ -214,6 +224,8 @@ def _response_usage(answer: wire.Response) -> Usage | None:
             (inside.cache_write_tokens or 0) if inside else 0,
             (out.reasoning_tokens or 0) if out else 0,
             web_searches=_searches(answer),
+            input_audio_tokens=(inside.audio_tokens or 0) if inside else 0,
+            output_audio_tokens=(out.audio_tokens or 0) if out else 0,
         )
     )
 
@@ -229,7 +241,7 @@ def _searches(answer: wire.Response) -> int:
 
 
 def _embeddings(body: bytes | msgspec.Raw, tool: str | None) -> Answer | Failure:
-    answer = wire.decode_embeddings(body)
+    answer = decoded(wire.decode_embeddings, body, wire.Embeddings)
     vectors = [each["embedding"] for each in answer.data]
     extra = {"embedding": vectors[0]} if len(vectors) == 1 else {"embeddings": vectors}
     return Answer(

@@ -12,6 +12,7 @@ from batchata.core.submission import Shape
 from batchata.core.upload import Destination, Upload
 from batchata.ports import RemoteFile
 from batchata.providers.caller import Caller
+from batchata.providers.control import readable
 from batchata.providers.openai.client import pages
 from batchata.providers.referring import referred
 
@@ -44,6 +45,7 @@ class OpenAIFiles:
         return _remote(
             await self._caller.ask(
                 self._caller.client.files.create,
+                named=True,
                 file=(upload.file_name, file),
                 purpose=upload.purpose,
                 expires_after={"anchor": "created_at", "seconds": KEEP_SECONDS},
@@ -62,11 +64,12 @@ class OpenAIFiles:
         )
         found = []
         try:
-            async for file in newest:
-                if file.created_at < since:
-                    break
-                if upload.token in file.filename and file.bytes == upload.size_bytes:
-                    found.append(_remote(file))
+            with readable("OpenAI"):
+                async for file in newest:
+                    if file.created_at < since:
+                        break
+                    if upload.token in file.filename and file.bytes == upload.size_bytes:
+                        found.append(_remote(file))
         except AccountStoppedError:
             raise
         except ProviderRejectedError as error:  # a vendor without a listing

@@ -10,10 +10,12 @@ import msgspec
 class InputDetails(msgspec.Struct):
     cached_tokens: int | None = 0
     cache_write_tokens: int | None = 0
+    audio_tokens: int | None = 0
 
 
 class OutputDetails(msgspec.Struct):
     reasoning_tokens: int | None = 0
+    audio_tokens: int | None = 0
 
 
 class ChatUsage(msgspec.Struct):
@@ -35,6 +37,7 @@ class ChatMessage(msgspec.Struct):
 
 class Choice(msgspec.Struct):
     message: ChatMessage
+    index: Any = None
     finish_reason: str | None = None
     logprobs: Any = None
 

@@ -6,10 +6,12 @@ import atexit
 import contextlib
 import logging
 import os
+import tempfile
 import threading
 import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from batchata.core.errors import EventLogError, ValidationError
@@ -159,11 +161,13 @@ class EventLog:
         ]
 
     def _row(self, event: LoggedEvent, at_us: int, payload: bytes) -> Row:
-        text = self._redactor.text
+        run_id, custom_id = event.run_id, event.custom_id
+        if self._redactor.knows_values:
+            run_id, custom_id = self._redactor.text(run_id), self._redactor.text(custom_id)
         return Row(
             at_us,
-            text(event.run_id),
-            text(event.custom_id),
+            run_id,
+            custom_id,
             event.event_type,
             event.provider or self._provider,
             self._metadata,
@@ -194,6 +198,7 @@ class EventLog:
             thread.join()
         is_whole = self._drain()
         with self._writing:
+            self._shelter()
             for each in self._full:
                 if each.journal is not None:
                     each.journal.let_go()
@@ -320,6 +325,23 @@ class EventLog:
             self._full.remove(segment)
         return True
 
+    def _shelter(self) -> None:
+        """What memory alone holds goes to the disk for passing files, as this process ends."""
+        user = os.getuid() if hasattr(os, "getuid") else ""  # others' folders are closed to us
+        folder = Path(tempfile.gettempdir(), f"batchata-events-{user}")
+        for each in [each for each in self._full if each.journal is None and each.rows]:
+            count = len(each.rows)
+            try:
+                journal = create(folder, self._metadata)
+                journal.append(b"".join(map(line_of, each.rows)))
+            except OSError as error:
+                self.lost += count
+                log.error("%d events of %s are lost: %s", count, self.url, error)
+            else:
+                each.journal, each.rows = journal, []
+                told = "%d events of %s are in %s: EventLog(..., journal_dir=%r) writes them there"
+                log.error(told, count, self.url, journal.path, str(folder))
+
     def _adopt(self) -> None:
         """Take over what processes that died have left."""
         if self._has_adopted:
@@ -358,5 +380,6 @@ def _write_on(reference: weakref.ref[EventLog]) -> None:
 @atexit.register
 def _write_all() -> None:
     for each in list(_UNWRITTEN):
-        with contextlib.suppress(EventLogError):  # it was told when it happened
-            each.flush()
+        for end in each.flush, each.close:
+            with contextlib.suppress(EventLogError):  # it was told when it happened
+                end()

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, cast
 from urllib.parse import urlsplit
 
 from batchata.core.errors import EventLogError
+from batchata.disk.atomic import sync_folder
 from batchata.sinks.eventlog.table import import_pyarrow
 
 _OBJECT_STORES: Final = ("s3", "gcs", "abfs", "'gs'", "'az'")
@@ -53,7 +54,7 @@ class Folder:
                     file.flush()
                     os.fsync(file.fileno())
                 part.replace(target)
-                _sync_folder(target.parent)
+                sync_folder(target.parent)
             finally:
                 part.unlink(missing_ok=True)
         except OSError as error:
@@ -193,16 +194,6 @@ def _as_arrow(filesystem: Any) -> Any:
     if isinstance(filesystem, fs.FileSystem):
         return filesystem
     return fs.PyFileSystem(fs.FSSpecHandler(filesystem))
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring names to disk; Windows has no such call and needs none."""
-    if os.name != "nt":
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
 
 
 def _failed(what: str, name: str, error: Exception) -> EventLogError:

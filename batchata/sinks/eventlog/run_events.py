@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from batchata.core.assemble import Bind, job_result
+from batchata.core.assemble import Bind
 from batchata.core.errors import EventLogError
 from batchata.core.events import Event, OutcomesRecorded, SubmissionIntended, SubmissionMoved
 from batchata.core.logged import LoggedEvent
@@ -19,6 +19,7 @@ from batchata.core.submission import Outcome, Submission
 from batchata.ports import Store
 from batchata.sinks.eventlog.log import EventLog
 from batchata.sinks.eventlog.reading import read_events
+from batchata.sinks.outcomes import results_of
 
 log = logging.getLogger("batchata.events")
 
@@ -209,22 +210,7 @@ class RunEvents:
         )
 
     def _results(self, outcomes: Iterable[Outcome]) -> Iterator[JobResult]:
-        outcomes = list(outcomes)
-        seqs = [outcome.seq for outcome in outcomes]
-        ids, metadata = self._store.ids(seqs), self._store.metadata(seqs)
-        state = self._state
-        for outcome, job_id in zip(outcomes, ids, strict=True):
-            number = state.shape_of[outcome.seq]
-            submission = state.submissions.get(outcome.token) if outcome.token else None
-            yield job_result(
-                outcome,
-                job_id,
-                number,
-                state.shapes[number],
-                submission,
-                metadata.get(outcome.seq),
-                self._bind,
-            )
+        return results_of(list(outcomes), self._store, self._state, self._bind)
 
     def _ended(self, result: JobResult) -> LoggedEvent:
         finished = result.finished_at
@@ -236,7 +222,7 @@ class RunEvents:
             provider=result.provider or "",
             timestamp_us=None if finished is None else round(finished.timestamp() * 1e6),
             metadata=result.metadata or {},
-            data=told(result),
+            data=result_fields(result),
         )
 
     def _call(self, job_id: str, attempt: int) -> str:
@@ -252,7 +238,7 @@ def asked(body: bytes, model: str) -> dict[str, Any]:
     return {name: said, "model": model, "invocation_params": request}
 
 
-def told(result: JobResult) -> dict[str, Any]:
+def result_fields(result: JobResult) -> dict[str, Any]:
     """A result as the log tells it: its text once."""
     began, finished = result.submitted_at, result.finished_at
     took = (finished - began).total_seconds() if began and finished else None

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from batchata.core.fits import Checker
 from batchata.core.judge import Verdict, extra_json, judge
 from batchata.core.parse import Parsed, parse_answer
 from batchata.core.result import Answer, Failure
+from batchata.core.schema_checker import Checker
 
 
 class State(Enum):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
@@ -9,9 +10,9 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from batchata.core.check import violations
 from batchata.core.errors import ValidationError
 from batchata.core.schema import Dialect, normalise
+from batchata.core.schema_violations import violations
 
 BOTH = pytest.mark.parametrize("dialect", ["openai", "anthropic"])
 T = TypeVar("T")
@@ -323,6 +324,16 @@ def test_models_of_a_union_that_begin_alike_are_an_error_on_openai() -> None:
 
     with pytest.raises(ValidationError, match="both begin with the field 'name'"):
         normalise(build(either=left | right), dialect="openai")
+
+
+@BOTH
+def test_a_decimal_as_text_has_nothing_but_digits(dialect: Dialect) -> None:
+    found = normalise(build(price=Decimal, least=Decimal | None), dialect=dialect).schema
+
+    for name in ("price", "least"):
+        (text,) = [c for c in found["properties"][name]["anyOf"] if c["type"] == "string"]
+        assert re.search(text["pattern"], "-1234.50")
+        assert not re.search(text["pattern"], "$1,234.50")
 
 
 @BOTH

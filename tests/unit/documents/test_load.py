@@ -334,7 +334,7 @@ def test_an_office_file_that_unpacks_without_end_is_refused(
 def test_more_text_than_any_model_reads_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchata.documents.opening.MOST_TEXT", 1_500_000)
+    monkeypatch.setattr("batchata.documents.opened_file.MOST_TEXT", 1_500_000)
     path = tmp_path / "log.txt"
     path.write_bytes(b"a line\n" * 250_000)
 

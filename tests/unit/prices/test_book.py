@@ -92,6 +92,32 @@ def test_a_call_costs_what_the_price_data_say(provider: str, model: str, tier: s
 BOOK = GenaiPriceBook(at=NOW)
 
 
+def test_audio_costs_what_the_price_data_say() -> None:
+    usage = Usage(1_000, 500, input_audio_tokens=600, output_audio_tokens=400)
+    said = GenaiUsage(
+        input_tokens=1_000, output_tokens=500, input_audio_tokens=600, output_audio_tokens=400
+    )
+
+    ours = BOOK.card("openai", "gpt-audio", "standard").cost_usd(usage)
+
+    assert ours == calc_price(said, "gpt-audio", provider_id="openai").total_price
+    assert ours <= BOOK.card("openai", "gpt-audio", "standard").worst_case_usd(
+        30 * 1_000, 500, speaks=True
+    )
+
+
+def test_audio_of_users_prices_is_counted_and_without_them_is_text() -> None:
+    prices = {"input": 1, "output": 2}
+    usage = Usage(100, 100, input_audio_tokens=40, output_audio_tokens=60)
+
+    plain = GenaiPriceBook({"m": prices}).card("openai", "m", "standard")
+    dear = GenaiPriceBook({"m": {**prices, "input_audio": 11, "output_audio": 22}})
+
+    assert plain.cost_usd(usage) == Decimal("0.0003")
+    extra = Decimal(40 * 10 + 60 * 20) / 1_000_000
+    assert dear.card("openai", "m", "standard").cost_usd(usage) == Decimal("0.0003") + extra
+
+
 @given(
     st.sampled_from([(p, m, t) for p, m, tiers in MODELS for t in tiers]),
     st.integers(0, 400_000),

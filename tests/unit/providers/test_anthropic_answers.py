@@ -10,7 +10,9 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
+from batchata.core.judge import judge
 from batchata.core.result import Answer, Failure, Reason
 from batchata.core.submission import Shape
 from batchata.core.usage import Usage
@@ -151,6 +153,43 @@ def test_citations_come_with_their_place_in_the_source() -> None:
 
     assert (found.text, found.source, found.page) == ("The sky is green.", "a.pdf", 3)
     assert (found.start, found.end, found.document_index) == (3, 4, 1)
+
+
+@pytest.mark.parametrize(
+    "cited",
+    [
+        [None],
+        "words",
+        {},
+        [{"cited_text": 5, "document_index": "0"}],
+        [{"cited_text": {}, "start_page_number": "1", "document_title": 7}],
+    ],
+)
+def test_what_is_no_citation_costs_nobody_the_answer(cited: Any) -> None:
+    class Invoice(BaseModel):
+        total: int
+
+    shape = Shape(
+        provider="anthropic",
+        endpoint="/v1/messages",
+        model="m",
+        schema=orjson.dumps(Invoice.model_json_schema()).decode(),
+        schema_name="Invoice",
+        citations=True,
+    )
+    found = answer(content=[{"type": "text", "text": "total: 5", "citations": cited}])
+
+    verdict = judge(found, Invoice, None, shape=shape)
+
+    assert (found.text, verdict.failure, verdict.parsed) == ("total: 5", None, b'{"total":5}')
+    assert all((each.text, each.source, each.page) == ("", "", None) for each in found.citations)
+
+
+def test_a_text_that_is_none_is_unreadable_beside_a_tool_too() -> None:
+    found = decode("Invoice", content=[{"type": "text", "text": 5}, USE])
+
+    assert isinstance(found, Failure)
+    assert found.reason is Reason.UNREADABLE
 
 
 @pytest.mark.parametrize("content", [None, "text", [1], {"type": "text"}])

@@ -51,18 +51,19 @@ def b64(data: bytes) -> str:
 
 
 def test_openai_chat_takes_each_kind_of_file_in_its_own_part() -> None:
+    letter = docx("hi")  # once: there is a time in it
     found = encoded(
         "openai",
         ("a.pdf", PDF),
         ("b.png", png()),
         ("c.txt", b"hello"),
-        ("d.docx", docx("hi")),
+        ("d.docx", letter),
         FileUrl("https://a.example/x.png"),
         FileId("file-1"),
     )
 
     office = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-    data = f"data:{office};base64,{b64(docx('hi'))}"
+    data = f"data:{office};base64,{b64(letter)}"
     assert parts(found) == [
         {
             "type": "file",

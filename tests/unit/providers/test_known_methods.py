@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -109,6 +110,18 @@ def test_costs_are_estimated_as_an_upper_bound(model: str, box: Sandbox) -> None
 
     assert isinstance(estimate, Decimal)
     assert sum(each.cost_usd for each in results) <= estimate
+
+
+def test_an_answer_that_may_be_audio_is_bounded_at_the_price_of_audio(box: Sandbox) -> None:
+    text = Job("q", "openai:gpt-audio", prompt="q", max_tokens=5_000)
+    audio = replace(text, params={"modalities": ["text", "audio"], "audio": {"voice": "x"}})
+    provider = provider_of("openai:gpt-audio", box)
+    rates = GenaiPriceBook().card("openai", "gpt-audio", "batch").rates
+    assert rates.output_audio_usd
+
+    more = provider.estimate_cost([audio]) - provider.estimate_cost([text])
+
+    assert more >= (rates.output_audio_usd - rates.output_usd) * 5_000 / 1_000_000
 
 
 def test_what_must_stay_within_a_country_costs_what_the_vendor_asks_for_it(box: Sandbox) -> None:

@@ -18,9 +18,19 @@ from batchata.providers import pool as pool_module
 from batchata.providers.pool import ServerPool
 
 SHAPE = Shape(provider="openai", endpoint="/v1/chat/completions", model="m")
-GOOD = LiveReply(Quota(), b'{"usage": {"prompt_tokens": 3, "completion_tokens": 5}}')
+USED = b'"usage": {"prompt_tokens": 3, "completion_tokens": 5}'
+GOOD = LiveReply(Quota(), b'{"choices": [{}], %b}' % USED)
 BUSY = LiveReply(Quota(), None, Failure(Reason.RATE_LIMITED, "busy"), None, True)
 BROKEN = LiveReply(Quota(), None, Failure(Reason.SERVER_ERROR, "500"))
+NO_MODEL = LiveReply(Quota(), None, Failure(Reason.INVALID_REQUEST, "no model", status=404))
+CLOSED = LiveReply(Quota(), None, Failure(Reason.ACCOUNT, "no key", status=401))
+NOBODY = LiveReply(Quota(), None, Failure(Reason.OVERLOADED, "nobody", status=503))
+PAGE = LiveReply(Quota(), b"<html>Log in</html>")
+ERROR = LiveReply(Quota(), b'{"error": {"message": "out of memory"}}')
+CUT = LiveReply(Quota(), b'{"choices": [{"finish_reason": "abort"}]}')
+NOT_HERE = pytest.mark.parametrize(
+    "said", [NO_MODEL, CLOSED, NOBODY, PAGE, ERROR], ids=["404", "401", "503", "page", "error"]
+)
 
 
 class Farm:
@@ -138,6 +148,67 @@ def test_a_server_with_faults_in_a_row_is_left_alone() -> None:
 
     assert farm.up() == ["b"]
     assert farm.asked["a"] == 3
+
+
+@NOT_HERE
+def test_a_server_that_cannot_answer_loses_no_row_and_is_left_alone(said: LiveReply) -> None:
+    farm = Farm(a=said, b=GOOD)
+
+    replies = run(many(farm, 20))
+
+    assert replies == [GOOD] * 20
+    assert farm.up() == ["b"]
+
+
+@pytest.mark.parametrize("said", [NO_MODEL, CLOSED, PAGE], ids=["404", "401", "page"])
+def test_what_every_server_says_is_told(said: LiveReply) -> None:
+    async def go() -> tuple[Farm, list[LiveReply]]:
+        farm = Farm(a=said, b=said)
+        return farm, [await farm.pool.send(SHAPE, b"{}") for _ in range(10)]
+
+    farm, replies = run(go())
+
+    assert replies == [said] * 10  # and none waits for a server that would answer
+    assert len(farm.up()) == 1
+
+
+@NOT_HERE
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_a_busy_server_will_answer_yet(said: LiveReply, names: str) -> None:
+    farm = Farm(**dict(zip(names, (said, BUSY), strict=True)))
+
+    assert run(farm.pool.send(SHAPE, b"{}")) is BUSY
+
+
+def test_a_server_that_breaks_answers_off_is_left_alone() -> None:
+    async def go() -> Farm:
+        farm = Farm(a=CUT, b=GOOD)
+        for _ in range(20):
+            await farm.pool.send(SHAPE, b"{}")
+        return farm
+
+    assert run(go()).up() == ["b"]
+
+
+def test_one_that_is_healthy_and_answers_nothing_is_looked_at_less_and_less() -> None:
+    async def go() -> list[float]:
+        now, waits = 0.0, []
+        farm = Farm(a=NO_MODEL, b=GOOD)
+        pool = ServerPool({"a": _Live(farm, "a"), "b": _Live(farm, "b")}, _fine, clock=lambda: now)
+        (server, _) = pool.servers
+        for _ in range(9):
+            while server.is_up:
+                await pool.send(SHAPE, b"{}")
+            waits.append(server.look_at - now)
+            now = server.look_at
+            await pool.look()
+        return waits
+
+    assert run(go()) == [0, 1, 3, 7, 15, 31, 60, 60, 60]
+
+
+async def _fine(url: str) -> None:
+    """A server that is healthy."""
 
 
 def test_a_server_that_is_back_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,6 +194,32 @@ def test_files_are_split_at_newlines_only(vendor: str, tmp_path: Path) -> None:
     assert [(item.custom_id, item.failure) for item in items] == [("a", None)] * 2
 
 
+@VENDORS
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        lambda line: b"\xef\xbb\xbf" + line,
+        lambda line: line[:-1] + b',"logprob":NaN,"other":[-Infinity]}',
+        lambda line: line[:-1] + b',"words":"caf\xe9"}',
+    ],
+    ids=["byte order mark", "NaN", "no UTF-8"],
+)
+def test_a_line_that_is_json_but_for_a_trifle_keeps_its_answer(
+    vendor: str, spoilt: Callable[[bytes], bytes]
+) -> None:
+    item = read(vendor, spoilt(orjson.dumps(LINES[vendor][0])))
+
+    assert (item.custom_id, item.failure) == ("a", None)
+    assert orjson.loads(bytes(item.body or b""))["id"] in ("chatcmpl-1", "msg_1")
+
+
+def test_a_message_that_is_missing_was_billed_all_the_same() -> None:
+    item = read("anthropic", {"custom_id": "a", "result": {"type": "succeeded"}})
+
+    assert item.failure is None
+    assert bytes(item.body or b"") == b"null"
+
+
 def test_an_empty_file_has_no_lines(tmp_path: Path) -> None:
     path = tmp_path / "errors.jsonl"
     path.touch()
@@ -233,6 +259,20 @@ def test_anthropics_status_words(word: str, state: RemoteState) -> None:
 
     assert (look.state, look.counts.total) == (state, 10)
     assert (look.counts.succeeded, look.counts.failed) == (3, 7)
+
+
+@pytest.mark.parametrize("said", ["4", None, [], "four", -4])
+def test_counts_that_are_none_stop_no_run(said: Any) -> None:
+    counts = {"total": 4, "completed": said, "failed": said}
+    looks = [
+        gpt.read_batch(Batch.construct(id="b", status="completed", request_counts=counts)),
+        claude.read_batch(claude_batch("ended", succeeded=said, errored=said)),
+    ]
+
+    for look in looks:
+        assert look.state is RemoteState.COMPLETED
+        assert look.counts.succeeded == (4 if said == "4" else 0)
+        assert look.counts.done >= 0
 
 
 def test_a_refused_file_names_its_lines_and_its_reason() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from batchata import Citation, JobResult
-from batchata.core.asked import Asked, Source
+from batchata.core.request_content import RequestContent, Source
 from batchata.documents.pdf import create_pdf
 from batchata.report import pages as pages_module
 from batchata.report.pages import Pages
@@ -90,7 +90,7 @@ def test_a_field_whose_quote_stands_nowhere_is_not_counted_as_cited() -> None:
             "vendor": [quoted("x", None)],
         },
     )
-    detail = detail_of(result, Asked("", ()), Viewer(Pages(pictures=0)))
+    detail = detail_of(result, RequestContent("", ()), Viewer(Pages(pictures=0)))
 
     row = row_of(result, detail, Names(), Names())
 

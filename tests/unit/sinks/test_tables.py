@@ -7,9 +7,9 @@ from decimal import Decimal
 
 from rich.console import Console
 
+from batchata.core.estimate import Estimate, ModelEstimate
 from batchata.core.result import JobResult, Reason
 from batchata.core.status import JobStatus
-from batchata.estimate import Estimate, ModelEstimate
 from batchata.sinks.summary import summarize
 from batchata.sinks.tables import (
     prices_table,

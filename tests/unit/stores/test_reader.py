@@ -22,7 +22,7 @@ from batchata.core.result import Reason
 from batchata.core.status import JobStatus, SubmissionStatus
 from batchata.core.submission import JobRow, Outcome, Shape, Submission
 from batchata.core.usage import Usage
-from batchata.results import Results, Tail
+from batchata.sdk.results import Results, Tail
 from batchata.stores.reader import ResultReader, bind_nothing
 from batchata.stores.sqlite import SQLiteStore
 

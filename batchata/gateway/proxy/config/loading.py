@@ -12,8 +12,10 @@ from typing import Any, Final
 import pydantic
 
 from batchata.core.errors import ValidationError
+from batchata.core.twice import twice_in
 from batchata.gateway.proxy.config.model import GatewayConfig
 from batchata.gateway.proxy.config.registry import check_interceptor
+from batchata.gateway.proxy.config.wording import wrong_value
 
 _VARIABLE: Final = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 #: how a shell would write one, and not this file
@@ -96,7 +98,7 @@ def read_yaml(file: Path) -> Tree:
     try:
         text = file.read_text(encoding="utf-8")
         found = yaml.safe_load(text)
-        twice = _twice(yaml.compose(text, Loader=yaml.SafeLoader))
+        twice = twice_in(yaml.compose(text, Loader=yaml.SafeLoader))
     except OSError as error:
         raise ValidationError(f"{file} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -117,21 +119,6 @@ def read_yaml(file: Path) -> Tree:
     if not isinstance(found or {}, dict):
         raise ValidationError(f"{file} holds a {type(found).__name__}, not sections with keys")
     return found or {}
-
-
-def _twice(node: Any) -> Any:
-    """A key that a mapping below a YAML node has a second time; None without one."""
-    if node is None or isinstance(node.value, str):
-        return None
-    below = node.value
-    if node.id == "mapping":
-        keys = [key for key, _ in node.value]
-        seen = [key.value for key in keys]
-        for number, key in enumerate(keys):
-            if isinstance(key.value, str) and key.value in seen[:number]:
-                return key
-        below = [value for _, value in node.value]
-    return next((found for each in below if (found := _twice(each)) is not None), None)
 
 
 def expanded(value: Any, environment: Mapping[str, str], place: str = "") -> Any:
@@ -174,22 +161,22 @@ def checked(tree: Tree) -> GatewayConfig:
     try:
         return GatewayConfig.model_validate(tree)
     except pydantic.ValidationError as error:
-        problems = [_told(each) for each in error.errors(include_input=False)]
+        problems = [_problem_text(each) for each in error.errors()]
         raise ValidationError(
             "the configuration cannot be used: " + "; ".join(problems),
             hint="batchata proxy generate-config FILE writes one with every key explained",
-        ) from error
+        ) from None  # where the values stand, and keys among them
 
 
-def _told(problem: Mapping[str, Any]) -> str:
+def _problem_text(problem: Mapping[str, Any]) -> str:
     place = ""
     for part in problem["loc"]:
         place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
-    if problem["type"] == "model_type":
-        return f"{place} is one value, where keys with values are wanted"
-    if problem["type"] != "extra_forbidden":
+    if problem["type"] == "value_error":  # one of our own
         said = str(problem["msg"]).removeprefix("Value error, ")
         return f"{place}: {said}" if place else said
+    if problem["type"] != "extra_forbidden":
+        return f"{place} {wrong_value(problem)}"
     *sections, key = problem["loc"]
     return f"unknown key {place!r}{suggestion(str(key), _keys(sections))}"
 

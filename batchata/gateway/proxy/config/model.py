@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 from pathlib import Path
@@ -11,8 +12,9 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from batchata.gateway.proxy.http.upstreams import Upstream
-from batchata.gateway.upstream import Vendor
+from batchata.gateway.wire.vendors import Vendor
 
+_UNIX: Final = "unix://"
 _WINDOW: Final = re.compile(r"[1-9]\d{0,4}[smhd]")
 #: servers such as vLLM's close a connection after 5 seconds, and may do so while a call is sent
 _KEEPALIVE_SECONDS: Final = 4.0
@@ -78,7 +80,8 @@ class ServerSection(Section):
 class UpstreamSection(Section):
     """One server that answers."""
 
-    base_url: str  #: its address, with or without the `/v1` at the end
+    #: its address, with or without the `/v1` at the end; or `unix:///run/vllm.sock`
+    base_url: str
     type: Vendor = "openai"  #: whose protocol it speaks; of api.anthropic.com `anthropic`
     name: str = ""  #: in metrics, logs and errors; if not given its host
     provider: str = ""  #: whose prices hold, as `vllm`; if not given those of `type`
@@ -100,10 +103,12 @@ class UpstreamSection(Section):
     @classmethod
     def _is_address(cls, value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise ValueError(f"{value!r} is no http or https address")
+        if parts.scheme == "unix":
+            return _checked_socket(value)
         if parts.username or parts.password:
             raise ValueError("a key does not belong in base_url: write it as api_key")
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ValueError(f"{value!r} is no http or https address: write https://HOST")
         if parts.query or parts.fragment:
             raise ValueError("base_url cannot have a query or a fragment")
         return value.rstrip("/").removesuffix("/v1")
@@ -119,6 +124,12 @@ class UpstreamSection(Section):
             raise ValueError("it is no address of an HTTP proxy: write http://HOST:PORT")
         return value.rstrip("/")
 
+    @model_validator(mode="after")
+    def _is_reached_one_way(self) -> UpstreamSection:
+        if self.outbound_proxy and self.base_url.startswith(_UNIX):
+            raise ValueError("a Unix socket is reached without outbound_proxy: leave it out")
+        return self
+
     @field_validator("prefix")
     @classmethod
     def _is_prefix(cls, value: str) -> str:
@@ -128,9 +139,11 @@ class UpstreamSection(Section):
 
     def upstream(self) -> Upstream:
         """The upstream that this describes."""
+        socket = self.base_url.removeprefix(_UNIX) if self.base_url.startswith(_UNIX) else ""
         return Upstream(
-            name=self.name or (urlsplit(self.base_url).hostname or ""),
-            base_url=self.base_url,
+            name=self.name or Path(socket).name or (urlsplit(self.base_url).hostname or ""),
+            base_url=Upstream.place_of(socket) if socket else self.base_url,
+            socket=socket,
             type=self.type,
             provider=self.provider,
             api_key=self.api_key or None,
@@ -138,6 +151,15 @@ class UpstreamSection(Section):
             models=self.models,
             outbound_proxy=self.outbound_proxy or "",
         )
+
+
+def _checked_socket(value: str) -> str:
+    path = value.removeprefix(_UNIX).rstrip("/").removesuffix("/v1")
+    if not value.startswith(_UNIX) or not path.startswith("/") or {"?", "#"} & set(path):
+        raise ValueError(f"{value!r} is no path of a socket: write unix:///run/vllm.sock")
+    if not hasattr(asyncio, "open_unix_connection"):
+        raise ValueError("this system has no Unix sockets: write http://127.0.0.1:PORT")
+    return _UNIX + path
 
 
 class InterceptorSection(Section):
@@ -243,6 +265,8 @@ class GatewayConfig(Section):
         if len(set(names)) < len(names) and len(set(places)) < len(places):
             raise ValueError("two upstreams have the same prefix and models: one is never asked")
         is_flex = any(each.enabled and each.type == "flex" for each in self.interceptors)
+        if self.to_batch is not None and any(each.upstream().socket for each in self.sections):
+            raise ValueError("to_batch needs a vendor's batches: no Unix socket has them")
         if is_flex and self.to_batch is not None:
             raise ValueError("flex and to_batch both halve the price: leave one of them out")
         if not self.sessions.enabled and any(

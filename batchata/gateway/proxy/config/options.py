@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import pydantic
 
 from batchata.core.errors import ValidationError
+from batchata.gateway.proxy.config.wording import wrong_value
 
 if TYPE_CHECKING:
     from batchata.gateway.proxy.interceptor import Interceptor
@@ -38,12 +39,13 @@ def _checked(kind: type[Interceptor], option: str, value: Any) -> Any:
     try:
         return pydantic.TypeAdapter(wanted).validate_python(value)
     except pydantic.ValidationError as error:
-        # not the value itself: it may be a key
-        said = error.errors(include_input=False)[0]["msg"].replace("tuple", "list")
+        problem = error.errors()[0]
+        place = option + "".join(f"[{each}]" for each in problem["loc"] if isinstance(each, int))
         default = known[option]
+        usual = list(default) if isinstance(default, tuple) else default
         raise ValidationError(
-            f"{who}: {option} cannot be used: {said}",
-            hint=None if default is None else f"it is {default!r} where it is not given",
+            f"{who}: {place} {wrong_value(problem)}",
+            hint=None if default is None else f"it is {usual!r} where it is not given",
         ) from None
 
 

@@ -102,6 +102,7 @@ class Asking:
         "_has_body",
         "_head",
         "_is_chunked",
+        "_is_free",
         "_payload",
         "_place",
         "_sending",
@@ -137,6 +138,7 @@ class Asking:
         self._payload = payload
         self._is_chunked = not isinstance(payload, bytes) and not has(headers, "content-length")
         self._sending: Sending | None = None
+        self._is_free = False
 
     async def __aenter__(self) -> Self:
         """Send the request and wait for the head of its answer."""
@@ -188,6 +190,9 @@ class Asking:
         )
 
     def _free(self) -> None:
+        if self._is_free:
+            return
+        self._is_free = True
         transport, sending = self._connection.transport, self._sending
         is_half = sending is not None and not sending.is_whole
         if is_half or (transport is not None and transport.get_write_buffer_size()):

@@ -11,14 +11,14 @@ from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
-from aiohttp.http_exceptions import BadHttpMethod, InvalidURLError
+from aiohttp.http_exceptions import BadHttpMethod, InvalidURLError, LineTooLong
 from aiohttp.http_parser import HttpRequestParserPy, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from batchata.gateway.proxy.http.forward import CONTINUE, Request, what_failed
 from batchata.gateway.proxy.http.pool import LINE_BYTES, MOST_HEADERS, READ_BYTES, is_known_aiohttp
-from batchata.gateway.upstream import Vendor
-from batchata.gateway.vendor_errors import VendorError
+from batchata.gateway.wire.errors import VendorError
+from batchata.gateway.wire.vendors import Vendor
 
 LOG: Final = logging.getLogger("batchata.gateway.http")
 #: waits before each question whether a client that stopped sending is there (s); the last repeats
@@ -44,7 +44,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 class Connection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("body", "is_half_closed")
+    __slots__ = ("_is_known", "body", "is_half_closed")
     body: aiohttp.StreamReader  #: of the request that was taken last
     is_half_closed: bool  #: its client sends no more, and may be gone
 
@@ -52,6 +52,7 @@ class Connection(web.RequestHandler):
         super().__init__(manager, **given)
         self.body = EMPTY_PAYLOAD
         self.is_half_closed = False
+        self._is_known = is_known_aiohttp()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Let go of what knows this connection, so that nothing has to look for circles."""
@@ -69,7 +70,7 @@ class Connection(web.RequestHandler):
         parser, found = self._parser, _REQUEST_LINE.match(data)
         if found is None or parser is None or self._upgraded or self._close or self._force_close:
             return data
-        if not is_known_aiohttp():
+        if not self._is_known:
             return data
         try:
             parser.feed_data(found.group())
@@ -103,12 +104,12 @@ class Connection(web.RequestHandler):
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Read on after a pause; aiohttp asks for it after each piece that was read."""
-        if self._reading_paused or not is_known_aiohttp():
+        if self._reading_paused or not self._is_known:
             super().resume_reading(resume_parser)
 
     def _is_asked(self) -> bool:
         """True when a whole request is here, and nothing of its answer was sent."""
-        if not is_known_aiohttp() or not self._request_count:
+        if not self._is_known or not self._request_count:
             return False
         if self._waiter is not None and not self._waiter.done():
             return False
@@ -184,6 +185,12 @@ def _unreadable(error: BaseException | None) -> VendorError | None:
     """What is wrong with a request that is no HTTP; None for any other error."""
     if not isinstance(error, aiohttp.http.HttpProcessingError | web.RequestPayloadError):
         return None
+    if isinstance(error, LineTooLong):
+        return VendorError(
+            status=431,
+            message=f"a line of this request's head is longer than {LINE_BYTES} bytes",
+            code="header_too_large",
+        )
     return VendorError(
         status=400,
         message=f"the gateway cannot read this request: {what_failed(error)}",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
+from aiohttp.client_exceptions import UnixClientConnectorError
 from aiohttp.http_writer import StreamWriter
 from multidict import CIMultiDict
 
@@ -22,7 +25,7 @@ from batchata.gateway.proxy.http.pool import (
     Connector,
     is_known_aiohttp,
 )
-from batchata.gateway.vendor_errors import VendorError
+from batchata.gateway.wire.errors import VendorError
 
 #: what aiohttp would say by itself and the client did not
 _UNASKED: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
@@ -38,6 +41,8 @@ _UNSENT: Final = (
     aiohttp.ConnectionTimeoutError,
     aiohttp.ClientHttpProxyError,
 )
+#: errors of connecting that the system has, and no library
+_BY_SYSTEM: Final = (aiohttp.ClientConnectorError, UnixClientConnectorError)
 #: where a message of the parser begins to quote
 _QUOTED: Final = re.compile(r":?\s*(?:\n|\bb['\"])")
 #: an address with the path and the query that were asked for
@@ -50,18 +55,24 @@ class Client:
     """The one HTTP session to all upstreams."""
 
     def __init__(
-        self, *, connect_seconds: float, idle_seconds: float, keepalive_seconds: float
+        self,
+        *,
+        connect_seconds: float,
+        idle_seconds: float,
+        keepalive_seconds: float,
+        sockets: Mapping[str, str] | None = None,
     ) -> None:
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=None, sock_connect=connect_seconds, sock_read=idle_seconds
         )
         self._keepalive_seconds = keepalive_seconds
+        self._sockets = sockets
         self._session: aiohttp.ClientSession | None = None
         self._places: dict[tuple[str, ...], Place | None] = {}
 
     def open(self) -> None:
         """Open the session on the running loop."""
-        connector = Connector(keepalive_seconds=self._keepalive_seconds)
+        connector = Connector(keepalive_seconds=self._keepalive_seconds, sockets=self._sockets)
         self._session = aiohttp.ClientSession(
             connector=connector,
             timeout=self._timeout,
@@ -80,9 +91,10 @@ class Client:
             raise RuntimeError("the gateway is not running")
         upstream = exchange.upstream
         place = self._place(upstream.base_url, upstream.outbound_proxy)
-        if place is not None and self._session.connector is not None:
+        connector = self._session.connector
+        if place is not None and connector is not None:
             return Asking(
-                self._session.connector,
+                connector,
                 place,
                 self._timeout,
                 method=exchange.method,
@@ -273,9 +285,8 @@ def upstream_error(error: BaseException, exchange: Exchange) -> VendorError:
     """Why the upstream gave no answer, as a vendor would say it."""
     upstream = exchange.upstream
     way = f", by way of {_host_of(upstream.outbound_proxy)}" if upstream.outbound_proxy else ""
-    place = f"{upstream.name} ({upstream.base_url}{way})"
-    text = what_failed(error)
-    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    place = f"{upstream.name} ({upstream.address}{way})"
+    said = _plainly(error)
     if isinstance(error, TimeoutError):
         code = UNREACHABLE if surely_unsent(error) else TIMED_OUT
         message = f"the gateway's upstream {place} did not answer in time: {said}"
@@ -286,6 +297,17 @@ def upstream_error(error: BaseException, exchange: Exchange) -> VendorError:
         said += "; SSL_CERT_FILE names the file of an authority of your own"
     message = f"the gateway's upstream {place} {what}: {said}"
     return VendorError(status=502, message=message, code=code)
+
+
+def _plainly(error: BaseException) -> str:
+    """Why a connection was not made as the system says it; any other error with its name."""
+    if type(error) is aiohttp.ClientConnectorDNSError:
+        return f"its name cannot be looked up ({error.os_error.strerror})"
+    if isinstance(error, aiohttp.ClientConnectorError) and type(error) in _BY_SYSTEM:
+        number = error.os_error.errno
+        return os.strerror(number) if number else what_failed(error)
+    text = what_failed(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def what_failed(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 from batchata.gateway.proxy.http.headers import Headers, end_to_end, first
 from batchata.gateway.proxy.http.upstreams import Upstream, has_key
-from batchata.gateway.vendor_errors import VendorError
+from batchata.gateway.wire.errors import VendorError
 
 TOKEN_HEADER: Final = "x-batchata-token"
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from batchata.gateway.proxy.http.guard import SAFE, Guard
-from batchata.gateway.proxy.http.headers import Headers, by_name, decoded, to_upstream
+from batchata.gateway.proxy.http.headers import Headers, by_name, decoded, end_to_end, to_upstream
 from batchata.gateway.proxy.http.upstreams import KEY_HEADERS, Upstream, client_of
-from batchata.gateway.proxy.telemetry.teller import (
+from batchata.gateway.proxy.telemetry.client_names import (
     AGENT_HEADERS,
     SESSION_HEADERS,
     TAG_HEADERS,
@@ -20,7 +20,7 @@ from batchata.gateway.proxy.telemetry.teller import (
     tags_of,
     without_key,
 )
-from batchata.gateway.vendor_errors import VendorError
+from batchata.gateway.wire.errors import VendorError
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 _LENGTH: Final = frozenset({b"Content-Length", b"content-length", b"CONTENT-LENGTH"})
@@ -61,7 +61,7 @@ class Head:
         }
         self.attempt = _attempt(found)
         #: stands for the client's key; says nothing about it
-        self.client = client_of(found)
+        self.client = client_of(guard.without_token(end_to_end(headers)))
 
     def onward(
         self, upstream: Upstream, method: str, length: str

@@ -7,11 +7,13 @@ whose parts are not known.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from math import inf
 from typing import Any, Final
 
 import aiohttp
+from aiohttp.client_exceptions import UnixClientConnectorError
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
@@ -41,7 +43,10 @@ class Connector(aiohttp.TCPConnector):
     It would be taken for the answer to the next question.
     """
 
-    def __init__(self, *, keepalive_seconds: float) -> None:
+    def __init__(
+        self, *, keepalive_seconds: float, sockets: Mapping[str, str] | None = None
+    ) -> None:
+        self._sockets = sockets or {}  #: Unix sockets by the hosts that stand for them
         super().__init__(limit=0, ttl_dns_cache=300, keepalive_timeout=keepalive_seconds)
         if is_known_aiohttp():
             make: Any = partial(_Answers, loop=self._loop)
@@ -63,6 +68,21 @@ class Connector(aiohttp.TCPConnector):
                 return connection
             connection.close()
         raise aiohttp.ClientConnectionError("the upstream speaks before it is asked")
+
+    async def _create_connection(
+        self, req: ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        path = self._sockets.get(req.url.host or "")
+        if path is None:
+            return await super()._create_connection(req, traces, timeout)
+        try:
+            async with asyncio.timeout(timeout.sock_connect):
+                _, protocol = await self._loop.create_unix_connection(self._factory, path)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise UnixClientConnectorError(path, req.connection_key, error) from error
+        return protocol
 
 
 class _Answers(ResponseHandler):

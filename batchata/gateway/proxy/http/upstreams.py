@@ -1,6 +1,6 @@
 """Where requests go: one or several upstreams, told apart by path prefix or by model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import blake2b
@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 from yarl import URL
 
 from batchata.gateway.proxy.http.headers import Headers, with_header
-from batchata.gateway.upstream import Vendor
+from batchata.gateway.wire.vendors import Vendor
 
 #: the headers in which vendors look for a key
 KEY_HEADERS: Final = frozenset({"authorization", "x-api-key", "api-key"})
-_KEYS: Final = tuple(sorted(KEY_HEADERS))
+#: what a client's digest begins with that sends several keys: nobody knows which one is used
+SEVERAL_KEYS: Final = "several-"
 
 #: where Azure's keys are asked for in a header of their own: as a Bearer it takes Entra's tokens
 _AZURE_HOSTS: Final = (
@@ -38,6 +39,17 @@ class Upstream:
     prefix: str = ""  #: requests whose path begins so go here; it is taken off
     models: tuple[str, ...] = ()  #: patterns such as "claude-*"
     outbound_proxy: str = ""  #: address of the HTTP proxy by way of which it is reached
+    socket: str = ""  #: path of the Unix socket that it listens on; `base_url` stands for it
+
+    @classmethod
+    def place_of(cls, socket: str) -> str:
+        """The address that stands for a Unix socket: one that no name server knows."""
+        return f"http://unix-{blake2b(socket.encode(), digest_size=6).hexdigest()}.localhost"
+
+    @property
+    def address(self) -> str:
+        """Where it is, as its configuration says."""
+        return f"unix://{self.socket}" if self.socket else self.base_url
 
     def __repr__(self) -> str:
         return f"Upstream(name={self.name!r}, base_url={self.base_url!r}, type={self.type!r})"
@@ -65,10 +77,19 @@ def _is_azure(base_url: str) -> bool:
     return (urlsplit(base_url).hostname or "").endswith(_AZURE_HOSTS)
 
 
-def client_of(found: Mapping[str, str]) -> str:
-    """A digest of the key among these headers, by lower-case name; empty without a key."""
-    key = next((found[name] for name in _KEYS if found.get(name)), "")
-    return blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest() if key else ""
+def client_of(headers: Headers) -> str:
+    """A digest of the key among these headers, however it is written; empty without a key."""
+    values = (value for name, value in headers if name.lower() in KEY_HEADERS)
+    keys = sorted({_key_in(value) for value in values} - {""})
+    if not keys:
+        return ""
+    digest = blake2b("\n".join(keys).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+    return digest if len(keys) == 1 else f"{SEVERAL_KEYS}{digest}"
+
+
+def _key_in(value: str) -> str:
+    scheme, _, rest = value.strip().partition(" ")
+    return rest.strip() if scheme.lower() == "bearer" else value.strip()
 
 
 def has_key(headers: Headers) -> bool:
@@ -92,6 +113,12 @@ class Upstreams:
             or next(iter(open_to_all), None)
             for spoken in get_args(Vendor)
         }
+
+    @property
+    def sockets(self) -> dict[str, str]:
+        """Paths of Unix sockets, by the hosts that stand for them."""
+        unix = (each for each in self.all if each.socket)
+        return {urlsplit(each.base_url).hostname or "": each.socket for each in unix}
 
     def by_path(self, target: str) -> tuple[Upstream, str] | None:
         """The upstream whose prefix a target has, and the target without it."""

@@ -15,7 +15,7 @@ from pydantic import Field
 from batchata.core.bounds import output_cap
 from batchata.core.budget import checked_usd
 from batchata.core.errors import UnknownPriceError, ValidationError
-from batchata.core.usage import from_parts, to_parts
+from batchata.core.usage import Usage, from_parts, to_parts
 from batchata.gateway.proxy.exchange import (
     CHAT,
     COMPLETIONS,
@@ -32,8 +32,17 @@ from batchata.gateway.proxy.interceptor import (
     Reject,
     Replace,
 )
-from batchata.gateway.proxy.money.bounds import card_of, is_free, uncounted, worst_case_usd
-from batchata.gateway.proxy.money.purse import Purse, Purses
+from batchata.gateway.proxy.interceptors.one_key import ONE_KEY
+from batchata.gateway.proxy.money.bounds import (
+    HEARD,
+    SPOKEN,
+    card_of,
+    is_free,
+    uncounted,
+    uncounted_audio,
+    worst_case_usd,
+)
+from batchata.gateway.proxy.money.spend_limits import SpendLimit, SpendLimits
 from batchata.stores.spending import TOTAL
 
 SCOPES: Final = ("", "session", "agent", "key", "model", "day")
@@ -52,10 +61,11 @@ class Budget(Interceptor):
 
     `limit_usd` holds for everything, or for each session, agent, key, model or day (UTC) with
     `per`; `total_limit_usd` then holds for all of them together. A model without a price is
-    refused, and so is what may cost more than its tokens, unless a pattern in `uncounted` names
-    it. A call that fits once others are settled waits for that, up to `wait_seconds`. `state` may
-    be the state file of batch runs: what they spend counts too. A chat stream that does not tell
-    its usage counts as its worst case; `ask_usage` has the vendor tell it.
+    refused, and so is what may cost more than its tokens, unless a pattern in `uncounted` names it.
+    With `per: key` a call that carries several keys is refused. A call that fits once others are
+    settled waits for that, up to `wait_seconds`. `state` may be the state file of batch runs: what
+    they spend counts too. A chat stream that does not tell its usage counts as its worst case;
+    `ask_usage` has the vendor tell it.
     """
 
     name = "budget"
@@ -98,27 +108,29 @@ class Budget(Interceptor):
         total = self.total_limit_usd if self.per else self.limit_usd
         self._total = None if total is None else to_parts(checked_usd(total))
         self._ledger = str(Path(self.state).absolute())
-        self._held: dict[str, tuple[tuple[Purse, ...], int]] = {}
+        self._held: dict[str, tuple[tuple[SpendLimit, ...], int]] = {}
 
     async def start(self) -> None:
         """Open the ledger."""
-        self._purses = Purses(Path(self.state), total=self._total)
-        self._purses.start()
+        self._limits = SpendLimits(Path(self.state), total=self._total)
+        self._limits.start()
 
     async def on_request(self, exchange: Exchange) -> Outcome:
         """Set the worst case aside, or refuse the call."""
         worst = self._bound(exchange)
         if not isinstance(worst, Decimal):
             return worst
+        if self.per == "key" and exchange.has_several_keys:
+            return ONE_KEY
         parts = to_parts(worst)
-        purses = self._purses_of(exchange)
-        short = await self._purses.reserve(purses, parts, self.wait_seconds)
+        limits = self._limits_of(exchange)
+        short = await self._limits.reserve(limits, parts, self.wait_seconds)
         if short is not None:
             why = _too_dear(exchange, worst, short)
-            fits_later = all(each.may_fit(parts) for each in purses)
+            fits_later = all(each.may_fit(parts) for each in limits)
             return _later(why) if fits_later else _refused(exchange, why)
-        self._held[exchange.id] = (purses, parts)
-        names = tuple([each.place for each in purses])
+        self._held[exchange.id] = (limits, parts)
+        names = tuple([each.place for each in limits])
         exchange.set_aside = SetAside(self._ledger, names, parts)
         return _asking_usage(exchange) if self.ask_usage else CONTINUE
 
@@ -129,9 +141,10 @@ class Budget(Interceptor):
                 return CONTINUE
             return _refused(exchange, _no_bound(exchange))
         if exchange.json is None:
-            return _refused(
-                exchange,
-                "its body cannot be read as JSON, so that its cost has no bound",
+            return Reject(
+                message="the gateway's budget refuses this call: its body is no JSON object, so "
+                "that its cost has no bound",
+                status=400,
             )
         try:
             card = card_of(exchange, self.book)
@@ -150,29 +163,29 @@ class Budget(Interceptor):
     async def on_response(self, exchange: Exchange) -> None:
         """Settle what was set aside."""
         held = self._held.pop(exchange.id, None)
-        purses, parts = held or self._regained(exchange)
+        limits, parts = held or self._regained(exchange)
         exchange.set_aside = None
         answered = exchange.answer
-        if not purses or answered is None:
+        if not limits or answered is None:
             return
         is_made_here = answered.source != "upstream" or not exchange.is_sent
         if is_made_here or answered.ending == "unreachable":
-            self._purses.settle(purses, parts, 0)
+            self._limits.settle(limits, parts, 0)
         elif answered.usage is not None:
-            cost = answered.cost_usd
-            self._purses.settle(purses, parts, parts if cost is None else to_parts(cost))
+            cost = None if self._has_unknown_fee(exchange, answered.usage) else answered.cost_usd
+            self._limits.settle(limits, parts, parts if cost is None else to_parts(cost))
         elif _is_refusal(answered):
-            self._purses.settle(purses, parts, 0)  # vendors ask nothing for what they refuse
+            self._limits.settle(limits, parts, 0)  # vendors ask nothing for what they refuse
         else:
-            self._purses.keep(purses, parts)
+            self._limits.keep(limits, parts)
 
     async def aclose(self) -> None:
         """Give back what is set aside no more, and close the ledger."""
-        await self._purses.aclose()
+        await self._limits.aclose()
 
     def gauges(self) -> Mapping[str, float]:
         """What is spent, possibly spent and set aside, in USD."""
-        tracker = self._purses.total.tracker
+        tracker = self._limits.total.tracker
         parts = {"spent": tracker.spent, "uncertain": tracker.uncertain}
         parts["reserved"] = tracker.reserved
         return {f"{name}_usd": float(from_parts(value)) for name, value in parts.items()}
@@ -180,20 +193,27 @@ class Budget(Interceptor):
     def _is_let_pass(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self.uncounted)
 
-    def _regained(self, exchange: Exchange) -> tuple[tuple[Purse, ...], int]:
+    def _has_unknown_fee(self, exchange: Exchange, usage: Usage) -> bool:
+        """True for audio that nobody saw in the request, at no known price."""
+        if not (usage.input_audio_tokens or usage.output_audio_tokens) or self.allow_unpriced:
+            return False
+        kinds = uncounted_audio(exchange, usage, card_of(exchange, self.book))
+        return not all(map(self._is_let_pass, kinds))
+
+    def _regained(self, exchange: Exchange) -> tuple[tuple[SpendLimit, ...], int]:
         """What another process has set aside for a call that ends in this one."""
         found = exchange.set_aside
         if found is None or found.ledger != self._ledger:
             return (), 0
-        purses = tuple(
-            self._purses.total if each == TOTAL else self._purses.of(*each, self._limit)
+        limits = tuple(
+            self._limits.total if each == TOTAL else self._limits.of(*each, self._limit)
             for each in found.purses
         )
-        return (purses, found.parts) if self._purses.regain(purses, found.parts) else ((), 0)
+        return (limits, found.parts) if self._limits.regain(limits, found.parts) else ((), 0)
 
-    def _purses_of(self, exchange: Exchange) -> tuple[Purse, ...]:
+    def _limits_of(self, exchange: Exchange) -> tuple[SpendLimit, ...]:
         if not self.per:
-            return (self._purses.total,)
+            return (self._limits.total,)
         name = {
             "session": exchange.session_id,
             "agent": exchange.agent_id,
@@ -201,7 +221,7 @@ class Budget(Interceptor):
             "model": f"{exchange.provider}:{exchange.model}",
             "day": datetime.now(UTC).strftime("%Y-%m-%d"),
         }[self.per]
-        return (self._purses.of(self.per, name, self._limit), self._purses.total)
+        return (self._limits.of(self.per, name, self._limit), self._limits.total)
 
 
 def _asking_usage(exchange: Exchange) -> Outcome:
@@ -224,9 +244,9 @@ def _is_refusal(answered: Answered) -> bool:
     return is_vendors and answered.ending == "answered"
 
 
-def _too_dear(exchange: Exchange, worst: Decimal, purse: Purse) -> str:
-    tracker = purse.tracker
-    what = f"the {purse.scope} {purse.name!r}" if purse.name else "the gateway"
+def _too_dear(exchange: Exchange, worst: Decimal, short: SpendLimit) -> str:
+    tracker = short.tracker
+    what = f"the {short.scope} {short.name!r}" if short.name else "the gateway"
     used, limit = from_parts(tracker.spent + tracker.uncertain), _plain(tracker.limit_usd)
     said = (
         f"this call may cost ${worst:.6f}, and of the limit of ${limit} for {what} "
@@ -250,10 +270,13 @@ def _no_price(what: str) -> str:
 
 
 def _no_fee(names: list[str]) -> str:
-    return (
+    said = (
         f"nobody knows what {', '.join(names)} may cost besides its tokens; name it under "
         "uncounted if only those are to be counted"
     )
+    if not {HEARD, SPOKEN}.isdisjoint(names):
+        said += ", or give prices of the model with input_audio and output_audio in them"
+    return said
 
 
 def _no_bound(exchange: Exchange) -> str:

@@ -17,7 +17,7 @@ from batchata.gateway.proxy.http.headers import first
 from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Respond
 from batchata.gateway.proxy.interceptors.message_logger import logged
 from batchata.gateway.proxy.tape.cassette import body_key
-from batchata.stores.own_file import FileKind, OwnFile
+from batchata.stores.sqlite_file import FileKind, SqliteFile
 
 _KIND: Final = FileKind(
     name="gateway cache",
@@ -66,7 +66,7 @@ class Cache(Interceptor):
                 f"the cache {str(path)!r} cannot be used: {error}",
                 hint=f"name another file: {_KIND.instead}",
             ) from error
-        self._answers = OwnFile(path, _KIND)
+        self._answers = SqliteFile(path, _KIND)
         self._added = 0
         self.hits = 0
 

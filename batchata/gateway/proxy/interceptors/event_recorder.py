@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from batchata.core.redact import Redactor
 from batchata.gateway.proxy.disk.lines import LineFile
-from batchata.gateway.proxy.interceptor import Interceptor
+from batchata.gateway.proxy.interceptors.line_writer import LineWriter
 from batchata.gateway.proxy.telemetry.events import GatewayEvent
 
 
-class EventRecorder(Interceptor):
+class EventRecorder(LineWriter):
     """Appends events to `directory/filename`; several gateways may share it."""
 
     name = "event_recorder"
@@ -28,18 +27,6 @@ class EventRecorder(Interceptor):
     async def on_event(self, event: GatewayEvent) -> None:
         """Take an event."""
         self._file.add(event_row(event))
-
-    async def flush(self) -> None:
-        """Bring events to disk."""
-        await self._file.flush()
-
-    def gauges(self) -> Mapping[str, float]:
-        """What a full disk has not taken."""
-        return {"held_bytes": self._file.held_bytes, "lost_lines": self._file.lost}
-
-    async def aclose(self) -> None:
-        """Close the file."""
-        await self._file.aclose()
 
 
 def event_row(event: GatewayEvent) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -10,9 +9,8 @@ from batchata.core.redact import Redactor
 from batchata.gateway.proxy.disk.lines import LineFile
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.http.headers import Headers
-from batchata.gateway.proxy.interceptor import Interceptor
-from batchata.gateway.proxy.telemetry.events import GatewayEvent
-from batchata.gateway.proxy.telemetry.teller import answer_attributes
+from batchata.gateway.proxy.interceptors.line_writer import LineWriter
+from batchata.gateway.proxy.telemetry.emitter import answer_attributes
 
 #: a header that is not here is never written: keys have too many names to list them
 LOGGED_HEADERS: Final = frozenset(
@@ -32,11 +30,10 @@ LOGGED_HEADERS: Final = frozenset(
         "x-stainless-retry-count",
     }
 )
-_MOST_WAITING: Final = 256
 _REDACTOR: Final = Redactor()
 
 
-class MessageLogger(Interceptor):
+class MessageLogger(LineWriter):
     """Appends exchanges to `directory/filename`; with `include_metadata` also headers and ids."""
 
     name = "message_logger"
@@ -55,30 +52,10 @@ class MessageLogger(Interceptor):
         """Open the file."""
         self._file = LineFile(Path(self.directory) / self.filename, _REDACTOR)
         self._file.open()
-        self._waiting = 0
 
     async def on_response(self, exchange: Exchange) -> None:
         """Take an exchange."""
-        self._file.add(self._row(exchange))
-        self._waiting += 1
-        if self._waiting >= _MOST_WAITING:
-            await self.flush()
-
-    async def on_event(self, event: GatewayEvent) -> None:
-        """Be flushed after events, off the request's path."""
-
-    async def flush(self) -> None:
-        """Bring exchanges to disk."""
-        self._waiting = 0
-        await self._file.flush()
-
-    def gauges(self) -> Mapping[str, float]:
-        """What a full disk has not taken."""
-        return {"held_bytes": self._file.held_bytes, "lost_lines": self._file.lost}
-
-    async def aclose(self) -> None:
-        """Close the file."""
-        await self._file.aclose()
+        await self.write(self._row(exchange))
 
     def _row(self, exchange: Exchange) -> dict[str, Any]:
         answered = exchange.answer
@@ -96,7 +73,9 @@ class MessageLogger(Interceptor):
         if answered is not None:
             row["response"] = answer_attributes(answered)
             calls = [
-                {"id": c.id, "name": c.name, "arguments": c.arguments} for c in answered.tool_calls
+                {"id": c.id, "name": c.name, "arguments": c.arguments}
+                | ({"choice": c.choice} if c.choice else {})
+                for c in answered.tool_calls
             ]
             if calls:
                 row["response"]["llm.response.tool_calls"] = calls

@@ -78,9 +78,13 @@ def logged_event(event: GatewayEvent) -> LoggedEvent:
         custom_id=event.agent_id,
         provider=event.provider,
         timestamp_us=event.at_us,
-        tags=[f"{name}:{value}" if value else name for name, value in event.tags.items()],
+        tags=_tags(event.tags) if event.tags else (),
         data=data_of(event.attributes),
     )
+
+
+def _tags(found: Mapping[str, str]) -> list[str]:
+    return [f"{name}:{value}" if value else name for name, value in found.items()]
 
 
 def _asked(found: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -94,7 +98,7 @@ def _asked(found: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-def _told(found: Mapping[str, Any]) -> Mapping[str, Any]:
+def _answer_fields(found: Mapping[str, Any]) -> Mapping[str, Any]:
     message = found.get("error.message")
     return {
         "answer": found.get("llm.response.content"),
@@ -127,14 +131,16 @@ _COUNTS: Final = tuple(
         "reasoning_tokens",
         "cache_write_1h_tokens",
         "web_searches",
+        "input_audio_tokens",
+        "output_audio_tokens",
     )
 )
 _KINDS: Final[dict[EventName, tuple[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]]] = {
     "session.start": ("session_start", dict),
     "session.end": ("session_end", dict),
     "llm.call.start": ("llm_start", _asked),
-    "llm.call.finish": ("llm_end", _told),
-    "llm.call.error": ("llm_error", _told),
+    "llm.call.finish": ("llm_end", _answer_fields),
+    "llm.call.error": ("llm_error", _answer_fields),
     "tool.execution": ("tool_execution", dict),
     "tool.result": ("tool_result", dict),
 }

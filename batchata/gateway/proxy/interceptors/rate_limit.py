@@ -13,9 +13,14 @@ from pydantic import Field
 from batchata.core.errors import ValidationError
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Reject
+from batchata.gateway.proxy.interceptors.one_key import ONE_KEY
 
 _PER: Final = ("", "key", "model", "session", "agent")
-_MOST_BUCKETS: Final = 10_000
+_MOST_BUCKETS: Final = 100_000
+#: buckets that are looked at to find one that may go
+_LOOKS: Final = 4
+#: the bucket of all others while so many are in use
+_OTHERS: Final = "\n"
 
 
 @dataclass(slots=True)
@@ -31,7 +36,9 @@ class Bucket:
 class RateLimit(Interceptor):
     """Refuses calls above the limits with 429 and `retry-after`, or lets them wait a while.
 
-    Tokens are counted when an answer tells them; a bucket in debt lets nothing in.
+    Tokens are counted when an answer tells them; a bucket in debt lets nothing in. A key that is
+    new while 100,000 others are in use shares one bucket with all that are; none is forgotten
+    before it is full again. With `per: key` a call that carries several keys is refused.
     """
 
     name = "rate_limit"
@@ -62,20 +69,34 @@ class RateLimit(Interceptor):
                 raise ValidationError(f"rate_limit: {name} is {value!r}", hint=f"write {name}: 60")
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
         self._held: dict[str, Bucket] = {}
+        self._limits = self._said()
+
+    def _said(self) -> str:
+        """The limits in words, for those who are refused."""
+        named = {
+            "requests a minute": self.requests_per_minute,
+            "tokens a minute": self.tokens_per_minute,
+            "calls at once": self.concurrency,
+        }
+        limits = [f"{value:,.10g} {words}" for words, value in named.items() if value is not None]
+        return ", ".join(limits) + (f" for each {self.per}" if self.per else "")
 
     async def on_request(self, exchange: Exchange) -> Outcome:
         """Let the call in, let it wait, or refuse it."""
         if exchange.endpoint is None:
             return CONTINUE
-        bucket = self._bucket(exchange)
+        if self.per == "key" and exchange.has_several_keys:
+            return ONE_KEY
         patience = float(self.wait_seconds)
         while True:
+            bucket = self._bucket(exchange)
             missing = self._missing_seconds(bucket)
             if missing <= 0:
                 break
             if missing > patience:
                 return Reject(
-                    message=f"the gateway's rate limit is reached: try again in {missing:.1f} s",
+                    message=f"the gateway's rate limit of {self._limits} is reached: try again in "
+                    f"{missing:.1f} s",
                     status=429,
                     code="rate_limit_exceeded",
                     headers=(("retry-after", str(max(1, round(missing + 0.5)))),),
@@ -104,15 +125,30 @@ class RateLimit(Interceptor):
             "session": exchange.session_id,
             "agent": exchange.agent_id,
         }[self.per]
+        if name not in self._buckets and len(self._buckets) >= _MOST_BUCKETS:
+            name = name if self._forget_one() else _OTHERS
         found = self._buckets.get(name)
         if found is None:
             found = self._buckets[name] = Bucket(
                 self.requests_per_minute or 0, self.tokens_per_minute or 0, time.monotonic()
             )
-            if len(self._buckets) > _MOST_BUCKETS:
-                self._buckets.popitem(last=False)
         self._buckets.move_to_end(name)
         return found
+
+    def _forget_one(self) -> bool:
+        """Drop a bucket that is as good as a new one; False where none is, of a few."""
+        for _ in range(_LOOKS):
+            name, bucket = next(iter(self._buckets.items()))
+            self._missing_seconds(bucket)  # fills it up
+            is_full = (bucket.requests, bucket.tokens) == (
+                self.requests_per_minute or 0,
+                self.tokens_per_minute or 0,
+            )
+            if is_full and not bucket.in_flight:
+                del self._buckets[name]
+                return True
+            self._buckets.move_to_end(name)
+        return False
 
     def _missing_seconds(self, bucket: Bucket) -> float:
         now = time.monotonic()

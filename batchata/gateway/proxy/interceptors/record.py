@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from batchata.gateway.proxy.disk.lines import LineFile
 from batchata.gateway.proxy.exchange import Exchange
-from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome
+from batchata.gateway.proxy.interceptor import CONTINUE, Outcome
+from batchata.gateway.proxy.interceptors.line_writer import LineWriter
 from batchata.gateway.proxy.tape.cassette import cassette_file, request_row, response_row, row_key
-from batchata.gateway.proxy.telemetry.events import GatewayEvent
-
-_MOST_WAITING = 256
 
 
-class Record(Interceptor):
+class Record(LineWriter):
     """Appends to `directory/cassette.jsonl`, or to `directory` itself when that ends in `.jsonl`.
 
     Keys and other secrets are never in it.
@@ -33,7 +30,6 @@ class Record(Interceptor):
         self._file.open()
         self._counts: Counter[bytes] = Counter()
         self._open: dict[str, tuple[dict[str, object], int]] = {}
-        self._waiting = 0
 
     async def on_request(self, exchange: Exchange) -> Outcome:
         """Number the request among its equals, in the order they are asked."""
@@ -57,23 +53,4 @@ class Record(Interceptor):
         if response is None:
             return
         request, nth = asked or self._numbered(exchange)  # of a call that an earlier process took
-        self._file.add({"nth": nth, "request": request, "response": response})
-        self._waiting += 1
-        if self._waiting >= _MOST_WAITING:
-            await self.flush()
-
-    async def on_event(self, event: GatewayEvent) -> None:
-        """Be flushed after events, off the request's path."""
-
-    async def flush(self) -> None:
-        """Bring lines to disk."""
-        self._waiting = 0
-        await self._file.flush()
-
-    def gauges(self) -> Mapping[str, float]:
-        """What a full disk has not taken."""
-        return {"held_bytes": self._file.held_bytes, "lost_lines": self._file.lost}
-
-    async def aclose(self) -> None:
-        """Close the cassette."""
-        await self._file.aclose()
+        await self.write({"nth": nth, "request": request, "response": response})

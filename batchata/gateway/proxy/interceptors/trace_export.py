@@ -207,6 +207,8 @@ def _in_their_words(event: GatewayEvent) -> dict[str, Any]:
         params = said["llm.request.params"]
         data = {"messages": said["llm.request.new_messages"], "model": said["llm.model"]}
         found["llm.request.data"] = {**params, **data} if isinstance(params, Mapping) else data
+    if event.name == "session.start" and "llm.tools" in said:
+        found["tools"] = said["llm.tools"]
     if (seconds := said.get("llm.response.seconds")) is not None:
         found["llm.response.duration_ms"] = round(seconds * 1000, 3)
     if event.name == "tool.result":

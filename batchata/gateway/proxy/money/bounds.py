@@ -16,11 +16,12 @@ from batchata.core.bounds import (
     output_bound,
     output_cap,
     price_factor,
+    speaks,
     web_search_bound,
 )
 from batchata.core.errors import ValidationError
 from batchata.core.media import context_bound
-from batchata.core.usage import RateCard
+from batchata.core.usage import RateCard, Usage
 from batchata.gateway.proxy.exchange import EMBEDDINGS, Exchange, vendor_path
 from batchata.gateway.proxy.http.guard import SAFE
 from batchata.ports import PriceBook
@@ -52,6 +53,11 @@ _TELLING: Final = frozenset(
 )
 #: tools that a vendor runs, and asks no fee for besides the tokens that they bring
 _NO_FEE: Final = ("web_fetch", "mcp", "tool_search", "programmatic_tool_calling")
+#: vendors whose usage tells tokens of audio apart from those of text
+_TELL_AUDIO: Final = frozenset({"openai", "azure"})
+#: a token that is heard has more characters of base64 than this, at MP3's lowest rate of 8 kbit/s
+_AUDIO_CHARACTERS: Final = 30
+HEARD, SPOKEN, HEARD_AGAIN = "input_audio", "audio", "earlier_audio"
 
 
 def is_free(exchange: Exchange, more: tuple[str, ...] = ()) -> bool:
@@ -86,8 +92,7 @@ def uncounted(exchange: Exchange, card: RateCard) -> list[str]:
     Raises ValidationError for a field of a wrong type.
     """
     body, model = exchange.json or {}, exchange.model
-    is_plain = card.is_exact and "audio" not in model and "-search-" not in model
-    if is_plain and _TELLING.isdisjoint(body):
+    if not _may_hear(model, card) and "-search-" not in model and _TELLING.isdisjoint(body):
         return []
     profile = PROFILES.get(exchange.provider)
     if profile is not None and profile.is_local:
@@ -110,15 +115,49 @@ def _uncounted(exchange: Exchange, body: Mapping[str, Any], card: RateCard) -> I
     for name in ("web_search_options", "fallbacks", "models", "plugins"):
         yield from () if body.get(name) in (None, [], False) else (name,)
     kinds = body.get("modalities") or ()
-    yield from (str(each) or "modalities" for each in kinds if each != "text")
-    hears = "audio" in exchange.model or not card.is_exact
-    if hears and b'"input_audio"' in (exchange.body or b""):
-        yield "input_audio"
+    for kind in kinds:
+        if kind != "text" and not (kind == SPOKEN and counts_audio(exchange, card, SPOKEN)):
+            yield str(kind) or "modalities"
+    if _may_hear(exchange.model, card):
+        yield from _heard(exchange, body, card)
     managed = body.get("context_management")
     edits = managed.get("edits") if isinstance(managed, Mapping) else None
     for edit in edits or ():
         if isinstance(edit, Mapping) and str(edit.get("type")).startswith("compact"):
             yield str(edit["type"])
+
+
+def _may_hear(model: str, card: RateCard) -> bool:
+    return "audio" in model or not card.is_exact or card.rates.input_audio_usd is not None
+
+
+def _heard(exchange: Exchange, body: Mapping[str, Any], card: RateCard) -> Iterator[str]:
+    """Audio that a model is given to hear."""
+    spilled = exchange.spilled
+    is_unread = spilled is not None and bool(spilled.unread)
+    # written anew, as JSON has many ways to write a word
+    if is_unread or (b'"input_audio"' in orjson.dumps(body)):
+        yield from () if counts_audio(exchange, card, HEARD) and not is_unread else (HEARD,)
+    for message in body.get("messages") or ():
+        if isinstance(message, Mapping) and message.get("audio"):  # by an id, of unknown length
+            yield HEARD_AGAIN
+
+
+def counts_audio(exchange: Exchange, card: RateCard, kind: str) -> bool:
+    """True where audio is told apart in usage, its price is known and covered by the bound."""
+    rates = card.rates
+    if exchange.provider not in _TELL_AUDIO:
+        return False
+    if kind == SPOKEN:
+        return rates.output_audio_usd is not None
+    price = rates.input_audio_usd
+    return price is not None and price <= rates.input_usd * _AUDIO_CHARACTERS
+
+
+def uncounted_audio(exchange: Exchange, usage: Usage, card: RateCard) -> list[str]:
+    """The kinds of audio in a usage that no price is known for."""
+    told = {HEARD: usage.input_audio_tokens, SPOKEN: usage.output_audio_tokens}
+    return [kind for kind, n in told.items() if n and not counts_audio(exchange, card, kind)]
 
 
 def worst_case_usd(exchange: Exchange, card: RateCard) -> Decimal:
@@ -135,9 +174,11 @@ def worst_case_usd(exchange: Exchange, card: RateCard) -> Decimal:
     try:
         read = _input_bound(exchange, body)
         searches = web_search_bound(body)
+        is_spoken = speaks(body)
     except (TypeError, AttributeError) as error:
         raise _wrong_type(error) from error
-    return card.worst_case_usd(read, most, web_searches=searches) * price_factor(body)
+    worst = card.worst_case_usd(read, most, web_searches=searches, speaks=is_spoken)
+    return worst * price_factor(body)
 
 
 def _wrong_type(error: Exception) -> ValidationError:

@@ -9,7 +9,7 @@ import msgspec
 from batchata.core.bounds import place_factor
 from batchata.core.thinking import split_thinking
 from batchata.gateway.proxy.exchange import CHAT, COMPLETIONS, MESSAGES, RESPONSES
-from batchata.gateway.proxy.reading.told import Told, error_of, told_response
+from batchata.gateway.proxy.reading.answer_facts import AnswerFacts, error_of, facts_of_response
 from batchata.gateway.proxy.reading.tools import ToolCall, results_of
 from batchata.providers.anthropic.decode import FINISH, MessageUsage, usage_of
 from batchata.providers.openai.decode import chat_usage
@@ -25,7 +25,7 @@ class StreamReader(Protocol):
 
     def take(self, data: bytes) -> None: ...
 
-    def told(self) -> Told: ...
+    def facts(self) -> AnswerFacts: ...
 
 
 class _Pieces:
@@ -89,14 +89,14 @@ class ChatStream:
     """Chunks of chat completions, and of the older completions."""
 
     def __init__(self) -> None:
-        self._said = Told()
+        self._said = AnswerFacts()
         #: of each choice
         self._texts: dict[int, _Pieces] = {0: _Pieces()}
         self._thoughts, self._refusals = _Pieces(), _Pieces()
         self._unfinished: set[int] = set()  #: choices that are still being written
         self._is_whole = False
-        #: id, name and pieces of arguments by the index of the call
-        self._calls: dict[int, tuple[list[str], list[str], _Pieces]] = {}
+        #: id, name and pieces of arguments by choice and index of the call
+        self._calls: dict[tuple[int, int], tuple[list[str], list[str], _Pieces]] = {}
 
     def take(self, data: bytes) -> None:
         """Take the data of one event in."""
@@ -127,49 +127,44 @@ class ChatStream:
                 self._text_of(choice.index).append(text)
             if choice.index == 0:
                 said.finish_reason = choice.finish_reason or said.finish_reason
-                if delta is not None:
-                    self._grow(delta)
+            if delta is not None:
+                self._grow(choice.index, delta)
 
     def _text_of(self, index: int) -> _Pieces:
         found = self._texts.get(index)
-        if found is None:  # what is beyond the most that a vendor gives is not kept apart
-            found = self._texts.setdefault(max(0, min(index, _MOST_CHOICES)), _Pieces())
-        return found
+        return self._texts.setdefault(_kept_apart(index), _Pieces()) if found is None else found
 
-    def _grow(self, delta: _Delta) -> None:
-        """Add to thoughts, refusal and tool calls of the first choice."""
+    def _grow(self, choice: int, delta: _Delta) -> None:
+        """Add to the tool calls of a choice, and to thoughts and refusal of the first one."""
         thought = delta.reasoning_content or delta.reasoning
-        if isinstance(thought, str):
+        if choice == 0 and isinstance(thought, str):
             self._thoughts.append(thought)
-        if delta.refusal:
+        if choice == 0 and delta.refusal:
             self._refusals.append(delta.refusal)
         for call in delta.tool_calls or ():
-            self._call(call.index, call.id, call.function or _Function())
+            place = _kept_apart(choice), call.index
+            self._call(place, call.id, call.function or _Function())
         if delta.function_call is not None:
-            self._call(0, None, delta.function_call)
+            self._call((_kept_apart(choice), 0), None, delta.function_call)
 
-    def _call(self, index: int, call_id: str | None, function: _Function) -> None:
-        ids, names, arguments = self._calls.setdefault(index, ([], [], _Pieces()))
+    def _call(self, place: tuple[int, int], call_id: str | None, function: _Function) -> None:
+        ids, names, arguments = self._calls.setdefault(place, ([], [], _Pieces()))
         for found, kept in ((call_id, ids), (function.name, names)):
             if found:
                 kept.append(found)
         if function.arguments:
             arguments.append(function.arguments)
 
-    def told(self) -> Told:
+    def facts(self) -> AnswerFacts:
         """What the stream said so far."""
         said = self._said
         if self._unfinished and not self._is_whole:
             said.usage = None  # some servers count along: the last word is not there
         text, thinking = split_thinking(self._texts[0].joined())
         said.text, said.thinking = text, self._thoughts.joined() or thinking
-        said.choices = tuple(
-            [
-                split_thinking(each.joined())[0]
-                for index, each in sorted(self._texts.items())
-                if index
-            ]
-        )
+        last = max([*self._texts, *[choice for choice, _ in self._calls]])
+        texts = [self._texts.get(index, _Pieces()).joined() for index in range(1, last + 1)]
+        said.choices = tuple([split_thinking(each)[0] for each in texts])
         if refusal := self._refusals.joined():
             said.refusal, said.finish_reason = refusal, "refusal"
         said.tool_calls = tuple(
@@ -177,10 +172,16 @@ class ChatStream:
                 id=(ids or names or [""])[0],
                 name=names[0] if names else "",
                 arguments=parts.joined(),
+                choice=choice,
             )
-            for _, (ids, names, parts) in sorted(self._calls.items())
+            for (choice, _), (ids, names, parts) in sorted(self._calls.items())
         )
         return said
+
+
+def _kept_apart(index: int) -> int:
+    """Which choice it is: what is beyond the most that a vendor gives is not kept apart."""
+    return max(0, min(index, _MOST_CHOICES))
 
 
 class _ResponseEvent(msgspec.Struct):
@@ -200,7 +201,7 @@ class ResponsesStream:
     """Events of the Responses API: the last one holds the whole answer."""
 
     def __init__(self) -> None:
-        self._said = Told()
+        self._said = AnswerFacts()
         self._texts, self._thoughts, self._refusals = _Pieces(), _Pieces(), _Pieces()
         self._growing = {
             "response.output_text.delta": self._texts,
@@ -221,15 +222,15 @@ class ResponsesStream:
             if isinstance(event.delta, str):
                 growing.append(event.delta)
         elif event.type == "response.created":
-            self._said = told_response(bytes(event.response))
+            self._said = facts_of_response(bytes(event.response))
             self._said.finish_reason = None
         elif event.type in _LAST:
-            self._said, self._is_whole = told_response(bytes(event.response)), True
+            self._said, self._is_whole = facts_of_response(bytes(event.response)), True
         elif event.type == "error":
             body = event.error or {"message": event.message, "code": event.code}
             self._said.error, self._said.error_type = error_of({"error": body})
 
-    def told(self) -> Told:
+    def facts(self) -> AnswerFacts:
         """What the stream said so far."""
         said = self._said
         if not self._is_whole:
@@ -278,7 +279,7 @@ class MessagesStream:
     """Events of Anthropic's messages: usage is told at the start and corrected at the end."""
 
     def __init__(self) -> None:
-        self._said = Told()
+        self._said = AnswerFacts()
         self._usage: dict[str, Any] = {}
         self._texts, self._thoughts = _Pieces(), _Pieces()
         self._calls: dict[int, tuple[_Block, _Pieces]] = {}
@@ -324,7 +325,7 @@ class MessagesStream:
             if value is not None:
                 self._usage[name] = value
 
-    def told(self) -> Told:
+    def facts(self) -> AnswerFacts:
         """What the stream said so far."""
         said = self._said
         said.text, said.thinking = self._texts.joined(), self._thoughts.joined() or None

@@ -28,6 +28,7 @@ class ToolCall:
     id: str
     name: str
     arguments: str  #: JSON, or the text of a tool that takes text
+    choice: int = 0  #: which of several answers asks for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,18 +40,25 @@ class ToolResult:
     is_error: bool = False
 
 
-def tool_call(item: Mapping[str, Any]) -> ToolCall:
+def tool_call(item: Mapping[str, Any], choice: int = 0) -> ToolCall:
     """A call of chat, of responses or of messages."""
     call_id, name, asked = parts_of(item)
     text = asked if isinstance(asked, str) else orjson.dumps(asked).decode()
-    return ToolCall(id=call_id, name=name, arguments=text)
+    return ToolCall(id=call_id, name=name, arguments=text, choice=choice)
+
+
+def name_of(item: Mapping[str, Any]) -> str:
+    """The name of a tool or of a call of one; of a tool without a name its type."""
+    function = item.get("function")
+    place = function if isinstance(function, Mapping) else item
+    return str(place.get("name") or str(item.get("type") or "").removesuffix("_call"))
 
 
 def parts_of(item: Mapping[str, Any]) -> tuple[str, str, Any]:
     """Id, name and arguments of a call; one without an id goes by its name."""
     function = item.get("function")
     place = function if isinstance(function, Mapping) else item
-    name = str(place.get("name") or str(item.get("type") or "").removesuffix("_call"))
+    name = name_of(item)
     asked: Any = next((place[each] for each in _ASKED if place.get(each) is not None), {})
     return str(item.get("call_id") or item.get("id") or name), name, asked
 

@@ -37,7 +37,7 @@ class EventQueue:
         self._is_closing = False
         self._soon: asyncio.TimerHandle | None = None
         self._isolation = isolation
-        self._told: Interceptor | None = None  # who is being told just now
+        self._current: Interceptor | None = None  # who is being told just now
         self._stuck: Interceptor | None = None  # who is given up
         self._flushes = 0
         self._patience = PATIENCE_SECONDS
@@ -66,10 +66,11 @@ class EventQueue:
     def put(self, event: GatewayEvent) -> None:
         """Take an event; never waits."""
         if self._observers:
+            if not self._waiting:
+                self._emptied.clear()
             self._waiting.append(event)
             if self._soon is None:
                 self._soon = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._wake)
-            self._emptied.clear()
 
     async def room(self) -> None:
         """Wait until there is room for more events."""
@@ -96,9 +97,9 @@ class EventQueue:
 
     def _watch(self, before: object) -> None:
         """Give up an observer that has not come back since the last look."""
-        now = (self._told, self._isolation.told, self._flushes)
-        if self._told is not None and now == before and self._task is not None:
-            self._stuck = self._told
+        now = (self._current, self._isolation.told, self._flushes)
+        if self._current is not None and now == before and self._task is not None:
+            self._stuck = self._current
             self._task.cancel()
         if self._watching is not None:
             self._watching.cancel()
@@ -126,7 +127,7 @@ class EventQueue:
                 return
 
     async def _tell(self, observer: Interceptor, events: Sequence[GatewayEvent]) -> None:
-        self._told = observer
+        self._current = observer
         try:
             await self._isolation.tell(observer, events)
             await self._isolation.alone(observer, observer.flush())
@@ -141,5 +142,5 @@ class EventQueue:
                 "interceptor %s has not come back for %g seconds: it is told no more",
                 *(name_of(observer), self._patience),
             )
-        self._told = self._stuck = None
+        self._current = self._stuck = None
         self._flushes += 1

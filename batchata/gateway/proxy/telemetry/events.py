@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -32,3 +33,8 @@ class GatewayEvent(msgspec.Struct, frozen=True):
     provider: str
     tags: Mapping[str, str]
     attributes: Mapping[str, Any]
+
+
+def now_us() -> int:
+    """µs since the epoch."""
+    return time.time_ns() // 1000

@@ -46,38 +46,46 @@ class History:
     What the model said in one turn counts the same however its items are cut.
     """
 
-    __slots__ = ("_at", "_hash", "_items", "_said", "seed", "spoken")
+    __slots__ = ("_at", "_hash", "_said", "items", "seed", "spoken")
 
     def __init__(self, seed: bytes, items: Sequence[Any]) -> None:
         self.seed = seed  #: what it is hashed upon
         self.spoken = _spoken(items)  #: turns up to the model's last one
-        self._items = items
+        self.items = items
         self._hash = blake2b(seed, digest_size=_SIZE)  # a line for each turn
         self._said: list[Any] = []  # what the model said at the end, not yet in it
         self._at = 0  # turns that are in one or the other
 
+    @property
+    def added(self) -> Sequence[Any]:
+        """The turns after the model's last one: what the request adds."""
+        return self.items[self.spoken :]
+
     def until(self, count: int) -> bytes:
         """The hash of the first so many turns; ask for more and more of them."""
-        for each in self._items[self._at : count]:
+        self._take(count)
+        return self._with(_turn_bytes(self._said)) if self._said else self._hash.digest()
+
+    def _take(self, count: int) -> None:
+        for each in self.items[self._at : count]:
             if _is_models(each):
                 self._said.append(each)
                 continue
             if self._said:
-                self._hash.update(_told(self._said))
+                self._hash.update(_turn_bytes(self._said))
                 self._said = []
             self._hash.update(_client_line(each))
         self._at = count
-        return self._with(_told(self._said)) if self._said else self._hash.digest()
 
     def whole(self) -> bytes:
         """The hash of all turns."""
-        return self.until(len(self._items))
+        return self.until(len(self.items))
 
     def answered(self, text: str, calls: tuple[ToolCall, ...]) -> bytes:
         """The hash of all turns and of what the model says to them."""
-        self.whole()
+        self._take(len(self.items))
         if calls or self._said:
-            return self._with(_told([*self._said, _Turn(text, calls)]))
+            return self._with(_turn_bytes([*self._said, _Turn(text, calls)]))
         return self._with(_model_line(text, ()))
 
     def _with(self, line: bytes) -> bytes:
@@ -110,7 +118,7 @@ def _is_models(item: Any) -> bool:
     return isinstance(kind, str) and kind.endswith("_call")
 
 
-def _told(turns: Sequence[Any]) -> bytes:
+def _turn_bytes(turns: Sequence[Any]) -> bytes:
     """One turn of the model as clients echo it: its text and its tool calls, nothing else."""
     texts: list[str] = []
     calls: list[tuple[str, str, Any]] = []

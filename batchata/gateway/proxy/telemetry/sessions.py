@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from batchata.gateway.proxy.exchange import EMBEDDINGS, RESPONSES, Answered, Exchange
+from batchata.gateway.proxy.reading.tools import ToolCall
 from batchata.gateway.proxy.telemetry.history import (
     History,
     canonical,
@@ -81,18 +82,22 @@ class Sessions:
         session = self._all.get(exchange.session_id)
         if session is None:
             return
-        now = self._clock()
-        done = {each.id for each in answered.tool_results}
+        if answered.tool_calls:
+            self._wait_for(session, answered)
+        if session.is_named:
+            return
+        for key in _ends(exchange, answered):
+            self._lead(key, session)
+
+    def _wait_for(self, session: Session, answered: Answered) -> None:
+        """Remember the tool calls whose results the client will tell."""
+        now, done = self._clock(), {each.id for each in answered.tool_results}
         for call in answered.tool_calls:
             if call.id in done:
                 continue
             session.waiting[call.id] = (call.name, now)
             while len(session.waiting) > _MOST_CALLS:
                 del session.waiting[next(iter(session.waiting))]
-        if session.is_named:
-            return
-        for key in _ends(exchange, answered):
-            self._lead(key, session)
 
     def get(self, session_id: str) -> Session | None:
         """The session of this id, while it is remembered."""
@@ -200,9 +205,14 @@ def _ends(exchange: Exchange, answered: Answered) -> Iterator[bytes]:
     if isinstance(conversation, str):
         yield _id_key(exchange, "conversation", conversation)
     if exchange.spilled is None:
-        for text in answered.choices:  # a client may go on from any of them
-            yield found.answered(text, ())
-        yield found.answered(answered.text, answered.tool_calls)
+        for number, text in enumerate(answered.choices, 1):  # a client may go on from any of them
+            yield found.answered(text, _calls_of(answered, number))
+        yield found.answered(answered.text, _calls_of(answered, 0))
+
+
+def _calls_of(answered: Answered, choice: int) -> tuple[ToolCall, ...]:
+    calls = answered.tool_calls
+    return tuple([each for each in calls if each.choice == choice]) if calls else calls
 
 
 def _id_key(exchange: Exchange, name: str, value: str) -> bytes:

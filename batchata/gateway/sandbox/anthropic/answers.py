@@ -8,7 +8,7 @@ import orjson
 from batchata.gateway.sandbox.anthropic.checks import documents
 from batchata.gateway.sandbox.cited_blocks import cited_blocks
 from batchata.gateway.sandbox.drafts import THINKING_TEXT, Draft
-from batchata.gateway.wire_anthropic import MessagesRequest
+from batchata.gateway.wire.anthropic import MessagesRequest
 
 Wire = dict[str, object]
 

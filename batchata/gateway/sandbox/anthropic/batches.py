@@ -1,21 +1,20 @@
 """The message batches of Anthropic."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
 from aiohttp import web
 
-from batchata.gateway.sandbox.anthropic.checks import CUSTOM_ID
 from batchata.gateway.sandbox.anthropic.output import settle
-from batchata.gateway.sandbox.downloads import Download
-from batchata.gateway.sandbox.json_answers import json_answer, page_beside, page_limit
 from batchata.gateway.sandbox.lifecycle import FINAL, Phase
-from batchata.gateway.sandbox.read_errors import read_anthropic
 from batchata.gateway.sandbox.records import BatchRecord
 from batchata.gateway.sandbox.world import World, world_of
-from batchata.gateway.vendor_errors import RefusedError, VendorError, invalid, not_found
-from batchata.gateway.wire_anthropic import BATCH_CREATE, BatchRequest
+from batchata.gateway.wire.anthropic import BATCH_CREATE, BatchRequest
+from batchata.gateway.wire.downloads import Download
+from batchata.gateway.wire.errors import RefusedError, VendorError, invalid, not_found
+from batchata.gateway.wire.json_answers import json_answer, page_beside, page_limit
+from batchata.gateway.wire.message_batches import check_requests, stamp
+from batchata.gateway.wire.reading import read_anthropic
 
 Wire = dict[str, object]
 DAY = 86_400
@@ -116,24 +115,6 @@ async def advance(world: World, batch: BatchRecord) -> None:
             await settle(world, batch)
 
 
-def check_requests(requests: list[BatchRequest], limit: int) -> None:
-    """Refuse requests that make no batch."""
-    if not requests:
-        raise invalid("requests: List should have at least 1 item after validation, not 0")
-    if len(requests) > limit:
-        message = f"requests: a batch may have at most {limit} requests, got {len(requests)}"
-        raise RefusedError(VendorError(status=413, message=message))
-    seen: set[str] = set()
-    for index, item in enumerate(requests):
-        if not CUSTOM_ID.fullmatch(item.custom_id):
-            raise invalid(
-                f"requests.{index}.custom_id: String should match pattern '^[a-zA-Z0-9_-]{{1,64}}$'"
-            )
-        if item.custom_id in seen:
-            raise invalid(f"requests.{index}.custom_id: custom_ids must be unique")
-        seen.add(item.custom_id)
-
-
 def _save(path: Path, requests: list[BatchRequest]) -> None:
     with path.open("wb") as file:
         for item in requests:
@@ -178,8 +159,3 @@ def _wire(world: World, batch: BatchRecord, phase: Phase) -> Wire:
         "archived_at": None,
         "results_url": f"{base}/v1/messages/batches/{batch.id}/results" if has_ended else None,
     }
-
-
-def stamp(seconds: float) -> str:
-    """Write a moment as RFC 3339 in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

@@ -4,14 +4,13 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from batchata.gateway.sandbox.read_errors import read_anthropic
 from batchata.gateway.sandbox.schema_rules import anthropic_fault
-from batchata.gateway.vendor_errors import invalid, not_found
-from batchata.gateway.wire_anthropic import MESSAGES, MessagesRequest
+from batchata.gateway.wire.anthropic import MESSAGES, MessagesRequest
+from batchata.gateway.wire.errors import invalid, not_found
+from batchata.gateway.wire.reading import read_anthropic
 
 VERSIONS: Final = frozenset({"2023-01-01", "2023-06-01", "2026-10-21"})
 NO_SAMPLING: Final = "2026-10-21"
-CUSTOM_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 PREFILLED: Final = re.compile(r"claude-(2|3|(opus|sonnet|haiku)-4-[0-5])")
 FIXED_SAMPLING: Final = re.compile(r"claude-opus-(4-[7-9]|[5-9])")
 MAX_MESSAGES: Final = 100_000

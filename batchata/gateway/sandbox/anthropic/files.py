@@ -5,12 +5,12 @@ from typing import Final
 
 from aiohttp import web
 
-from batchata.gateway.sandbox.json_answers import json_answer, page_limit
 from batchata.gateway.sandbox.media import sniffed
-from batchata.gateway.sandbox.openai.files import read_form
 from batchata.gateway.sandbox.records import AnthropicFile
 from batchata.gateway.sandbox.world import World, world_of
-from batchata.gateway.vendor_errors import invalid, not_found
+from batchata.gateway.wire.errors import invalid, not_found
+from batchata.gateway.wire.json_answers import json_answer, page_limit
+from batchata.gateway.wire.uploads import is_form, read_form
 
 EXPIRY_RANGE: Final = (3_600, 7_776_000)
 MOST_IDS: Final = 100
@@ -20,7 +20,7 @@ FIELDS: Final = frozenset({"filename", "expires_in_seconds"})
 async def create(request: web.Request) -> web.StreamResponse:
     """Take an upload, its bytes straight to disk."""
     world = world_of(request)
-    if not request.content_type.startswith("multipart/"):
+    if not is_form(request):
         raise invalid("Expected a multipart/form-data request.")
     path = world.new_path(".upload")
     fields, _ = await read_form(request, path)

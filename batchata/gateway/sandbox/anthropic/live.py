@@ -6,14 +6,14 @@ from aiohttp import web
 
 from batchata.gateway.sandbox.anthropic.checks import check_model, read_request
 from batchata.gateway.sandbox.input_tokens import input_tokens
-from batchata.gateway.sandbox.json_answers import json_answer
 from batchata.gateway.sandbox.live import answer_live
-from batchata.gateway.sandbox.read_errors import read_anthropic
 from batchata.gateway.sandbox.streams import message_stream
+from batchata.gateway.sandbox.upstream import Question
 from batchata.gateway.sandbox.world import world_of
-from batchata.gateway.upstream import Question
-from batchata.gateway.vendor_errors import RefusedError, VendorError
-from batchata.gateway.wire_anthropic import COUNT_TOKENS
+from batchata.gateway.wire.anthropic import COUNT_TOKENS
+from batchata.gateway.wire.errors import RefusedError, VendorError
+from batchata.gateway.wire.json_answers import json_answer
+from batchata.gateway.wire.reading import read_anthropic
 
 MAX_BYTES: Final = 32_000_000
 

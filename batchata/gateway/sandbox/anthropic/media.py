@@ -15,8 +15,8 @@ from batchata.gateway.sandbox.media import (
     stored,
 )
 from batchata.gateway.sandbox.world import World
-from batchata.gateway.vendor_errors import RefusedError, VendorError, invalid, not_found
-from batchata.gateway.wire_anthropic import MessagesRequest
+from batchata.gateway.wire.anthropic import MessagesRequest
+from batchata.gateway.wire.errors import RefusedError, VendorError, invalid, not_found
 
 MAX_IMAGE: Final = 10 * 1024 * 1024
 MAX_SIDE: Final = 8_000

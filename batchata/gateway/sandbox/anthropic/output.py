@@ -1,42 +1,26 @@
 """Makes the results of an Anthropic message batch."""
 
-import asyncio
-
 import orjson
 
 from batchata.gateway.sandbox.anthropic.checks import read_request
 from batchata.gateway.sandbox.asking import ask
 from batchata.gateway.sandbox.ledger import BilledItem
-from batchata.gateway.sandbox.openai.input import YIELD_EVERY
 from batchata.gateway.sandbox.records import BatchRecord
-from batchata.gateway.sandbox.result_lines import ResultFile
+from batchata.gateway.sandbox.result_lines import ResultFile, write_results
 from batchata.gateway.sandbox.script import digest
+from batchata.gateway.sandbox.upstream import Answer, Question
 from batchata.gateway.sandbox.world import World
-from batchata.gateway.upstream import Answer, Question, TokenUsage
-from batchata.gateway.vendor_errors import RefusedError, VendorError
-from batchata.gateway.wire_anthropic import BATCH_REQUEST, BatchRequest
+from batchata.gateway.wire.anthropic import BATCH_REQUEST, BatchRequest
+from batchata.gateway.wire.errors import RefusedError, VendorError
+from batchata.gateway.wire.vendors import TokenUsage
 
 DOWN = VendorError(status=500, message="scripted item fault of the sandbox").body("anthropic")
 
 
 async def settle(world: World, batch: BatchRecord) -> None:
     """Answer the items that are through, write the results and the bill; once."""
-    if batch.is_settled:
-        return
-    life = world.life(batch)
-    making = _Results(world, batch)
-    done = int(batch.n * life.done_share)
-    with batch.path.open("rb") as lines:
-        for index, raw in enumerate(lines):
-            item = BATCH_REQUEST.decode(raw)
-            if index < done:
-                await making.answered(item)
-            else:
-                making.late(item, "canceled" if life.outcome == "cancelled" else "expired")
-            if index % YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-    making.finish()
-    batch.is_settled = True
+    if not batch.is_settled:
+        await write_results(world, batch, _Results(world, batch), BATCH_REQUEST.decode)
 
 
 class _Results:
@@ -65,12 +49,9 @@ class _Results:
         if answer.usage is not None:
             self._bill(item.custom_id, model, body, answer.usage)
 
-    def late(self, item: BatchRequest, kind: str) -> None:
+    def late(self, item: BatchRequest, outcome: str) -> None:
         """Write down an item that the batch's end came too early for."""
-        if kind == "expired":
-            self._batch.counts.expired += 1
-        else:
-            self._batch.counts.cancelled += 1
+        kind = "canceled" if outcome == "cancelled" else "expired"
         self._file.add(_line(item.custom_id, b'"%b"' % kind.encode()))
 
     def finish(self) -> None:

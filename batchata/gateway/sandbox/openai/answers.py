@@ -7,8 +7,9 @@ from typing import Final
 from batchata.gateway.sandbox.drafts import THINKING_TEXT, Draft
 from batchata.gateway.sandbox.input_tokens import embedding_inputs, embedding_tokens
 from batchata.gateway.sandbox.script import digest
-from batchata.gateway.upstream import TokenUsage
-from batchata.gateway.wire_openai import ChatRequest, EmbeddingsRequest, ResponsesRequest
+from batchata.gateway.wire.batches import usage_object
+from batchata.gateway.wire.openai import ChatRequest, EmbeddingsRequest, ResponsesRequest
+from batchata.gateway.wire.vendors import TokenUsage
 
 FINGERPRINT: Final = "sandbox"
 DIMENSIONS: Final = 16  #: of an embedding whose request names none
@@ -48,7 +49,8 @@ def _choice(made: Draft, index: int) -> Wire:
         reason = "content_filter"
     elif made.tool is not None:
         function = {"name": made.tool.name, "arguments": made.text}
-        call = {"id": f"call_sandbox_{made.mark}", "type": "function", "function": function}
+        call_id = f"call_sandbox_{made.mark}" + (f"_{index}" if index else "")
+        call = {"id": call_id, "type": "function", "function": function}
         message |= {"content": None, "tool_calls": [call]}
         reason = reason if made.is_cut else "tool_calls"
     return {"index": index, "message": message, "logprobs": None, "finish_reason": reason}
@@ -144,17 +146,6 @@ def response_usage(made: Draft) -> Wire | None:
     if made.outcome == "usage_details_null":
         wire |= {"input_tokens_details": None, "output_tokens_details": None}
     return wire
-
-
-def usage_object(usage: TokenUsage) -> Wire:
-    """Write usage as responses and batches do."""
-    return {
-        "input_tokens": usage.input_tokens,
-        "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": 0},
-        "output_tokens": usage.output_tokens,
-        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-        "total_tokens": usage.input_tokens + usage.output_tokens,
-    }
 
 
 def embeddings_body(request: EmbeddingsRequest) -> tuple[Wire, TokenUsage]:

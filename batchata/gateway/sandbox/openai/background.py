@@ -8,12 +8,12 @@ import orjson
 from aiohttp import web
 
 from batchata.gateway.sandbox.asking import ask
-from batchata.gateway.sandbox.json_answers import json_answer
 from batchata.gateway.sandbox.live import bill
 from batchata.gateway.sandbox.records import BackgroundResponse
+from batchata.gateway.sandbox.upstream import Answer, Question
 from batchata.gateway.sandbox.world import RESPONSES_KEPT, World, world_of
-from batchata.gateway.upstream import Answer, Question
-from batchata.gateway.vendor_errors import invalid, not_found
+from batchata.gateway.wire.errors import invalid, not_found
+from batchata.gateway.wire.json_answers import json_answer
 
 Wire = dict[str, object]
 
@@ -32,7 +32,7 @@ async def begin(world: World, question: Question, *, is_stored: bool) -> web.Str
     kept = Answer(status=200, body=orjson.dumps(done), usage=answer.usage)
     found = remember(world, str(done["id"]), kept, is_stored=is_stored, is_background=True)
     found.bill = bill(world, question, answer)
-    return _told(world, orjson.dumps(done | _EMPTY | {"status": "queued"}), is_done=False)
+    return _paced(world, orjson.dumps(done | _EMPTY | {"status": "queued"}), is_done=False)
 
 
 def remember(
@@ -85,12 +85,12 @@ def _find(world: World, request: web.Request) -> BackgroundResponse:
 
 def _show(world: World, found: BackgroundResponse) -> web.Response:
     if found.is_cancelled:
-        return _told(world, _unfinished(found, "cancelled"), is_done=True)
+        return _paced(world, _unfinished(found, "cancelled"), is_done=True)
     now = world.now()
     if now < found.ready_at:
         word = "queued" if now < found.starts_at else "in_progress"
-        return _told(world, _unfinished(found, word), is_done=False)
-    return _told(world, found.answer.body, is_done=True)
+        return _paced(world, _unfinished(found, word), is_done=False)
+    return _paced(world, found.answer.body, is_done=True)
 
 
 def _unfinished(found: BackgroundResponse, word: str) -> bytes:
@@ -98,7 +98,7 @@ def _unfinished(found: BackgroundResponse, word: str) -> bytes:
     return orjson.dumps(body | _EMPTY | {"status": word})
 
 
-def _told(world: World, body: bytes, *, is_done: bool) -> web.Response:
+def _paced(world: World, body: bytes, *, is_done: bool) -> web.Response:
     answer = json_answer(body)
     if not is_done and world.scenario.poll_after_ms is not None:
         answer.headers["openai-poll-after-ms"] = str(world.scenario.poll_after_ms)

@@ -1,25 +1,21 @@
 """The batches of OpenAI."""
 
-from collections.abc import Sequence
-from typing import Final
-
 from aiohttp import web
 
-from batchata.gateway.sandbox.json_answers import json_answer, openai_list, page_after, page_limit
 from batchata.gateway.sandbox.lifecycle import FINAL, Phase, items_done
-from batchata.gateway.sandbox.openai.answers import usage_object
-from batchata.gateway.sandbox.openai.checks import check_metadata
-from batchata.gateway.sandbox.openai.files import DAY, EXPIRY_RANGE, find
+from batchata.gateway.sandbox.openai.files import find
 from batchata.gateway.sandbox.openai.input import check_input
 from batchata.gateway.sandbox.openai.output import settle
-from batchata.gateway.sandbox.read_errors import read_openai
-from batchata.gateway.sandbox.records import BatchRecord, StoredFile
+from batchata.gateway.sandbox.records import BatchRecord
 from batchata.gateway.sandbox.world import World, world_of
-from batchata.gateway.vendor_errors import RefusedError, VendorError, invalid, not_found
-from batchata.gateway.wire_openai import BATCH_CREATE
-from batchata.gateway.wire_openai import BatchCreate as Wanted
+from batchata.gateway.wire.batches import check_create, usage_object
+from batchata.gateway.wire.errors import RefusedError, VendorError, invalid, not_found
+from batchata.gateway.wire.json_answers import json_answer, openai_list, page_after, page_limit
+from batchata.gateway.wire.openai import BATCH_CREATE
+from batchata.gateway.wire.openai import BatchCreate as Wanted
+from batchata.gateway.wire.reading import read_openai
+from batchata.gateway.wire.uploads import DAY
 
-ENDPOINTS: Final = ("/v1/responses", "/v1/chat/completions", "/v1/embeddings")
 Wire = dict[str, object]
 
 
@@ -90,33 +86,6 @@ def _check(world: World, wanted: Wanted) -> None:
             f"Invalid value: '{wanted.completion_window}'. Supported values are: '24h'.",
             param="completion_window",
             code="invalid_value",
-        )
-
-
-def check_create(
-    wanted: Wanted, stored: StoredFile | None, endpoints: Sequence[str] = ENDPOINTS
-) -> None:
-    """Refuse a batch that cannot be; `stored` is its input file."""
-    if stored is None:
-        raise invalid(
-            f"Invalid 'input_file_id': no file found with id '{wanted.input_file_id}'.",
-            param="input_file_id",
-        )
-    if stored.purpose != "batch":
-        raise invalid("Invalid input file purpose: expected 'batch'.", param="input_file_id")
-    if wanted.endpoint not in endpoints:
-        raise invalid(
-            f"Invalid value: '{wanted.endpoint}'. Supported values are: "
-            f"{', '.join(repr(endpoint) for endpoint in endpoints)}.",
-            param="endpoint",
-            code="invalid_value",
-        )
-    check_metadata(wanted.metadata)
-    low, high = EXPIRY_RANGE
-    if wanted.output_expires_after and not low <= wanted.output_expires_after.seconds <= high:
-        raise invalid(
-            f"Invalid 'output_expires_after.seconds': expected {low} to {high}.",
-            param="output_expires_after.seconds",
         )
 
 

@@ -6,26 +6,25 @@ from typing import Final
 
 import orjson
 
-from batchata.gateway.sandbox.read_errors import read_openai
 from batchata.gateway.sandbox.schema_rules import openai_fault
-from batchata.gateway.vendor_errors import RefusedError, VendorError, invalid
-from batchata.gateway.wire_openai import (
+from batchata.gateway.wire.batches import check_metadata
+from batchata.gateway.wire.errors import RefusedError, VendorError, invalid
+from batchata.gateway.wire.openai import (
     CHAT,
     EMBEDDINGS,
     RESPONSES,
     ChatRequest,
     EmbeddingsRequest,
-    Metadata,
     ResponseFormat,
     ResponsesRequest,
     TextFormat,
 )
+from batchata.gateway.wire.reading import read_openai
 
 OpenAIRequest = ChatRequest | ResponsesRequest | EmbeddingsRequest
 
 REASONING: Final = re.compile(r"(gpt-[5-9]|o\d)")
 NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-METADATA_PAIRS, METADATA_KEY, METADATA_VALUE = 16, 64, 512
 
 
 def read_request(
@@ -62,35 +61,11 @@ def _without(body: bytes, names: tuple[str, ...]) -> bytes:
     return orjson.dumps({name: value for name, value in fields.items() if name not in names})
 
 
-def is_known_model(model: str, prefixes: tuple[str, ...]) -> bool:
-    """Say whether this vendor pretends to have the model."""
-    return model.startswith(prefixes)
-
-
 def check_model(model: str, prefixes: tuple[str, ...]) -> None:
     """Refuse a model that is not there."""
     if not model.startswith(prefixes) or model.startswith("claude-"):
         message = f"The model `{model}` does not exist or you do not have access to it."
         raise RefusedError(VendorError(status=404, message=message, code="model_not_found"))
-
-
-def check_metadata(metadata: Metadata | None) -> None:
-    """Refuse metadata beyond the limits."""
-    if not metadata:
-        return
-    if len(metadata) > METADATA_PAIRS:
-        raise invalid(
-            f"Invalid 'metadata': too many properties. Expected at most {METADATA_PAIRS}.",
-            param="metadata",
-            code="object_above_max_properties",
-        )
-    for key, value in metadata.items():
-        if len(key) > METADATA_KEY or len(value) > METADATA_VALUE:
-            raise invalid(
-                f"Invalid 'metadata.{key}': string too long.",
-                param=f"metadata.{key}",
-                code="string_above_max_length",
-            )
 
 
 def _check_chat(request: ChatRequest, body: bytes) -> None:

@@ -1,29 +1,28 @@
 """The files of OpenAI: kept on disk, streamed in and out."""
 
 from pathlib import Path
-from typing import Final
 
-from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp import web
 
-from batchata.gateway.sandbox.downloads import Download
-from batchata.gateway.sandbox.json_answers import json_answer, openai_list, page_after, page_limit
-from batchata.gateway.sandbox.records import StoredFile
 from batchata.gateway.sandbox.world import World, world_of
-from batchata.gateway.vendor_errors import RefusedError, VendorError, invalid, not_found
-
-PURPOSES: Final = frozenset({"assistants", "batch", "fine-tune", "vision", "user_data", "evals"})
-FILE_LIMIT: Final = 512_000_000
-FIELD_LIMIT: Final = 64 * 1024  #: bytes of any other field of an upload
-BATCH_DAYS: Final = 30
-DAY: Final = 86_400
-EXPIRY_RANGE: Final = (3_600, 2_592_000)
-CHUNK: Final = 1 << 18
+from batchata.gateway.wire.downloads import Download
+from batchata.gateway.wire.errors import RefusedError, invalid, not_found
+from batchata.gateway.wire.json_answers import json_answer, openai_list, page_after, page_limit
+from batchata.gateway.wire.uploads import (
+    BATCH_DAYS,
+    DAY,
+    StoredFile,
+    check_form,
+    expiry,
+    is_form,
+    read_form,
+)
 
 
 async def create(request: web.Request) -> web.StreamResponse:
     """Take an upload, its bytes straight to disk."""
     world = world_of(request)
-    if not request.content_type.startswith("multipart/"):
+    if not is_form(request):
         raise invalid("Expected a multipart/form-data request.")
     path = world.new_path(".upload")
     try:
@@ -98,77 +97,6 @@ def keep_result(world: World, path: Path, name: str, *, seconds: float | None) -
     return stored
 
 
-async def read_form(request: web.BaseRequest, path: Path) -> tuple[dict[str, str], int]:
-    """Read the fields of an upload, its file to `path`, and count its lines."""
-    fields: dict[str, str] = {}
-    lines = 0
-    async for part in MultipartReader(
-        request.headers, request.content, client_max_size=FIELD_LIMIT
-    ):
-        if not isinstance(part, BodyPartReader):
-            raise invalid("Nested multipart parts are not supported.")
-        if part.name == "file":
-            fields["filename"] = part.filename or "upload"
-            lines = await _save(part, path)
-        else:
-            fields[part.name or ""] = await _text(part)
-    return fields, lines
-
-
-async def _text(part: BodyPartReader) -> str:
-    try:
-        return await part.text()
-    except ValueError as error:
-        raise invalid(f"Field {part.name!r} is too long, or no text.") from error
-
-
-async def _save(part: BodyPartReader, path: Path) -> int:
-    lines, last = 0, b"\n"
-    with path.open("wb") as file:
-        while chunk := await part.read_chunk(CHUNK):
-            file.write(chunk)
-            lines += chunk.count(b"\n")
-            last = chunk[-1:]
-            if file.tell() > FILE_LIMIT:
-                raise RefusedError(
-                    VendorError(status=413, message=f"File is too large. Max is {FILE_LIMIT}.")
-                )
-    return lines + (last != b"\n")
-
-
-def check_form(fields: dict[str, str], size: int, *, batch_bytes: int) -> None:
-    """Refuse an upload whose fields or size are wrong."""
-    if "filename" not in fields:
-        raise invalid("'file' is a required property", param="file")
-    purpose = fields.get("purpose", "")
-    if purpose not in PURPOSES:
-        raise invalid(f"'{purpose}' is not one of {sorted(PURPOSES)} - 'purpose'", param="purpose")
-    if unknown := sorted(
-        set(fields) - {"filename", "purpose", "expires_after[anchor]", "expires_after[seconds]"}
-    ):
-        raise invalid(f"Unknown parameter: '{unknown[0]}'.", param=unknown[0])
-    if purpose == "batch":
-        _check_batch_file(fields["filename"], size, batch_bytes)
-
-
-def expiry(fields: dict[str, str], now: float) -> float | None:
-    """When an upload goes away; None: it stays."""
-    given = fields.get("expires_after[seconds]")
-    if given is None:
-        return now + BATCH_DAYS * DAY if fields.get("purpose") == "batch" else None
-    if fields.get("expires_after[anchor]") != "created_at":
-        raise invalid(
-            "Invalid 'expires_after.anchor': expected 'created_at'.", param="expires_after.anchor"
-        )
-    low, high = EXPIRY_RANGE
-    if not given.isdigit() or not low <= int(given) <= high:
-        raise invalid(
-            f"Invalid 'expires_after.seconds': expected {low} to {high}.",
-            param="expires_after.seconds",
-        )
-    return now + int(given)
-
-
 def _stored(world: World, path: Path, fields: dict[str, str], lines: int) -> StoredFile:
     size = path.stat().st_size
     check_form(fields, size, batch_bytes=world.scenario.openai_max_bytes)
@@ -183,15 +111,3 @@ def _stored(world: World, path: Path, fields: dict[str, str], lines: int) -> Sto
         created_at=now,
         expires_at=expiry(fields, now),
     )
-
-
-def _check_batch_file(name: str, size: int, most_bytes: int) -> None:
-    if not name.endswith(".jsonl"):
-        raise invalid(
-            f"Invalid file format for Batch API. Must be .jsonl, got '{name}'.", param="file"
-        )
-    if size == 0:
-        raise invalid("File is empty.", param="file")
-    if size > most_bytes:
-        message = f"File is too large for the Batch API: {size} bytes."
-        raise RefusedError(VendorError(status=413, message=message, param="file"))

@@ -1,32 +1,17 @@
 """Looks into the input file of an OpenAI batch, as its `validating` state does."""
 
 import asyncio
-from collections.abc import Iterator
-from typing import Final
+from functools import partial
 
-import msgspec
-from msgspec import Struct
-
-from batchata.gateway.sandbox.input_tokens import input_tokens
+from batchata.gateway.sandbox.input_tokens import embedding_inputs, input_tokens
 from batchata.gateway.sandbox.lifecycle import FINAL, phase_at
 from batchata.gateway.sandbox.openai.checks import check_model, read_request
-from batchata.gateway.sandbox.records import BatchRecord, FileError
+from batchata.gateway.sandbox.records import BatchRecord
+from batchata.gateway.sandbox.result_lines import YIELD_EVERY
 from batchata.gateway.sandbox.world import World
-from batchata.gateway.vendor_errors import RefusedError
-from batchata.gateway.wire_openai import BATCH_LINE, BatchLine
-
-ERRORS_SHOWN: Final = 100
-YIELD_EVERY: Final = 500
-
-
-class BodyHead(Struct):
-    """What validation reads of a body."""
-
-    model: str
-    stream: bool | None = None
-
-
-HEAD: Final = msgspec.json.Decoder(BodyHead)
+from batchata.gateway.wire.batch_input import FileError, InputCheck
+from batchata.gateway.wire.errors import RefusedError
+from batchata.gateway.wire.openai import BatchLine, EmbeddingsRequest
 
 
 async def check_input(world: World, batch: BatchRecord) -> None:
@@ -42,113 +27,47 @@ async def check_input(world: World, batch: BatchRecord) -> None:
         message = f"The batch has {batch.n} requests, the limit is {limit}."
         batch.errors.append(FileError(code="too_many_tasks", message=message))
         return
-    scenario = world.scenario
-    check = InputCheck(
-        batch.endpoint,
-        prefixes=scenario.model_prefixes,
-        counts_tokens=scenario.enqueued_token_limit is not None,
-    )
-    with batch.path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            check.line(number, line)
-            if number % YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-    batch.errors.extend(check.problems())
-    batch.model = check.model
-    batch.enqueued_tokens = check.tokens
+    await _check_lines(world, batch)
     if not batch.errors:
         batch.errors.extend(_enqueued_errors(world, batch))
 
 
-class InputCheck:
-    """Goes over the lines of one input file; without `prefixes` any model is taken."""
+async def _check_lines(world: World, batch: BatchRecord) -> None:
+    scenario = world.scenario
+    check = InputCheck(batch.endpoint, partial(check_model, prefixes=scenario.model_prefixes))
+    counts_tokens = scenario.enqueued_token_limit is not None
+    embeds, inputs = batch.endpoint == "/v1/embeddings", 0
+    with batch.path.open("rb") as lines:
+        for number, raw in enumerate(lines, start=1):
+            line = check.line(number, raw)
+            if counts_tokens and line is not None:
+                batch.enqueued_tokens += _tokens(world, batch, line)
+            if embeds and line is not None:
+                inputs += _inputs(world, batch, line)
+            if number % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+    batch.errors.extend(check.problems())
+    if inputs > scenario.openai_max_embedding_inputs:
+        limit = scenario.openai_max_embedding_inputs
+        message = f"The batch has {inputs} embedding inputs, the limit is {limit}."
+        batch.errors.append(FileError(code="too_many_inputs", message=message))
+    batch.model = check.model
 
-    def __init__(
-        self,
-        endpoint: str,
-        *,
-        prefixes: tuple[str, ...] | None = None,
-        counts_tokens: bool = False,
-    ) -> None:
-        self._endpoint = endpoint
-        self._prefixes = prefixes
-        self._ids: set[str] = set()
-        self._errors: list[FileError] = []
-        self._counts_tokens = counts_tokens
-        self.model: str | None = None
-        self.tokens = 0
 
-    @property
-    def count(self) -> int:
-        """How many requests there are."""
-        return len(self._ids)
+def _tokens(world: World, batch: BatchRecord, line: BatchLine) -> int:
+    prefixes = world.scenario.model_prefixes
+    try:
+        return input_tokens(read_request(batch.endpoint, bytes(line.body), prefixes))
+    except RefusedError:
+        return 0
 
-    def line(self, number: int, raw: bytes) -> None:
-        """Check one line."""
-        if len(self._errors) >= ERRORS_SHOWN:
-            return
-        try:
-            line = BATCH_LINE.decode(raw)
-        except msgspec.ValidationError as problem:
-            self._add("invalid_request", number, f"This line is not a valid request: {problem}.")
-            return
-        except msgspec.DecodeError:
-            self._add("invalid_json_line", number, "This line is not parseable as valid JSON.")
-            return
-        for code, message, param in self._line_problems(line):
-            self._errors.append(FileError(code=code, line=number, message=message, param=param))
 
-    def problems(self) -> list[FileError]:
-        """List what is wrong with the file."""
-        if not self._ids and not self._errors:
-            return [FileError(code="empty_batch", message="The batch has no requests.")]
-        return self._errors
-
-    def _add(self, code: str, line: int, message: str) -> None:
-        self._errors.append(FileError(code=code, line=line, message=message))
-
-    def _line_problems(self, line: BatchLine) -> Iterator[tuple[str, str, str]]:
-        if not line.custom_id:
-            yield "invalid_request", "The custom_id of this request is empty.", "custom_id"
-        if line.custom_id in self._ids:
-            message = f"The custom_id '{line.custom_id}' for this request is a duplicate."
-            yield "duplicate_custom_id", message, "custom_id"
-        self._ids.add(line.custom_id)
-        if line.method != "POST":
-            yield "invalid_method", f"Invalid method '{line.method}', expected 'POST'.", "method"
-        if line.url != self._endpoint:
-            message = f"The URL '{line.url}' does not match the batch's '{self._endpoint}'."
-            yield "url_mismatch", message, "url"
-        yield from self._body_problems(line)
-
-    def _body_problems(self, line: BatchLine) -> Iterator[tuple[str, str, str]]:
-        try:
-            head = HEAD.decode(line.body)
-        except msgspec.MsgspecError as problem:
-            yield "invalid_request", f"The body is not valid: {problem}.", "body"
-            return
-        if head.stream:
-            message = "Streaming is not supported in the Batch API."
-            yield "invalid_request", message, "body.stream"
-        if self.model is None:
-            try:
-                if self._prefixes is not None:
-                    check_model(head.model, self._prefixes)
-            except RefusedError as refused:
-                yield "model_not_found", refused.error.message, "body.model"
-            self.model = head.model
-        elif head.model != self.model:
-            message = f"All requests must use one model: '{head.model}' is not '{self.model}'."
-            yield "model_mismatch", message, "body.model"
-        if self._counts_tokens:
-            self.tokens += self._line_tokens(line)
-
-    def _line_tokens(self, line: BatchLine) -> int:
-        try:
-            body = bytes(line.body)
-            return input_tokens(read_request(self._endpoint, body, self._prefixes or ()))
-        except RefusedError:
-            return 0
+def _inputs(world: World, batch: BatchRecord, line: BatchLine) -> int:
+    try:
+        request = read_request(batch.endpoint, bytes(line.body), world.scenario.model_prefixes)
+    except RefusedError:
+        return 0
+    return len(embedding_inputs(request)) if isinstance(request, EmbeddingsRequest) else 0
 
 
 def _enqueued_errors(world: World, batch: BatchRecord) -> list[FileError]:

@@ -3,14 +3,14 @@
 import orjson
 from aiohttp import web
 
-from batchata.gateway.sandbox.json_answers import json_answer
 from batchata.gateway.sandbox.live import answer_live
 from batchata.gateway.sandbox.openai.background import begin, remember
 from batchata.gateway.sandbox.openai.checks import read_request
 from batchata.gateway.sandbox.streams import chat_stream, response_stream
+from batchata.gateway.sandbox.upstream import Question
 from batchata.gateway.sandbox.world import world_of
-from batchata.gateway.upstream import Question
-from batchata.gateway.wire_openai import ChatRequest, ResponsesRequest
+from batchata.gateway.wire.json_answers import json_answer
+from batchata.gateway.wire.openai import ChatRequest, ResponsesRequest
 
 
 async def chat(request: web.Request) -> web.StreamResponse:

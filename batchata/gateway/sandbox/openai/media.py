@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from batchata.gateway.sandbox.media import IMAGES, PDF, data_url, pdf_fault, sniffed
 from batchata.gateway.sandbox.openai.files import find
+from batchata.gateway.sandbox.upstream import ModelRequest
 from batchata.gateway.sandbox.world import World
-from batchata.gateway.upstream import ModelRequest
-from batchata.gateway.vendor_errors import invalid
-from batchata.gateway.wire_openai import ChatRequest, ResponsesRequest
+from batchata.gateway.wire.errors import invalid
+from batchata.gateway.wire.openai import ChatRequest, ResponsesRequest
 
 MAX_FILE: Final = 50 * 1024 * 1024
 MAX_IMAGES: Final = 1_500

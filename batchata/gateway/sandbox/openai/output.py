@@ -1,6 +1,5 @@
 """Makes the output and error files of an OpenAI batch."""
 
-import asyncio
 from typing import Final
 
 import orjson
@@ -9,45 +8,28 @@ from batchata.gateway.sandbox.asking import ask
 from batchata.gateway.sandbox.ledger import BilledItem
 from batchata.gateway.sandbox.openai.checks import read_request
 from batchata.gateway.sandbox.openai.files import keep_result
-from batchata.gateway.sandbox.openai.input import YIELD_EVERY
 from batchata.gateway.sandbox.records import BatchRecord
-from batchata.gateway.sandbox.result_lines import ResultFile
+from batchata.gateway.sandbox.result_lines import ResultFile, write_results
 from batchata.gateway.sandbox.script import digest
+from batchata.gateway.sandbox.upstream import Answer, Question
 from batchata.gateway.sandbox.world import World
-from batchata.gateway.upstream import Answer, Endpoint, Question, TokenUsage
-from batchata.gateway.vendor_errors import RefusedError, VendorError
-from batchata.gateway.wire_openai import BATCH_LINE, BatchLine
+from batchata.gateway.wire.batches import LATE
+from batchata.gateway.wire.errors import RefusedError, VendorError
+from batchata.gateway.wire.openai import BATCH_LINE, BatchLine
+from batchata.gateway.wire.vendors import Endpoint, TokenUsage
 
 ENDPOINTS: Final[dict[str, Endpoint]] = {
     "/v1/chat/completions": "/v1/chat/completions",
     "/v1/responses": "/v1/responses",
     "/v1/embeddings": "/v1/embeddings",
 }
-LATE: Final = {
-    "expired": ("batch_expired", "This request could not be executed before the batch expired."),
-    "cancelled": ("batch_cancelled", "This request was not executed: the batch was cancelled."),
-}
 DOWN: Final = VendorError(status=500, message="scripted item fault of the sandbox").body("openai")
 
 
 async def settle(world: World, batch: BatchRecord) -> None:
     """Answer the items that are through, write both files and the bill; once."""
-    if batch.is_settled:
-        return
-    life = world.life(batch)
-    making = _Output(world, batch)
-    done = int(batch.n * life.done_share)
-    with batch.path.open("rb") as lines:
-        for index, raw in enumerate(lines):
-            line = BATCH_LINE.decode(raw)
-            if index < done:
-                await making.answered(line)
-            else:
-                making.late(line, life.outcome)
-            if index % YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-    making.finish()
-    batch.is_settled = True
+    if not batch.is_settled:
+        await write_results(world, batch, _Output(world, batch), BATCH_LINE.decode)
 
 
 class _Output:
@@ -87,10 +69,6 @@ class _Output:
     def late(self, line: BatchLine, outcome: str) -> None:
         """Write down an item that the batch's end came too early for."""
         code, message = LATE[outcome]
-        if outcome == "expired":
-            self._batch.counts.expired += 1
-        else:
-            self._batch.counts.cancelled += 1
         wire = {
             "id": f"batch_req_sandbox_{digest(bytes(line.body)).hex()}",
             "custom_id": line.custom_id,

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -276,3 +277,37 @@ def test_a_program_that_ends_without_closing_its_log_has_everything_in_it(tmp_pa
     assert done.stderr == ""
     assert ids(tmp_path / "logs") == ["a"]
     assert not (tmp_path / "logs.journal").exists()
+
+
+def test_what_memory_alone_holds_is_sheltered_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "passing"))
+    full = tmp_path / "full"
+    full.touch()  # no folder can be made in it
+    with still(full / "logs", journal_dir=full / "journal") as log:
+        for number in range(3):
+            log.write(event(number))
+
+    shelter = tmp_path / "passing" / f"batchata-events-{os.getuid()}"
+    with still(tmp_path / "logs", journal_dir=shelter) as after:
+        after.flush()
+
+    assert "3 events of" in caplog.text
+    assert str(shelter) in caplog.text
+    assert ids(tmp_path / "logs") == ["row-0", "row-1", "row-2"]
+    assert log.lost == 0
+
+
+def test_events_that_no_disk_takes_are_said_to_be_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    full = tmp_path / "full"
+    full.touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(full))
+    with still(full / "logs", journal_dir=full / "journal") as log:
+        log.write(event())
+
+    assert log.lost == 1
+    assert "1 events of" in caplog.text
+    assert "are lost" in caplog.text

@@ -1,0 +1,172 @@
+"""Admission: what a request is, where it goes, and whether it may come in."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from batchata.gateway.proxy.exchange import QUESTIONS, Exchange, vendor_path
+from batchata.gateway.proxy.http.guard import Guard
+from batchata.gateway.proxy.http.headers import by_name, decoded
+from batchata.gateway.proxy.http.heads import Heads
+from batchata.gateway.proxy.http.parsing import (
+    Body,
+    BodyTooLargeError,
+    Limits,
+    StalledBodyError,
+    parse_body,
+    take_body,
+)
+from batchata.gateway.proxy.http.spilled import Spilled
+from batchata.gateway.proxy.http.upstreams import Upstream, Upstreams
+from batchata.gateway.proxy.telemetry.events import now_us
+from batchata.gateway.wire.errors import VendorError
+from batchata.gateway.wire.vendors import Vendor
+
+
+class NotAdmittedError(Exception):
+    """A request that does not come in, and why."""
+
+    def __init__(self, error: VendorError, vendor: Vendor) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.vendor: Vendor = vendor
+
+
+class Admission:
+    """Makes exchanges of requests."""
+
+    def __init__(self, upstreams: Upstreams, guard: Guard, limits: Limits) -> None:
+        self._upstreams = upstreams
+        self._guard = guard
+        self._heads = Heads(guard)
+        self.limits = limits
+        self._count = 0
+        self._prefix = secrets.token_hex(6)
+
+    def refused(self, request: web.BaseRequest) -> NotAdmittedError | None:
+        """Why a request may not come in at all; None for one that may."""
+        headers = decoded(request.raw_headers)
+        error = self._guard.refusal(headers, by_name(headers).get("host", ""))
+        return None if error is None else NotAdmittedError(error, self._vendor(request))
+
+    async def take(self, request: web.BaseRequest) -> tuple[Exchange, Body]:
+        """A request's exchange and its body, which is to be closed; raises NotAdmittedError."""
+        head = self._heads.of(request.raw_headers)
+        target = request.raw_path
+        error = _unfit(request.method, target) or head.refusal
+        if error is not None:
+            raise NotAdmittedError(error, self._vendor(request))
+        placed = self._upstreams.by_path(target)
+        upstream: Upstream | None = None
+        if placed is not None:
+            upstream, target = placed
+        path = target.partition("?")[0]
+        endpoint, deployment = _question(path) if request.method == "POST" else (None, "")
+        try:
+            body = await take_body(request, self.limits, is_question=endpoint is not None)
+        except BodyTooLargeError as found_large:
+            raise NotAdmittedError(_too_large(found_large), self._vendor(request)) from found_large
+        except StalledBodyError as stalled:
+            raise NotAdmittedError(stalled_error(stalled), self._vendor(request)) from stalled
+        try:
+            json, model = (
+                parse_body(body.text) if body.spilled is None else await _fields_of(body.spilled)
+            )
+            model = deployment or model
+            upstream = upstream or self._upstreams.choose(path, model)
+            if upstream is None:
+                raise NotAdmittedError(_unserved(request), self._vendor(request))
+            length = request.headers.get("Content-Length", "")
+            headers, error = head.onward(upstream, request.method, length)
+            if error is not None:
+                raise NotAdmittedError(error, Exchange.vendor_of(path, upstream))
+        except BaseException:
+            body.close()
+            raise
+        self._count += 1
+        exchange = Exchange(
+            id=f"{self._prefix}{self._count:x}",
+            number=self._count,
+            began_us=now_us(),
+            began_seconds=time.monotonic(),
+            method=request.method,
+            target=target,
+            path=path,
+            headers=headers,
+            body=body.text,
+            json=json,
+            spilled=body.spilled,
+            upstream=upstream,
+            endpoint=endpoint,
+            model=model,
+            session_id=head.session_id,
+            agent_id=head.agent_id,
+            tags=head.tags,
+            attempt=head.attempt,
+            client=head.client,
+            is_unread=body.spilled is not None or (json is None and not body.is_empty),
+        )
+        return exchange, body
+
+    def _vendor(self, request: web.BaseRequest) -> Vendor:
+        placed = self._upstreams.by_path(request.raw_path)
+        found = placed[0] if placed else self._upstreams.choose(request.path, "")
+        return found.type if found else "openai"
+
+
+def _question(path: str) -> tuple[str | None, str]:
+    """The endpoint that a path is, None for no question; and the deployment that it names."""
+    found = QUESTIONS.get(path)
+    if found is not None or not path.startswith("/openai/"):
+        return found, ""
+    path, deployment = vendor_path(path)
+    return QUESTIONS.get(path), deployment
+
+
+async def _fields_of(spilled: Spilled) -> tuple[Mapping[str, object] | None, str]:
+    fields = await spilled.fields()
+    model = (fields or {}).get("model")
+    return fields, model if isinstance(model, str) else ""
+
+
+def _too_large(error: BodyTooLargeError) -> VendorError:
+    return VendorError(
+        status=413,
+        message=f"the gateway cannot keep this body until it is sent: {error}; see spill_bytes, "
+        "and TMPDIR for where it is kept",
+        code="request_too_large",
+    )
+
+
+def stalled_error(error: StalledBodyError) -> VendorError:
+    """What a client is told that stopped in the middle of its request."""
+    return VendorError(
+        status=408,
+        message=f"the gateway waits no longer for this request's body: {error}; see idle_seconds",
+        code="request_timeout",
+    )
+
+
+def _unserved(request: web.BaseRequest) -> VendorError:
+    return VendorError(
+        status=404,
+        message=f"no upstream of the gateway serves {request.raw_path.partition('?')[0]}",
+        code="unknown_upstream",
+    )
+
+
+def _unfit(method: str, target: str) -> VendorError | None:
+    is_path = target.startswith("/") or (target == "*" and method == "OPTIONS")
+    if not is_path or method == "CONNECT":
+        return VendorError(
+            status=400,
+            message="the gateway is no forward proxy: give it a path, and set its address as the "
+            "base URL of your client",
+        )
+    if "#" in target:
+        return VendorError(status=400, message="a request's target has no part after '#'")
+    return None

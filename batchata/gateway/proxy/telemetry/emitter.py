@@ -1,0 +1,261 @@
+"""Exchanges and sessions as events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from batchata.core.redact import Redactor
+from batchata.core.usage import Usage
+from batchata.gateway.proxy.exchange import Answered, Exchange
+from batchata.gateway.proxy.reading.tools import (
+    ToolCall,
+    ToolResult,
+    arguments_of,
+    name_of,
+    results_of,
+)
+from batchata.gateway.proxy.telemetry.client_names import id_of
+from batchata.gateway.proxy.telemetry.event_queue import EventQueue
+from batchata.gateway.proxy.telemetry.events import EventName, GatewayEvent, now_us
+from batchata.gateway.proxy.telemetry.history import history, since_the_model
+from batchata.gateway.proxy.telemetry.sessions import Session, Sessions
+
+_TOLD_ELSEWHERE: Final = frozenset({"messages", "input", "model"})
+#: counts of a usage that most calls have none of
+_SELDOM: Final = (
+    "cache_write_1h_tokens",
+    "web_searches",
+    "input_audio_tokens",
+    "output_audio_tokens",
+)
+#: attributes of an event, and what they are called in an answer
+_TOLD_WHERE_KNOWN: Final = (
+    ("llm.response.first_byte_seconds", "first_byte_seconds"),
+    ("llm.response.finish_reason", "finish_reason"),
+    ("llm.response.thinking", "thinking"),
+    ("llm.response.refusal", "refusal"),
+    ("llm.response.id", "response_id"),
+    ("llm.request_id", "request_id"),
+    ("llm.service_tier", "service_tier"),
+    ("error.message", "error"),
+    ("error.type", "error_type"),
+)
+_REDACTOR: Final = Redactor()
+
+
+class EventEmitter:
+    """Says what happened, in order, with ids that pair under any concurrency."""
+
+    def __init__(
+        self, queue: EventQueue, sessions: Sessions | None, monotonic: Callable[[], float]
+    ) -> None:
+        self._queue = queue
+        self._sessions = sessions
+        self._monotonic = monotonic
+        if sessions is not None:
+            sessions.on_end = self._ended
+
+    def began(self, exchange: Exchange, named_session: str) -> None:
+        """A model is about to be asked."""
+        session = self._session(exchange, named_session)
+        body = exchange.json or {}
+        turns, added = _turns_of(exchange, body)
+        if session is not None and session.waiting:
+            self._tell_results(exchange, session, results_of(added))
+        if not self._queue.has_observers:
+            return
+        self._tell(
+            "llm.call.start",
+            exchange,
+            {
+                "llm.vendor": exchange.provider,
+                "llm.model": exchange.model,
+                "llm.endpoint": exchange.endpoint,
+                "llm.request.stream": exchange.is_stream,
+                "llm.request.messages": len(turns),
+                "llm.request.new_messages": _REDACTOR.named(added),
+                "llm.request.params": _params(body),
+                "attempt": exchange.attempt,
+            },
+        )
+
+    def ended(self, exchange: Exchange, answered: Answered) -> None:
+        """An answer came, or will not come."""
+        if self._queue.has_observers:
+            self._tell_end(exchange, answered)
+        if self._sessions is not None:
+            self._sessions.learn(exchange, answered)
+
+    def _tell_end(self, exchange: Exchange, answered: Answered) -> None:
+        attributes = answer_attributes(answered)
+        attributes["llm.vendor"] = exchange.provider
+        attributes["llm.model"] = answered.model or exchange.model
+        attributes["attempt"] = exchange.attempt
+        name: EventName = "llm.call.finish" if answered.is_success else "llm.call.error"
+        self._tell(name, exchange, attributes)
+        for call in answered.tool_calls:
+            asked = {"tool.id": call.id, "tool.name": call.name, "tool.params": _params_of(call)}
+            if call.choice:
+                asked["tool.choice"] = call.choice
+            self._tell("tool.execution", exchange, asked)
+        if answered.tool_results:
+            self._tell_own_results(exchange, answered)
+
+    def _tell_own_results(self, exchange: Exchange, answered: Answered) -> None:
+        """Tell what came of tools that the vendor itself ran."""
+        names = {call.id: call.name for call in answered.tool_calls}
+        later = []  # of calls that an earlier answer began
+        for result in answered.tool_results:
+            if result.id in names:
+                self._tell_result(exchange, names[result.id], result, {})
+            else:
+                later.append(result)
+        session = self._sessions and self._sessions.get(exchange.session_id)
+        if session and later:
+            self._tell_results(exchange, session, later)
+
+    def _session(self, exchange: Exchange, named_session: str) -> Session | None:
+        if self._sessions is None:
+            exchange.session_id = named_session or exchange.id
+            return None
+        session, exchange.is_new_session = self._sessions.find(exchange, named_session)
+        exchange.session_id = session.id
+        session.agent_id = exchange.agent_id or session.agent_id
+        exchange.agent_id = session.agent_id
+        if exchange.is_new_session:
+            session.provider, session.tags = exchange.provider, exchange.tags
+            if self._queue.has_observers:
+                self._tell("session.start", exchange, _opening(exchange))
+        return session
+
+    def _tell_results(
+        self, exchange: Exchange, session: Session, results: Iterable[ToolResult]
+    ) -> None:
+        """Tell what came of the calls that this session waits for, each once."""
+        for result in results:
+            found = session.waiting.pop(result.id, None)
+            if found is not None:
+                name, asked = found
+                seconds = round(self._monotonic() - asked, 6)
+                self._tell_result(exchange, name, result, {"tool.seconds": seconds})
+
+    def _tell_result(
+        self, exchange: Exchange, name: str, result: ToolResult, more: Mapping[str, Any]
+    ) -> None:
+        attributes = {
+            "tool.id": result.id,
+            "tool.name": name,
+            "tool.status": "error" if result.is_error else "success",
+            **more,
+            "tool.result": _REDACTOR.named(result.content),
+        }
+        self._tell("tool.result", exchange, attributes)
+
+    def _ended(self, session: Session) -> None:
+        self._queue.put(
+            GatewayEvent(
+                "session.end",
+                now_us(),
+                session.id,
+                "",
+                session.agent_id,
+                session.provider,
+                session.tags,
+                {"session.id": session.id},
+            )
+        )
+
+    def _tell(self, name: EventName, exchange: Exchange, attributes: Mapping[str, Any]) -> None:
+        self._queue.put(
+            GatewayEvent(
+                name,
+                time.time_ns() // 1000,
+                exchange.session_id,
+                exchange.id,
+                exchange.agent_id,
+                exchange.provider,
+                exchange.tags,
+                attributes,
+            )
+        )
+
+
+def answer_attributes(answered: Answered) -> dict[str, Any]:
+    """The numbers and words of an answer; what is not known is left out."""
+    found: dict[str, Any] = {
+        "http.status_code": answered.status,
+        "llm.response.seconds": round(answered.seconds, 6),
+        "source": answered.source,
+    }
+    for name, field in _TOLD_WHERE_KNOWN:
+        told = getattr(answered, field)
+        if told is not None:
+            found[name] = told
+    if answered.text:
+        found["llm.response.content"] = answered.text
+    if answered.choices:
+        found["llm.response.choices"] = [answered.text, *answered.choices]
+    if answered.ending != "answered":
+        found["ending"] = answered.ending
+    if answered.cost_usd is not None:
+        found["llm.cost_usd"] = str(answered.cost_usd)
+    if (usage := answered.usage) is not None:
+        found["llm.usage.input_tokens"] = usage.input_tokens
+        found["llm.usage.output_tokens"] = usage.output_tokens
+        found["llm.usage.total_tokens"] = usage.total_tokens
+        found["llm.usage.cache_read_tokens"] = usage.cache_read_tokens
+        found["llm.usage.cache_write_tokens"] = usage.cache_write_tokens
+        found["llm.usage.reasoning_tokens"] = usage.reasoning_tokens
+        if (
+            usage.cache_write_1h_tokens
+            or usage.web_searches
+            or usage.input_audio_tokens
+            or usage.output_audio_tokens
+        ):
+            _add_seldom(found, usage)
+    return found
+
+
+def _opening(exchange: Exchange) -> dict[str, Any]:
+    """Who opens a session, and with what; what is asked is told by its first call."""
+    found: dict[str, Any] = {
+        "session.id": exchange.session_id,
+        "client.type": "gateway",
+        "llm.vendor": exchange.provider,
+        "llm.model": exchange.model,
+    }
+    body = exchange.json or {}
+    tools = body.get("tools") or body.get("functions")
+    if tools and isinstance(tools, list):
+        found["llm.tools"] = [name_of(each) for each in tools if isinstance(each, Mapping)]
+    metadata = body.get("metadata")
+    user = body.get("safety_identifier") or body.get("user")
+    if user is None and isinstance(metadata, Mapping):
+        user = metadata.get("user_id")
+    if user and isinstance(user, str):
+        found["user.id"] = id_of(user, ())
+    return found
+
+
+def _add_seldom(found: dict[str, Any], usage: Usage) -> None:
+    for name in _SELDOM:
+        if told := getattr(usage, name):
+            found[f"llm.usage.{name}"] = told
+
+
+def _turns_of(exchange: Exchange, body: Mapping[str, Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+    """All turns of a request, and those that it adds."""
+    if (found := exchange.history) is not None:
+        return found.items, found.added
+    turns = history(body)
+    return turns, since_the_model(turns)
+
+
+def _params(body: Mapping[str, Any]) -> Any:
+    return _REDACTOR.named({n: each for n, each in body.items() if n not in _TOLD_ELSEWHERE})
+
+
+def _params_of(call: ToolCall) -> Any:
+    return _REDACTOR.named(arguments_of(call.arguments))

@@ -1,0 +1,14 @@
+"""Files on their way to a client."""
+
+from pathlib import Path
+
+from aiohttp import web
+
+
+class Download(web.FileResponse):
+    """A file on its way; a Range request gets the part it asks for."""
+
+    def __init__(self, source: Path, kind: str) -> None:
+        super().__init__(source, headers={"Content-Type": kind})
+        self.source = source
+        self.kind = kind
