@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -141,3 +143,32 @@ def test_the_trailers_of_an_answer_are_no_headers_of_the_next() -> None:
         assert message.raw_headers == ((b"Content-Length", b"2"),)
 
     asyncio.run(play())
+
+
+def test_what_an_upstream_said_before_it_hung_up_on_a_body_is_read() -> None:
+    refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig"
+
+    async def play(listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        async with Connector(keepalive_seconds=1) as connector:
+            transport, made = await loop.create_connection(
+                connector._factory, *listener.getsockname()
+            )
+            ready_for_an_answer(made, 10.0)
+            transport.write(b"x" * 20_000_000)
+            theirs, _ = listener.accept()
+            theirs.sendall(refusal)
+            theirs.close()  # much is unread: it is a reset
+            poller = select.poll()
+            poller.register(transport.get_extra_info("socket").fileno(), 0)
+            poller.poll()
+
+            any_transport: Any = transport
+            any_transport._write_ready()  # the loop wrote before it read
+
+            message, content = await head_of_answer(made)
+            assert (message.code, await content.read()) == (413, b"big")
+            assert made.should_close
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        asyncio.run(play(listener))

@@ -7,6 +7,8 @@ whose parts are not known.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Mapping
 from functools import partial
 from math import inf
@@ -103,8 +105,23 @@ class _Answers(ResponseHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Be done with it, and with its timer."""
+        if exc is not None:
+            self._read_what_is_left()
         super().connection_lost(exc)
         super()._drop_timeout()
+
+    def _read_what_is_left(self) -> None:
+        """Take what the other side said before it hung up.
+
+        A write that fails ends the connection before the system was asked for it.
+        """
+        transport = self.transport
+        if transport is None or transport.get_extra_info("sslcontext") is not None:
+            return  # below TLS nothing is open any more
+        number = transport.get_extra_info("socket").fileno()
+        with contextlib.suppress(OSError):  # nothing more is there
+            while data := os.read(number, READ_BYTES):
+                self.data_received(data)
 
     def _drop_timeout(self) -> None:
         self._due_seconds = inf
