@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -106,7 +107,7 @@ class EventLog:
         self._thread: threading.Thread | None = None
         self._has_adopted = False
         self._failures = 0
-        self._drained_at = 0.0
+        self._drained_at = -inf
 
     @property
     def place(self) -> Place:

@@ -106,7 +106,7 @@ def test_threads_and_tasks_write_at_once_and_nothing_is_lost(tmp_path: Path) -> 
 def test_events_that_come_fast_share_files_however_small_the_buffer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_BREATH", 1000.0)
+    monkeypatch.setattr(module, "_BREATH", 1e12)
 
     with EventLog(tmp_path, buffer_size=1, flush_seconds=1000) as log:
         log.write(event(0))
