@@ -15,6 +15,7 @@ from batchata.core.media import (
     pdf_bound,
     text_file_bound,
 )
+from batchata.core.request_tools import HOSTED_ROUNDS, hosted_rounds, tools_of
 
 #: framing tokens of a message or a block, and of a request
 _PER_MESSAGE: Final = 8
@@ -34,25 +35,16 @@ _CAPS: Final = {
 }
 #: hidden prompts that Anthropic adds for tools and for structured output
 _HIDDEN_PROMPT: Final = 1_024
-#: rounds of a tool that the vendor runs itself, where the request sets no limit
-_HOSTED_ROUNDS: Final = 10
-#: tools that run at the caller's: they cost no more than their text
-_CALLERS_TOOLS: Final = (
-    "function",
-    "custom",
-    "bash",
-    "text_editor",
-    "computer",
-    "memory",
-    "local_shell",
-    "shell",
-    "apply_patch",
-    "namespace",
-)
+#: tools of one set that the vendor describes
+_SET_OF_TOOLS: Final = 32
 #: keys by which a request draws in what the vendor keeps
-_STORED: Final = ("previous_response_id", "conversation", "prompt", "web_search_options")
-_OPTIONS: Final = frozenset({*_STORED, "tools", "mcp_servers", "output_config"})
+_STORED: Final = ("previous_response_id", "conversation", "thread", "prompt", "web_search_options")
+_OPTIONS: Final = frozenset({*_STORED, "mcp_servers", "output_config", "compaction"})
 _SEVERAL: Final = frozenset({"n", "best_of", "prompt"})
+#: all that an item says which stands for another one
+_REFERENCE: Final = frozenset({"id", "type"})
+#: the most that any model thinks at once
+_LONGEST_ANSWER: Final = 128_000
 _PLAIN: Final = (None, "function", "custom")
 _LISTS: Final = ("messages", "input", "system")
 
@@ -102,8 +94,9 @@ def input_bound(
         items = request.get(name)
         if type(items) is list or type(items) is tuple:
             bound += _list_bound(items, request, provider, sizes)
-    if not _OPTIONS.isdisjoint(request):
-        bound += _options_bound(request, provider)
+    tools = tools_of(request)
+    if tools or not _OPTIONS.isdisjoint(request):
+        bound += _options_bound(request, tools, provider)
     return bound
 
 
@@ -132,67 +125,54 @@ def speaks(request: Mapping[str, Any]) -> bool:
     return isinstance(kinds, (list, tuple)) and "audio" in kinds
 
 
-def web_search_bound(request: Mapping[str, Any]) -> int:
-    """The most web searches that the vendor may charge for."""
-    bound = 0 if request.get("web_search_options") is None else _HOSTED_ROUNDS
-    for tool in request.get("tools") or ():
-        if isinstance(tool, Mapping) and str(tool.get("type")).startswith("web_search"):
-            bound += _hosted_rounds(request, tool)
-    return bound
-
-
 def _list_bound(
     items: Sequence[Any], request: Mapping[str, Any], provider: str, sizes: Sizes | None
 ) -> int:
-    bound = _PER_MESSAGE * len(items)
     if items and type(items[0]) is int:
         return 0  # an embedding's tokens: a digit and a comma are two bytes already
+    hidden = 0
     for item in items:
         # the everyday message is a role and a text: nothing in it to look at
         if type(item) is dict and len(item) == 2 and type(item.get("content")) is str:
             continue
-        bound += _Blocks(request, provider, sizes).extra(item)
-    return bound
+        hidden += _Blocks(request, provider, sizes).item(item)
+    # however much is drawn in, all of it together is no longer than a context
+    return _PER_MESSAGE * len(items) + (min(hidden, context_bound(provider)) if hidden else 0)
 
 
-def _options_bound(request: Mapping[str, Any], provider: str) -> int:
+def _options_bound(request: Mapping[str, Any], named: Sequence[Any], provider: str) -> int:
     bound = 0
-    tools = [tool for tool in request.get("tools") or () if isinstance(tool, Mapping)]
+    tools = [tool for tool in named if isinstance(tool, Mapping)]
     if provider == "anthropic":
         output = request.get("output_config")
         if isinstance(output, Mapping) and output.get("format"):
             bound += _HIDDEN_PROMPT
         if tools:
             bound += _HIDDEN_PROMPT
+        if request.get("compaction"):
+            bound += _HIDDEN_PROMPT
     drawn_in = sum(1 for name in _STORED if _is_drawn_in(name, request.get(name)))
-    drawn_in += sum(_hosted_rounds(request, tool) for tool in tools)
+    drawn_in += sum(hosted_rounds(request, tool) for tool in tools)
     if request.get("mcp_servers"):
-        drawn_in += _HOSTED_ROUNDS
+        drawn_in += HOSTED_ROUNDS
     bound += drawn_in * context_bound(provider)
-    # every tool with a type of the vendor's brings a description of its own
-    return bound + sum(_HIDDEN_PROMPT for tool in tools if tool.get("type") not in _PLAIN)
+    return bound + sum(map(_description_bound, tools))
+
+
+def _description_bound(tool: Mapping[str, Any]) -> int:
+    """Every tool with a type of the vendor's brings a description of its own, or a set of them."""
+    kind = tool.get("type")
+    if kind in _PLAIN:
+        return 0
+    return _SET_OF_TOOLS * _HIDDEN_PROMPT if "toolset" in str(kind) else _HIDDEN_PROMPT
 
 
 def _is_drawn_in(name: str, value: Any) -> bool:
     if name == "prompt":  # that of the older completions is a text, and stands in the body
         return isinstance(value, Mapping)
+    if name == "thread" and isinstance(value, Mapping):  # one that begins has nothing before it
+        return value.get("type") != "create"
     return bool(value) or (name == "web_search_options" and value is not None)
-
-
-def is_callers_tool(tool: Mapping[str, Any]) -> bool:
-    """True for a tool that runs at the caller's: it costs no more than its text."""
-    kind, place = tool.get("type"), tool.get("environment")
-    if kind == "shell" and isinstance(place, Mapping):  # in a container of the vendor's
-        return place.get("type") == "local"
-    return kind is None or str(kind).startswith(_CALLERS_TOOLS)
-
-
-def _hosted_rounds(request: Mapping[str, Any], tool: Mapping[str, Any]) -> int:
-    """How often the vendor may run this tool by itself and read what it brought."""
-    if is_callers_tool(tool):
-        return 0
-    limit = tool.get("max_uses") or request.get("max_tool_calls")
-    return limit + 1 if isinstance(limit, int) and limit >= 0 else _HOSTED_ROUNDS
 
 
 class _Blocks:
@@ -202,6 +182,12 @@ class _Blocks:
         self.model = str(request.get("model", ""))
         self.provider = provider
         self.sizes = sizes or {}
+
+    def item(self, node: Any) -> int:
+        """Tokens of a message, or of an item: one that has only an id refers to another."""
+        if isinstance(node, dict) and "id" in node and node.keys() <= _REFERENCE:
+            return self.unseen(node)
+        return self.extra(node)
 
     def extra(self, node: Any) -> int:
         """Tokens of everything below `node`, less the bytes that are no text."""
@@ -266,6 +252,19 @@ class _Blocks:
         """Something that the vendor keeps or fetches, of which nothing is known."""
         return context_bound(self.provider)
 
+    def thoughts(self, node: Mapping[str, Any]) -> int:
+        """OpenAI: what a model thought, which the vendor keeps unless it is in the request."""
+        return 0 if node.get("encrypted_content") else _LONGEST_ANSWER
+
+    def results(self, node: Mapping[str, Any]) -> int:
+        """OpenAI: a call of the vendor's tool; what came of it may be kept there."""
+        came = node.get("results") or node.get("outputs")
+        return self.extra(came) if came else self.unseen(node)
+
+    def drawn(self, node: Mapping[str, Any]) -> int:
+        """OpenAI: a picture that the vendor has drawn, and may keep."""
+        return self._image(node.get("result"), "", ())
+
     def _image(self, data: Any, detail: str, names: Iterable[Any]) -> int:
         known = self._size((data, *names))
         side = known.side if known is not None else None
@@ -290,6 +289,12 @@ _MEASURES: Final = {
     "input_file": _Blocks.file,
     "tool_use": _Blocks.arguments,
     "item_reference": _Blocks.unseen,
+    "computer_screenshot": _Blocks.image_url,
+    "reasoning": _Blocks.thoughts,
+    "web_search_call": _Blocks.results,
+    "file_search_call": _Blocks.results,
+    "code_interpreter_call": _Blocks.results,
+    "image_generation_call": _Blocks.drawn,
     "video_url": _Blocks.unseen,
     "audio_url": _Blocks.unseen,
 }

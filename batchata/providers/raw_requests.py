@@ -19,11 +19,11 @@ from batchata.core.bounds import (
     output_cap,
     price_factor,
     speaks,
-    web_search_bound,
 )
 from batchata.core.document import Document
 from batchata.core.errors import ValidationError
 from batchata.core.job import Job
+from batchata.core.request_tools import web_search_bound
 from batchata.core.result import Answer, Failure
 from batchata.core.submission import Shape
 from batchata.ports import BackgroundAPI, BatchAPI, Codec, Encoded, FilesAPI, LiveAPI, Provider

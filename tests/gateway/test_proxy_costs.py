@@ -25,6 +25,18 @@ CHAT, RESPONSES, MESSAGES = b"/v1/chat/completions", b"/v1/responses", b"/v1/mes
 JSON = (b"Content-Type", b"application/json")
 HI = [{"role": "user", "content": "hi"}]
 HEARD = {"content": [{"type": "input_audio", "input_audio": {"data": "x" * 400}}]}
+ADDED = {
+    "role": "system",
+    "content": [
+        {
+            "type": "tool_addition",
+            "tool": {
+                "type": "tool_definition",
+                "definition": {"type": "code_execution_20260521", "name": "code_execution"},
+            },
+        }
+    ],
+}
 BOOK = GenaiPriceBook()
 OUTPUT_USD = BOOK.card("openai", GPT, "standard").rates.output_usd / 1_000_000
 
@@ -67,6 +79,14 @@ def saying(body: Any, kind: bytes = b"application/json") -> RawUpstream:
         (CHAT, {"models": ["gpt-6-luna", "gpt-6-sol"]}, "models"),
         (MESSAGES, {"model": CLAUDE, "fallbacks": [{"model": "claude-opus-5-5"}]}, "fallbacks"),
         (MESSAGES, {"model": CLAUDE, "tools": [{"type": "advisor_20260301"}]}, "advisor_20260301"),
+        (
+            RESPONSES,
+            {"input": [{"type": "additional_tools", "tools": [{"type": "image_generation"}]}]},
+            "image_generation",
+        ),
+        (MESSAGES, {"model": CLAUDE, "messages": [ADDED]}, "code_execution_20260521"),
+        (RESPONSES, {"context_management": [{"type": "compaction"}]}, "compaction"),
+        (RESPONSES, {"reasoning": {"mode": "pro"}}, "reasoning.mode"),
     ],
 )
 def test_what_costs_more_than_its_tokens_passes_by_name_only(
@@ -177,6 +197,29 @@ def test_thoughts_that_are_only_in_the_total_are_output(tmp_path: Path) -> None:
         call(gateway.url, asked(CHAT, model=GPT, messages=HI, max_tokens=200))
 
     assert spent_usd(tmp_path) == OUTPUT_USD * 100
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_what_it_took_to_shorten_a_conversation_is_paid_for(
+    tmp_path: Path, is_stream: bool
+) -> None:
+    more = {"type": "compaction", "input_tokens": 0, "output_tokens": 300}
+    last = {"type": "message", "input_tokens": 0, "output_tokens": 100}
+    usage = {"input_tokens": 0, "output_tokens": 100, "iterations": [more, last]}
+    whole = {"content": [], "stop_reason": "compaction", "usage": usage}
+    events = (
+        {"type": "message_start", "message": {"id": "m", "usage": {"input_tokens": 0}}},
+        {"type": "message_delta", "delta": {"stop_reason": "compaction"}, "usage": usage},
+    )
+    stream = b"".join(b"data: " + orjson.dumps(each) + b"\n\n" for each in events)
+    answer = saying(stream, b"text/event-stream") if is_stream else saying(whole)
+    body = {"model": CLAUDE, "messages": HI, "max_tokens": 2000, "stream": is_stream}
+
+    with answer as upstream, limited(upstream.url, tmp_path, 1) as gateway:
+        call(gateway.url, asked(MESSAGES, **body, compaction={"type": "summarize"}))
+
+    price = BOOK.card("anthropic", CLAUDE, "standard").rates.output_usd / 1_000_000
+    assert spent_usd(tmp_path) == price * 400
 
 
 def test_an_answer_that_was_made_in_a_dearer_place_costs_more(tmp_path: Path) -> None:

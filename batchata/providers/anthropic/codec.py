@@ -13,12 +13,12 @@ from batchata.core.bounds import (
     input_bound,
     output_bound,
     price_factor,
-    web_search_bound,
 )
 from batchata.core.citing import labelled_prompt
 from batchata.core.document import Accepts, Document
 from batchata.core.errors import ValidationError
 from batchata.core.job import Job, Structured
+from batchata.core.request_tools import web_search_bound
 from batchata.core.result import Answer, Failure
 from batchata.core.submission import Shape
 from batchata.ports import Encoded

@@ -39,6 +39,17 @@ class OutputDetails(msgspec.Struct):
     thinking_tokens: int | None = 0
 
 
+class Iteration(msgspec.Struct):
+    """One pass of several; what it took to shorten the conversation is in no other number."""
+
+    type: str | None = None
+    input_tokens: int | None = 0
+    output_tokens: int | None = 0
+    cache_creation_input_tokens: int | None = 0
+    cache_read_input_tokens: int | None = 0
+    cache_creation: Creation | None = None
+
+
 class MessageUsage(msgspec.Struct):
     input_tokens: int | None = None
     output_tokens: int | None = 0
@@ -50,6 +61,7 @@ class MessageUsage(msgspec.Struct):
     service_tier: str | None = None
     speed: str | None = None
     inference_geo: str | None = None
+    iterations: list[Iteration] | None = None
 
     @property
     def tier(self) -> str | None:
@@ -131,26 +143,26 @@ def usage_of(usage: MessageUsage | None) -> Usage | None:
     """Usage with cached tokens inside the input; None when the vendor did not say."""
     if usage is None or usage.input_tokens is None:
         return None
-    read = usage.cache_read_input_tokens or 0
-    write = usage.cache_creation_input_tokens or 0
-    hour = thinking = searches = 0
-    if usage.cache_creation is not None:
-        hour = usage.cache_creation.ephemeral_1h_input_tokens or 0
+    thinking = searches = 0
     if usage.output_tokens_details is not None:
         thinking = usage.output_tokens_details.thinking_tokens or 0
     if usage.server_tool_use is not None:
         searches = usage.server_tool_use.web_search_requests or 0
-    return plausible(
-        Usage(
-            usage.input_tokens + read + write,
-            usage.output_tokens or 0,
-            read,
-            write,
-            thinking,
-            hour,
-            searches,
-        )
-    )
+    found = _tokens_of(usage, thinking, searches)
+    for each in usage.iterations or ():
+        if each.type == "compaction":
+            found += _tokens_of(each)
+    return plausible(found)
+
+
+def _tokens_of(told: MessageUsage | Iteration, thinking: int = 0, searches: int = 0) -> Usage:
+    read = told.cache_read_input_tokens or 0
+    write = told.cache_creation_input_tokens or 0
+    hour = 0
+    if told.cache_creation is not None:
+        hour = told.cache_creation.ephemeral_1h_input_tokens or 0
+    plain = (told.input_tokens or 0) + read + write
+    return Usage(plain, told.output_tokens or 0, read, write, thinking, hour, searches)
 
 
 def _text(said: Any) -> str:

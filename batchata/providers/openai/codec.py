@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import msgspec
 
-from batchata.core.bounds import dearer_tier, input_bound, output_bound, speaks, web_search_bound
+from batchata.core.bounds import dearer_tier, input_bound, output_bound, speaks
 from batchata.core.document import Accepts, Document
 from batchata.core.errors import ValidationError
 from batchata.core.job import Job, Structured
+from batchata.core.request_tools import web_search_bound
 from batchata.core.result import Answer, Failure
 from batchata.core.submission import Shape
 from batchata.ports import Encoded

@@ -193,12 +193,82 @@ def test_cited_text_is_counted_with_the_marks_of_its_pieces() -> None:
         {"tools": [{"type": "web_search", "max_uses": 1}]},
         {"tools": [{"type": "file_search"}]},
         {"mcp_servers": [{"url": "https://a.example"}]},
+        {"thread": {"type": "continue", "previous_message_id": "msg_1"}},
+        {"input": [{"id": "msg_1"}]},
+        {"input": [{"id": "msg_1", "type": None}]},
+        {"input": [{"type": "web_search_call", "id": "ws_1", "status": "completed"}]},
+        {"input": [{"type": "file_search_call", "id": "fs_1", "results": None}]},
+        {"input": [{"type": "additional_tools", "tools": [{"type": "file_search"}]}]},
+        {"input": [{"type": "tool_search_output", "tools": [{"type": "web_search"}]}]},
+        {
+            "messages": [
+                {
+                    "role": "system",
+                    "content": [
+                        {
+                            "type": "tool_addition",
+                            "tool": {
+                                "type": "tool_definition",
+                                "definition": {"type": "web_fetch_20260318"},
+                            },
+                        }
+                    ],
+                }
+            ]
+        },
     ],
 )
 def test_what_the_vendor_draws_in_itself_counts_as_a_whole_context(more: dict[str, Any]) -> None:
     request = {"model": "m", "input": "hi", **more}
 
     assert bound(request) >= context_bound("openai")
+
+
+@pytest.mark.parametrize(
+    ("item", "tokens"),
+    [
+        ({"type": "reasoning", "id": "rs_1", "summary": []}, 128_000),
+        ({"type": "image_generation_call", "id": "ig_1", "result": None}, 24_600),
+        (
+            {
+                "type": "computer_call_output",
+                "call_id": "c",
+                "output": {"type": "computer_screenshot", "file_id": "file-1"},
+            },
+            24_600,
+        ),
+    ],
+)
+def test_what_the_vendor_keeps_of_an_item_counts_as_much_as_it_may_be(
+    item: dict[str, Any], tokens: int
+) -> None:
+    assert tokens <= bound({"model": "m", "input": [item]}) < context_bound("openai")
+
+
+def test_thoughts_that_are_in_the_request_are_its_bytes() -> None:
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x" * 100}
+
+    assert bound({"model": "m", "input": [thought]}) < 500
+
+
+def test_all_that_is_drawn_in_together_is_no_longer_than_a_context() -> None:
+    files = [{"type": "input_file", "file_url": f"https://a.example/{n}.pdf"} for n in range(5)]
+
+    found = bound({"model": "m", "input": [{"role": "user", "content": files}]})
+
+    assert context_bound("openai") <= found < context_bound("openai") + 1000
+
+
+def test_a_thread_that_begins_has_nothing_before_it() -> None:
+    assert bound({"model": "m", "messages": [], "thread": {"type": "create"}}, "anthropic") < 500
+
+
+def test_tools_that_run_at_the_callers_are_their_descriptions() -> None:
+    tools = [{"type": "browser_toolset_20260801"}, {"type": "computer_toolset_20260801"}]
+
+    found = bound({"model": "m", "messages": [], "tools": tools}, "anthropic")
+
+    assert 20_000 < found < 100_000
 
 
 def test_tokens_given_as_numbers_are_bounded_by_their_digits() -> None:

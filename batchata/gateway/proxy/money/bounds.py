@@ -12,15 +12,14 @@ import orjson
 from batchata.core.bounds import (
     answers_asked,
     input_bound,
-    is_callers_tool,
     output_bound,
     output_cap,
     price_factor,
     speaks,
-    web_search_bound,
 )
 from batchata.core.errors import ValidationError
 from batchata.core.media import context_bound
+from batchata.core.request_tools import is_callers_tool, tools_of, web_search_bound
 from batchata.core.usage import RateCard, Usage
 from batchata.gateway.proxy.exchange import EMBEDDINGS, Exchange, vendor_path
 from batchata.gateway.proxy.http.guard import SAFE
@@ -49,7 +48,7 @@ _ONLY_READ: Final = frozenset({"messages", "input", "system", "instructions"})
 #: fields of a body that may cost what no token tells
 _TELLING: Final = frozenset(
     {"tools", "modalities", "web_search_options", "fallbacks", "models", "plugins"}
-    | {"context_management"}
+    | {"context_management", "reasoning"}
 )
 #: tools that a vendor runs, and asks no fee for besides the tokens that they bring
 _NO_FEE: Final = ("web_fetch", "mcp", "tool_search", "programmatic_tool_calling")
@@ -92,23 +91,25 @@ def uncounted(exchange: Exchange, card: RateCard) -> list[str]:
     Raises ValidationError for a field of a wrong type.
     """
     body, model = exchange.json or {}, exchange.model
-    if not _may_hear(model, card) and "-search-" not in model and _TELLING.isdisjoint(body):
-        return []
-    profile = PROFILES.get(exchange.provider)
-    if profile is not None and profile.is_local:
-        return []
     try:
-        return list(dict.fromkeys(_uncounted(exchange, body, card)))
+        tools = tools_of(body)
+        is_plain = not tools and _TELLING.isdisjoint(body) and "-search-" not in model
+        if is_plain and not _may_hear(model, card):
+            return []
+        profile = PROFILES.get(exchange.provider)
+        if profile is not None and profile.is_local:
+            return []
+        return list(dict.fromkeys(_uncounted(exchange, body, tools, card)))
     except TypeError as error:
         raise _wrong_type(error) from error
 
 
-def _uncounted(exchange: Exchange, body: Mapping[str, Any], card: RateCard) -> Iterator[str]:
-    for tool in body.get("tools") or ():
-        kind = str(tool.get("type")) if isinstance(tool, Mapping) else ""
-        is_counted = kind.startswith("web_search") and card.web_search_usd > 0
-        if isinstance(tool, Mapping) and not is_callers_tool(tool) and not is_counted:
-            yield from () if kind.startswith(_NO_FEE) else (kind or "tools",)
+def _uncounted(
+    exchange: Exchange, body: Mapping[str, Any], tools: list[Any], card: RateCard
+) -> Iterator[str]:
+    for tool in tools:
+        if isinstance(tool, Mapping) and not _is_counted(tool, card):
+            yield str(tool.get("type")) or "tools"
     if exchange.provider == "openai" and "-search-" in exchange.model:  # it always does
         yield "web_search_options"
     # other models may answer than the one that is priced, or searches be asked for besides
@@ -120,11 +121,26 @@ def _uncounted(exchange: Exchange, body: Mapping[str, Any], card: RateCard) -> I
             yield str(kind) or "modalities"
     if _may_hear(exchange.model, card):
         yield from _heard(exchange, body, card)
+    yield from _passes(body)
+
+
+def _passes(body: Mapping[str, Any]) -> Iterator[str]:
+    """What has a model read and write more often than once."""
     managed = body.get("context_management")
-    edits = managed.get("edits") if isinstance(managed, Mapping) else None
+    edits = managed.get("edits") if isinstance(managed, Mapping) else managed
     for edit in edits or ():
         if isinstance(edit, Mapping) and str(edit.get("type")).startswith("compact"):
             yield str(edit["type"])
+    thinking = body.get("reasoning")
+    if isinstance(thinking, Mapping) and thinking.get("mode") not in (None, "standard"):
+        yield "reasoning.mode"
+
+
+def _is_counted(tool: Mapping[str, Any], card: RateCard) -> bool:
+    """True for a tool that costs its tokens only, or a fee that is known."""
+    kind = str(tool.get("type"))
+    has_price = kind.startswith("web_search") and card.web_search_usd > 0
+    return has_price or kind.startswith(_NO_FEE) or is_callers_tool(tool)
 
 
 def _may_hear(model: str, card: RateCard) -> bool:
