@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from batchata.core.budget import CostTracker
-from batchata.core.config import RunConfig, check_callable
+from batchata.core.config import Attached, RunConfig, check_callable
 from batchata.core.errors import RunError
 from batchata.core.estimate import Estimate
 from batchata.core.events import Event
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from batchata.sinks.terminal import RichBatchProgressDisplay
 
 log = logging.getLogger("batchata")
-
-Attached = Literal["in_flight", "pending", "failed"]
 
 
 class BatchRun(LegacyRun):
@@ -303,7 +301,7 @@ class BatchRun(LegacyRun):
             _make_room(self.config)
             session = self._session = Session(self._parts, keeps_limit=self._attached is not None)
             if self._watcher is not None:
-                session.watch(self._watcher)
+                session.sinks.watch(self._watcher)
             if self._early_stop is not None:
                 reason, cancels, stays = self._early_stop
                 session.context.stop.ask(reason, cancels=cancels, stays=stays)
@@ -311,7 +309,7 @@ class BatchRun(LegacyRun):
                 if self._attached is None:
                     session.take(self._jobs, while_asking=True)
                 else:
-                    session.want(self._attached)
+                    session.attach(self._attached)
                 display = make_display() if print_status else None
                 session.context.decide = partial(self._decide, display)
                 self._driver = Driver(

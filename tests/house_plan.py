@@ -106,7 +106,7 @@ ENVIRONMENT_READERS: Final = {
 #: how often `except Exception` may swallow, and where
 BROAD_EXCEPTS: Final = {
     "batchata/core/model_code.py": 1,  # validators and serializers of the user
-    "batchata/sdk/wiring.py": 1,  # telling sinks
+    "batchata/sdk/run_sinks.py": 1,  # telling sinks
     "batchata/sdk/driver.py": 1,  # calling the user back
     "batchata/run.py": 1,  # handed to wait()
     "batchata/engine/feeding.py": 1,  # scripts of the user, raised by the run

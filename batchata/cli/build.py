@@ -160,6 +160,6 @@ def text_of(prompt: str) -> str:
 
 def _provider_of(model: str) -> str:
     from batchata.core.models import infer_provider
-    from batchata.sdk.wiring import known_providers
+    from batchata.providers.registry import provider_names
 
-    return infer_provider(model, known_providers())[0]
+    return infer_provider(model, provider_names())[0]

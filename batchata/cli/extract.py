@@ -99,10 +99,10 @@ def extract(
     from batchata.frames.asking import make_asking
     from batchata.frames.extracting import Reach, reuse_of
     from batchata.frames.extracting import extract as ask
-    from batchata.sdk.wiring import known_providers
+    from batchata.providers.registry import provider_names
 
     _check_target(source, target, overwrite=overwrite)
-    provider, bare = infer_provider(model, known_providers())
+    provider, bare = infer_provider(model, provider_names())
     asking = make_asking(
         prompt=text_of(prompt),
         model=bare,

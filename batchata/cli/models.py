@@ -28,9 +28,9 @@ def models(
 
     Example: [bold]batchata models --provider anthropic --search haiku[/bold]
     """
-    from batchata.sdk.wiring import known_providers
+    from batchata.providers.registry import provider_names
 
-    known = sorted(known_providers())
+    known = sorted(provider_names())
     if provider is not None and provider not in known:
         raise ValidationError(
             f"there is no provider {provider!r}", hint=f"installed: {', '.join(known)}"

@@ -23,6 +23,8 @@ OnUnresolved = Literal["wait", "ask", "resubmit"]
 OnChanged = Literal["error", "keep"]
 RouteName = Literal["batch", "live", "background", "auto"]
 Reuse = Literal["strict", "ignore_params", "ignore_prompt", "fresh"]
+#: what a run without a script takes up: jobs at a vendor, those not ended, or those without success
+Attached = Literal["in_flight", "pending", "failed"]
 
 _SMALL_BATCH: Final = 50
 LEVELS: Final = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40}

@@ -14,8 +14,8 @@ from batchata.core.models import split_model
 from batchata.frames.chunks import compute_prompt_hash
 from batchata.frames.packs import Row, question
 from batchata.frames.schema import AnswerSchema, read_schema
+from batchata.providers.registry import provider_names
 from batchata.sdk.settings import JOB_FIELDS, check_params
-from batchata.sdk.wiring import known_providers
 
 #: models that take no temperature but their own
 _OWN_TEMPERATURE: Final = re.compile(r"o\d(-|\Z)|(chatgpt|gpt)-([5-9]|\d\d)")
@@ -108,7 +108,7 @@ def make_asking(
     params: Mapping[str, Any] | None = None,
 ) -> Asking:
     """The question, checked; ValidationError for what cannot be asked."""
-    known = known_providers()
+    known = provider_names()
     if backend not in known:
         raise ValidationError(
             f"there is no backend {backend!r}", hint=f"installed: {', '.join(sorted(known))}"

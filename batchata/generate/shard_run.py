@@ -90,7 +90,7 @@ class ShardRunner:
                 rows = self.selection.read(shard.span)
             session.take(self.asker.jobs(rows, shard.span.start))
             if shard.again:
-                session.want("failed")
+                session.attach("failed")
         except BaseException:
             session.close()
             raise

@@ -162,7 +162,7 @@ class WorkerLoop:
         session = work.session
         state = session.state
         self.counter.known += sum(state.count(each) for each in JobStatus if each.is_final)
-        session.watch(self.counter.emit)
+        session.sinks.watch(self.counter.emit)
         try:
             await session.run()
         except BaseException:

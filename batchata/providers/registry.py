@@ -70,6 +70,13 @@ def provider_names() -> frozenset[str]:
     return _ours() | _installed().keys() | _REGISTERED.keys()
 
 
+def check_model(model: object) -> None:
+    """Raise ValidationError unless the provider of a model can be told from its name."""
+    if not isinstance(model, str) or not model.strip():
+        raise ValidationError(f"model is {model!r}, not a name", hint='write model="gpt-6-luna"')
+    route(model)
+
+
 def create_provider(name: str, settings: ProviderSettings | None = None) -> Any:
     """A new provider of this name; ProviderNotFoundError when there is none."""
     made = registered(name)

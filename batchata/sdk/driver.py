@@ -19,7 +19,6 @@ from batchata.core.status import JobStatus
 from batchata.core.submission import Submission
 from batchata.engine.feeding import Feed
 from batchata.engine.portal import Portal
-from batchata.sdk.script_jobs import batch_data
 from batchata.sdk.wiring import Session
 
 log = logging.getLogger("batchata")
@@ -242,7 +241,11 @@ class Driver:
             return
         elapsed = time.monotonic() - self._began
         try:
-            self._callback(self.view.stats(), elapsed, batch_data(self._session, self.view))
+            self._callback(
+                self.view.stats(),
+                elapsed,
+                self._session.batch_data(self.view),
+            )
         except Exception:  # a caller's fault is not the run's
             log.exception("on_progress failed")
 

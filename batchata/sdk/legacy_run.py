@@ -13,7 +13,6 @@ from batchata.core.job import Job
 from batchata.core.progress import RunView
 from batchata.core.result import JobResult
 from batchata.sdk.results import Results
-from batchata.sdk.script_jobs import batch_data
 from batchata.stores.manager import StateManager
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ class LegacyRun(ABC):
     def batch_tracking(self) -> dict[str, dict[str, Any]]:
         """The batches in flight and those that ended last, by the vendor's id."""
         session = self._session
-        return {} if session is None else batch_data(session, self.view)
+        return {} if session is None else session.batch_data(self.view)
 
     @property
     def jobs(self) -> dict[str, Job]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 from batchata.core.job import Job
 from batchata.core.progress import RunView
+from batchata.core.submission import Submission
 from batchata.stores.sqlite import SQLiteStore
-
-if TYPE_CHECKING:
-    from batchata.sdk.wiring import Session
 
 
 class ScriptJobs:
@@ -69,10 +67,11 @@ class BatchJobs(Sequence[Job]):
         return f"<jobs of a batch of {len(self._seqs)}>"
 
 
-def batch_data(session: Session, view: RunView) -> dict[str, dict[str, Any]]:
+def batch_data(
+    view: RunView, script: ScriptJobs | None, submissions: Mapping[str, Submission]
+) -> dict[str, dict[str, Any]]:
     """What progress callbacks are told of batches, with the jobs of each where they are kept."""
     entries = view.batch_data()
-    script, submissions = session.script_jobs, session.state.submissions
     if script is not None:
         for entry, each in zip(entries.values(), view.active, strict=True):
             entry["jobs"] = BatchJobs(script, submissions[each.token].seqs)

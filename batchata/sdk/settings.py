@@ -33,8 +33,7 @@ from batchata.core.pilot import PilotReport, PilotSize
 from batchata.core.upload import UploadMode
 from batchata.core.usage import rates_from_mapping
 from batchata.providers.control import ProviderSettings
-from batchata.providers.registry import check_settings
-from batchata.sdk.wiring import check_model, known_providers
+from batchata.providers.registry import check_model, check_settings, provider_names
 
 #: the fields of a job that are ours; every other parameter goes to the vendor
 JOB_FIELDS = frozenset(Job.__dataclass_fields__) - {"id", "params"}
@@ -277,10 +276,10 @@ class Settings(RouteSettings):
         and "compatible" is any other. `timeout_seconds=` is how long a vendor may stay silent in
         one call.
         """
-        if name not in known_providers():
+        if name not in provider_names():
             raise ValidationError(
                 f"there is no provider {name!r}",
-                hint=f"installed: {', '.join(sorted(known_providers()))}",
+                hint=f"installed: {', '.join(sorted(provider_names()))}",
             )
         settings = ProviderSettings(
             client=client, api_key=api_key, base_url=base_url, options=options

@@ -5,23 +5,22 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from batchata.core.config import RunConfig
-from batchata.core.errors import StateError, ValidationError
-from batchata.core.events import Event, LimitSet, OutcomesRecorded
+from batchata.core.config import Attached, RunConfig
+from batchata.core.errors import StateError
+from batchata.core.events import LimitSet
 from batchata.core.job import Job
 from batchata.core.pilot import Decide
+from batchata.core.progress import RunView
 from batchata.core.routes import check_route
-from batchata.core.status import JobStatus
-from batchata.core.submission import Outcome, reopened
 from batchata.core.usage import RateCard, to_parts
+from batchata.engine.attaching import attach
 from batchata.engine.clock import SystemClock
 from batchata.engine.context import RunContext
 from batchata.engine.feeding import Feed
@@ -33,41 +32,23 @@ from batchata.engine.viewing import Viewer
 from batchata.ports import Clock, Provider
 from batchata.prices import GenaiPriceBook
 from batchata.providers.control import ProviderSettings
-from batchata.providers.registry import create_provider, provider_names, route
+from batchata.providers.registry import create_provider, route
 from batchata.sdk.run_files import (
     fix_paths,
     load_documents,
     open_file,
-    place_from,
     resolve_paths,
     splice,
 )
-from batchata.sdk.script_jobs import ScriptJobs
-from batchata.sinks.exporter import Exporter
-from batchata.stores.cache import AnswerCache, CacheFeeder
+from batchata.sdk.run_sinks import RunSinks
+from batchata.sdk.script_jobs import ScriptJobs, batch_data
 from batchata.stores.files import clear_folder, files_error
-from batchata.stores.reader import ResultReader
 from batchata.stores.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
-    from batchata.sinks.eventlog.run_events import RunEvents
+    pass
 
 log = logging.getLogger("batchata")
-
-_GROUP = 1000
-_UNSUCCESSFUL = (JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.SKIPPED)
-
-
-def known_providers() -> frozenset[str]:
-    """Names of the installed and registered providers."""
-    return provider_names()
-
-
-def check_model(model: object) -> None:
-    """Raise ValidationError unless the provider of a model can be told from its name."""
-    if not isinstance(model, str) or not model.strip():
-        raise ValidationError(f"model is {model!r}, not a name", hint='write model="gpt-6-luna"')
-    route(model)
 
 
 @dataclass(slots=True)
@@ -143,14 +124,10 @@ class Session:
         self.named = resolve_paths(parts.config)  #: with paths as its user wrote them
         self.config = fix_paths(self.named)
         self._keeps_limit = keeps_limit  #: the run has no script: what the last one said holds
-        self._exporter: Exporter | None = None
-        self._cache: AnswerCache | None = None
-        self._log: RunEvents | None = None
         self._own_work: Path | None = None
         self._is_abandoned = False
         self._finder = QuoteFinder()
         self._runner: Runner | None = None
-        self._watchers: list[Callable[[Event], None]] = []
         self.feed: Feed | None = None  #: jobs that come while others are being asked
         self.order: Sequence[int] = ()  #: seqs of the script's jobs, in its own order
         self.script_jobs: ScriptJobs | None = None  #: where it gave them all at once
@@ -165,12 +142,11 @@ class Session:
                 route = self.store.meta("route") or self.config.route
                 is_deduped = bool(self.store.meta("dedupe")) or self.config.dedupe
                 self.config = replace(self.config, route=route, dedupe=is_deduped)
+            self.sinks = RunSinks(self.config, self.store, self.state, parts.bind)
             self.context = self._context(path)
             self.viewer = Viewer(self.context, self.named)
-            self._watchers.append(self.viewer.emit)
-            self._open_exporter()
-            self._open_cache()
-            self._open_log()
+            self.sinks.watch(lambda event: self.viewer.emit(event))  # whichever viewer it is then
+            self.sinks.open(parts.settings, self.context.stop.ask)
             self.set_limit()
         except BaseException:
             self.store.close()
@@ -192,7 +168,7 @@ class Session:
             state=self.state,
             providers=self.parts.providers,
             clock=self.parts.clock,
-            emit=self._emit,
+            emit=self.sinks.emit,
             new_token=new_token,
             requests_dir=folders[0],
             responses_dir=folders[1],
@@ -208,57 +184,6 @@ class Session:
             paces=self.parts.paces,
         )
 
-    def watch(self, watcher: Callable[[Event], None]) -> None:
-        """Have somebody told of every event from now on."""
-        self._watchers.append(watcher)
-
-    def _emit(self, event: Event) -> None:
-        for watch in self._watchers:
-            try:
-                watch(event)
-            except Exception:  # a watcher's fault is not the run's
-                log.exception("a watcher failed on %s", type(event).__name__)
-
-    def _open_exporter(self) -> None:
-        config, path = self.config, self.config.state_file
-        if config.results_dir is None or path is None:
-            return
-        exporter = Exporter(
-            config.results_dir,
-            config.result_format,
-            self.store,
-            self.state,
-            self.parts.bind,
-            place=place_from(config.results_dir, path.parent),
-        )
-        if exporter.is_behind:
-            with closing(ResultReader(path, bind=self.parts.bind)) as reader:
-                exporter.catch_up(reader.after)
-        self._exporter = exporter
-        self._watchers.append(exporter.emit)
-
-    def _open_cache(self) -> None:
-        config, state, store = self.config, self.state, self.store
-        if config.cache_file is None:
-            return
-        self._cache = AnswerCache(config.cache_file, config.cache_reuse)
-        feeder = CacheFeeder(
-            self._cache,
-            lambda seq: state.shapes[state.shape_of[seq]],
-            lambda seqs: list(store.bodies(seqs)),
-        )
-        self._watchers.append(feeder.emit)
-
-    def _open_log(self) -> None:
-        if self.config.event_log is not None:
-            from batchata.sdk.run_log import open_run_log
-
-            parts, ask = self.parts, self.context.stop.ask
-            self._log = open_run_log(
-                self.config, self.store, self.state, parts.bind, parts.settings, ask
-            )
-            self._watchers.append(self._log.emit)
-
     def set_limit(self) -> None:
         """Write the cost limit down; money set aside by an earlier run stays set aside."""
         limit = self.config.cost_limit_usd
@@ -272,6 +197,7 @@ class Session:
         `feed`, which has to be read while the run goes on.
         """
         self.store.set_meta(route=self.config.route, dedupe=int(self.config.dedupe))
+        cache = self.sinks.cache
         ingest = Ingest(
             config=self.config,
             store=self.store,
@@ -281,7 +207,7 @@ class Session:
             now_us=self.context.now_us,
             response_models=self.parts.models,
             goes_on=lambda: not self.context.stop.is_asked,
-            recall=self._cache.find if self._cache is not None else None,
+            recall=cache.find if cache is not None else None,
         )
         self.order = ingest.order
         if isinstance(jobs, Sequence):
@@ -312,36 +238,26 @@ class Session:
 
     def _admitted(self, seqs: Sequence[int]) -> None:
         state = self.state
-        if state.has_reopened and self._exporter is not None:
-            self._exporter.expect_repeats()
+        if state.has_reopened:
+            self.sinks.expect_repeats()
         self.viewer.met(sum(state.status_of(seq).is_final for seq in seqs))
 
     def _taken(self) -> None:
-        if self.state.has_reopened and self._exporter is not None:
-            self._exporter.expect_repeats()
+        if self.state.has_reopened:
+            self.sinks.expect_repeats()
         self.viewer = Viewer(self.context, self.named)
-        self._watchers[0] = self.viewer.emit
 
-    def want(self, what: Literal["in_flight", "pending", "failed"]) -> None:
-        """Answer for jobs of the state file without their script.
-
-        For those in flight, for all of them, or for those that did not succeed, which go again.
-        """
-        state = self.state
-        again: list[Outcome] = []
-        for seq in range(len(state)):
-            status = state.status_of(seq)
-            if what == "pending" or (what == "in_flight" and status is JobStatus.SUBMITTED):
-                state.want(seq)
-            elif what == "failed" and status in _UNSUCCESSFUL and state.size_bytes[seq]:
-                state.want(seq)
-                again.append(reopened(seq, self.context.now_us()))
-        for start in range(0, len(again), _GROUP):
-            self.context.record(OutcomesRecorded(outcomes=again[start : start + _GROUP]))
+    def attach(self, what: Attached) -> None:
+        """Take up jobs of the state file without their script."""
+        attach(self.context, what)
         self._taken()
         for shape in self.state.shapes:
             if shape.provider:
                 self.parts.provider(shape.provider)
+
+    def batch_data(self, view: RunView) -> dict[str, dict[str, Any]]:
+        """What progress callbacks are told of the batches in a view."""
+        return batch_data(view, self.script_jobs, self.state.submissions)
 
     async def run(self, *, sends: bool = True) -> None:
         """Run to the end, or to a stop."""
@@ -380,16 +296,11 @@ class Session:
         """Close everything; the error of the results folder, if it had one."""
         if self._is_abandoned:
             return None
-        if self._exporter is not None:
-            self._exporter.close()
-        if self._cache is not None:
-            self._cache.close()
-        if self._log is not None:
-            self._log.close()
+        error = self.sinks.close()
         self.store.close()
         if self._own_work is not None and self._own_work.is_dir():
             clear_folder(self._own_work, is_done=not self.state.open_submissions())
-        return self._exporter.error if self._exporter is not None else None
+        return error
 
 
 def new_token() -> str:
