@@ -28,6 +28,7 @@ FLOORS: Final = {
     "run": SDK,
     "sdk": SDK,
     "rows": SDK,
+    "configs": SDK,
     # names of earlier releases: nothing of ours imports these four
     "compat": SDK,
     "exceptions": SDK,

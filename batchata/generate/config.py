@@ -122,8 +122,8 @@ class ModelConfig(Section):
         given = value.values() if isinstance(value, dict) else [value]
         if any(each is not None and "${" in each for each in given):
             raise ValueError(
-                "variables are not filled in here: export BATCHATA_MODEL_API_KEY (or "
-                "BATCHATA_MODEL_HEADERS, as JSON) and leave it out"
+                "variables are filled in only where a config file says them: export "
+                "BATCHATA_MODEL_API_KEY (or BATCHATA_MODEL_HEADERS, as JSON) and leave it out"
             )
         return value
 

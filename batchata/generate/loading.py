@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -11,14 +10,20 @@ from typing import Any, Final
 
 import pydantic
 
+from batchata.configs.variables import escaped, expanded
+from batchata.configs.wording import nearest, place_text, wrong_value
+from batchata.configs.yaml_file import YamlFile, read_yaml
 from batchata.core.errors import ValidationError
-from batchata.core.twice import twice_in
 from batchata.generate.config import Config, ModelConfig, Section
 
 log = logging.getLogger("batchata.generate")
 
 _PREFIX: Final = "BATCHATA_"
 _STRAY: Final = "enable_thinking"
+#: from where on names are taken for slips of one another
+_ALIKE: Final = 0.6
+#: how the parts of a place begin that are pydantic's: which of several types was tried
+_TYPES: Final = ("function-", "list[", "dict[", "float", "json-or-python")
 Values = dict[str, dict[str, Any]]
 
 
@@ -31,40 +36,48 @@ def load_config(
 
     Raises ValidationError, naming the key and what may have been meant, for what cannot be used.
     """
-    return make_config(_merged(path, flags or {}, environment))
+    values, file = _merged(path, flags or {}, environment)
+    return _checked(values, file)
 
 
 def load_model_config(
     path: Path | str | None = None, flags: Mapping[tuple[str, str], Any] | None = None
 ) -> ModelConfig:
     """The section `model` alone, where no rows are asked about."""
-    values = _merged(path, flags or {}, None)
-    _refuse_unknown(values)
+    values, file = _merged(path, flags or {}, None)
+    _refuse_unknown(values, file)
     try:
         return ModelConfig.model_validate(values["model"])
     except pydantic.ValidationError as error:
-        raise _config_error(error) from error
+        raise _config_error(error, file, ("model",)) from None
 
 
 def make_config(values: Mapping[str, Any]) -> Config:
     """The config of these sections; ValidationError for what cannot be used."""
+    return _checked(values, None)
+
+
+def _checked(values: Mapping[str, Any], file: YamlFile | None) -> Config:
     values = _without_old_spelling(values)
-    _refuse_unknown(values)
+    _refuse_unknown(values, file)
     try:
         return Config.model_validate(values)
     except pydantic.ValidationError as error:
-        raise _config_error(error) from error
+        raise _config_error(error, file) from None  # where the values stand, and keys among them
 
 
 def _merged(
     path: Path | str | None,
     flags: Mapping[tuple[str, str], Any],
     environment: Mapping[str, str] | None,
-) -> Values:
+) -> tuple[Values, YamlFile | None]:
     environment = os.environ if environment is None else environment
     values = _from_environment(environment)
-    for section, keys in (read_yaml(Path(path)) if path is not None else {}).items():
-        values.setdefault(section, {}).update(keys)
+    file = None
+    if path is not None:
+        file = read_yaml(Path(path), first_key="data", extra="generate").without(flags)
+        for section, keys in _sections_of(file, environment).items():
+            values.setdefault(section, {}).update(keys)
     for (section, key), value in flags.items():
         values.setdefault(section, {})[key] = value
     model = values.setdefault("model", {})
@@ -72,46 +85,21 @@ def _merged(
         # the key goes with the address: no other server is told it
         model["url"] = environment["OPENAI_BASE_URL"]
         model.setdefault("api_key", environment.get("OPENAI_API_KEY"))
-    return values
+    return values, file
 
 
-def read_yaml(path: Path) -> Values:
-    """The sections of a YAML file; ValidationError when it holds none."""
-    try:
-        import yaml
-    except ImportError as error:
-        raise ValidationError(
-            "configs need PyYAML, which is not installed", hint="pip install 'batchata[generate]'"
-        ) from error
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = yaml.safe_load(text)
-        twice = twice_in(yaml.compose(text, Loader=yaml.SafeLoader))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValidationError(f"{path} is no YAML: {error}") from error
-    except OSError as error:
-        raise ValidationError(
-            f"{path} cannot be read: {error.strerror or error}",
-            hint="--config names a YAML file",
-        ) from error
-    if twice is not None:
-        raise ValidationError(
-            f"{path} has {twice.value!r} twice in one place, the second time in line "
-            f"{twice.start_mark.line + 1}: only one of them would hold",
-            hint="join them",
-        )
-    if not isinstance(values, dict):
-        raise ValidationError(
-            f"{path} has no sections", hint="it begins with `data:`, then `  input_path: ...`"
-        )
-    values = _without_old_spelling(values)
+def _sections_of(file: YamlFile, environment: Mapping[str, str]) -> Values:
+    """What a file says, with variables put in below `model`: a prompt may well say `${price}`."""
+    values = _without_old_spelling(file.values)
     for name, keys in values.items():
         if keys is None:
             values[name] = {}
         elif not isinstance(keys, dict):
             known = name in Config.model_fields
             hint = f"write its keys below `{name}:`" if known else _hint(str(name))
-            raise ValidationError(f"{path}: {name!r} is no section", hint=hint)
+            raise ValidationError(f"{file.path}: {name!r} is no section", hint=hint)
+    if "model" in values:
+        values["model"] = expanded(values["model"], environment, "model")
     return values
 
 
@@ -125,6 +113,8 @@ def to_yaml(config: Config) -> str:
     urls = values.get("model", {}).get("url")
     if urls and len(urls) == 1:
         values["model"]["url"] = urls[0]
+    if "model" in values:
+        values["model"] = escaped(values["model"])
     text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     return text
 
@@ -168,50 +158,68 @@ def _read(kind: type[Section], key: str, said: str) -> Any:
         return said
 
 
-def _refuse_unknown(values: Mapping[str, Any]) -> None:
+def _refuse_unknown(values: Mapping[str, Any], file: YamlFile | None) -> None:
     known = dict(sections())
     for section, keys in values.items():
         if section not in known:
-            raise ValidationError(f"the config has no section {section!r}", hint=_hint(section))
+            raise ValidationError(
+                f"{_line(file, section)}the config has no section {section!r}",
+                hint=_hint(str(section)),
+            )
         for key in keys:
             if key not in known[section].model_fields:
                 raise ValidationError(
-                    f"the config has no key {section}.{key}", hint=_hint(str(key), section)
+                    f"{_line(file, section, key)}the config has no key {section}.{key}",
+                    hint=_hint(str(key), section),
                 )
+
+
+def _line(file: YamlFile | None, *place: str | int) -> str:
+    line = None if file is None else file.line_of(place)
+    return "" if file is None or line is None else f"{file.path} line {line}: "
 
 
 def _hint(name: str, section: str | None = None) -> str:
     """The nearest key, in its own section first; else the keys that there are."""
     known = dict(sections())
     names = [*known] if section is None else [*known[section].model_fields]
-    close = difflib.get_close_matches(name, names, 1, 0.6)
-    if close:
-        return f"did you mean {close[0] if section is None else f'{section}.{close[0]}'}?"
+    if close := nearest(name, names, _ALIKE):
+        return f"did you mean {close if section is None else f'{section}.{close}'}?"
     everywhere = [f"{part}.{key}" for part, kind in known.items() for key in kind.model_fields]
     there = [each for each in everywhere if each.partition(".")[2] == name]
-    close = there or difflib.get_close_matches(name, everywhere, 1, 0.6)
-    if close:
-        return f"did you mean {close[0]}?"
+    if close := next(iter(there), None) or nearest(name, everywhere, _ALIKE):
+        return f"did you mean {close}?"
     where = "its sections are" if section is None else f"keys of {section} are"
     return f"{where} {', '.join(names)}"
 
 
-def _config_error(error: pydantic.ValidationError) -> ValidationError:
-    first, *others = error.errors()
-    place = ".".join(
-        str(each) for each in first["loc"] if not str(each).startswith(("function", "list["))
-    )
-    said = first["msg"].removeprefix("Value error, ")
+def _config_error(
+    error: pydantic.ValidationError, file: YamlFile | None, section: tuple[str, ...] = ()
+) -> ValidationError:
+    problems = error.errors()
+    # of the types that a value may have, the one that it came furthest with
+    first = max((each for each in problems if _key(each) == _key(problems[0])), key=_depth)
+    others = {_key(each) for each in problems} - {_key(first)}
+    place = (*section, *(each for each in first["loc"] if not str(each).startswith(_TYPES)))
+    name = place_text(place)
     if first["type"] == "missing":
-        message = f"the config does not say {place}"
+        message = f"the config does not say {name}"
     elif first["type"] == "value_error":
-        message = f"{place}: {said}" if place else said
-    elif "api_key" in place or "headers" in place:
-        message = f"{place}: {said}"
+        said = first["msg"].removeprefix("Value error, ")
+        message = f"{name}: {said}" if name else said
     else:
-        message = f"{place} is {first['input']!r:.80}: {said}"
+        message = f"{name} {wrong_value(first)}"
     more = f" (and {len(others)} more)" if others else ""
     hint = "batchata generate --help names all flags; the reference page all keys"
-    if place == "data" and first["type"] == "missing":
+    if place == ("data",) and first["type"] == "missing":
         hint = "write data:, and below it input_path: rows.parquet and output_path: out.parquet"
-    return ValidationError(message + more, hint=hint)
+    stands = place[:-1] if first["type"] == "missing" else place
+    return ValidationError(_line(file, *stands) + message + more, hint=hint)
+
+
+def _key(problem: Mapping[str, Any]) -> tuple[str | int, ...]:
+    return tuple(problem["loc"][:2])
+
+
+def _depth(problem: Mapping[str, Any]) -> int:
+    return len(problem["loc"])

@@ -14,7 +14,7 @@ from batchata.cli.app import app
 from batchata.cli.proxy import _welcome
 from batchata.core.errors import ValidationError
 from batchata.gateway.proxy import server
-from batchata.gateway.proxy.config.loading import load_config, read_yaml
+from batchata.gateway.proxy.config.loading import load_config
 
 URL = "http://127.0.0.1:1"
 
@@ -116,6 +116,17 @@ def test_a_mistake_is_named_with_what_was_meant(text: str, said: str, tmp_path: 
         load(text.replace("U", URL), tmp_path)
 
     assert said in str(caught.value)
+
+
+def test_a_mistake_is_told_with_its_line(tmp_path: Path) -> None:
+    text = f"llm: {{base_url: '{URL}'}}\nserver:\n  prot: 80\n  idle_seconds: 0\nnobody:\n"
+
+    with pytest.raises(ValidationError) as caught:
+        load(text, tmp_path)
+
+    assert "line 3: unknown key 'server.prot'" in caught.value.message
+    assert "line 4: server.idle_seconds is 0" in caught.value.message
+    assert "line 5: unknown key 'nobody'" in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -233,7 +244,7 @@ def test_a_file_that_is_no_yaml_is_told_by_its_place_and_without_its_text(tmp_pa
     file.write_text('server: {}\nllm: {api_key: "sk-planted-1", base_url: ${URL}}\n')
 
     with pytest.raises(ValidationError, match=r"is no YAML: .* \(line 2, column 43\)") as caught:
-        read_yaml(file)
+        load_config(file, environment={})
 
     assert "sk-planted-1" not in f"{caught.value} {caught.value.__cause__}"
     assert "quotes" in str(caught.value.hint)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pydantic
 
+from batchata.configs.wording import nearest, wrong_value
 from batchata.core.errors import ValidationError
-from batchata.gateway.proxy.config.wording import wrong_value
 
 if TYPE_CHECKING:
     from batchata.gateway.proxy.interceptor import Interceptor
@@ -26,10 +25,10 @@ def checked_options(kind: type[Interceptor], given: Mapping[str, Any]) -> dict[s
 def _checked(kind: type[Interceptor], option: str, value: Any) -> Any:
     who, known = kind.name or kind.__name__, kind.options
     if option not in known:
-        close = difflib.get_close_matches(option, known, n=1, cutoff=0.5)
+        close = nearest(option, known)
         raise ValidationError(
             f"{who} has no option {option!r}",
-            hint=f"did you mean {close[0]!r}?"
+            hint=f"did you mean {close!r}?"
             if close
             else f"it has {', '.join(sorted(known)) or 'none'}",
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
+from batchata.configs.wording import nearest
 from batchata.core.errors import ValidationError
 from batchata.gateway.proxy.config.options import checked_options
 from batchata.gateway.proxy.interceptor import Interceptor
@@ -45,10 +45,10 @@ def interceptor_class(name: str) -> type[Interceptor]:
         found: object = _installed()[name].load()
     elif path is None and ":" not in name and "." not in name:
         known = sorted(interceptor_names())
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        close = nearest(name, known)
         raise ValidationError(
             f"there is no interceptor {name!r}",
-            hint=f"did you mean {close[0]!r}?"
+            hint=f"did you mean {close!r}?"
             if close
             else f"there are {', '.join(known)}; or write package.module:Class",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from batchata.core.redact import Redactor
@@ -39,6 +39,19 @@ _MOST_SHOWN: Final = 60
 _REDACTOR: Final = Redactor()
 
 
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """The name that was probably meant; None where none of them is like it."""
+    return next(iter(difflib.get_close_matches(word, sorted(known), 1, cutoff)), None)
+
+
+def place_text(place: Iterable[str | int]) -> str:
+    """A place as people write it: `upstreams[0].models`."""
+    text = ""
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
 def wrong_value(problem: Mapping[str, Any]) -> str:
     """What one problem of pydantic's says, to be put behind the name of the value.
 
@@ -65,8 +78,8 @@ def wrong_value(problem: Mapping[str, Any]) -> str:
 
 def _none_of(problem: Mapping[str, Any], words: list[str]) -> str:
     value = problem["input"]
-    close = difflib.get_close_matches(str(value), words, n=1, cutoff=0.5)
-    meant = f" (did you mean {close[0]!r}?)" if close else ""
+    close = nearest(str(value), words)
+    meant = f" (did you mean {close!r}?)" if close else ""
     return f"is {_shown(problem)}; write one of {', '.join(words)}{meant}"
 
 

@@ -1,0 +1,1 @@
+"""Configuration files: read strictly, variables put in, mistakes named by their lines."""
