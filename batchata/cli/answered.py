@@ -17,7 +17,8 @@ from batchata.frames.output import own_columns
 from batchata.frames.packs import RowAnswer
 from batchata.frames.schema import ID, AnswerSchema
 from batchata.rows.columns import Fit, free_name
-from batchata.rows.files import Row, import_pyarrow, plain
+from batchata.rows.files import Row, plain
+from batchata.rows.reading import import_pyarrow
 
 #: half a surrogate pair, which JSON can name and UTF-8 cannot hold, is written as JSON names it
 _BROKEN: Final = "backslashreplace"

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import base64
-import csv
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import msgspec
-import orjson
 import pyarrow
 import pyarrow.parquet
 
 from batchata.core.errors import ValidationError
+from batchata.core.json_bytes import json_bytes
+from batchata.core.template import is_missing
+from batchata.rows.reading import (
+    Lines,
+    csv_header,
+    csv_rows,
+    json_rows,
+    opened_parquet,
+    opened_text,
+)
 
 _BATCH_ROWS: Final = 5_000
 
@@ -57,33 +65,18 @@ class ParquetRows(RowFile):
     """A Parquet file; its chunks are row groups."""
 
     def _look(self) -> Index:
-        with self._opened() as file:
+        with opened_parquet(self.path) as file:
             groups = range(file.metadata.num_row_groups)
             rows = [(each, file.metadata.row_group(each).num_rows) for each in groups]
-            _check_names(self.path, file.schema_arrow.names)
             return Index(rows, _packed(_without_views(file.schema_arrow)))
 
     def batches(self, chunk: int = 0) -> Iterator[pyarrow.RecordBatch]:
         """The rows from the beginning of a row group."""
-        with self._opened() as file:
+        with opened_parquet(self.path) as file:
             schema = _without_views(file.schema_arrow)
             for group in range(chunk, file.metadata.num_row_groups):
                 for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group]):
                     yield batch if batch.schema == schema else batch.cast(schema)
-
-    @contextmanager
-    def _opened(self) -> Iterator[pyarrow.parquet.ParquetFile]:
-        try:
-            file = pyarrow.parquet.ParquetFile(self.path)
-        except pyarrow.ArrowNotImplementedError as error:
-            raise ValidationError(
-                f"{self.path} has a column of a type that cannot be read: {error}",
-                hint="write it with another type, as 64 bits for whole numbers",
-            ) from error
-        except pyarrow.ArrowException as error:
-            raise ValidationError(f"{self.path} is no Parquet file: {error}") from error
-        with file:
-            yield file
 
 
 class CsvRows(RowFile):
@@ -93,23 +86,12 @@ class CsvRows(RowFile):
 
     def _look(self) -> Index:
         chunks: list[tuple[int, int]] = []
-        names: list[str] = []
-        with _opened(self.path) as file:
-            lines = _Lines(self.path, file)
-            reader = csv.reader(lines)
-            names = next(reader, [])
-            if not names:
-                raise ValidationError(f"{self.path} has no header with names of its columns")
-            _check_names(self.path, names)
+        with opened_text(self.path) as file:
+            lines = Lines(self.path, file)
+            names = csv_header(self.path, lines)
             begin, rows = lines.offset, 0
-            for row in reader:
-                if row and len(row) != len(names):
-                    raise ValidationError(
-                        f"{self.path.name} line {reader.line_num} has {len(row)} values for "
-                        f"{len(names)} columns",
-                        hint="put values with commas or line breaks into double quotes",
-                    )
-                rows += bool(row)
+            for _ in csv_rows(lines, names):
+                rows += 1
                 if rows == _BATCH_ROWS:
                     chunks.append((begin, rows))
                     begin, rows = lines.offset, 0
@@ -120,15 +102,10 @@ class CsvRows(RowFile):
 
     def batches(self, chunk: int = 0) -> Iterator[pyarrow.RecordBatch]:
         """The rows from the beginning of a chunk."""
-        with _opened(self.path) as file:
+        with opened_text(self.path) as file:
             for begin, count in self.index.chunks[chunk:]:
                 file.seek(begin)
-                reader = csv.reader(_Lines(self.path, file))
-                rows: list[list[str]] = []
-                while len(rows) < count:
-                    row = next(reader)
-                    if row:
-                        rows.append(row)
+                rows = islice(csv_rows(Lines(self.path, file), self.schema.names), count)
                 columns = [
                     [value or None for value in column] for column in zip(*rows, strict=True)
                 ]
@@ -141,13 +118,13 @@ class JsonRows(RowFile):
     def _look(self) -> Index:
         chunks: list[tuple[int, int]] = []
         kinds: dict[str, pyarrow.DataType] = {}
-        with _opened(self.path) as file:
-            lines = _Lines(self.path, file)
-            begin: int = 0
-            while rows := _objects(lines, _BATCH_ROWS):
+        with opened_text(self.path) as file:
+            lines = Lines(self.path, file)
+            found, begin = json_rows(lines), 0
+            while rows := list(islice(found, _BATCH_ROWS)):
                 chunks.append((begin, len(rows)))
                 begin = lines.offset
-                _learn(kinds, rows)
+                self._learn(kinds, rows)
         schema = pyarrow.schema(
             [
                 (name, pyarrow.string() if pyarrow.types.is_null(kind) else kind)
@@ -158,41 +135,22 @@ class JsonRows(RowFile):
 
     def batches(self, chunk: int = 0) -> Iterator[pyarrow.RecordBatch]:
         """The rows from the beginning of a chunk."""
-        with _opened(self.path) as file:
+        with opened_text(self.path) as file:
             for begin, count in self.index.chunks[chunk:]:
                 file.seek(begin)
-                rows = _objects(_Lines(self.path, file), count)
+                rows = list(islice(json_rows(Lines(self.path, file)), count))
                 columns = [_column(rows, field.name, field.type) for field in self.schema]
                 yield pyarrow.record_batch(columns, schema=self.schema)
 
-
-class _Lines:
-    """Lines of a file as text, with the byte that the next one begins at."""
-
-    def __init__(self, path: Path, file: BinaryIO) -> None:
-        self._name = path.name
-        self._file = file
-        self.number = 0
-        self.offset = file.tell()
-
-    def __iter__(self) -> _Lines:
-        return self
-
-    def __next__(self) -> str:
-        line = self._file.readline()
-        if not line:
-            raise StopIteration
-        if not self.offset:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-        self.number += 1
-        self.offset = self._file.tell()
-        try:
-            return line.decode()
-        except UnicodeDecodeError as error:
-            raise ValidationError(
-                f"{self._name} line {self.number} is not UTF-8: {error.reason}",
-                hint="save it as UTF-8",
-            ) from error
+    def _learn(self, kinds: dict[str, pyarrow.DataType], rows: Sequence[Mapping[str, Any]]) -> None:
+        for name in dict.fromkeys(name for row in rows for name in row):
+            values = [row.get(name) for row in rows]
+            try:
+                kinds[name] = _common_kind(name, kinds.get(name), values)
+            except UnicodeError as error:
+                raise ValidationError(
+                    f"{self.path} has text in column {name!r} that is no valid Unicode: {error}"
+                ) from error
 
 
 _READERS: Final[Mapping[str, type[RowFile]]] = {
@@ -209,7 +167,6 @@ def open_rows(path: Path, index: Index | None = None) -> RowFile:
         raise ValidationError(
             f"there is no file {str(path)!r}", hint="data.input_path names the file of rows"
         )
-    csv.field_size_limit(2**31 - 1)
     file = _READERS[path.suffix.lower()](path, index)
     if not file.index.rows:
         raise ValidationError(f"{path} has no rows", hint="give a file with at least one row")
@@ -221,14 +178,6 @@ def digest_of(path: Path) -> str:
     with path.open("rb") as file:
         made = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
     return made.hexdigest()
-
-
-def _check_names(path: Path, names: Sequence[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValidationError(
-            f"{path.name} has several columns {twice[0]!r}", hint="give each a name of its own"
-        )
 
 
 def _without_views(schema: pyarrow.Schema) -> pyarrow.Schema:
@@ -259,45 +208,15 @@ def _packed(schema: pyarrow.Schema) -> str:
     return base64.b64encode(plain.serialize().to_pybytes()).decode()
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    with path.open("rb", buffering=1 << 20) as file:
-        yield file
-
-
-def _objects(lines: _Lines, most: int) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for line in lines:
-        if not line.strip():
-            continue
-        try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            raise ValidationError(
-                f"line {lines.number} is no JSON: {error}", hint="each line is one JSON object"
-            ) from error
-        if not isinstance(row, dict):
-            raise ValidationError(
-                f"line {lines.number} is a {type(row).__name__}",
-                hint="each line is one JSON object",
-            )
-        rows.append(row)
-        if len(rows) == most:
-            break
-    return rows
-
-
-def _learn(kinds: dict[str, pyarrow.DataType], rows: Iterable[Mapping[str, Any]]) -> None:
-    rows = list(rows)
-    for name in dict.fromkeys(name for row in rows for name in row):
-        values = [row.get(name) for row in rows]
-        try:
-            kind = pyarrow.array(values).type
-            known = kinds.get(name, kind)
-            both = [pyarrow.schema([(name, each)]) for each in (known, kind)]
-            kinds[name] = pyarrow.unify_schemas(both, promote_options="permissive").field(0).type
-        except (pyarrow.ArrowException, OverflowError):
-            kinds[name] = pyarrow.string()
+def _common_kind(
+    name: str, known: pyarrow.DataType | None, values: Sequence[Any]
+) -> pyarrow.DataType:
+    try:
+        kind = pyarrow.array(values).type
+        both = [pyarrow.schema([(name, each)]) for each in (known or kind, kind)]
+        return pyarrow.unify_schemas(both, promote_options="permissive").field(0).type
+    except (pyarrow.ArrowException, OverflowError):
+        return pyarrow.array(map(_text, values), pyarrow.string()).type
 
 
 def _column(rows: Iterable[Mapping[str, Any]], name: str, kind: pyarrow.DataType) -> Any:
@@ -308,6 +227,6 @@ def _column(rows: Iterable[Mapping[str, Any]], name: str, kind: pyarrow.DataType
 
 
 def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return orjson.dumps(value).decode()
+    if is_missing(value) or isinstance(value, str):
+        return value if isinstance(value, str) else None
+    return json_bytes(value).decode()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from batchata.core.errors import ValidationError
+from batchata.rows.reading import (
+    Lines,
+    csv_header,
+    csv_rows,
+    json_rows,
+    opened_parquet,
+    opened_text,
+)
 
 Row = Mapping[str, Any]
 _PARQUET_ROWS: Final = 1_000
@@ -17,14 +22,7 @@ _PARQUET_ROWS: Final = 1_000
 
 def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
     """Rows with the place they stand at, as "data.csv line 7"."""
-    reader = reader_of(path)
-    try:
-        yield from reader(path)
-    except UnicodeDecodeError as error:
-        raise ValidationError(
-            f"{path} is not UTF-8: {error.reason} at byte {error.start}",
-            hint="save it as UTF-8",
-        ) from error
+    return reader_of(path)(path)
 
 
 def reader_of(path: Path) -> Callable[[Path], Iterator[tuple[str, Row]]]:
@@ -38,16 +36,6 @@ def reader_of(path: Path) -> Callable[[Path], Iterator[tuple[str, Row]]]:
     return reader
 
 
-def _check_names(path: Path, names: Sequence[str]) -> None:
-    """Raise ValidationError when two columns have the same name: one would hide the other."""
-    twice = [repr(name) for name, times in Counter(names).items() if times > 1]
-    if twice:
-        raise ValidationError(
-            f"{path} has several columns named {', '.join(twice)}",
-            hint="give each column a name of its own",
-        )
-
-
 def plain(value: Any) -> Any:
     """Dates, decimals and the like as text: JSON has no words for them."""
     if value is None or isinstance(value, (str, int, float, list, dict)):
@@ -56,61 +44,23 @@ def plain(value: Any) -> Any:
 
 
 def _jsonl(path: Path) -> Iterator[tuple[str, Row]]:
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            where = f"{path.name} line {number}"
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise ValidationError(
-                    f"{where} is no JSON: {error}", hint="each line is one JSON object"
-                ) from error
-            if not isinstance(row, dict):
-                raise ValidationError(
-                    f"{where} is a {type(row).__name__}", hint="each line is one JSON object"
-                )
-            yield where, row
+    with opened_text(path) as file:
+        lines = Lines(path, file)
+        for row in json_rows(lines):
+            yield lines.where, row
 
 
 def _csv(path: Path) -> Iterator[tuple[str, Row]]:
-    csv.field_size_limit(2**31 - 1)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        _check_names(path, reader.fieldnames or ())
-        for row in reader:
-            where = f"{path.name} line {reader.line_num}"
-            if None in row or None in row.values():
-                raise ValidationError(
-                    f"{where} does not have {len(reader.fieldnames or ())} values like the header",
-                    hint="put values with commas or line breaks into double quotes",
-                )
-            yield where, row
-
-
-def import_pyarrow() -> Any:
-    """pyarrow with its Parquet part; ValidationError that names the extra when it is missing."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ValidationError(
-            "Parquet files need pyarrow, which is not installed",
-            hint="pip install 'batchata[parquet]'",
-        ) from error
-    return pyarrow
+    with opened_text(path) as file:
+        lines = Lines(path, file)
+        names = csv_header(path, lines)
+        for row in csv_rows(lines, names):
+            yield lines.where, dict(zip(names, row, strict=True))
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
-    pyarrow = import_pyarrow()
     number = 0
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-    except pyarrow.ArrowInvalid as error:
-        raise ValidationError(f"{path} is no Parquet file: {error}") from error
-    with file:
-        _check_names(path, file.schema_arrow.names)
+    with opened_parquet(path) as file:
         for part in file.iter_batches(batch_size=_PARQUET_ROWS):
             for row in part.to_pylist():
                 number += 1

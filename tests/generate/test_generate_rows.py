@@ -201,7 +201,7 @@ def test_a_shuffle_is_another_order_the_same_for_its_seed(made: GenerationLab) -
         ("gone.parquet", None, "there is no file"),
         ("text.parquet", b"hello", "is no Parquet file"),
         ("empty.csv", b"", "no header"),
-        ("twice.csv", b"question,b,b\n1,2,3\n", "several columns 'b'"),
+        ("twice.csv", b"question,b,b\n1,2,3\n", "several columns named 'b'"),
         ("header.csv", b"question\n", "has no rows"),
         ("ragged.csv", b"question,b\n1\n", "line 2 has 1 values for 2 columns"),
         ("broken.jsonl", b'{"question": 1}\n{', "line 2 is no JSON"),
@@ -231,7 +231,7 @@ def test_a_file_with_two_columns_of_a_name_is_refused(made: GenerationLab) -> No
     columns = [pyarrow.array(["a"]), pyarrow.array(["b"])]
     pyarrow.parquet.write_table(pyarrow.table(columns, ["question", "question"]), given)
 
-    with pytest.raises(ValidationError, match="several columns 'question'"):
+    with pytest.raises(ValidationError, match="several columns named 'question'"):
         made.run(data={"input_path": str(given)})
 
     assert made.calls == []
