@@ -15,7 +15,7 @@ from batchata.core.job import check_number
 from batchata.core.logged import LoggedEvent
 from batchata.integrations.langchain.configs import S3Config
 from batchata.integrations.langchain.event_types import EventType, checked_types
-from batchata.integrations.langchain.handlers import EventHandler
+from batchata.integrations.langchain.handlers import Callback, EventHandler
 from batchata.integrations.langchain.tagging import extract_custom_id
 from batchata.sdk.run_log import known_secrets
 from batchata.sinks.eventlog import EventLog
@@ -103,7 +103,8 @@ class ParquetLogger(EventHandler):
         """A row of a table that never reached a model, as an `llm_error`."""
         error = {"error": {"message": why, "type": "ValidationError"}}
         about = _Begun(0.0, run_id, _custom_id(config), self._provider, None)
-        self._write(EventType.LLM_ERROR, config, error, (), about)
+        nobody = UUID(int=0)  # LangChain gave it no id: the event has that of `about`
+        self._write(Callback(EventType.LLM_ERROR, nobody, config, error, ()), about)
 
     def flush(self) -> bool:
         """Write everything so far; True when all of it is in its place."""
@@ -119,82 +120,54 @@ class ParquetLogger(EventHandler):
     def __exit__(self, *_: object) -> None:
         self.flush()
 
-    def _begin(
-        self,
-        kind: EventType,
-        run_id: UUID,
-        given: Mapping[str, Any],
-        data: dict[str, Any],
-        arguments: tuple[Any, ...],
-    ) -> None:
-        metadata = given.get("metadata") or {}
+    def _begin(self, call: Callback) -> None:
+        metadata = call.given.get("metadata") or {}
         begun = _Begun(
             time.monotonic(),
-            str(run_id),
-            _custom_id(given),
+            str(call.run_id),
+            _custom_id(call.given),
             str(metadata.get("ls_provider") or self._provider),
-            data.get("model"),
+            call.data.get("model"),
         )
         if len(self._begun) >= _MOST_OPEN:
             self._forget()
-        self._begun[run_id.int] = begun
-        self._write(kind, given, data, arguments, begun)
+        self._begun[call.run_id.int] = begun
+        self._write(call, begun)
 
     def _forget(self) -> None:
         """Let go of the oldest start; another thread may be at it."""
         with contextlib.suppress(StopIteration, RuntimeError):
             self._begun.pop(next(iter(self._begun)), None)
 
-    def _end(
-        self,
-        kind: EventType,
-        run_id: UUID,
-        given: Mapping[str, Any],
-        data: dict[str, Any],
-        arguments: tuple[Any, ...],
-    ) -> None:
-        begun = self._begun.pop(run_id.int, None)
+    def _end(self, call: Callback) -> None:
+        begun = self._begun.pop(call.run_id.int, None)
         if begun is None:
-            self._note(kind, run_id, given, data, arguments)
+            self._note(call)
             return
-        data["latency_seconds"] = round(time.monotonic() - begun.at, 6)
-        if kind.startswith("llm_"):
-            data["model"] = data.get("model") or begun.model
-        self._write(kind, given, data, arguments, begun)
+        call.data["latency_seconds"] = round(time.monotonic() - begun.at, 6)
+        if call.kind.startswith("llm_"):
+            call.data["model"] = call.data.get("model") or begun.model
+        self._write(call, begun)
 
-    def _note(
-        self,
-        kind: EventType,
-        run_id: UUID,
-        given: Mapping[str, Any],
-        data: dict[str, Any],
-        arguments: tuple[Any, ...],
-    ) -> None:
-        about = _Begun(0.0, str(run_id), _custom_id(given), self._provider, None)
-        self._write(kind, given, data, arguments, about)
+    def _note(self, call: Callback) -> None:
+        about = _Begun(0.0, str(call.run_id), _custom_id(call.given), self._provider, None)
+        self._write(call, about)
 
-    def _write(
-        self,
-        kind: EventType,
-        given: Mapping[str, Any],
-        data: dict[str, Any],
-        arguments: tuple[Any, ...],
-        about: _Begun,
-    ) -> None:
-        if kind not in self.event_types:
+    def _write(self, call: Callback, about: _Begun) -> None:
+        if call.kind not in self.event_types:
             return
-        parent = given.get("parent_run_id")
+        parent = call.given.get("parent_run_id")
         self.log.write(
             LoggedEvent(
-                event_type=kind._value_,  # as `value`, without the two calls of it
+                event_type=call.kind._value_,  # as `value`, without the two calls of it
                 run_id=about.run_id,
                 parent_run_id=None if parent is None else str(parent),
                 custom_id=about.custom_id,
                 provider=about.provider,
-                tags=given.get("tags") or (),
-                metadata=given.get("metadata") or {},
-                data=data,
-                raw={"arguments": list(arguments), **given} if self._raw else None,
+                tags=call.given.get("tags") or (),
+                metadata=call.given.get("metadata") or {},
+                data=call.data,
+                raw={"arguments": list(call.arguments), **call.given} if self._raw else None,
             )
         )
 
