@@ -5,20 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from batchata.batch import Batch
 from batchata.core.job import check_number
 from batchata.frames.asking import make_asking
-from batchata.frames.batch_folder import BatchFolder, wait_for_a_look, wait_until_sent
+from batchata.frames.batch_extractor import BatchExtractor
+from batchata.frames.batch_folder import wait_for_a_look
 from batchata.rows.table import Table
 from batchata.stores.reader import ResultReader
 
 
-class AnthropicBatchExtractor:
+class AnthropicBatchExtractor(BatchExtractor):
     """Build, submit, check, retrieve: each step by `job_id`, in any later process.
 
     Everything of a job lies in `batch_root_dir/job_id`; nothing is asked twice, whichever step
     is repeated.
     """
+
+    provider = "anthropic"
+    max_parallel_batches = 1_000
 
     def __init__(
         self,
@@ -29,9 +32,13 @@ class AnthropicBatchExtractor:
         client: Any = None,
         poll_factor: float = 1.0,
     ) -> None:
-        self.batch_root_dir = Path(batch_root_dir)
-        self._reach = {"api_key": api_key, "base_url": base_url, "client": client}
-        self._poll_factor = poll_factor
+        super().__init__(
+            batch_root_dir,
+            api_key=api_key,
+            base_url=base_url,
+            client=client,
+            poll_factor=poll_factor,
+        )
 
     def create_batch_requests(
         self,
@@ -55,12 +62,12 @@ class AnthropicBatchExtractor:
         asking = make_asking(
             prompt=prompt,
             model=model_name,
-            backend="anthropic",
+            backend=self.provider,
             schema=schema_dict,
             max_tokens=max_tokens,
             schema_name=tool_name,
         )
-        folder = BatchFolder(self.batch_root_dir, job_id)
+        folder = self._folder(job_id)
         plan, ended = folder.start_plan(asking)
         good = {key for key, each in ended.answers.items() if each.fields is not None}
         rows = folder.plan_rows(plan, Table(dataframe), id_col, text_col, good | ended.busy)
@@ -79,8 +86,8 @@ class AnthropicBatchExtractor:
 
     def submit_batch(self, job_id: str) -> str:
         """Send what was written; the id of the newest batch. Called again it sends nothing."""
-        folder = BatchFolder(self.batch_root_dir, job_id)
-        wait_until_sent(folder.run(self._batch(folder)).start(print_status=True))
+        folder = self._folder(job_id)
+        self._submit(folder)
         reader = ResultReader(folder.state)
         try:
             found = [each.remote_id for each in reader.state.submissions.values()]
@@ -100,9 +107,8 @@ class AnthropicBatchExtractor:
         With `continuous` it stays until all has ended, and raises TimeoutError after `timeout`
         seconds. The vendor is asked at its own pace; `interval` is kept for old scripts.
         """
-        folder = BatchFolder(self.batch_root_dir, job_id)
-        check_number("interval", interval, least=0)
-        run = folder.attach(self._batch(folder), sends=continuous).start(print_status=True)
+        run = self._attach(self._folder(job_id), sends=continuous, interval=interval)
+        run.start(print_status=True)
         if not continuous:
             wait_for_a_look(run)
         elif not run.wait(timeout):
@@ -115,19 +121,7 @@ class AnthropicBatchExtractor:
 
         None before anything was submitted.
         """
-        return BatchFolder(self.batch_root_dir, job_id).answers()
-
-    def _batch(self, folder: BatchFolder) -> Batch:
-        batch = Batch(
-            folder.path / "batch_output",
-            max_parallel_batches=1_000,
-            items_per_batch=None,
-            result_format="jsonl",
-        )
-        batch.set_prices(allow_unpriced=True).set_polling(self._poll_factor)
-        if any(value is not None for value in self._reach.values()):
-            batch.set_provider("anthropic", **self._reach)
-        return batch
+        return self._folder(job_id).answers()
 
 
 def _line(custom_id: str, endpoint: str, body: bytes) -> bytes:

@@ -6,20 +6,23 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from batchata.batch import Batch
 from batchata.core.errors import ValidationError
 from batchata.core.job import check_number
 from batchata.frames.asking import make_asking
-from batchata.frames.batch_folder import BatchFolder, wait_for_a_look, wait_until_sent
+from batchata.frames.batch_extractor import BatchExtractor
+from batchata.frames.batch_folder import wait_for_a_look
 from batchata.rows.table import Table
 
 
-class OpenAIBatchExtractor:
+class OpenAIBatchExtractor(BatchExtractor):
     """Build, submit, check, retrieve: each step by `job_id`, in any later process.
 
     Everything of a job lies in `batch_root_dir/job_id`; nothing is asked twice, whichever step
     is repeated.
     """
+
+    provider = "openai"
+    max_parallel_batches = 10_000
 
     def __init__(
         self,
@@ -32,10 +35,14 @@ class OpenAIBatchExtractor:
         poll_factor: float = 1.0,
     ) -> None:
         check_number("max_requests_per_batch", max_requests_per_batch, least=1, whole=True)
-        self.batch_root_dir = Path(batch_root_dir)
-        self.max_requests_per_batch = max_requests_per_batch
-        self._reach = {"api_key": api_key, "base_url": base_url, "client": client}
-        self._poll_factor = poll_factor
+        super().__init__(
+            batch_root_dir,
+            api_key=api_key,
+            base_url=base_url,
+            client=client,
+            poll_factor=poll_factor,
+        )
+        self.max_requests_per_batch: int = max_requests_per_batch
 
     def create_batch_jsonl(
         self,
@@ -59,11 +66,11 @@ class OpenAIBatchExtractor:
         asking = make_asking(
             prompt=prompt,
             model=model_name,
-            backend="openai",
+            backend=self.provider,
             schema=schema_dict,
             temperature=temperature,
         )
-        folder = BatchFolder(self.batch_root_dir, job_id)
+        folder = self._folder(job_id)
         plan, ended = folder.start_plan(asking)
         done = set(ended.busy)
         if exclude_processed:
@@ -86,8 +93,7 @@ class OpenAIBatchExtractor:
 
     def submit_batches(self, job_id: str) -> None:
         """Send what was written and come back when the vendor has it; again it sends nothing."""
-        folder = BatchFolder(self.batch_root_dir, job_id)
-        wait_until_sent(folder.run(self._batch(folder)).start(print_status=True))
+        self._submit(self._folder(job_id))
 
     def check_batch_status(
         self, job_id: str, continuous: bool = False, interval: float = 300
@@ -97,9 +103,7 @@ class OpenAIBatchExtractor:
         Failed batches and expired requests end too. The vendor is asked at its own pace;
         `interval` is kept for old scripts.
         """
-        folder = BatchFolder(self.batch_root_dir, job_id)
-        check_number("interval", interval, least=0)
-        run = folder.attach(self._batch(folder), sends=continuous)
+        run = self._attach(self._folder(job_id), sends=continuous, interval=interval)
         if continuous:
             run.execute(print_status=True)
         else:
@@ -110,19 +114,7 @@ class OpenAIBatchExtractor:
 
         None before anything was submitted.
         """
-        return BatchFolder(self.batch_root_dir, job_id).answers()
-
-    def _batch(self, folder: BatchFolder) -> Batch:
-        batch = Batch(
-            folder.path / "batch_output",
-            max_parallel_batches=10_000,
-            items_per_batch=self.max_requests_per_batch,
-            result_format="jsonl",
-        )
-        batch.set_prices(allow_unpriced=True).set_polling(self._poll_factor)
-        if any(value is not None for value in self._reach.values()):
-            batch.set_provider("openai", **self._reach)
-        return batch
+        return self._folder(job_id).answers()
 
 
 def _line(custom_id: str, endpoint: str, body: bytes) -> bytes:
