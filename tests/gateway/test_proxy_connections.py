@@ -197,6 +197,20 @@ def test_what_was_asked_for_is_not_in_an_errors_text() -> None:
     assert what_failed(error) == "[Errno None] Can not write request body for http://h:1"
 
 
+def test_a_head_that_breaks_off_is_not_quoted(upstream: RawUpstream) -> None:
+    def script(connection: socket.socket, seen: Seen) -> str:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nSet-Cookie: id=secret\r\n")
+        return "close"
+
+    upstream.script = script
+    with Gateway(upstream.url) as gateway:
+        reply = call(gateway.url, POST)
+
+    assert (reply.status, b"it hung up" in reply.body) == (502, True)
+    assert b"secret" not in reply.body
+    assert b"Set-Cookie" not in reply.body
+
+
 def test_an_unused_connection_is_closed_here_before_the_upstream_does(
     upstream: RawUpstream,
 ) -> None:

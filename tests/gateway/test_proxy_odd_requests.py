@@ -206,3 +206,30 @@ def test_a_client_of_http_1_0_needs_no_host_and_is_told_no_100(
 
     assert said.startswith(b"HTTP/1.0 200 OK")
     assert upstream.seen[0].body == b"ab"
+
+
+@pytest.mark.parametrize("length", [b"", b"Content-Length: 9\r\n"], ids=["unknown", "known"])
+def test_a_client_of_http_1_0_that_keeps_its_connection_sees_where_a_stream_ends(
+    upstream: RawUpstream, url: str, length: bytes
+) -> None:
+    framed = length or b"Transfer-Encoding: chunked\r\n"
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" + framed + b"\r\n"
+    upstream.answer(head + (b"data: a\n\n" if length else chunked(b"data: a\n\n")))
+
+    with connect(url) as connection:
+        connection.sendall(b"GET /v1/x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        reply = read_reply(connection.makefile("rb"))
+
+    assert (reply.body, reply.is_whole) == (b"data: a\n\n", True)
+    assert reply.all(b"connection") == ([b"keep-alive"] if length else [])
+
+
+def test_a_refusal_that_quotes_bytes_that_are_no_utf8_is_a_refusal(upstream: RawUpstream) -> None:
+    with Gateway(config={"upstreams": [{"base_url": upstream.url, "prefix": "/a"}]}) as gateway:
+        unserved = call(gateway.url, request_bytes(b"/v1/\xff"))
+        foreign = call(
+            gateway.url, request_bytes(b"/a/v1/x", (b"Origin", b"http://\xff"), method=b"POST")
+        )
+
+    assert (unserved.status, b"serves /v1/?" in unserved.body) == (404, True)
+    assert (foreign.status, b"pages of http://?" in foreign.body) == (403, True)

@@ -10,7 +10,7 @@ from typing import Final
 
 from batchata.core.errors import ValidationError
 from batchata.gateway.proxy.exchange import Exchange
-from batchata.gateway.proxy.http.headers import with_header, without
+from batchata.gateway.proxy.http.headers import first, to_upstream, with_header, without
 from batchata.gateway.proxy.http.parsing import parse_body
 from batchata.gateway.proxy.interceptor import (
     Continue,
@@ -130,7 +130,9 @@ def _obeyed(exchange: Exchange, outcome: Outcome) -> Respond | Reject | None:
 def put_in(exchange: Exchange, outcome: Replace) -> None:
     """Give a request another body or other headers."""
     if outcome.headers is not None:
-        exchange.headers = outcome.headers
+        length = first(exchange.headers, "content-length")
+        headers = without(to_upstream(outcome.headers), "content-length")
+        exchange.headers = with_header(headers, "Content-Length", length) if length else headers
     if outcome.body is not None:
         headers = without(exchange.headers, "content-encoding")
         exchange.headers = with_header(headers, "Content-Length", str(len(outcome.body)))

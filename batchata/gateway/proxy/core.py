@@ -18,6 +18,7 @@ from batchata.gateway.proxy.chain import Chain
 from batchata.gateway.proxy.exchange import Answered, Exchange
 from batchata.gateway.proxy.http.asking import Payload
 from batchata.gateway.proxy.http.forward import (
+    BODILESS,
     Client,
     cut,
     head_of,
@@ -220,12 +221,14 @@ class Core:
                 error_type=answer.code,
             )
             await self._finish(exchange)
-            return _refusal(error, exchange.vendor, answer.headers)
+            return _refusal(
+                error, exchange.vendor, without(end_headers(answer.headers), "content-type")
+            )
         answered = exchange.answer = Answered(
             status=answer.status, headers=end_headers(answer.headers), source=name
         )
         tee = Tee(exchange, answered, most=self._most, wants_pieces=False)
-        if not answer.pieces:
+        if not answer.pieces or exchange.method == "HEAD" or answer.status in BODILESS:
             tee.feed(answer.body, time.monotonic() - exchange.began_seconds)
             tee.finish()
             await self._finish(exchange)

@@ -13,6 +13,7 @@ from batchata.gateway.proxy.telemetry.events import GatewayEvent
 from batchata.ports import PriceBook
 
 _NO_LINE: Final = re.compile(r"[\r\n\0]")
+_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,11 @@ class Continue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replace:
-    """Let it go on with another body or other headers; None leaves them as they are."""
+    """Let it go on with another body or other headers; None leaves them as they are.
+
+    Host, length and what else is a matter of the connection follow from the upstream and the body,
+    whatever `headers` says of them.
+    """
 
     body: bytes | None = None
     headers: Headers | None = None
@@ -60,6 +65,11 @@ class Reject:
 
     def __post_init__(self) -> None:
         """Raise ValidationError for what no answer can have."""
+        if not isinstance(self.message, str):
+            raise ValidationError(
+                f"a message is text, not {type(self.message).__name__}",
+                hint='write Reject(message="...")',
+            )
         _check(None, self.headers, self.status)
 
 
@@ -73,14 +83,17 @@ def _check(body: object, headers: object = (), status: object = 200) -> None:
     pairs = () if headers is None else headers
     if not isinstance(pairs, (tuple, list)) or not all(map(_is_header, pairs)):
         raise ValidationError(
-            "headers are pairs of one-line texts", hint='write (("Content-Type", "text/plain"),)'
+            "headers are pairs of a name and a one-line text",
+            hint='write (("Content-Type", "text/plain"),)',
         )
 
 
 def _is_header(pair: object) -> bool:
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         return False
-    return all(isinstance(each, str) and _NO_LINE.search(each) is None for each in pair)
+    name, value = pair
+    is_text = isinstance(name, str) and isinstance(value, str)
+    return is_text and bool(_NAME.fullmatch(name)) and _NO_LINE.search(value) is None
 
 
 Outcome = Continue | Replace | Respond | Reject

@@ -51,17 +51,22 @@ class VendorError:
             return orjson.dumps(self.anthropic_body(request_id))
         return orjson.dumps({"error": self.openai_error()})
 
+    @property
+    def _readable(self) -> str:
+        """The message; bytes that were no UTF-8 in what it quotes are question marks."""
+        return self.message.encode("utf-8", "replace").decode()
+
     def openai_error(self) -> dict[str, object]:
         """Give the inner object of an OpenAI error body."""
         kind = self.type or OPENAI_TYPES.get(self.status, "invalid_request_error")
         if self.type is None and self.code == _QUOTA:
             kind = _QUOTA
-        return {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        return {"message": self._readable, "type": kind, "param": self.param, "code": self.code}
 
     def anthropic_body(self, request_id: str | None) -> dict[str, object]:
         """Give the whole Anthropic error body."""
         kind = self.type or ANTHROPIC_TYPES.get(self.status, "api_error")
-        error: dict[str, object] = {"type": kind, "message": self.message}
+        error: dict[str, object] = {"type": kind, "message": self._readable}
         if self.code is not None:
             error["details"] = {"error_code": self.code}
         return {"type": "error", "error": error, "request_id": request_id}

@@ -30,7 +30,7 @@ from batchata.gateway.wire.errors import VendorError
 #: what aiohttp would say by itself and the client did not
 _UNASKED: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 #: statuses whose answers have no body
-_BODILESS: Final = frozenset({*range(100, 200), 204, 304})
+BODILESS: Final = frozenset({*range(100, 200), 204, 304})
 #: codes of a 502 or 504 that say what became of the call
 UNREACHABLE: Final = "upstream_unreachable"
 BROKE_OFF: Final = "upstream_broke_off"
@@ -190,7 +190,7 @@ class WholeAnswer(web.StreamResponse):
         if transport is None:
             raise ConnectionResetError("the client went away")
         self._stays = self._stays and request.keep_alive
-        is_empty = request.method == "HEAD" or self.status in _BODILESS
+        is_empty = request.method == "HEAD" or self.status in BODILESS
         text = self._head(request, is_empty) + (b"" if is_empty else self._whole)
         self._is_written = True
         request.writer.output_size += len(text)
@@ -250,6 +250,8 @@ class Request(web.BaseRequest):
         """Just before a response leaves: take out what aiohttp added to the headers."""
         if isinstance(response, Answer):
             keep_headers(response)
+            if self.version < aiohttp.HttpVersion11 and response.content_length is None:
+                response.force_close()  # nothing else tells where it ends
         else:  # strangers learn no version of what is at work here
             response.headers.pop("Server", None)
 
@@ -314,6 +316,8 @@ def what_failed(error: BaseException) -> str:
     """An error in one line, without the address and what was read: there may be a key in them."""
     has_words = aiohttp.ClientResponseError, aiohttp.http.HttpProcessingError
     text = error.message if isinstance(error, has_words) else str(error)
+    if isinstance(error, aiohttp.ServerDisconnectedError):  # it quotes the head that it has read
+        text = "it hung up"
     return _ADDRESS.sub(r"\1", _QUOTED.split(text, 1)[0])
 
 
