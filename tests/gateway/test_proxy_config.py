@@ -80,6 +80,58 @@ def test_variables_are_put_in_anywhere_and_must_be_there(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    "written",
+    ["${A:-${B:-x}}", "${MY-KEY}", "${1A}", "${ A }", "${A", "${}", "${A:?secret}", "${A-secret}"],
+)
+def test_what_only_looks_like_a_variable_is_never_sent_as_a_key(
+    tmp_path: Path, written: str
+) -> None:
+    text = f"llm: {{base_url: '{URL}', api_key: '{written}'}}"
+
+    with pytest.raises(
+        ValidationError, match=r"llm\.api_key has a \$\{ that begins no variable"
+    ) as no:
+        load(text, tmp_path, environment={"A": "a"})
+
+    assert "secret" not in str(no.value)
+
+
+def test_a_variable_without_braces_is_noticed_anywhere_and_in_names_there_may_be_one(
+    tmp_path: Path,
+) -> None:
+    text = f"llm: {{base_url: '{URL}', api_key: 'pa$$T-$USD'}}\nprices: {{'${{T}}': {{input: 1}}}}"
+
+    config = load(text, tmp_path, environment={"T": "mine"})
+
+    assert config.llm.api_key == "pa$T-$USD"
+    assert list(config.prices) == ["mine"]
+    with pytest.raises(ValidationError, match=r"write \$\{USD\} for the variable, or \$\$USD for"):
+        load(text, tmp_path, environment={"T": "mine", "USD": "5"})
+
+
+def test_a_key_may_end_with_the_line_of_its_file(tmp_path: Path) -> None:
+    text = (
+        f"llm: {{base_url: '{URL}', api_key: '${{KEY}}'}}\nserver: {{client_token: '${{TOKEN}}'}}"
+    )
+
+    config = load(text, tmp_path, environment={"KEY": "k\n", "TOKEN": " a token of mine\r\n"})
+
+    assert (config.llm.api_key, config.server.client_token) == ("k", "a token of mine")
+    with pytest.raises(ValidationError, match="a space or a line break in it") as caught:
+        load(text, tmp_path, environment={"KEY": "Bearer planted", "TOKEN": "12345678"})
+    assert "planted" not in str(caught.value)
+
+
+def test_a_host_that_is_answered_is_known_as_its_header_writes_it(tmp_path: Path) -> None:
+    hosts = "['gw.internal', 'gw:4000', 'fd00::1', '[fd00::2]:80', '10.0.0.1']"
+
+    config = load(f"llm: {{base_url: '{URL}'}}\nserver: {{allowed_hosts: {hosts}}}", tmp_path)
+
+    known = ("gw.internal", "gw:4000", "[fd00::1]", "[fd00::2]:80", "10.0.0.1")
+    assert config.server.allowed_hosts == known
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("llm: {base_url: U}\nservr: {}", "unknown key 'servr' (did you mean 'server'?)"),
@@ -109,6 +161,24 @@ def test_variables_are_put_in_anywhere_and_must_be_there(tmp_path: Path) -> None
         ("llm: {base_url: U}\nllm: {base_url: V}", "has 'llm' twice in one place, the second"),
         ("upstreams: [{base_url: U, type: openai, type: openai}]", "has 'type' twice"),
         ("llm: {base_url: U, api_key: $OPENAI_API_KEY}", "write ${OPENAI_API_KEY} for"),
+        ("llm: {base_url: 'https://a b'}", "has a character that no address has"),
+        ("llm: {base_url: 'https://bücher.de'}", "write a host as xn--"),
+        ("llm: {base_url: 'https://a:99999'}", "Port out of range"),
+        ("llm: {base_url: 'https://a:b'}", "Port could not be cast"),
+        ("llm: {base_url: 'https://a:0'}", "port 0 is none"),
+        ("llm: {base_url: 'https://a..b'}", "'a..b' is no host"),
+        (
+            "llm: {base_url: 'https://h/x/v1/chat/completions'}",
+            "which clients add: write https://h/x",
+        ),
+        ("llm: {base_url: 'https://h/openai/responses/'}", "clients add: write https://h/openai"),
+        ("llm: {base_url: U}\nserver: {allowed_hosts: ['*']}", "'*' is no host: write each name"),
+        ("llm: {base_url: U}\nserver: {allowed_hosts: ['http://a']}", "'http://a' is no host"),
+        (
+            "llm: {base_url: U}\nprices: {m: {inputs: 1}}",
+            "price of 'm' has an unknown key 'inputs'",
+        ),
+        ("llm: {base_url: U}\nprices: {m: {input: -1}}", "price 'input' of 'm' is -1"),
     ],
 )
 def test_a_mistake_is_named_with_what_was_meant(text: str, said: str, tmp_path: Path) -> None:

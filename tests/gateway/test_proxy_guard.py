@@ -90,11 +90,14 @@ def test_a_rebound_name_is_refused(upstream: RawUpstream) -> None:
     with Gateway(config=config(upstream, allowed_hosts=["gateway.internal"])) as gateway:
         found = [
             ask(gateway, JSON, host=host)
-            for host in (b"evil.example", b"gateway.internal:4000", b"127.0.0.1:1", b"[::1]:4000")
+            for host in (
+                *(b"evil.example", b"gateway.internal:4000", b"127.0.0.1:1", b"[::1]:4000"),
+                *(b"localhost.:4000", b"gateway.internal.", b"localhost.evil", b"localhost.."),
+            )
         ]
         health = call(gateway.url, request_bytes(b"/health", host=b"evil.example")).status
 
-    assert found == [421, 200, 200, 200]
+    assert found == [421, 200, 200, 200, 200, 200, 421, 421]
     assert health == 421
 
 

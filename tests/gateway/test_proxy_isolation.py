@@ -294,6 +294,28 @@ def test_metrics_are_there_when_an_interceptor_cannot_say_its_own() -> None:
     assert b"in_flight 0" in text
 
 
+@pytest.mark.parametrize("value", [None, "many", [1]], ids=str)
+def test_what_is_no_number_spoils_no_other_numbers(value: Any) -> None:
+    class Odd(Interceptor):
+        name = "odd"
+
+        def gauges(self) -> Mapping[str, float]:
+            return {"thing": value}
+
+    class Good(Interceptor):
+        name = "good"
+
+        def gauges(self) -> Mapping[str, float]:
+            return {"thing": True}
+
+    counts = Isolation()
+    chain = Chain([Odd(), Good(), Good()], counts)
+    asyncio.run(chain.start())
+
+    assert chain.gauges() == {"good_thing": [1, 1]}
+    assert counts.failures == 1
+
+
 def test_who_waits_for_a_gateway_is_told_why_it_does_not_start() -> None:
     class Broken(Interceptor):
         async def start(self) -> None:

@@ -53,6 +53,17 @@ def test_every_line_can_be_read_whatever_clients_and_interceptors_are_called() -
     assert all(name.endswith("_total") is (kind == "counter") for name, kind, _ in found)
 
 
+def test_each_of_several_interceptors_of_a_name_has_its_own_numbers() -> None:
+    text = counted().text(raised=0, gauges={"budget_spent_usd": [1.5, 2], "cache_hits": [7]})
+
+    found = {name: samples for name, _, samples in families(text)}
+    assert found["batchata_gateway_cache_hits"] == {"batchata_gateway_cache_hits": 7}
+    assert found["batchata_gateway_budget_spent_usd"] == {
+        'batchata_gateway_budget_spent_usd{interceptor="1"}': 1.5,
+        'batchata_gateway_budget_spent_usd{interceptor="2"}': 2,
+    }
+
+
 def test_a_key_that_is_given_as_model_and_a_very_long_name_are_no_labels() -> None:
     metrics = counted(Answered(status=200, usage=Usage(1, 2)), model="sk-proj-0123456789abcdefghij")
     metrics.count(an_exchange(model="m" * 9_000), Answered(status=200, usage=Usage(1, 2)))

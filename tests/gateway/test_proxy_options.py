@@ -31,6 +31,8 @@ URL = "http://127.0.0.1:1"
         ("replay", {"miss": "maybe"}),
         ("trace_export", {"url": "nowhere"}),
         ("trace_export", {"url": "http://x", "preset": "xml"}),
+        ("trace_export", {"url": "http://x", "headers": {"X-Key": "a\nb"}}),
+        ("trace_export", {"url": "http://x", "headers": {"X Key": "a"}}),
         ("record", {"directory": 5}),
         ("cache", {"ttl_seconds": "a week"}),
         ("budget", {"limit_usd": 1, "free_paths": "/v1/mine"}),

@@ -109,6 +109,59 @@ def test_a_collector_that_is_away_holds_up_nobody_and_is_tried_again(
     assert time.monotonic() - began < 10  # and not 0.35 s for each of the sixty events
 
 
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """For how long an export would have slept."""
+    found: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        found.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", wait)
+    return found
+
+
+async def exported(url: str, **options: Any) -> tuple[bool, int]:
+    """Whether a collector took a post, and how much of it was dropped."""
+    exporting = TraceExport(url=url, **options)
+    await exporting.start()
+    is_taken = await exporting._post(b"{}")
+    await exporting.aclose()
+    return is_taken, exporting.dropped
+
+
+def test_a_collector_is_asked_again_when_it_says(upstream: RawUpstream, waits: list[float]) -> None:
+    said = [b"429 No\r\nRetry-After: 7", b"503 No\r\nRetry-After: 99999", b"408 No", b"200 OK"]
+    upstream.script = lambda connection, seen: connection.sendall(
+        b"HTTP/1.1 " + said.pop(0) + b"\r\nContent-Length: 0\r\n\r\n"
+    )
+
+    assert asyncio.run(exported(upstream.url)) == (True, 0)
+    assert waits == [7, 60, 2]
+
+
+def test_an_address_that_cannot_be_is_a_collector_that_is_away(waits: list[float]) -> None:
+    assert asyncio.run(exported("http://a..b")) == (False, 0)
+    assert waits == [0.5, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("said", "dropped"),
+    [
+        (b'{"partialSuccess": {"rejectedSpans": "3"}}', 3),
+        (b'{"partialSuccess": {"rejectedSpans": 0, "errorMessage": "old"}}', 0),
+        (b'{"partialSuccess": {"rejectedSpans": "many"}}', 0),
+        (b"{}", 0),
+    ],
+)
+def test_spans_that_a_collector_rejects_are_counted(
+    upstream: RawUpstream, said: bytes, dropped: int
+) -> None:
+    upstream.answer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said))
+
+    assert asyncio.run(exported(upstream.url, preset="otlp")) == (True, dropped)
+
+
 def values_of(span: dict[str, Any]) -> dict[str, Any]:
     """Attributes of a span with the values of their kinds."""
     return {each["key"]: next(iter(each["value"].values())) for each in span["attributes"]}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from batchata.core.errors import ValidationError
@@ -43,14 +44,15 @@ class Chain:
         self.wants_pieces = any(each.wants_pieces for each in self.all)
         self._started: list[Interceptor] = []
 
-    def gauges(self) -> dict[str, float]:
+    def gauges(self) -> dict[str, list[float]]:
         """What interceptors say in numbers, under their names."""
-        none: Mapping[str, float] = {}
-        return {
-            f"{each.name}_{name}": value
-            for each in self._started
-            for name, value in self._isolation.asked(each, each.gauges, none).items()
-        }
+        found: dict[str, list[float]] = {}
+        for each in self._started:
+            none: dict[str, float] = {}
+            said = self._isolation.asked(each, partial(_numbers, each), none)
+            for name, value in said.items():
+                found.setdefault(name, []).append(value)
+        return found
 
     async def on_request(self, exchange: Exchange) -> tuple[str, Respond | Reject] | None:
         """Who answers in the upstream's place, and how; None when the request goes on."""
@@ -108,6 +110,11 @@ class Chain:
         for each in reversed(self._started):
             await self._isolation.alone(each, each.flush(), seconds=seconds)
             await self._isolation.alone(each, each.aclose(), seconds=seconds)
+
+
+def _numbers(interceptor: Interceptor) -> dict[str, float]:
+    """What one says, under its name; raises for what is no number."""
+    return {f"{interceptor.name}_{name}": +value for name, value in interceptor.gauges().items()}
 
 
 def _obeyed(exchange: Exchange, outcome: Outcome) -> Respond | Reject | None:

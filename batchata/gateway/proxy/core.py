@@ -90,7 +90,7 @@ class Core:
         refused = self._admission.refused(request)
         return None if refused is None else _refusal(refused.error, refused.vendor)
 
-    def gauges(self) -> dict[str, float]:
+    def gauges(self) -> dict[str, list[float]]:
         """What interceptors say in numbers."""
         return self._chain.gauges()
 

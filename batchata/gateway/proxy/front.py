@@ -12,7 +12,7 @@ from batchata.gateway.proxy.core import Core
 from batchata.gateway.proxy.http.forward import go_on
 from batchata.gateway.proxy.isolation import Isolation
 from batchata.gateway.proxy.telemetry.event_queue import EventQueue
-from batchata.gateway.proxy.telemetry.metrics import CONTENT_TYPE
+from batchata.gateway.proxy.telemetry.metrics import CONTENT_TYPE, Gauges
 
 if TYPE_CHECKING:
     from batchata.gateway.batches.routes import BatchRoutes
@@ -59,7 +59,7 @@ class Front:
 
     def _metrics(self) -> web.Response:
         core = self._core
-        gauges: dict[str, float] = {"events_waiting": self._queue.waiting} | core.gauges()
+        gauges: Gauges = {"events_waiting": self._queue.waiting, **core.gauges()}
         for room in (self._batch_routes, core.held_calls):
             gauges |= room.gauges() if room is not None else {}
         text = core.metrics.text(raised=self._isolation.failures, gauges=gauges)

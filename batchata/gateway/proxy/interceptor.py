@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from batchata.core.errors import ValidationError
-from batchata.gateway.proxy.config.options import checked_options
+from batchata.gateway.proxy.config.options import check_hooks, checked_options
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.http.headers import Headers
 from batchata.gateway.proxy.telemetry.events import GatewayEvent
@@ -81,14 +81,15 @@ def _check(body: object, headers: object = (), status: object = 200) -> None:
     if not isinstance(status, int) or not 200 <= status <= 999:
         raise ValidationError(f"an answer cannot have the status {status!r}", hint="200 to 599")
     pairs = () if headers is None else headers
-    if not isinstance(pairs, (tuple, list)) or not all(map(_is_header, pairs)):
+    if not isinstance(pairs, (tuple, list)) or not all(map(is_header, pairs)):
         raise ValidationError(
             "headers are pairs of a name and a one-line text",
             hint='write (("Content-Type", "text/plain"),)',
         )
 
 
-def _is_header(pair: object) -> bool:
+def is_header(pair: object) -> bool:
+    """True for a name and a value that a header can have."""
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         return False
     name, value = pair
@@ -120,6 +121,10 @@ class Interceptor:
     wants_pieces: ClassVar[bool] = False
     book: PriceBook  #: the gateway's prices; there from `start` on
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        check_hooks(cls, Interceptor, _HOOKS)
+
     def __init__(self, **options: Any) -> None:
         for name, value in {**self.options, **checked_options(type(self), options)}.items():
             setattr(self, name, value)
@@ -146,6 +151,10 @@ class Interceptor:
 
     async def aclose(self) -> None:
         """Called once when the gateway ends, after the last event."""
+
+
+#: methods that are awaited
+_HOOKS: Final = ("start", "on_request", "on_response", "on_event", "flush", "aclose")
 
 
 def observes(interceptor: Interceptor) -> bool:

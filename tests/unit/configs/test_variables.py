@@ -14,7 +14,7 @@ def test_variables_are_put_in_at_every_depth() -> None:
     assert found == {"url": "http://h:80", "keys": ["k", 5], "price": "$1 and $2"}
 
 
-@pytest.mark.parametrize("value", ["${X}", "$X", "$$", "$${X}", {"a": ["costs $5", None, 3]}])
+@pytest.mark.parametrize("value", ["${X}", "$X", "$$", "$${X}", {"${a}": ["costs $5", None, 3]}])
 def test_what_is_escaped_comes_back_as_it_was(value: object) -> None:
     assert expanded(escaped(value), {}) == value
 

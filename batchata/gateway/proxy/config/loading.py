@@ -13,6 +13,7 @@ from batchata.configs.variables import expanded
 from batchata.configs.wording import nearest, place_text, wrong_value
 from batchata.configs.yaml_file import YamlFile, read_yaml
 from batchata.core.errors import ValidationError
+from batchata.core.usage import rates_from_mapping
 from batchata.gateway.proxy.config.model import GatewayConfig
 from batchata.gateway.proxy.config.registry import check_interceptor
 
@@ -63,6 +64,8 @@ def load_config(
     if read is not None:
         read = read.without([*flags, ("interceptors",)] if added else flags)
     config = checked(tree, read)
+    for name, rates in config.prices.items():
+        rates_from_mapping(name, rates)
     for number, each in enumerate(config.interceptors):
         check_interceptor(each.type, each.config, f"interceptors[{number}]")
     return config

@@ -7,7 +7,7 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -15,6 +15,12 @@ from batchata.gateway.proxy.http.upstreams import Upstream
 from batchata.gateway.wire.vendors import Vendor
 
 _UNIX: Final = "unix://"
+_VISIBLE: Final = re.compile(r"[!-~]+")
+_HOST: Final = re.compile(r"[\w.\-]+(:\d+)?|\[?[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(\](:\d+)?)?")
+#: what clients put behind an address
+_ENDPOINT: Final = re.compile(
+    r"(/v1)?/(chat/completions|completions|responses|embeddings|messages)$"
+)
 _WINDOW: Final = re.compile(r"[1-9]\d{0,4}[smhd]")
 #: servers such as vLLM's close a connection after 5 seconds, and may do so while a call is sent
 _KEEPALIVE_SECONDS: Final = 4.0
@@ -62,6 +68,25 @@ class ServerSection(Section):
     inspect_bytes: int = Field(32 * 1024 * 1024, ge=1024)
     spill_bytes: int = Field(1024 * 1024 * 1024, ge=0)  #: a still larger one is refused with 413
 
+    @field_validator("client_token", mode="before")
+    @classmethod
+    def _is_token(cls, value: Any) -> Any:
+        return value.strip() if isinstance(value, str) else value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """As a `Host` header names them."""
+        for each in value:
+            if _HOST.fullmatch(each) is None:
+                raise ValueError(
+                    f"{each!r} is no host: write each name, as gateway.internal, without http:// "
+                    "and without *; with client_token and no allowed_hosts all are answered"
+                )
+        return tuple(
+            f"[{each}]" if each.count(":") > 1 and each[0] != "[" else each for each in value
+        )
+
     @property
     def is_loopback(self) -> bool:
         """True when nobody but this machine can connect."""
@@ -99,6 +124,11 @@ class UpstreamSection(Section):
         address = str(value.get("base_url") or "")
         return {**value, "type": "anthropic"} if _ANTHROPIC.match(address) else value
 
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _is_key(cls, value: Any) -> Any:
+        return _sendable(value)
+
     @field_validator("base_url")
     @classmethod
     def _is_address(cls, value: str) -> str:
@@ -111,7 +141,19 @@ class UpstreamSection(Section):
             raise ValueError(f"{value!r} is no http or https address: write https://HOST")
         if parts.query or parts.fragment:
             raise ValueError("base_url cannot have a query or a fragment")
-        return value.rstrip("/").removesuffix("/v1")
+        if _VISIBLE.fullmatch(value) is None:
+            raise ValueError(
+                f"{value!r} has a character that no address has: write a host as xn--..., and "
+                "%20 and the like in a path"
+            )
+        _check_host(parts)
+        address = value.rstrip("/")
+        if (asked := _ENDPOINT.search(parts.path.rstrip("/"))) is not None:
+            raise ValueError(
+                f"base_url ends in {asked[0]}, which clients add: write "
+                f"{address.removesuffix(asked[0])}"
+            )
+        return address.removesuffix("/v1")
 
     @field_validator("outbound_proxy")
     @classmethod
@@ -151,6 +193,26 @@ class UpstreamSection(Section):
             models=self.models,
             outbound_proxy=self.outbound_proxy or "",
         )
+
+
+def _sendable(value: Any) -> Any:
+    """A secret without the line break that files end with; ValueError for one in the middle."""
+    if not isinstance(value, str):
+        return value
+    found = value.strip()
+    if any(each.isspace() or not each.isprintable() for each in found):
+        raise ValueError("it has a space or a line break in it: write the key alone")
+    return found
+
+
+def _check_host(parts: SplitResult) -> None:
+    """Raise ValueError for a host or a port that nobody can connect to."""
+    try:
+        (parts.hostname or "").encode("idna")
+    except UnicodeError:
+        raise ValueError(f"{parts.hostname!r} is no host: write https://HOST") from None
+    if parts.port == 0:
+        raise ValueError("port 0 is none that a server has")
 
 
 def _checked_socket(value: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pydantic
@@ -20,6 +21,26 @@ def checked_options(kind: type[Interceptor], given: Mapping[str, Any]) -> dict[s
     Raises ValidationError for an option that is not known, and for a value of another type.
     """
     return {name: _checked(kind, name, value) for name, value in given.items()}
+
+
+def check_hooks(kind: type, like: type, hooks: Iterable[str]) -> None:
+    """Raise ValidationError for a hook that cannot be awaited, or not be called as `like`'s is."""
+    for name in hooks:
+        hook, wanted = inspect.unwrap(getattr(kind, name)), getattr(like, name)
+        if hook is wanted or not inspect.isfunction(hook):
+            continue
+        if not inspect.iscoroutinefunction(hook):
+            raise ValidationError(
+                f"{name} of {kind.__name__} cannot be awaited", hint=f"write async def {name}"
+            )
+        asked = inspect.signature(wanted)
+        try:
+            inspect.signature(hook).bind(*asked.parameters)
+        except TypeError as error:
+            raise ValidationError(
+                f"{name} of {kind.__name__} is called otherwise: {error}",
+                hint=f"write async def {name}({', '.join(asked.parameters)})",
+            ) from error
 
 
 def _checked(kind: type[Interceptor], option: str, value: Any) -> Any:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from batchata.configs.wording import nearest
-from batchata.core.errors import ValidationError
+from batchata.core.errors import BatchataError, ValidationError
 from batchata.gateway.proxy.config.options import checked_options
 from batchata.gateway.proxy.interceptor import Interceptor
 
@@ -31,6 +31,11 @@ OWN: Final = {
     "record": f"{_HOME}.record:Record",
     "replay": f"{_HOME}.replay:Replay",
 }
+_HINTS: Final = {
+    "imported": "write package.module:Class of a module that Python finds and can import",
+    "made": "its __init__ takes options by name and gives them to super().__init__(**options)",
+}
+T = TypeVar("T")
 
 
 def interceptor_names() -> frozenset[str]:
@@ -42,7 +47,7 @@ def interceptor_class(name: str) -> type[Interceptor]:
     """The class of a name or a dotted path `package.module:Class`; ValidationError without one."""
     path = OWN.get(name)
     if path is None and name in _installed():
-        found: object = _installed()[name].load()
+        found: object = _done(name, "imported", _installed()[name].load)
     elif path is None and ":" not in name and "." not in name:
         known = sorted(interceptor_names())
         close = nearest(name, known)
@@ -53,7 +58,7 @@ def interceptor_class(name: str) -> type[Interceptor]:
             else f"there are {', '.join(known)}; or write package.module:Class",
         )
     else:
-        found = _imported(path or name)
+        found = _done(path or name, "imported", partial(_imported, path or name))
     if not (isinstance(found, type) and issubclass(found, Interceptor)):
         raise ValidationError(
             f"{name!r} is no interceptor",
@@ -71,20 +76,27 @@ def check_interceptor(name: str, options: Mapping[str, Any], place: str) -> None
 
 
 def make_interceptor(name: str, options: Mapping[str, Any]) -> Interceptor:
-    """A new interceptor; ValidationError when an option cannot be used."""
-    return interceptor_class(name)(**options)
+    """A new interceptor; ValidationError when it cannot be made, or an option cannot be used."""
+    return _done(name, "made", partial(interceptor_class(name), **options))
 
 
 def _imported(path: str) -> object:
     module, separator, attribute = path.partition(":")
     if not separator:
         module, _, attribute = path.rpartition(".")
+    return getattr(import_module(module), attribute)
+
+
+def _done(name: str, what: str, work: Callable[[], T]) -> T:
+    """What comes of it; ValidationError where it fails, in whatever way."""
     try:
-        return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+        return work()
+    except BatchataError:
+        raise
+    except (Exception, SystemExit) as error:  # what a stranger's module may raise is its own
         raise ValidationError(
-            f"interceptor {path!r} cannot be imported: {error}",
-            hint="write package.module:Class of a module that Python finds",
+            f"interceptor {name!r} cannot be {what}: {type(error).__name__}: {error}",
+            hint=_HINTS[what],
         ) from error
 
 

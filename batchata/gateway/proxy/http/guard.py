@@ -95,6 +95,7 @@ class Guard:
     def _is_known(self, host: str) -> bool:
         name = host.lower()
         name = name.partition("]")[0] + "]" if name.startswith("[") else name.partition(":")[0]
+        name = name.removesuffix(".")  # it is the same name with it
         if name in self.allowed_hosts or host.lower() in self.allowed_hosts:
             return True
         # with a token a rebound name is of no use to anybody

@@ -11,20 +11,24 @@ from math import inf
 from typing import Annotated, Any, ClassVar, Final
 
 import aiohttp
+import orjson
 from pydantic import Field
 
 from batchata.core.errors import ValidationError
 from batchata.core.redact import Redactor
 from batchata.gateway.proxy.disk.lines import as_json
-from batchata.gateway.proxy.interceptor import Interceptor
+from batchata.gateway.proxy.interceptor import Interceptor, is_header
 from batchata.gateway.proxy.interceptors.event_recorder import event_row
 from batchata.gateway.proxy.telemetry.events import GatewayEvent
 from batchata.gateway.proxy.telemetry.otlp import Spans, attribute, hex_id
+from batchata.providers.failures import retry_after_seconds
 
 LOG: Final = logging.getLogger("batchata.gateway")
 _REDACTOR: Final = Redactor()
 _TRIES: Final = 4
 _FIRST_WAIT: Final = 0.5
+#: a collector that asks for more patience is asked again all the same
+_LONGEST_WAIT: Final = 60.0
 #: posts that are on their way together, where each event is one
 _AT_ONCE: Final = 8
 
@@ -61,6 +65,12 @@ class TraceExport(Interceptor):
             raise ValidationError(
                 f"trace_export: url is {self.url!r}",
                 hint="write url: http://127.0.0.1:4318/v1/traces",
+            )
+        self.headers = {name: value.strip() for name, value in self.headers.items()}
+        if not all(map(is_header, self.headers.items())):
+            raise ValidationError(
+                "trace_export: headers has what no header can be",
+                hint='write headers: {Authorization: "Bearer ${TOKEN}"}',
             )
         if self.preset not in PRESETS:
             raise ValidationError(
@@ -137,23 +147,39 @@ class TraceExport(Interceptor):
         return all(post.result() for post in posts)
 
     async def _post(self, body: bytes) -> bool:
+        loop = asyncio.get_running_loop()
         for number in range(_TRIES):
-            if number:
-                if asyncio.get_running_loop().time() >= self._ends_at:
-                    break
-                await asyncio.sleep(_FIRST_WAIT * 2 ** (number - 1))
+            asked_seconds = 0.0
             try:
                 async with self._session.post(
                     self.url, data=body, allow_redirects=False
                 ) as response:
                     if response.status < 300:
+                        self._look_through(await response.read())
                         return True
                     if response.status not in (408, 429) and response.status < 500:
                         LOG.warning("trace_export: the collector said %d", response.status)
                         return False
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                    asked_seconds = retry_after_seconds(response.headers) or 0.0
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 LOG.warning("trace_export: %s", type(error).__name__)
+            wait = max(_FIRST_WAIT * 2**number, min(asked_seconds, _LONGEST_WAIT))
+            if number + 1 == _TRIES or loop.time() + wait >= self._ends_at:
+                break
+            await asyncio.sleep(wait)
         return False
+
+    def _look_through(self, said: bytes) -> None:
+        """Count the spans that an OTLP collector has taken none of."""
+        if self.preset != "otlp" or b"rejectedSpans" not in said:
+            return
+        try:
+            rejected = int(orjson.loads(said)["partialSuccess"]["rejectedSpans"])
+        except (ValueError, KeyError, TypeError):
+            return
+        if rejected > 0:
+            self.dropped += rejected
+            LOG.warning("trace_export: the collector took all but %d spans", rejected)
 
 
 Shape = Callable[[Sequence[GatewayEvent]], list[bytes]]

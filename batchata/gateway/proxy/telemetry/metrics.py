@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from itertools import accumulate
 from operator import itemgetter
@@ -44,6 +44,7 @@ _UNUSED: Final = Usage()
 _FREE: Final = Decimal(0)
 _KEY: Final = itemgetter(0)
 Row = tuple[str, object]
+Gauges = dict[str, float | list[float]]
 
 
 class _Durations:
@@ -99,9 +100,9 @@ class Metrics:
             self._models[model] = found
         return found or "other"
 
-    def text(self, *, raised: int, gauges: Mapping[str, float]) -> str:
+    def text(self, *, raised: int, gauges: Gauges) -> str:
         """Everything, with how often interceptors raised, and gauges that others know."""
-        one = {"in_flight": self.in_flight, **gauges}
+        known: Gauges = {"in_flight": self.in_flight, **gauges}
         return "".join(
             (
                 _section("requests_total", "counter", "Requests that have ended.", self._ended()),
@@ -111,8 +112,8 @@ class Metrics:
                 _section("first_byte_seconds", "histogram", _FIRST_BYTES, self._first_bytes.rows()),
                 _section("interceptor_failures_total", "counter", _RAISED, [("", raised)]),
                 *(
-                    _section(name, "gauge", _GAUGES.get(name, "Of an interceptor."), [("", value)])
-                    for name, value in one.items()
+                    _section(name, "gauge", _GAUGES.get(name, "Of an interceptor."), _said(value))
+                    for name, value in known.items()
                 ),
             )
         )
@@ -130,6 +131,17 @@ class Metrics:
     def _paid(self) -> Iterable[Row]:
         for (upstream, model), cost in sorted(self._cost.items()):
             yield _labels(upstream=upstream, model=model), float(cost)
+
+
+def _said(value: float | Sequence[float]) -> Iterable[Row]:
+    """One number; of several interceptors of a name each its own, by their order."""
+    if not isinstance(value, Sequence):
+        return [("", value)]
+    several = len(value) > 1
+    return [
+        (_labels(interceptor=str(place)) if several else "", each)
+        for place, each in enumerate(value, 1)
+    ]
 
 
 def _section(name: str, kind: str, said: str, rows: Iterable[Row]) -> str:
