@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 from msgspec import structs
@@ -20,13 +21,16 @@ from batchata.gateway.proxy.reading.answer_facts import facts_of
 from batchata.gateway.wire.vendors import Vendor
 from batchata.ports import BackgroundAPI, BatchAPI, Codec, Encoded, FilesAPI, LiveAPI, LiveReply
 from batchata.providers.anthropic.live import REQUEST_ID as ANTHROPIC_ID
-from batchata.providers.failures import is_congestion
+from batchata.providers.failures import ACCOUNT_CODES, is_congestion
 from batchata.providers.openai.codec import CHAT
 from batchata.providers.openai.live import REQUEST_ID as OPENAI_ID
 from batchata.providers.quotas import anthropic_quota, openai_quota
 from batchata.providers.raw_requests import BodyCodec, RawJob
 from batchata.providers.registry import create_provider
 from batchata.providers.transport import Reply, Transport, read_refusal
+
+#: codes that end a batch; Anthropic's word for every 403 is none of them
+_STOPPING: Final = ACCOUNT_CODES - {"permission_error"}
 
 
 class RelayCodec(BodyCodec):
@@ -100,7 +104,7 @@ class Relay:
         if failure.code in (BROKE_OFF, TIMED_OUT):
             raise OutcomeUnknownError(failure.message)
         told = structs.replace(failure, message=as_said(reply))
-        if reply.headers.get(REFUSED) == "refused":  # of this request: others may be cheaper
+        if _is_of_one(reply, failure.code):
             told = structs.replace(told, reason=Reason.INVALID_REQUEST)
         if told.reason is Reason.ACCOUNT:
             self.refusal = told.message
@@ -114,6 +118,16 @@ class Relay:
 def as_said(reply: Reply) -> str:
     """A refusal as it came: the status and the body."""
     return f"{reply.status} {reply.body.decode('utf-8', 'replace')}"
+
+
+def _is_of_one(reply: Reply, code: str | None) -> bool:
+    """True for a refusal that says nothing of other requests.
+
+    Our limit's, as others may be cheaper, and a 403 that speaks of no money: of a moderated prompt,
+    of a firewall on the way, of an interceptor.
+    """
+    is_ours = reply.headers.get(REFUSED) == "refused"
+    return is_ours or (reply.status == 403 and code not in _STOPPING)
 
 
 def _quota(vendor: Vendor, reply: Reply) -> Quota:

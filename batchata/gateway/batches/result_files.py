@@ -117,14 +117,14 @@ def _anthropic(batch: BatchRecord, result: JobResult) -> Wire:
             kind = "expired" if code == "batch_expired" else "canceled"
             return {"result": {"type": kind}}
         error = VendorError(status=500, message=message, code=code)
-        body = orjson.Fragment(error.body("anthropic", result.request_id))
+        body = _one_line(error.body("anthropic", result.request_id))
     return {"result": {"type": "errored", "error": body}}
 
 
 def _answer(batch: BatchRecord, result: JobResult) -> tuple[int, orjson.Fragment | None]:
     """Status and body of what the server answered; no body where it answered nothing."""
     if result.status is JobStatus.SUCCEEDED:
-        return 200, orjson.Fragment((result.raw_response or "null").encode())
+        return 200, _one_line((result.raw_response or "null").encode())
     refusal = batch.refusal if batch.ending == "completed" else None
     if result.status is JobStatus.FAILED:
         refusal = result.error
@@ -136,7 +136,12 @@ def _answer(batch: BatchRecord, result: JobResult) -> tuple[int, orjson.Fragment
         orjson.loads(body)
     except orjson.JSONDecodeError:
         body = VendorError(status=status, message=found[2][:1000]).body(batch.vendor)
-    return status, orjson.Fragment(body)
+    return status, _one_line(body)
+
+
+def _one_line(body: bytes) -> orjson.Fragment:
+    """JSON as it came, but for the space between its tokens: each result is a line."""
+    return orjson.Fragment(body.replace(b"\n", b" ").replace(b"\r", b" "))
 
 
 def _late(batch: BatchRecord, result: JobResult) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from batchata.gateway.batches import anthropic, openai
 from batchata.gateway.batches.client_call import ClientCall, secrets_of
-from batchata.gateway.batches.runner import BatchRunner, wall_clock
+from batchata.gateway.batches.runner import LOG, BatchRunner, wall_clock
 from batchata.gateway.batches.store import BatchStore
 from batchata.gateway.proxy.config.model import BatchesSection, GatewayConfig
 from batchata.gateway.proxy.http.guard import TOKEN_HEADER, Guard
@@ -95,11 +95,20 @@ class BatchRoutes:
                 return await self._answer(request, found)
             except RefusedError as refused:
                 error = refused.error
-                return web.Response(
-                    body=error.body(vendor), status=error.status, content_type="application/json"
-                )
+            except (ConnectionError, TimeoutError):  # the client's
+                raise
+            except OSError as failed:
+                error = self._unwritten(failed)
+            return web.Response(
+                body=error.body(vendor), status=error.status, content_type="application/json"
+            )
 
         return answer
+
+    def _unwritten(self, error: OSError) -> VendorError:
+        message = f"the gateway cannot use {str(self._store.folder)!r}: {error.strerror or error}"
+        LOG.error("%s", message)
+        return VendorError(status=503, message=message, code="disk_error")
 
     async def _answer(self, request: web.BaseRequest, found: re.Match[str]) -> web.StreamResponse:
         call = self._client_call(request)

@@ -81,13 +81,15 @@ class BatchRunner:
             self._notify()
 
     def cancel(self, batch: BatchRecord) -> None:
-        """End a batch; calls in flight are waited for, they are paid for."""
-        if batch.cancelling_at is None:
-            batch.cancelling_at = self._store.now()
-            self._store.save(batch)
-            if batch.id in self._runs:
-                self._runs[batch.id].stop("the batch is cancelled")
-            self._notify()
+        """End a batch; calls in flight are waited for, they are paid for.
+
+        Raises OSError when it cannot be written down; nothing more is sent all the same.
+        """
+        batch.cancelling_at = batch.cancelling_at or self._store.now()
+        if batch.id in self._runs:
+            self._runs[batch.id].stop("the batch is cancelled")
+        self._notify()
+        self._store.save(batch)
 
     def gauges(self) -> dict[str, float]:
         """Batches that have not ended, and how many of them are being asked."""

@@ -1,0 +1,105 @@
+"""Batches of the gateway's own where a server, a disk or one request is odd."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from socket import socket
+from typing import Any
+
+import openai
+import orjson
+import pytest
+from batch_lab import HeldModel, chat, client_of, ended, gateway, lines_of, submit, until
+from raw_lab import RawUpstream, Seen
+
+from batchata.gateway import Gateway, Interceptor
+from batchata.gateway.batches import store
+from batchata.gateway.proxy.exchange import Exchange
+from batchata.gateway.proxy.interceptor import CONTINUE, Outcome, Reject
+
+HEAD = b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def text_of(seen: Seen) -> str:
+    return str(orjson.loads(seen.body)["messages"][0]["content"])
+
+
+def test_answers_that_a_server_writes_over_several_lines_are_one_each(tmp_path: Path) -> None:
+    def answer(connection: socket, seen: Seen) -> None:
+        is_good = text_of(seen) == "good"
+        body = b'{\r\n  "choices": []\n}' if is_good else b'{\n  "error": {"message": "no"}\r\n}'
+        connection.sendall(HEAD % (200 if is_good else 400, len(body)) + body)
+
+    with (
+        RawUpstream(answer) as upstream,
+        gateway(upstream.url, tmp_path) as door,
+        client_of(door.openai_base_url) as client,
+    ):
+        batch = ended(client, submit(client, [chat("good"), chat("bad")]))
+
+        good = lines_of(client, batch.output_file_id)["good"]
+        assert good["response"]["body"] == {"choices": []}
+        bad = lines_of(client, batch.error_file_id)["bad"]
+        assert bad["response"]["body"] == {"error": {"message": "no"}}
+
+
+class _Guard(Interceptor):
+    async def on_request(self, exchange: Exchange) -> Outcome:
+        return Reject(message="not that") if b"forbidden" in (exchange.body or b"") else CONTINUE
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+def test_a_request_that_may_not_be_asked_does_not_end_the_batch(tmp_path: Path, kind: Any) -> None:
+    flagged = b'{"error": {"code": 403, "message": "your input was flagged"}}'
+
+    def answer(connection: socket, seen: Seen) -> None:
+        is_flagged = text_of(seen) == "flagged"
+        body = flagged if is_flagged else b'{"choices": []}'
+        connection.sendall(HEAD % (403 if is_flagged else 200, len(body)) + body)
+
+    config = {"batches": {"directory": str(tmp_path), "concurrency": 1}}
+    names = ["flagged", "forbidden", "a", "b"]
+    with (
+        RawUpstream(answer) as upstream,
+        Gateway(upstream.url, type=kind, config=config, interceptors=[_Guard()]) as door,
+        client_of(door.openai_base_url) as client,
+    ):
+        batch = ended(client, submit(client, list(map(chat, names))))
+
+        assert set(lines_of(client, batch.output_file_id)) == {"a", "b"}
+        bad = lines_of(client, batch.error_file_id)
+        assert {each["response"]["status_code"] for each in bad.values()} == {403}
+
+
+def test_a_full_disk_is_told_and_stops_what_is_cancelled_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise FULL
+
+    model = HeldModel()
+    with (
+        model.upstream() as upstream,
+        gateway(upstream.url, tmp_path, batches={"concurrency": 1}) as door,
+        client_of(door.openai_base_url) as client,
+    ):
+        batch_id = submit(client, [chat("hold"), chat("never")])
+        until(lambda: model.asked["hold"])
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "atomic_write", refuse)
+            said = "cannot use .* No space left"
+            with pytest.raises(openai.InternalServerError, match=said) as refused:
+                client.files.create(file=("in.jsonl", b"{}"), purpose="batch")
+            with pytest.raises(openai.InternalServerError, match=said):
+                client.batches.cancel(batch_id)
+        model.go_on.set()
+        client.batches.cancel(batch_id)  # as its SDK does
+        record = tmp_path / "batches" / batch_id / "batch.json"
+        assert orjson.loads(record.read_bytes())["cancelling_at"]
+        batch = ended(client, batch_id)
+
+    assert (refused.value.status_code, refused.value.code) == (503, "disk_error")
+    assert batch.status == "cancelled"
+    assert not model.asked["never"]
