@@ -21,6 +21,7 @@ from batchata.core.result import Citation
 from batchata.core.state import RunState
 from batchata.core.submission import Shape, Submission
 from batchata.engine.paces import Paces
+from batchata.engine.waiting import first_of
 from batchata.ports import BackgroundAPI, BatchAPI, Clock, LiveAPI, Provider, Store
 
 log = logging.getLogger("batchata.engine")
@@ -234,13 +235,7 @@ class RunContext:
         stop = self.stop.leaving if until_leaving else self.stop.event
         if stop.is_set():
             return False
-        sleeping = asyncio.ensure_future(self.clock.sleep(seconds))
-        stopping = asyncio.ensure_future(stop.wait())
-        try:
-            await asyncio.wait({sleeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (sleeping, stopping):
-                task.cancel()
+        await first_of(self.clock.sleep(seconds), stop.wait())
         return not stop.is_set()
 
 

@@ -18,6 +18,7 @@ from batchata.engine.lane import Lane
 from batchata.engine.leases import Ask, Leases
 from batchata.engine.settling import skipped
 from batchata.engine.uploads import Uploads
+from batchata.engine.waiting import first_of
 from batchata.ports import LiveAPI
 
 #: a group of answers is committed when it is this old, or as large as the config says
@@ -311,10 +312,4 @@ class LiveRoute:
             wait = max(0.0, _COMMIT_SECONDS - age)
         else:
             wait = 1.0
-        sleeping = asyncio.ensure_future(context.clock.sleep(wait))
-        waking = asyncio.ensure_future(self._wake.wait())
-        try:
-            await asyncio.wait({sleeping, waking}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeping.cancel()
-            waking.cancel()
+        await first_of(context.clock.sleep(wait), self._wake.wait())

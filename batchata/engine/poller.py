@@ -17,6 +17,7 @@ from batchata.core.retry import Backoff, poll_wait_seconds
 from batchata.core.submission import Submission
 from batchata.engine.context import RunContext
 from batchata.engine.gone import GIVE_UP, REFUSALS, is_given_up
+from batchata.engine.waiting import first_of
 from batchata.ports import BatchLook
 
 log = logging.getLogger("batchata.engine")
@@ -100,12 +101,7 @@ class Poller:
         context = self._context
         self._added.clear()
         if not self._due:
-            waits = [asyncio.ensure_future(e.wait()) for e in (self._added, context.stop.leaving)]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for each in waits:
-                    each.cancel()
+            await first_of(self._added.wait(), context.stop.leaving.wait())
             return not context.stop.leaving.is_set()
         wait = self._due[0][0] - context.clock.monotonic()
         return await context.pause(max(0.0, min(wait, 1.0)), until_leaving=True)

@@ -23,6 +23,7 @@ from batchata.core.submission import CANCEL_ASKED
 from batchata.engine import shutdown
 from batchata.engine.context import RunContext
 from batchata.engine.gone import GIVE_UP, REFUSALS, is_gone, is_results_gone, note_back
+from batchata.engine.waiting import first_of
 from batchata.ports import BackgroundAPI, ResponseLook
 
 log = logging.getLogger("batchata.engine")
@@ -107,16 +108,7 @@ class ResponsePoller:
         if not wait:
             await asyncio.sleep(0)
             return not context.stop.leaving.is_set()
-        waits = [
-            asyncio.ensure_future(context.clock.sleep(wait)),
-            asyncio.ensure_future(self._changed.wait()),
-            asyncio.ensure_future(context.stop.leaving.wait()),
-        ]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waits:
-                each.cancel()
+        await first_of(context.clock.sleep(wait), self._changed.wait(), context.stop.leaving.wait())
         return not context.stop.leaving.is_set()
 
     def _ask(self, group: asyncio.TaskGroup) -> None:

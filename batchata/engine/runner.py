@@ -26,6 +26,7 @@ from batchata.engine.sending import Sender, TooLargeError
 from batchata.engine.settling import ended, skipped
 from batchata.engine.upload_cleaning import UploadCleaner
 from batchata.engine.uploads import Uploads
+from batchata.engine.waiting import first_of
 from batchata.ports import BatchLook
 
 log = logging.getLogger("batchata.engine")
@@ -200,13 +201,7 @@ class Runner:
         leaving.clear()
 
     async def _next_change(self) -> None:
-        context = self._context
-        waits = [asyncio.ensure_future(e.wait()) for e in (context.changed, context.stop.event)]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waits:
-                each.cancel()
+        await first_of(self._context.changed.wait(), self._context.stop.event.wait())
 
     def _start(self, group: asyncio.TaskGroup, token: str) -> None:
         task = group.create_task(self._follow(token))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -83,7 +84,7 @@ class OpenAICodec:
         if not profile.takes_files:
             check_images_only(documents, profile.title)
         write = self._writers.get(endpoint, _embedding)
-        body = write(job, model, documents, schema, profile)
+        body = write(_Asked(job, model, documents, schema, profile))
         if "stream" in body:
             raise ValidationError(
                 "'stream' cannot be used in bulk work", hint="leave stream out of the parameters"
@@ -123,25 +124,31 @@ class OpenAICodec:
         return with_turns(body, name, answer, errors)
 
 
-_Writer = Callable[[Job, str, Sequence[Document], AskedSchema | None, Profile], dict[str, Any]]
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a request body is made of."""
+
+    job: Job
+    model: str
+    documents: Sequence[Document]
+    schema: AskedSchema | None
+    profile: Profile
 
 
-def _chat(
-    job: Job,
-    model: str,
-    documents: Sequence[Document],
-    schema: AskedSchema | None,
-    profile: Profile,
-) -> dict[str, Any]:
+_Writer = Callable[[_Asked], dict[str, Any]]
+
+
+def _chat(asked: _Asked) -> dict[str, Any]:
+    job, schema, profile = asked.job, asked.schema, asked.profile
     messages: list[Any] = list(job.messages or ())
     if not messages:
-        content = _content(job.prompt or "", chat_parts(documents), "text")
+        content = _content(job.prompt or "", chat_parts(asked.documents), "text")
         messages.append({"role": "user", "content": content})
     params = dict(job.params)
     system = params.pop("system", None)
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})
-    body: dict[str, Any] = {"model": model, "messages": messages}
+    body: dict[str, Any] = {"model": asked.model, "messages": messages}
     if _CHAT_CAPS.isdisjoint(params):
         _put(body, profile.token_field, job.max_tokens)
     _put(body, "temperature", job.temperature)
@@ -184,17 +191,12 @@ def _say_schema(body: dict[str, Any], schema: AskedSchema) -> None:
         body["messages"].insert(0, {"role": "system", "content": schema_words(schema)})
 
 
-def _response(
-    job: Job,
-    model: str,
-    documents: Sequence[Document],
-    schema: AskedSchema | None,
-    profile: Profile,
-) -> dict[str, Any]:
+def _response(asked: _Asked) -> dict[str, Any]:
+    job, schema = asked.job, asked.schema
     params = dict(job.params)
-    body: dict[str, Any] = {"model": model}
+    body: dict[str, Any] = {"model": asked.model}
     if "input" not in params:
-        body["input"] = _input(job, documents)
+        body["input"] = _input(job, asked.documents)
     system = params.pop("system", None)
     if system is not None and "instructions" not in params:
         body["instructions"] = system
@@ -208,7 +210,7 @@ def _response(
         body["reasoning"] = {"effort": effort}
     body.update(params)
     if schema is not None:
-        _ask_response(body, schema, profile)
+        _ask_response(body, schema, asked.profile)
     return body
 
 
@@ -245,19 +247,14 @@ def _input(job: Job, documents: Sequence[Document]) -> Any:
     return [{"role": "user", "content": [*parts, {"type": "input_text", "text": job.prompt}]}]
 
 
-def _embedding(
-    job: Job,
-    model: str,
-    documents: Sequence[Document],
-    schema: AskedSchema | None,
-    profile: Profile,
-) -> dict[str, Any]:
-    if job.messages is not None or documents or schema is not None:
+def _embedding(asked: _Asked) -> dict[str, Any]:
+    job = asked.job
+    if job.messages is not None or asked.documents or asked.schema is not None:
         raise ValidationError(
-            f"{model!r} makes embeddings: it takes a prompt only",
+            f"{asked.model!r} makes embeddings: it takes a prompt only",
             hint='write add_job(prompt="the text", model=...) or input=[...]',
         )
-    body: dict[str, Any] = {"model": model}
+    body: dict[str, Any] = {"model": asked.model}
     if "input" not in job.params:
         body["input"] = job.prompt
     body.update(job.params)
