@@ -20,9 +20,9 @@ from batchata.core.status import SubmissionStatus
 from batchata.core.submission import Outcome, Submission
 from batchata.engine.background_calls import BackgroundCalls, SubmissionMoves
 from batchata.engine.context import RunContext
-from batchata.engine.lane import Lane
 from batchata.engine.leases import Ask, Leases
 from batchata.engine.live import LiveRoute
+from batchata.engine.model_queue import ModelQueue
 from batchata.engine.response_poller import ResponsePoller, Watch
 from batchata.engine.uploads import Uploads
 from batchata.ports import LiveAPI, ResponseLook
@@ -122,10 +122,10 @@ class BackgroundRoute(LiveRoute):
     def _may_free(self) -> bool:
         return self._context.state.cost.reserved > self._stuck
 
-    def _has_place(self, lane: Lane) -> bool:
+    def _has_place(self, queue: ModelQueue) -> bool:
         most = self._caps.concurrency
-        begun = self._responses.open[lane.provider, lane.model]
-        return not self._begins or most is None or begun + lane.pace.in_flight < most
+        begun = self._responses.open[queue.provider, queue.model]
+        return not self._begins or most is None or begun + queue.pace.in_flight < most
 
     def _caller_of(self, provider: str) -> LiveAPI:
         context = self._context
@@ -155,7 +155,7 @@ class BackgroundRoute(LiveRoute):
             seq=seq,
             token=submission.token,
             response_id=response_id,
-            lane=(submission.provider, submission.model),
+            model_key=(submission.provider, submission.model),
             api=self._context.background(submission.provider),
             since=self._context.clock.monotonic(),
             tokens=tokens,
@@ -193,9 +193,9 @@ class BackgroundRoute(LiveRoute):
                 self._calls.stop(shape.provider, answer)
             self._end(self._calls.failed(watch.seq, watch.token, answer))
             return
-        lane = self._lanes.get(watch.lane)
-        if lane is not None and watch.tokens is not None:
-            lane.learn(watch.tokens, answer.usage, context.clock.monotonic())
+        queue = self._queues.get(watch.model_key)
+        if queue is not None and watch.tokens is not None:
+            queue.learn(watch.tokens, answer.usage, context.clock.monotonic())
         self._end(
             await self._calls.settled(watch.seq, watch.token, shape, answer, watch.response_id)
         )

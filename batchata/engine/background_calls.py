@@ -12,8 +12,8 @@ from batchata.core.status import SubmissionStatus
 from batchata.core.submission import Outcome
 from batchata.engine.calls import Calls
 from batchata.engine.context import RunContext
-from batchata.engine.lane import Lane
 from batchata.engine.leases import Ask
+from batchata.engine.model_queue import ModelQueue
 from batchata.engine.uploads import Uploads
 from batchata.ports import LiveReply
 
@@ -89,8 +89,8 @@ class BackgroundCalls(Calls):
         self._begun = begun
         self._unresolved = unresolved
 
-    async def _body(self, lane: Lane, ask: Ask) -> bytes | Outcome | None:
-        body = await super()._body(lane, ask)
+    async def _body(self, queue: ModelQueue, ask: Ask) -> bytes | Outcome | None:
+        body = await super()._body(queue, ask)
         if not isinstance(body, bytes):
             return body
         self._moves.add(ask.token, SubmissionStatus.CREATING, sent_us=self._context.now_us())
@@ -98,20 +98,20 @@ class BackgroundCalls(Calls):
         if not self._context.stop.is_asked:
             return body
         self._moves.add(ask.token, SubmissionStatus.INTENDED)
-        lane.pace.failed()
+        queue.pace.failed()
         return None
 
     def _is_refusal(self, failure: Failure) -> bool:
         return False  # whatever it says, with a good status it may have begun
 
     async def _answered(
-        self, lane: Lane, ask: Ask, reply: LiveReply, answer: Answer | Failure, now: float
+        self, queue: ModelQueue, ask: Ask, reply: LiveReply, answer: Answer | Failure, now: float
     ) -> Outcome | None:
         context = self._context
-        lane.pace.answered(reply.quota, now)
-        context.notes.pop(lane.note, None)
+        queue.pace.answered(reply.quota, now)
+        context.notes.pop(queue.note, None)
         try:
-            response_id = context.background(lane.provider).id_of(reply.body or b"")
+            response_id = context.background(queue.provider).id_of(reply.body or b"")
         except OutcomeUnknownError as error:
             return self._unknown(ask, error)
         now_us, accepted = context.now_us(), SubmissionStatus.ACCEPTED

@@ -19,8 +19,8 @@ from batchata.core.result import Answer, Failure, Reason
 from batchata.core.status import JobStatus
 from batchata.core.submission import Outcome, Shape
 from batchata.engine.context import RunContext
-from batchata.engine.lane import Lane
 from batchata.engine.leases import Ask
+from batchata.engine.model_queue import ModelQueue
 from batchata.engine.quoting import Quoting
 from batchata.engine.raw_calls import RawCalls
 from batchata.engine.settling import Settler
@@ -51,7 +51,7 @@ _PAY: Final = "add credit or raise the spend limit in the vendor's console"
 
 
 class Calls:
-    """Makes calls; tells each lane's pace how they went."""
+    """Makes calls; tells each queue's pace how they went."""
 
     def __init__(self, context: RunContext, uploads: Uploads) -> None:
         self._context = context
@@ -61,29 +61,29 @@ class Calls:
         self.raw = RawCalls(context)
         self.in_flight = 0  #: calls without an answer
 
-    async def make(self, lane: Lane, ask: Ask) -> Outcome | None:
+    async def make(self, queue: ModelQueue, ask: Ask) -> Outcome | None:
         """Call once; None when the same call may be made again at once, or the ask is begun."""
         clock = self._context.clock
-        body = await self._body(lane, ask)
+        body = await self._body(queue, ask)
         if not isinstance(body, bytes):
             return body
         try:
             await self._quoting.read_ahead(ask.seq)
-            reply = await self._send(lane, ask, body)
+            reply = await self._send(queue, ask, body)
         except OutcomeUnknownError as error:  # it may have been answered and billed
-            lane.pace.troubled(clock.monotonic())
+            queue.pace.troubled(clock.monotonic())
             return self._unknown(ask, error)
         except ProviderUnavailableError as error:
-            lane.pace.troubled(clock.monotonic())
-            self._hold(lane, ask, error.message)
+            queue.pace.troubled(clock.monotonic())
+            self._hold(queue, ask, error.message)
             return None
-        return await self._replied(lane, ask, reply)
+        return await self._replied(queue, ask, reply)
 
-    async def _send(self, lane: Lane, ask: Ask, body: bytes) -> LiveReply:
+    async def _send(self, queue: ModelQueue, ask: Ask, body: bytes) -> LiveReply:
         self.in_flight += 1
         sent_us = self._context.now_us()
         try:
-            reply = await lane.api.send(ask.shape, body)
+            reply = await queue.api.send(ask.shape, body)
         except ProviderUnavailableError as error:
             self.raw.keep(ask, sent_us, None, error.message)
             raise
@@ -92,63 +92,63 @@ class Calls:
         self.raw.keep(ask, sent_us, reply, None)
         return reply
 
-    async def _body(self, lane: Lane, ask: Ask) -> bytes | Outcome | None:
+    async def _body(self, queue: ModelQueue, ask: Ask) -> bytes | Outcome | None:
         """What is sent, its files brought to the vendor before; None when nothing is sent now."""
         try:
-            body = await self._uploads.body(ask, lane.api.request_bytes)
+            body = await self._uploads.body(ask, queue.api.request_bytes)
         except AccountStoppedError as error:
-            lane.pace.failed()
+            queue.pace.failed()
             self._context.stop.ask(error.message, error=error)
             return self._failed(ask, Failure(Reason.ACCOUNT, error.message))
         except ProviderUnavailableError as error:
-            lane.pace.troubled(self._context.clock.monotonic())
+            queue.pace.troubled(self._context.clock.monotonic())
             ask.tries += 1
             failure = Failure(Reason.SERVER_ERROR, f"its files: {error.message}")
             return await self._again(ask, failure, error.retry_after_seconds)
         except (ValidationError, ProviderRejectedError) as error:
-            lane.pace.failed()
+            queue.pace.failed()
             return self._failed(ask, Failure(Reason.BAD_INPUT, str(error)))
         if body is not None and not self._context.stop.is_asked:
             return body
-        lane.pace.failed()
+        queue.pace.failed()
         return None
 
-    def _hold(self, lane: Lane, ask: Ask, why: str) -> None:
+    def _hold(self, queue: ModelQueue, ask: Ask, why: str) -> None:
         """Nobody is there to answer: all calls wait, longer each time."""
         context = self._context
         now = context.clock.monotonic()
-        self._note(lane, why)
-        if ask.sent_at < lane.missed_at:
+        self._note(queue, why)
+        if ask.sent_at < queue.missed_at:
             return  # it left before that was known
-        lane.missed, lane.missed_at = lane.missed + 1, now
-        wait = context.config.backoff.wait_seconds(lane.missed, context.clock.random)
-        lane.pace.away(wait, now)
+        queue.missed, queue.missed_at = queue.missed + 1, now
+        wait = context.config.backoff.wait_seconds(queue.missed, context.clock.random)
+        queue.pace.away(wait, now)
 
-    async def _replied(self, lane: Lane, ask: Ask, reply: LiveReply) -> Outcome | None:
+    async def _replied(self, queue: ModelQueue, ask: Ask, reply: LiveReply) -> Outcome | None:
         now = self._context.clock.monotonic()
-        found = reply.failure or lane.codec.decode(ask.shape, reply.body or b"")
+        found = reply.failure or queue.codec.decode(ask.shape, reply.body or b"")
         if reply.failure is None and isinstance(found, Failure) and self._is_refusal(found):
             is_congested = found.reason is Reason.RATE_LIMITED
             reply = dataclasses.replace(reply, failure=found, is_congested=is_congested)
         failure = reply.failure
         is_fault = failure is not None and not reply.is_congested and failure.reason in _FAULTS
         if not is_fault:
-            lane.is_well()
+            queue.is_well()
             if not reply.is_congested:
-                self._context.notes.pop(lane.note, None)
+                self._context.notes.pop(queue.note, None)
         if failure is None:
-            return await self._answered(lane, ask, reply, found, now)
+            return await self._answered(queue, ask, reply, found, now)
         if reply.is_congested:
-            wait = lane.pace.congested(reply.quota, ask.sent_at, now)
+            wait = queue.pace.congested(reply.quota, ask.sent_at, now)
             if wait > _LONG_PAUSE_SECONDS:
-                self._note(lane, failure.message, f"; going on in {wait:.0f} s")
+                self._note(queue, failure.message, f"; going on in {wait:.0f} s")
             ask.slowed += 1
             return await self._again(ask, failure, wait)
         if is_fault:
-            return await self._faulty(lane, ask, reply, failure, now)
-        lane.pace.failed()
+            return await self._faulty(queue, ask, reply, failure, now)
+        queue.pace.failed()
         if failure.reason is Reason.ACCOUNT:
-            self.stop(lane.provider, failure)
+            self.stop(queue.provider, failure)
         elif await self._lost_its_files(ask, failure, now):
             ask.tries += 1
             return await self._again(ask, failure, None)
@@ -165,25 +165,25 @@ class Calls:
         return await self._uploads.is_gone(ask.seq, sent_us)
 
     async def _faulty(
-        self, lane: Lane, ask: Ask, reply: LiveReply, failure: Failure, now: float
+        self, queue: ModelQueue, ask: Ask, reply: LiveReply, failure: Failure, now: float
     ) -> Outcome | None:
         """A server that has faults only is down: no job is to blame for that for a while."""
-        lane.pace.troubled(now)
-        lane.fault(ask, now)
+        queue.pace.troubled(now)
+        queue.fault(ask, now)
         outage = _OUTAGE_SECONDS * self._context.config.poll_factor
-        if lane.faults > _FAULTS_IN_A_ROW and now - lane.faulty_since < outage:
-            self._hold(lane, ask, failure.message)
+        if queue.faults > _FAULTS_IN_A_ROW and now - queue.faulty_since < outage:
+            self._hold(queue, ask, failure.message)
             return None
         ask.tries += 1
         return await self._again(ask, failure, reply.quota.retry_after_seconds)
 
     async def _answered(
-        self, lane: Lane, ask: Ask, reply: LiveReply, answer: Answer | Failure, now: float
+        self, queue: ModelQueue, ask: Ask, reply: LiveReply, answer: Answer | Failure, now: float
     ) -> Outcome | None:
-        lane.pace.answered(reply.quota, now)
+        queue.pace.answered(reply.quota, now)
         if isinstance(answer, Failure):
             return self._failed(ask, answer)
-        lane.learn(ask.tokens, answer.usage, now)
+        queue.learn(ask.tokens, answer.usage, now)
         return await self.settled(ask.seq, ask.token, ask.shape, answer, reply.request_id)
 
     async def settled(
@@ -223,13 +223,13 @@ class Calls:
         await context.pause(wait * context.config.poll_factor)
         return None
 
-    def _note(self, lane: Lane, why: str, until: str = "") -> None:
+    def _note(self, queue: ModelQueue, why: str, until: str = "") -> None:
         """Say what is being waited for, once for as long as it lasts, and not all the time."""
         now = self._context.clock.monotonic()
-        if lane.note not in self._context.notes and now >= lane.quiet_until:
-            log.warning("%s: %s%s", lane.note, why, until)
-            lane.quiet_until = now + _QUIET_SECONDS
-        self._context.notes[lane.note] = f"waiting for {lane.provider}: {why}"
+        if queue.note not in self._context.notes and now >= queue.quiet_until:
+            log.warning("%s: %s%s", queue.note, why, until)
+            queue.quiet_until = now + _QUIET_SECONDS
+        self._context.notes[queue.note] = f"waiting for {queue.provider}: {why}"
 
     def _failed(self, ask: Ask, failure: Failure) -> Outcome:
         return self.failed(ask.seq, ask.token, failure)

@@ -22,7 +22,7 @@ from batchata.core.retry import Backoff
 from batchata.core.status import JobStatus
 from batchata.core.submission import Outcome, Shape, Submission
 from batchata.engine.context import RunContext
-from batchata.engine.gone import GIVE_UP, REFUSALS, is_gone, is_results_gone
+from batchata.engine.lost_results import GIVE_UP, REFUSALS, is_gone, is_results_gone
 from batchata.engine.quoting import Quoting
 from batchata.engine.settling import Settler
 from batchata.engine.uploads import Uploads

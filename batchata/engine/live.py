@@ -14,8 +14,8 @@ from batchata.core.status import JobStatus
 from batchata.core.submission import Outcome, Shape, Submission
 from batchata.engine.calls import Calls
 from batchata.engine.context import RunContext, Supply
-from batchata.engine.lane import Lane
 from batchata.engine.leases import Ask, Leases
+from batchata.engine.model_queue import ModelQueue
 from batchata.engine.settling import skipped
 from batchata.engine.uploads import Uploads
 from batchata.engine.waiting import first_of
@@ -34,8 +34,8 @@ class LiveRoute:
         context.supply = self.supply
         self._caps = caps
         self._calls: Calls = Calls(context, uploads)
-        self._lanes: dict[tuple[str, str], Lane] = {}
-        self._lane_of: dict[int, Lane] = {}
+        self._queues: dict[tuple[str, str], ModelQueue] = {}
+        self._queue_of: dict[int, ModelQueue] = {}
         self._waiting: deque[int] = deque()
         self._earmarked = 0
         self._ended: list[Outcome] = []
@@ -49,8 +49,8 @@ class LiveRoute:
     @property
     def waiting(self) -> int:
         """Jobs that have not left yet."""
-        lanes = self._lanes.values()
-        return len(self._waiting) + sum(len(lane.ready) + len(lane.asks) for lane in lanes)
+        queues = self._queues.values()
+        return len(self._waiting) + sum(len(queue.ready) + len(queue.asks) for queue in queues)
 
     @property
     def is_idle(self) -> bool:
@@ -59,11 +59,11 @@ class LiveRoute:
 
     def supply(self, most: int) -> Supply:
         """What there is money for, and the next `most` jobs that wait for some."""
-        lanes = self._lanes.values()
+        queues = self._queues.values()
         bounds = self._context.state.cost_bound
         return Supply(
             earmarked=self._earmarked,
-            ready=sum(len(lane.ready) + len(lane.asks) for lane in lanes),
+            ready=sum(len(queue.ready) + len(queue.asks) for queue in queues),
             bounds=[bounds[seq] for seq in islice(self._waiting, most)],
         )
 
@@ -73,11 +73,11 @@ class LiveRoute:
         if not self.waiting and not self._tasks:
             return None
         now = self._context.clock.monotonic()
-        lanes = self._lanes.values()
+        queues = self._queues.values()
         return LiveView(
             in_flight=self._calls.in_flight,
-            throttled=sum(lane.pace.throttled for lane in lanes),
-            paused_seconds=max((lane.pace.paused_seconds(now) for lane in lanes), default=0.0),
+            throttled=sum(queue.pace.throttled for queue in queues),
+            paused_seconds=max((queue.pace.paused_seconds(now) for queue in queues), default=0.0),
         )
 
     def add(self, seqs: Sequence[int]) -> None:
@@ -113,8 +113,8 @@ class LiveRoute:
             self._commit(leases=not is_stopping)
             if is_stopping:
                 self._give_back()
-            for lane in self._lanes.values():
-                self._launch(lane)
+            for queue in self._queues.values():
+                self._launch(queue)
             if not self._tasks and not self._ended and not self._goes_on(is_stopping):
                 self._calls.raw.write()
                 break
@@ -123,7 +123,7 @@ class LiveRoute:
     def _goes_on(self, is_stopping: bool) -> bool:
         if is_stopping:
             return False
-        if any(lane.ready or lane.asks for lane in self._lanes.values()):
+        if any(queue.ready or queue.asks for queue in self._queues.values()):
             return True
         dear = self._too_dear()
         if dear:
@@ -152,7 +152,7 @@ class LiveRoute:
         while self._fits_next():
             seq = self._waiting.popleft()
             self._earmarked += self._context.state.cost_bound[seq]
-            self._lane(seq).ready.append(seq)
+            self._queue(seq).ready.append(seq)
 
     def _fits_next(self) -> bool:
         state = self._context.state
@@ -160,26 +160,26 @@ class LiveRoute:
             return False
         return state.cost.fits(self._earmarked + state.cost_bound[self._waiting[0]])
 
-    def _lane(self, seq: int) -> Lane:
+    def _queue(self, seq: int) -> ModelQueue:
         context = self._context
         number = context.state.shape_of[seq]
-        lane = self._lane_of.get(number)
-        if lane is None:
+        queue = self._queue_of.get(number)
+        if queue is None:
             shape = context.state.shapes[number]
-            lane = self._lanes.get((shape.provider, shape.model))
-            if lane is None:
-                lane = self._make_lane(shape)
-                self._lanes[shape.provider, shape.model] = lane
-            self._lane_of[number] = lane
-        return lane
+            queue = self._queues.get((shape.provider, shape.model))
+            if queue is None:
+                queue = self._make_queue(shape)
+                self._queues[shape.provider, shape.model] = queue
+            self._queue_of[number] = queue
+        return queue
 
-    def _make_lane(self, shape: Shape) -> Lane:
+    def _make_queue(self, shape: Shape) -> ModelQueue:
         name, model = shape.provider, shape.model
         api, codec = self._caller_of(name), self._context.providers[name].codec
         now = self._context.clock.monotonic()
         hurry = self._context.config.poll_factor
         pace = self._context.paces.of(name, model, self._caps, now, hurry=hurry)
-        return Lane(name, model, f"{name}:{model}", api, codec, pace)
+        return ModelQueue(name, model, f"{name}:{model}", api, codec, pace)
 
     def _caller_of(self, provider: str) -> LiveAPI:
         return self._context.live(provider)
@@ -192,7 +192,7 @@ class LiveRoute:
             or context.clock.monotonic() - self._since >= _COMMIT_SECONDS
             or not self._awaits_answers()
         )
-        new = [made for lane in self._lanes.values() if leases for made in self._lease(lane)]
+        new = [made for queue in self._queues.values() if leases for made in self._lease(queue)]
         news = self._news()
         is_needed = bool(new or is_due or news)
         if (is_needed and self._ended) or self._calls.raw.is_full:
@@ -204,8 +204,8 @@ class LiveRoute:
         intents = (SubmissionIntended(submission=submission) for submission, _ in new)
         context.record(*news, *self._leases.ended(ended), *intents)
         self._committed()
-        for submission, lane in new:
-            lane.asks.extend(self._leases.open(submission))
+        for submission, queue in new:
+            queue.asks.extend(self._leases.open(submission))
 
     def _news(self) -> list[Durable]:
         """What else is to be written down with the next commit, and at once."""
@@ -214,85 +214,85 @@ class LiveRoute:
     def _committed(self) -> None:
         """Everything so far is on disk."""
 
-    def _has_place(self, lane: Lane) -> bool:
-        """True when one more job of the lane may be on its way."""
+    def _has_place(self, queue: ModelQueue) -> bool:
+        """True when one more job of the queue may be on its way."""
         return True
 
-    def _lease(self, lane: Lane) -> list[tuple[Submission, Lane]]:
+    def _lease(self, queue: ModelQueue) -> list[tuple[Submission, ModelQueue]]:
         """Write down the jobs that may leave before the next commit, where few are left."""
-        window = int(lane.pace.window)
-        if not lane.ready or len(lane.asks) >= window:
+        window = int(queue.pace.window)
+        if not queue.ready or len(queue.asks) >= window:
             return []
-        size = min(len(lane.ready), max(_LEASE_LEAST, min(2 * window, _LEASE_MOST)))
-        seqs = [lane.ready.popleft() for _ in range(size)]
+        size = min(len(queue.ready), max(_LEASE_LEAST, min(2 * window, _LEASE_MOST)))
+        seqs = [queue.ready.popleft() for _ in range(size)]
         self._earmarked -= self._context.state.bounds_of(seqs)
-        return [(submission, lane) for submission in self._leases.intend(seqs)]
+        return [(submission, queue) for submission in self._leases.intend(seqs)]
 
     def _give_back(self) -> None:
         """What did not leave is surely not billed: its money is free again."""
         unsent: list[Ask] = []
-        for lane in self._lanes.values():
-            self._earmarked -= self._context.state.bounds_of(lane.ready)
-            self._waiting.extend(lane.ready)
-            lane.ready.clear()
-            unsent.extend(lane.asks)
-            lane.asks.clear()
+        for queue in self._queues.values():
+            self._earmarked -= self._context.state.bounds_of(queue.ready)
+            self._waiting.extend(queue.ready)
+            queue.ready.clear()
+            unsent.extend(queue.asks)
+            queue.asks.clear()
         self._leases.give_back(unsent)
 
-    def _launch(self, lane: Lane) -> None:
+    def _launch(self, queue: ModelQueue) -> None:
         """Let as many calls leave as the pace allows now."""
         if self._group is None:
             return
-        while (ask := self._next(lane)) is not None:
-            task = self._group.create_task(self._work(lane, ask))
+        while (ask := self._next(queue)) is not None:
+            task = self._group.create_task(self._work(queue, ask))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        if len(lane.asks) < int(lane.pace.window) and lane.ready:
+        if len(queue.asks) < int(queue.pace.window) and queue.ready:
             self._wake.set()
 
-    def _next(self, lane: Lane) -> Ask | None:
+    def _next(self, queue: ModelQueue) -> Ask | None:
         """The call that leaves now; None when none may."""
         context = self._context
-        if not lane.asks or context.stop.is_asked or not self._has_place(lane):
+        if not queue.asks or context.stop.is_asked or not self._has_place(queue):
             return None
         now = context.clock.monotonic()
-        tokens = lane.tokens(context.state.input_bound[lane.asks[0].seq])
-        wait = lane.pace.wait_seconds(tokens, now)
+        tokens = queue.tokens(context.state.input_bound[queue.asks[0].seq])
+        wait = queue.pace.wait_seconds(tokens, now)
         if wait is None:
             return None
         if wait > 0:
-            self._wake_later(lane, wait)
+            self._wake_later(queue, wait)
             return None
-        ask = lane.asks.popleft()
-        lane.pace.sent(tokens, now)
+        ask = queue.asks.popleft()
+        queue.pace.sent(tokens, now)
         ask.sent_at, ask.tokens = now, tokens
         return ask
 
-    def _wake_later(self, lane: Lane, wait: float) -> None:
-        if lane.is_waking or self._group is None:
+    def _wake_later(self, queue: ModelQueue, wait: float) -> None:
+        if queue.is_waking or self._group is None:
             return
-        lane.is_waking = True
+        queue.is_waking = True
 
         async def wake() -> None:
             await self._context.pause(wait)
-            lane.is_waking = False
+            queue.is_waking = False
             self._wake.set()
 
         self._group.create_task(wake())
 
-    async def _work(self, lane: Lane, ask: Ask | None) -> None:
+    async def _work(self, queue: ModelQueue, ask: Ask | None) -> None:
         """One call after another, each in the place that the last one leaves free."""
         while ask is not None:
-            outcome = await self._calls.make(lane, ask)
+            outcome = await self._calls.make(queue, ask)
             if outcome is not None:
                 self._end(outcome)
             elif not ask.is_begun:
-                lane.asks.appendleft(ask)
-            ask = self._next(lane)
-            self._launch(lane)  # the window may have grown
+                queue.asks.appendleft(ask)
+            ask = self._next(queue)
+            self._launch(queue)  # the window may have grown
             if ask is None or len(self._ended) in (1, self._context.config.commit_rows):
                 self._wake.set()  # to commit, or to set the time for it
-            if not lane.asks:
+            if not queue.asks:
                 self._context.paces.freed()
 
     def _end(self, outcome: Outcome) -> None:

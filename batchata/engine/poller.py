@@ -16,7 +16,7 @@ from batchata.core.events import RemoteProgress
 from batchata.core.retry import Backoff, poll_wait_seconds
 from batchata.core.submission import Submission
 from batchata.engine.context import RunContext
-from batchata.engine.gone import GIVE_UP, REFUSALS, is_given_up
+from batchata.engine.lost_results import GIVE_UP, REFUSALS, is_given_up
 from batchata.engine.waiting import first_of
 from batchata.ports import BatchLook
 

@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from batchata.core.judge import quotes_of, with_citations
+from batchata.core.answer_extra import quotes_of, with_citations
 from batchata.core.result import Citation
 from batchata.core.submission import Outcome
 from batchata.engine.context import RunContext

@@ -22,7 +22,7 @@ from batchata.core.retry import Backoff, poll_wait_seconds
 from batchata.core.submission import CANCEL_ASKED
 from batchata.engine import shutdown
 from batchata.engine.context import RunContext
-from batchata.engine.gone import GIVE_UP, REFUSALS, is_gone, is_results_gone, note_back
+from batchata.engine.lost_results import GIVE_UP, REFUSALS, is_gone, is_results_gone, note_back
 from batchata.engine.waiting import first_of
 from batchata.ports import BackgroundAPI, ResponseLook
 
@@ -43,7 +43,7 @@ class Watch:
     seq: int
     token: str
     response_id: str
-    lane: tuple[str, str]  #: provider and model
+    model_key: tuple[str, str]  #: provider and model
     api: BackgroundAPI
     since: float
     failures: int = 0
@@ -78,7 +78,7 @@ class ResponsePoller:
 
     def watch(self, watch: Watch, wait_seconds: float = 0.0) -> None:
         """Ask for a response from now on, for the first time after so long."""
-        self.open[watch.lane] += 1
+        self.open[watch.model_key] += 1
         self._push(watch, wait_seconds)
 
     async def run(self) -> None:
@@ -116,7 +116,7 @@ class ResponsePoller:
         now = self._context.clock.monotonic()
         while self._due and self._due[0][0] <= now and len(self._asking) < _AT_ONCE:
             watch = heapq.heappop(self._due)[2]
-            pause = self._paused_until.get(watch.lane[0], 0.0)
+            pause = self._paused_until.get(watch.model_key[0], 0.0)
             if pause > now:
                 heapq.heappush(self._due, (pause, next(self._order), watch))
                 continue
@@ -132,7 +132,7 @@ class ResponsePoller:
         await self._cancelled(watch)
         wait = await self._look(watch)
         if wait is None:
-            self.open[watch.lane] -= 1
+            self.open[watch.model_key] -= 1
         else:
             self._push(watch, wait)
 
@@ -165,12 +165,12 @@ class ResponsePoller:
     def _unavailable(self, watch: Watch, error: ProviderUnavailableError) -> float:
         context, asked = self._context, error.retry_after_seconds
         watch.failures += 1
-        context.notes["network"] = f"waiting for {watch.lane[0]}: {error.message}"
+        context.notes["network"] = f"waiting for {watch.model_key[0]}: {error.message}"
         wait = _BACKOFF.wait_seconds(watch.failures, context.clock.random, asked)
         if error.status == 429:  # it means all of our calls, not this one alone
             pause = (wait if asked is None else asked) * context.config.poll_factor
-            known = self._paused_until.get(watch.lane[0], 0.0)
-            self._paused_until[watch.lane[0]] = max(known, context.clock.monotonic() + pause)
+            known = self._paused_until.get(watch.model_key[0], 0.0)
+            self._paused_until[watch.model_key[0]] = max(known, context.clock.monotonic() + pause)
         log.warning("%s; asking again in %.0f s", error.message, wait)
         return wait
 
@@ -185,7 +185,7 @@ class ResponsePoller:
             return None
         if watch.refused >= REFUSALS and not is_gone(error):
             context.notes[watch.token] = (
-                f"{watch.lane[0]} does not give out response {watch.response_id}: "
+                f"{watch.model_key[0]} does not give out response {watch.response_id}: "
                 f"{error.message}; {GIVE_UP}"
             )
             return None

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from batchata.core.answer_extra import extra_json
 from batchata.core.bounds import DEARER_TIERS
 from batchata.core.errors import UnknownPriceError
-from batchata.core.judge import extra_json, judge
 from batchata.core.result import MAYBE_BILLED, Answer, Failure, Reason
 from batchata.core.retry import goes_again
 from batchata.core.schema_checker import Checker, checker_of
 from batchata.core.status import JobStatus
 from batchata.core.submission import CANCEL_ASKED, Bounds, Outcome, Shape
 from batchata.core.usage import RateCard, Usage, to_parts
+from batchata.core.verdict import verdict_of
 from batchata.engine.context import RunContext
 from batchata.engine.reasking import next_bounds
 
@@ -41,7 +42,7 @@ class Settler:
         context = self._context
         number = context.state.shape_of[seq]
         model = context.response_models.get(number)
-        verdict = judge(
+        verdict = verdict_of(
             answer,
             model,
             self._schema(number, shape) if model is None else None,

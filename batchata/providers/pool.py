@@ -13,10 +13,10 @@ from typing import Any, Final
 import msgspec
 
 from batchata.core.errors import OutcomeUnknownError, ProviderError, ProviderUnavailableError
-from batchata.core.judge import BROKEN_OFF
 from batchata.core.latencies import Latencies
 from batchata.core.result import Failure, Reason
 from batchata.core.submission import Shape
+from batchata.core.verdict import BROKEN_OFF
 from batchata.ports import BackgroundAPI, BatchAPI, Codec, FilesAPI, LiveAPI, LiveReply
 
 log = logging.getLogger("batchata.servers")

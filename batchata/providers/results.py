@@ -7,13 +7,14 @@ from typing import Any
 
 import orjson
 
+from batchata.core.answer_extra import doubted, found_in
 from batchata.core.job import Job
-from batchata.core.judge import doubted, found_in, judge
 from batchata.core.result import Answer, Failure, JobResult, Reason
 from batchata.core.schema_checker import checker_of
 from batchata.core.status import JobStatus
 from batchata.core.submission import Shape
 from batchata.core.usage import Usage
+from batchata.core.verdict import verdict_of
 from batchata.documents.quoting import QuoteFinder
 from batchata.ports import BatchLook, Encoded
 
@@ -31,7 +32,9 @@ def answered_result(
     """The result of a paid answer, useful or not."""
     shape = encoded.shape
     schema = checker_of(shape.schema) if shape.schema else None
-    verdict = judge(answer, job.response_model, None if job.response_model else schema, shape=shape)
+    verdict = verdict_of(
+        answer, job.response_model, None if job.response_model else schema, shape=shape
+    )
     mappings = dict(verdict.mappings)
     if verdict.quotes:
         found = QuoteFinder().find(verdict.quotes, encoded.body, encoded.attachments)

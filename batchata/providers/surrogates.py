@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from batchata.providers.unlike import read_all_the_same
+from batchata.providers.tolerant import read_tolerantly
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ def decoded(
         mended, changes = _without_halves(bytes(data))
         if kind is not None:
             try:
-                return read_all_the_same(kind, mended)
+                return read_tolerantly(kind, mended)
             except (ValueError, RecursionError):
                 raise error from None
         if not changes:

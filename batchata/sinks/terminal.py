@@ -17,8 +17,8 @@ from rich.live import Live
 from rich.text import Text
 
 from batchata.core.progress import RunView
-from batchata.sinks.frame import Moment, frame
 from batchata.sinks.plain import PlainProgress
+from batchata.sinks.progress_frame import Moment, frame
 
 FRAMES_PER_SECOND: Final = 8
 STOPPING: Final = "stopping: nothing new is sent, what is paid for is kept"

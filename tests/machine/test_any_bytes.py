@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from thoroughness import how_often
 
-from batchata.core.judge import Verdict, extra_json
+from batchata.core.answer_extra import extra_json
 from batchata.core.result import Answer, Failure
+from batchata.core.verdict import Verdict
 from batchata.providers.anthropic import batch as anthropic_batch
 from batchata.providers.anthropic.decode import decode_message
 from batchata.providers.openai import batch as openai_batch

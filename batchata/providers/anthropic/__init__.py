@@ -8,9 +8,9 @@ from batchata.providers.anthropic.codec import AnthropicCodec
 from batchata.providers.anthropic.files import AnthropicFiles
 from batchata.providers.anthropic.live import AnthropicLive
 from batchata.providers.caller import Caller
+from batchata.providers.client_transport import transport_of
 from batchata.providers.connection import Connection
 from batchata.providers.control import ProviderSettings, is_shared, patience_of
-from batchata.providers.lent_transport import transport_of
 
 
 class AnthropicProvider:

@@ -11,7 +11,7 @@ from batchata.core.result import Answer, Citation, Failure
 from batchata.core.usage import Usage, plausible
 from batchata.providers.encoding import json_text
 from batchata.providers.surrogates import decoded
-from batchata.providers.unlike import unread
+from batchata.providers.tolerant import unreadable_answer
 
 FINISH: Final = {
     "end_turn": "stop",
@@ -89,7 +89,7 @@ def decode_message(
         message = decoded(_decode, body, Message)
         return _answer(message, forced_tool)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return unread(body, error)
+        return unreadable_answer(body, error)
 
 
 def _answer(message: Message, forced_tool: str | None) -> Answer:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from batchata.providers.caller import Caller
+from batchata.providers.client_transport import transport_of
 from batchata.providers.connection import Connection
 from batchata.providers.control import ProviderSettings, is_shared, patience_of
-from batchata.providers.lent_transport import transport_of
 from batchata.providers.openai.background import OpenAIBackground
 from batchata.providers.openai.batch import OpenAIBatch
 from batchata.providers.openai.client import connect, vendor_of

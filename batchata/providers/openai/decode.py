@@ -14,7 +14,7 @@ from batchata.providers.encoding import json_text
 from batchata.providers.failures import item_failure
 from batchata.providers.openai import wire
 from batchata.providers.surrogates import decoded
-from batchata.providers.unlike import unread
+from batchata.providers.tolerant import unreadable_answer
 
 
 def decode_body(
@@ -24,7 +24,7 @@ def decode_body(
     try:
         return _READERS[endpoint](body, tool)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return unread(body, error)
+        return unreadable_answer(body, error)
 
 
 def chat_usage(usage: wire.ChatUsage | None) -> Usage | None:

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from batchata.core.judge import Verdict, extra_json, judge
+from batchata.core.answer_extra import extra_json
 from batchata.core.parse import Parsed, parse_answer
 from batchata.core.result import Answer, Failure
 from batchata.core.schema_checker import Checker
+from batchata.core.verdict import Verdict, verdict_of
 
 
 class State(Enum):
@@ -106,7 +107,7 @@ def test_a_failure_tells_what_was_wrong_before_any_repair() -> None:
 def test_what_was_repaired_is_kept_with_the_result() -> None:
     answer = Answer(text=f"```json\n{OTHER}\n```", finish_reason="stop", usage=None)
 
-    verdict = judge(answer, Bill, None)
+    verdict = verdict_of(answer, Bill, None)
 
     kept = json.loads(extra_json(answer, verdict) or b"{}")
     assert verdict.failure is None

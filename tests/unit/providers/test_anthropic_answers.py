@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from batchata.core.judge import judge
 from batchata.core.result import Answer, Failure, Reason
 from batchata.core.submission import Shape
 from batchata.core.usage import Usage
+from batchata.core.verdict import verdict_of
 from batchata.providers.anthropic.codec import AnthropicCodec
 
 MESSAGE: dict[str, Any] = {
@@ -179,7 +179,7 @@ def test_what_is_no_citation_costs_nobody_the_answer(cited: Any) -> None:
     )
     found = answer(content=[{"type": "text", "text": "total: 5", "citations": cited}])
 
-    verdict = judge(found, Invoice, None, shape=shape)
+    verdict = verdict_of(found, Invoice, None, shape=shape)
 
     assert (found.text, verdict.failure, verdict.parsed) == ("total: 5", None, b'{"total":5}')
     assert all((each.text, each.source, each.page) == ("", "", None) for each in found.citations)

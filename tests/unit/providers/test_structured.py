@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field
 
 from batchata.core.errors import ValidationError
 from batchata.core.job import Job
-from batchata.core.judge import judge
 from batchata.core.result import Answer, Reason
 from batchata.core.submission import Shape
+from batchata.core.verdict import verdict_of
 from batchata.ports import Encoded
 from batchata.providers.anthropic.codec import AnthropicCodec
 from batchata.providers.openai.codec import OpenAICodec
@@ -265,7 +265,7 @@ def test_the_tools_arguments_are_the_answer(endpoint: str, data: bytes) -> None:
 
     assert json.loads(found.text) == json.loads(CALL)
     assert (found.finish_reason, found.extra) == ("stop", None)
-    assert judge(found, Bill, None).failure is None
+    assert verdict_of(found, Bill, None).failure is None
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_calls_of_other_tools_stay_calls(endpoint: str, data: bytes) -> None:
     ],
 )
 def test_a_tool_call_that_was_cut_is_a_truncated_answer(endpoint: str, data: bytes) -> None:
-    verdict = judge(decoded(endpoint, data), Bill, None)
+    verdict = verdict_of(decoded(endpoint, data), Bill, None)
 
     assert verdict.failure is not None
     assert verdict.failure.reason is Reason.TRUNCATED
@@ -323,7 +323,7 @@ def test_a_tool_call_that_was_cut_is_a_truncated_answer(endpoint: str, data: byt
 def test_without_the_call_the_text_is_the_answer() -> None:
     found = decoded("/v1/chat/completions", chat_answer(finish="stop", content=CALL))
 
-    assert judge(found, Bill, None).failure is None
+    assert verdict_of(found, Bill, None).failure is None
 
 
 ERRORS = ["number: String should have at least 2 characters (got 'A')", "total: missing"]

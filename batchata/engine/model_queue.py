@@ -12,7 +12,7 @@ from batchata.ports import Codec, LiveAPI
 
 
 @dataclass(slots=True)
-class Lane:
+class ModelQueue:
     """The jobs of one model, and how fast it may be asked."""
 
     provider: str

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from batchata.core.judge import judge
 from batchata.core.result import Answer, Failure, Reason
 from batchata.core.submission import Shape
+from batchata.core.verdict import verdict_of
 from batchata.providers.anthropic.codec import AnthropicCodec
 from batchata.providers.openai.codec import OpenAICodec
 
@@ -121,7 +121,7 @@ def test_what_is_no_answer_is_shown(endpoint: str, body: bytes) -> None:
 
 @pytest.mark.parametrize("word", ["abort", "error"])
 def test_an_answer_that_the_server_broke_off_is_no_answer(word: str) -> None:
-    found = judge(Answer(text="half an ans", finish_reason=word, usage=None), None, None)
+    found = verdict_of(Answer(text="half an ans", finish_reason=word, usage=None), None, None)
 
     assert found.failure is not None
     assert found.failure.reason is Reason.SERVER_ERROR

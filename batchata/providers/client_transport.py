@@ -30,10 +30,10 @@ def transport_of(settings: ProviderSettings) -> Transport:
     http = getattr(settings.client, "_client", None)
     if http is None or type(http).__name__ in _SDKS_OWN or not hasattr(http, "build_request"):
         return Transport(patience)
-    return LentTransport(http, patience)
+    return ClientTransport(http, patience)
 
 
-class LentTransport(Transport):
+class ClientTransport(Transport):
     """The calls of a Transport, by an httpx client of the user's, sync or async; never closed."""
 
     def __init__(self, http: Any, patience: Patience) -> None:
@@ -42,7 +42,7 @@ class LentTransport(Transport):
         self._patience = patience
         self._is_async = inspect.iscoroutinefunction(http.send)
         self._errors = _errors_of(http)
-        self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="batchata-lent")
+        self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="batchata-client")
 
     async def post(
         self, url: str, headers: Mapping[str, str], body: bytes, *, seconds: float | None = None

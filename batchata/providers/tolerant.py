@@ -23,7 +23,7 @@ _REFUSED: Final = re.compile("invalid|bad_?request|not_?found|context_length|too
 _SHOWN: Final = 120
 
 
-def read_all_the_same(kind: type[T], data: bytes | msgspec.Raw) -> T:
+def read_tolerantly(kind: type[T], data: bytes | msgspec.Raw) -> T:
     """`data` as a `kind`, without the spare parts that do not fit.
 
     A byte order mark, bytes that are no UTF-8, and NaN are read too. Raises ValueError, as
@@ -60,7 +60,7 @@ def _fits(kind: Any, value: Any) -> bool:
     return True
 
 
-def unread(data: bytes | msgspec.Raw, error: Exception) -> Failure:
+def unreadable_answer(data: bytes | msgspec.Raw, error: Exception) -> Failure:
     """Why there is no answer in a body that came with a good status.
 
     Some servers and routers say with it what went wrong: that is their refusal, and not billed.

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from batchata.core.progress import RunView, SubmissionView
 from batchata.sinks.bar import bar
-from batchata.sinks.rows import SubmissionRows
+from batchata.sinks.submission_rows import SubmissionRows
 from batchata.sinks.wording import (
     about,
     clock_time,
