@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from conversation_lab import HI, MORE, block, chat, chunk, conversation, message, response, text
 
 from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES
+from batchata.gateway.proxy.reading.answer_facts import facts_of
 
 CHAT_AUDIO = {
     "prompt_tokens": 9,
@@ -229,3 +231,23 @@ def test_a_key_in_the_place_of_a_users_id_is_not_told() -> None:
 
     begun = next(event.attributes for event in events if event.name == "session.start")
     assert begun["user.id"].startswith("key-")
+
+
+@pytest.mark.parametrize(
+    ("body", "said", "kind"),
+    [
+        ([{"error": {"code": 400, "message": "no", "status": "INVALID"}}], "no", "400"),
+        ({"error": "no"}, "no", None),
+        ({"object": "error", "message": "no", "type": "NotFound"}, "no", "NotFound"),
+        ({"detail": [{"msg": "no"}]}, '[{"msg":"no"}]', None),
+        ({"error": {"type": "x"}}, '{"type":"x"}', "x"),
+        (["no"], "no", None),
+    ],
+    ids=str,
+)
+def test_an_error_in_any_vendors_shape_has_its_message(
+    body: object, said: str, kind: str | None
+) -> None:
+    facts = facts_of(CHAT, 400, orjson.dumps(body))
+
+    assert (facts.error, facts.error_type) == (said, kind)

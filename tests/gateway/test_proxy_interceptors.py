@@ -13,7 +13,7 @@ from typing import Any
 import openai
 import orjson
 import pytest
-from raw_lab import JSON, OK, SECONDS, RawUpstream, Reply, call, request_bytes
+from raw_lab import JSON, OK, SECONDS, SSE_HEAD, RawUpstream, Reply, call, chunked, request_bytes
 
 from batchata import read_events
 from batchata.core.errors import StateError
@@ -132,6 +132,28 @@ def test_an_error_is_never_cached(upstream: RawUpstream, tmp_path: Path) -> None
         ask(gateway)
         upstream.answer(answer("Fine."))
         assert ask(gateway).status == 200
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b'data: {"choices": [{"index": 0, "delta": {"content": "Fi"}}]}\n\n',
+        b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]}\n\n',
+    ],
+)
+def test_a_stream_that_broke_off_is_never_cached(
+    upstream: RawUpstream, tmp_path: Path, broken: bytes
+) -> None:
+    end = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\n'
+    with through(
+        upstream.url, {"type": "cache", "config": {"file": f"{tmp_path}/c.db"}}
+    ) as gateway:
+        upstream.answer(SSE_HEAD + chunked(broken))
+        assert ask(gateway).body == broken
+        upstream.answer(SSE_HEAD + chunked(end))
+        assert [ask(gateway).body for _ in range(2)] == [end, end]
+
+    assert len(upstream.seen) == 2
 
 
 def test_a_database_of_another_program_is_no_cache(upstream: RawUpstream, tmp_path: Path) -> None:

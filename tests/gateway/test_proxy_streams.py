@@ -99,7 +99,12 @@ def test_data_needs_no_space_and_may_be_packed(encoding: str) -> None:
     ("endpoint", "event"),
     [
         (CHAT, {"error": {"message": "gone wrong", "type": "server_error"}}),
+        (CHAT, {"object": "error", "message": "gone wrong", "type": "BadRequest", "code": 400}),
+        (CHAT, {"x_groq": {"error": "gone wrong"}}),
         (RESPONSES, {"type": "error", "message": "gone wrong", "code": "server_error"}),
+        (RESPONSES, {"type": "error", "message": "gone wrong", "code": 429}),
+        (RESPONSES, {"error": {"message": "gone wrong"}}),
+        (MESSAGES, {"error": {"message": "gone wrong"}}),
         (MESSAGES, {"type": "error", "error": {"type": "x", "message": "gone wrong"}}),
     ],
 )
@@ -108,6 +113,101 @@ def test_an_error_within_a_stream_is_an_error(endpoint: str, event: object) -> N
 
     assert said.error == "gone wrong"
     assert not said.is_success
+
+
+BEGUN = {"id": "m", "model": "claude", "usage": {"input_tokens": 10, "output_tokens": 1}}
+
+
+@pytest.mark.parametrize("size", [1, 7, 999])
+def test_a_stream_may_begin_with_a_byte_order_mark(size: int) -> None:
+    start = {"type": "message_start", "message": BEGUN}
+    text = b"\xef\xbb\xbfevent: message_start\ndata: " + orjson.dumps(start) + b"\n\n"
+
+    parser = EventParser()
+    found = [each for at in range(0, len(text), size) for each in parser.feed(text[at : at + size])]
+
+    assert [orjson.loads(each) for each in found] == [start]
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"output_tokens": None}])
+def test_a_message_whose_end_tells_no_output_has_no_usage(usage: object) -> None:
+    said = answer_to(
+        MESSAGES,
+        {"type": "message_start", "message": BEGUN},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage},
+    )
+
+    assert said.finish_reason == "stop"
+    assert said.usage is None
+
+
+def test_a_block_may_begin_with_what_is_in_it() -> None:
+    blocks = (
+        {"type": "thinking", "thinking": "hm"},
+        {"type": "text", "text": "Fi"},
+        {"type": "tool_use", "id": "t", "name": "look", "input": {"a": 1}},
+    )
+    starts = [
+        {"type": "content_block_start", "index": n, "content_block": each}
+        for n, each in enumerate(blocks)
+    ]
+
+    said = answer_to(
+        MESSAGES, *starts, {"type": "content_block_delta", "index": 1, "delta": {"text": "ne."}}
+    )
+
+    assert (said.thinking, said.text) == ("hm", "Fine.")
+    [call] = said.tool_calls
+    assert (call.id, call.arguments) == ("t", '{"a":1}')
+
+
+def test_content_in_parts_is_text_and_thoughts() -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+
+    said = answer_to(
+        CHAT,
+        chunk(content=[thought]),
+        chunk(content=[{"type": "text", "text": "Fine."}], finish="stop"),
+        {"choices": [], "usage": USAGE},
+    )
+
+    assert (said.thinking, said.text) == ("hm", "Fine.")
+    assert said.usage is not None
+
+
+@pytest.mark.parametrize("index", [{}, {"index": None}, {"index": 0}], ids=str)
+@pytest.mark.parametrize("is_together", [False, True], ids=["apart", "together"])
+def test_calls_without_an_index_of_their_own_are_told_apart(
+    index: dict[str, Any], is_together: bool
+) -> None:
+    first = {**index, "id": "a", "function": {"name": "look", "arguments": '{"x":'}}
+    rest = {**index, "id": None, "function": {"name": None, "arguments": "1}"}}
+    second = {**index, "id": "b", "function": {"name": "look", "arguments": {"x": 2}}}
+    calls = [first, rest, second]
+    chunks = [chunk(tool_calls=calls)] if is_together else [chunk(tool_calls=[c]) for c in calls]
+
+    said = answer_to(CHAT, *chunks, chunk(finish="tool_calls"))
+
+    found = [(each.id, each.arguments) for each in said.tool_calls]
+    assert found == [("a", '{"x":1}'), ("b", '{"x":2}')]
+
+
+def test_an_id_that_changes_from_piece_to_piece_makes_no_new_call() -> None:
+    begun = {"index": 0, "id": "a", "function": {"name": "look", "arguments": "{"}}
+    goes_on = {"index": 0, "id": "z", "function": {"name": None, "arguments": "}"}}
+
+    said = answer_to(CHAT, chunk(tool_calls=[begun]), chunk(tool_calls=[goes_on]))
+
+    assert [(each.id, each.arguments) for each in said.tool_calls] == [("a", "{}")]
+
+
+def test_groqs_usage_counts_where_it_stands() -> None:
+    said = answer_to(
+        CHAT, chunk(content="x"), {**chunk(finish="stop"), "x_groq": {"usage": USAGE}}, "[DONE]"
+    )
+
+    assert said.usage is not None
+    assert said.usage.output_tokens == 7
 
 
 def test_anthropics_later_usage_completes_the_first_and_replaces_nothing() -> None:

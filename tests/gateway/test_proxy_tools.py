@@ -31,6 +31,9 @@ SHELL = {"type": "shell_call", "id": "i", "call_id": "c1", "action": {"commands"
 LOCAL = {"type": "local_shell_call", "id": "i", "call_id": "c1", "action": {"command": ["ls"]}}
 
 
+COMPUTER = {"type": "computer_call", "call_id": "c1", "actions": [{"type": "click"}]}
+
+
 @pytest.mark.parametrize(
     ("call", "result", "asked", "came"),
     [
@@ -62,6 +65,12 @@ LOCAL = {"type": "local_shell_call", "id": "i", "call_id": "c1", "action": {"com
             {"type": "shell_call_output", "call_id": "c1", "output": [{"stdout": "a"}]},
             ("shell", {"commands": ["ls"]}),
             ("success", [{"stdout": "a"}]),
+        ),
+        (
+            COMPUTER,
+            {"type": "computer_call_output", "call_id": "c1", "output": {"type": "screenshot"}},
+            ("computer", [{"type": "click"}]),
+            ("success", {"type": "screenshot"}),
         ),
         (
             LOCAL,
@@ -306,3 +315,28 @@ def test_every_choice_may_ask_for_tools_and_a_client_go_on_from_it(
     assert [each[1] for each in tools(events)] == ["c0", "c1", "c2", f"c{taken}"]
     asked = [event for event in events if event.name == "tool.execution"]
     assert [event.attributes.get("tool.choice", 0) for event in asked] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_tool_that_takes_text_has_its_name_and_its_text_in_chat(is_stream: bool) -> None:
+    call = {"id": "c1", "type": "custom", "custom": {"name": "sql", "input": "select 1"}}
+    begun = {"id": "c1", "index": 0, "type": "custom", "custom": {"name": "sql", "input": ""}}
+    rest = {"index": 0, "custom": {"input": "select 1"}}
+    said = {"content": None, "tool_calls": [call]}
+    stream = [chunk(tool_calls=[begun]), chunk(tool_calls=[rest])]
+    result = {"role": "tool", "tool_call_id": "c1", "content": "1"}
+    again = [HI, {"role": "assistant", **said}, result]
+    declared = [{"type": "custom", "custom": {"name": "sql"}}]
+
+    sessions, events = conversation(
+        CHAT,
+        ({"messages": [HI], "tools": declared}, stream if is_stream else chat(said)),
+        ({"messages": again}, chat({"content": "Fine."})),
+    )
+
+    assert sessions == ["s0", "s0"]
+    told = {each.name: each.attributes for each in events}
+    assert told["session.start"]["llm.tools"] == ["sql"]
+    asked, came = told["tool.execution"], told["tool.result"]
+    assert (asked["tool.name"], asked["tool.params"]) == ("sql", "select 1")
+    assert (came["tool.name"], came["tool.result"]) == ("sql", "1")

@@ -84,7 +84,7 @@ def _chat(body: bytes | msgspec.Raw, tool: str | None) -> Answer | Failure:
 
 def _told_apart(message: wire.ChatMessage) -> tuple[str, str | None]:
     """The answer and the thoughts: in a field of their own, or in front of the answer."""
-    text = _text_of(message.content)
+    text = text_of(message.content)
     thinking = message.reasoning or message.reasoning_content
     if thinking:
         return text, thinking if isinstance(thinking, str) else _joined(thinking) or None
@@ -132,7 +132,8 @@ def _choice_extra(choice: wire.Choice) -> dict[str, Any]:
     return said
 
 
-def _text_of(content: Any) -> str:
+def text_of(content: Any) -> str:
+    """A content's text, whether it is one or in parts."""
     return content if isinstance(content, str) else _joined(content)
 
 

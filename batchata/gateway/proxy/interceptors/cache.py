@@ -96,6 +96,8 @@ class Cache(Interceptor):
             return
         if answered.source != "upstream" or not answered.is_success or not answered.body:
             return
+        if answered.finish_reason == "error" or (answered.is_stream and not answered.finish_reason):
+            return  # it broke off, whatever its status
         headers = logged(answered.headers)
         encoding = first(answered.headers, "content-encoding")
         if encoding:

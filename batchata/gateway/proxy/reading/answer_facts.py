@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -21,10 +21,11 @@ from batchata.gateway.proxy.exchange import (
 )
 from batchata.gateway.proxy.reading.tools import ToolCall, ToolResult, results_of, tool_call
 from batchata.providers.anthropic.decode import decode_message
-from batchata.providers.openai.decode import chat_usage, decode_body
+from batchata.providers.openai.decode import chat_usage, decode_body, text_of
 from batchata.providers.openai.wire import ChatUsage
 
 #: what came of tools that a vendor ran is among its items, or blocks
+_MOST_MESSAGE: Final = 2000  #: characters of an error
 _RESULTS: Final = re.compile(
     rb'"(?:\w+_call_output|(?:mcp|code_interpreter|file_search|web_search|image_generation)_call)"'
 )
@@ -152,11 +153,21 @@ def _results(body: bytes, place: str) -> tuple[ToolResult, ...]:
 
 def error_of(body: Any) -> tuple[str, str | None]:
     """Message and type of a vendor's error body."""
-    error = body.get("error") if isinstance(body, Mapping) else None
+    if isinstance(body, list) and body:  # Gemini's
+        return error_of(body[0])
+    error = body.get("error") or body if isinstance(body, Mapping) else body
     if isinstance(error, Mapping):
         kind = error.get("type") or error.get("code")
-        return str(error.get("message") or "error"), None if kind is None else str(kind)
-    return str(error or body)[:500], None
+        message = error.get("message") or error.get("detail") or error
+        text = message if isinstance(message, str) else orjson.dumps(message).decode()
+        return text[:_MOST_MESSAGE], None if kind is None else str(kind)
+    return str(error)[:_MOST_MESSAGE], None
+
+
+def thoughts_in(parts: Sequence[Any]) -> str:
+    """The thoughts among the parts of a content."""
+    thoughts = (each.get("thinking") for each in parts if isinstance(each, Mapping))
+    return "".join(each if isinstance(each, str) else text_of(each) for each in thoughts)
 
 
 def _refusal(status: int, body: bytes) -> AnswerFacts:

@@ -11,6 +11,8 @@ from typing import Any, Final
 MOST_EVENT_BYTES: Final = 8 * 1024 * 1024
 #: content encodings that need a library
 PACKED: Final = ("br", "zstd")
+#: what a stream may begin with: a byte order mark
+_MARK: Final = b"\xef\xbb\xbf"
 #: encoded bytes that are undone at once
 _BIT: Final = 1024
 #: what such a bit may stand for in brotli, where it may be any number of bytes
@@ -60,7 +62,8 @@ def data_of(event: bytes) -> bytes:
     """The data lines of one event, joined."""
     if event.startswith(b"data: ") and b"\n" not in event:
         return event[6:]
-    lines = (line for line in event.split(b"\n") if line.startswith(b"data:"))
+    text = event.removeprefix(_MARK)
+    lines = (line for line in text.split(b"\n") if line.startswith(b"data:"))
     return b"\n".join(line[5:].removeprefix(b" ") for line in lines)
 
 

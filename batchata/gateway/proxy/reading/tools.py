@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 #: where items of the responses API keep what a tool is asked
-_ASKED: Final = ("arguments", "input", "action", "operation", "queries", "code")
+_ASKED: Final = ("arguments", "input", "action", "actions", "operation", "queries", "code")
 #: where items of tools that the vendor itself runs keep what came of them
 _CAME: Final = {
     "mcp_call": "output",
@@ -49,18 +49,22 @@ def tool_call(item: Mapping[str, Any], choice: int = 0) -> ToolCall:
 
 def name_of(item: Mapping[str, Any]) -> str:
     """The name of a tool or of a call of one; of a tool without a name its type."""
-    function = item.get("function")
-    place = function if isinstance(function, Mapping) else item
+    place = _function_of(item)
     return str(place.get("name") or str(item.get("type") or "").removesuffix("_call"))
 
 
 def parts_of(item: Mapping[str, Any]) -> tuple[str, str, Any]:
     """Id, name and arguments of a call; one without an id goes by its name."""
-    function = item.get("function")
-    place = function if isinstance(function, Mapping) else item
+    place = _function_of(item)
     name = name_of(item)
     asked: Any = next((place[each] for each in _ASKED if place.get(each) is not None), {})
     return str(item.get("call_id") or item.get("id") or name), name, asked
+
+
+def _function_of(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Where name and arguments are: chat has them one level down."""
+    function = item.get("function") or item.get("custom")
+    return function if isinstance(function, Mapping) else item
 
 
 def arguments_of(text: Any) -> Any:
