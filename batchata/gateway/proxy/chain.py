@@ -42,6 +42,7 @@ class Chain:
         #: True when telling of an end never waits, so that no client can leave meanwhile
         self.ends_at_once = all(each.ends_at_once for each in self._observers)
         self.wants_pieces = any(each.wants_pieces for each in self.all)
+        self.wants_bodies = any(each.wants_bodies for each in self.all)
         self._started: list[Interceptor] = []
 
     def gauges(self) -> dict[str, list[float]]:

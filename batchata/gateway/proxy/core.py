@@ -239,8 +239,12 @@ class Core:
             await wait_seconds(seconds)
             tee.feed(piece, time.monotonic() - exchange.began_seconds)
             await response.write(piece)
+        answered.ending = "broken" if answer.is_cut else answered.ending
         tee.finish()
         await self._finish(exchange)
+        if answer.is_cut:
+            cut(request)
+            raise ConnectionResetError("the recorded answer ends here")
         await response.write_eof()
         return response
 

@@ -46,6 +46,7 @@ class Respond:
     body: bytes = b""
     #: instead of `body`: pieces, each with the seconds to wait before it
     pieces: tuple[tuple[float, bytes], ...] = ()
+    is_cut: bool = False  #: end it after the pieces as if it were not whole
 
     def __post_init__(self) -> None:
         """Raise ValidationError for what no answer can have."""
@@ -119,6 +120,8 @@ class Interceptor:
     options: ClassVar[Mapping[str, Any]] = {}
     #: True to be given the pieces of each answer with their times
     wants_pieces: ClassVar[bool] = False
+    #: True to have bodies that are no JSON taken in, so that they are told apart by their hash
+    wants_bodies: ClassVar[bool] = False
     book: PriceBook  #: the gateway's prices; there from `start` on
 
     def __init_subclass__(cls, **more: Any) -> None:

@@ -81,7 +81,7 @@ async def running(
     )
     batch_routes = _batch_routes(config, upstreams, guard)
     core = Core(
-        admission=Admission(upstreams, guard, _limits(config)),
+        admission=Admission(upstreams, guard, _limits(config, takes_all=chain.wants_bodies)),
         chain=chain,
         client=client,
         emitter=EventEmitter(queue, sessions, time.monotonic),
@@ -206,10 +206,13 @@ def _sessions(config: GatewayConfig) -> Sessions | None:
     )
 
 
-def _limits(config: GatewayConfig) -> Limits:
+def _limits(config: GatewayConfig, *, takes_all: bool) -> Limits:
     server = config.server
     return Limits(
-        memory=server.inspect_bytes, disk=server.spill_bytes, idle_seconds=server.idle_seconds
+        memory=server.inspect_bytes,
+        disk=server.spill_bytes,
+        idle_seconds=server.idle_seconds,
+        takes_all=takes_all,
     )
 
 

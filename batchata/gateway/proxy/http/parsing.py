@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import orjson
@@ -14,6 +15,9 @@ from aiohttp import StreamReader, web
 
 from batchata.gateway.proxy.http.spilled import Spilled
 from batchata.gateway.proxy.reading.sse import whole
+
+#: what stands between the parts of a form: made up anew for each request
+_BOUNDARY: Final = re.compile(r'boundary=(?:"([^"]+)"|([^;\s]+))', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,7 @@ class Limits:
     memory: int  #: larger ones are not held in memory
     disk: int  #: larger questions are refused
     idle_seconds: float  #: silence after which a client is not waited for
+    takes_all: bool = False  #: what is no question is taken in too
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -62,15 +67,16 @@ class StalledBodyError(Exception):
 async def take_body(request: web.BaseRequest, limits: Limits, *, is_question: bool) -> Body:
     """Read a JSON body, a question's also when it is large; pass all others on as they come.
 
+    Where all is taken in, those wait on disk too, but for the largest.
     Raises BodyTooLargeError, StalledBodyError.
     """
     if not request.can_read_body:
         return Body()
     content = request.content
     read = partial(_next, content, limits.idle_seconds)
-    is_json = "json" in request.headers.get("Content-Type", "").lower()
-    if not is_json:
-        return Body(pieces=_pieces(read))
+    kind = request.headers.get("Content-Type", "")
+    if "json" not in kind.lower():
+        return await _other(request, limits, _pieces(read))
     if content.is_eof() and content.total_bytes <= limits.memory:  # all of it came with the head
         return _whole(request, content.read_nowait(), limits)
     length = request.content_length
@@ -82,11 +88,21 @@ async def take_body(request: web.BaseRequest, limits: Limits, *, is_question: bo
             return _whole(request, parts[0] if len(parts) == 1 else b"".join(parts), limits)
         parts.append(part)
         size += len(part)
+    rest = _rest(parts, _pieces(read))
     if not is_question:
-        return Body(pieces=_rest(parts, _pieces(read)))
+        return await _other(request, limits, rest)
     if length is not None and length > limits.disk:
         raise BodyTooLargeError(f"it has {length} bytes")
-    return Body(spilled=await _spilled(_rest(parts, _pieces(read)), limits.disk))
+    return Body(spilled=await _spilled(rest, limits.disk))
+
+
+async def _other(request: web.BaseRequest, limits: Limits, pieces: AsyncIterator[bytes]) -> Body:
+    """A body that is no question to a model, as an upload."""
+    if not limits.takes_all or (request.content_length or 0) > limits.disk:
+        return Body(pieces=pieces)
+    found = _BOUNDARY.search(request.headers.get("Content-Type", ""))
+    boundary = (found[1] or found[2]).encode("latin-1", "replace") if found else b""
+    return Body(spilled=await _spilled(pieces, limits.disk, boundary))
 
 
 def _whole(request: web.BaseRequest, data: bytes, limits: Limits) -> Body:
@@ -107,12 +123,14 @@ async def _pieces(read: Callable[[], Awaitable[bytes]]) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def _spilled(pieces: AsyncIterator[bytes], most: int) -> Spilled:
+async def _spilled(
+    pieces: AsyncIterator[bytes], most: int, boundary: bytes = b""
+) -> Spilled | None:
     spilled: Spilled | None = None
     try:
         async for piece in pieces:
             try:
-                spilled = spilled or Spilled()
+                spilled = spilled or Spilled(boundary)
                 if spilled.size + len(piece) > most:
                     raise BodyTooLargeError(f"it has more than {most} bytes")
                 await spilled.add(piece)
@@ -122,8 +140,6 @@ async def _spilled(pieces: AsyncIterator[bytes], most: int) -> Spilled:
         if spilled is not None:
             spilled.close()
         raise
-    if spilled is None:
-        raise BodyTooLargeError("nothing of it came")
     return spilled
 
 

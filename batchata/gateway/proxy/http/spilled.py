@@ -24,21 +24,32 @@ _decode_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 class Spilled:
     """One body on disk, readable by nobody else and gone with the process; it can be sent again."""
 
-    def __init__(self) -> None:
+    def __init__(self, boundary: bytes = b"") -> None:
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by `close`
         self._hash = blake2b(digest_size=16)
+        self._boundary = boundary
+        self._tail = b""  # not hashed yet: a boundary may begin in it
         self._writing = Writing()
         self.size = 0  #: bytes
         self.unread: frozenset[str] = frozenset()  #: fields that are too long to be read
 
     @property
     def digest(self) -> str:
-        """Equal for equal bodies."""
-        return self._hash.hexdigest()
+        """Equal for equal bodies, whatever stands between the parts of a form."""
+        found = self._hash.copy()
+        found.update(self._tail)
+        return found.hexdigest()
+
+    def _hashed(self, piece: bytes) -> None:
+        if self._boundary:
+            *parts, rest = (self._tail + piece).split(self._boundary)
+            end = max(0, len(rest) - len(self._boundary) + 1)
+            self._tail, piece = rest[end:], b"".join((*parts, rest[:end]))
+        self._hash.update(piece)
 
     async def add(self, piece: bytes) -> None:
         """Take a piece; OSError when the disk has no room for it."""
-        self._hash.update(piece)
+        self._hashed(piece)
         self.size += len(piece)
         await self._writing.run(self._write, piece)
 

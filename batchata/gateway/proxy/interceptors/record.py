@@ -21,6 +21,7 @@ class Record(LineWriter):
 
     name = "record"
     wants_pieces = True
+    wants_bodies = True
     options: ClassVar = {"directory": "./cassettes"}
     directory: str | Path  #: a folder, or a file that ends in `.jsonl`
 

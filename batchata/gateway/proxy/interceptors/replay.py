@@ -26,6 +26,7 @@ class Replay(Interceptor):
 
     name = "replay"
     is_policy = True
+    wants_bodies = True
     #: what is said to whoever asks what no recording has
     advice: ClassVar[str] = "Record it with --record"
     options: ClassVar = {
@@ -73,9 +74,10 @@ class Replay(Interceptor):
         pieces = (
             recorded.pieces if self.timing else tuple((0.0, each) for _, each in recorded.pieces)
         )
-        if len(pieces) == 1:
-            return Respond(status=recorded.status, headers=recorded.headers, body=pieces[0][1])
-        return Respond(status=recorded.status, headers=recorded.headers, pieces=pieces)
+        status, headers = recorded.status, recorded.headers
+        if len(pieces) == 1 and not recorded.is_cut:
+            return Respond(status=status, headers=headers, body=pieces[0][1])
+        return Respond(status=status, headers=headers, pieces=pieces, is_cut=recorded.is_cut)
 
     @property
     def unused(self) -> int:

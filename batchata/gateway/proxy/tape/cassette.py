@@ -45,6 +45,7 @@ class Recorded:
     headers: tuple[tuple[str, str], ...]
     #: what came, each with the seconds since the piece before
     pieces: tuple[tuple[float, bytes], ...]
+    is_cut: bool = False  #: its client left after these pieces
 
     @property
     def place(self) -> tuple[bytes, int]:
@@ -80,11 +81,14 @@ def request_row(exchange: Exchange) -> Row:
 
 
 def _asked(exchange: Exchange) -> Mapping[str, Any] | None:
-    """The JSON of a request; of one that waits on disk its short fields and what tells it apart."""
-    spilled = exchange.spilled
-    if spilled is None:
+    """The JSON of a request; of other bodies, and of one on disk, what tells them apart."""
+    spilled, body = exchange.spilled, exchange.body
+    if spilled is not None:
+        whole_body = {"bytes": spilled.size, "blake2b": spilled.digest}
+    elif body and exchange.json is None:
+        whole_body = {"bytes": len(body), "blake2b": blake2b(body, digest_size=16).hexdigest()}
+    else:
         return exchange.json
-    whole_body = {"bytes": spilled.size, "blake2b": spilled.digest}
     return {**(exchange.json or {}), "batchata_body": whole_body}
 
 
@@ -109,16 +113,23 @@ def body_key(exchange: Exchange, *more: str) -> bytes:
 
 
 def response_row(answered: Answered) -> Row | None:
-    """The answer as it is written down; None for one that is not whole."""
-    if answered.body is None or answered.ending != "answered":
-        return None
+    """The answer as it is written down; None for one that is not whole.
+
+    A stream that its client had enough of is kept as far as it came.
+    """
     encoding = first(answered.headers, "content-encoding")
+    is_cut = answered.ending == "disconnected" and answered.is_stream and not encoding
+    is_kept = answered.ending == "answered" or (is_cut and bool(answered.pieces))
+    if answered.body is None or not is_kept:
+        return None
     row: Row = {"status": answered.status, "headers": logged(answered.headers)}
     for name in ("content-length", "retry-after"):
         if answered.status < 400 or name == "content-length":
             row["headers"].pop(name, None)
     if answered.is_stream and not encoding:
         row["pieces"] = _paced(clean_pieces(answered.pieces, _CLEANER))
+        if is_cut:
+            row["is_cut"] = True
         return row
     body = whole(answered.body, encoding, _MOST)
     if body is None:  # an encoding that nothing here undoes
@@ -213,6 +224,7 @@ def _recorded(row: Row, ignore: frozenset[str]) -> Recorded:
         status=status,
         headers=tuple(headers.items()),
         pieces=_pieces_of(response),
+        is_cut=response.get("is_cut") is True,
     )
 
 
