@@ -26,8 +26,8 @@ _BAD_NAMED = 1000
 class Batch(Settings):
     """Collects jobs and limits, then runs them. Every call returns the batch itself.
 
-    With `dedupe` jobs that ask exactly the same are asked once, and each has the answer.
-    Raises ValidationError for a setting that cannot be used; `run()` alone touches files, the
+    With `dedupe`, jobs that ask exactly the same are sent once and share the answer.
+    Raises ValidationError for a setting that cannot be used; only `run()` touches files, the
     network and the vendors' SDKs.
     """
 
@@ -69,11 +69,11 @@ class Batch(Settings):
         files: Sequence[FileSource] | None = None,
         **params: Any,
     ) -> Self:
-        """One more job: `messages`, or `prompt` with or without a `file` or several `files`.
+        """Add one job: `messages`, or a `prompt`, on its own or about a `file` or several `files`.
 
         `id=`, `metadata=`, `endpoint=`, `response_schema=`, `structured=` and `downscale_images=`
-        are ours; every other parameter goes to the vendor as it is. Raises ValidationError at once
-        for what cannot be sent.
+        are batchata's own; every other parameter is passed to the vendor unchanged. Raises
+        ValidationError at once for anything that cannot be sent.
         """
         named = {
             "files": files,
@@ -88,13 +88,13 @@ class Batch(Settings):
         return self
 
     def add_jobs(self, jobs: Iterable[Job | Mapping[str, Any] | str]) -> Self:
-        """Many jobs: Job values, mappings of `add_job`'s arguments, or prompts.
+        """Add many jobs: Job values, mappings of `add_job`'s arguments, or plain prompts.
 
-        A list is checked at once; a generator is read once, by `run()`, and never held in memory.
-        It runs then: what it names of its surroundings is what they are at that time. A mapping
-        of its that cannot be sent fails alone. Live and in the background it is read while its
-        first jobs are asked; what it raises, as a second job of one id, stops the run there in
-        good order.
+        A list is checked at once. A generator is read once, by `run()`, and never held in memory;
+        variables it refers to have the values that they have by then, and a mapping from it that
+        cannot be sent fails alone. The live and background routes read it while its first jobs
+        are already being asked; an exception in it, or a second job with the same id, stops the
+        run there in good order.
         """
         if isinstance(jobs, (str, bytes, Mapping)) or not isinstance(jobs, Iterable):
             raise ValidationError(
@@ -120,11 +120,11 @@ class Batch(Settings):
         response_model: type[BaseModel] | None = None,
         **params: Any,
     ) -> Self:
-        """A job for each row of a pandas, polars or arrow table, a file, or an iterable of dicts.
+        """Add a job for each row of a table (pandas, polars, Arrow), a file or an iterable of dicts.
 
-        `prompt` names columns as `{column}`, and `{{` and `}}` are braces; `id` names the column
-        of ids, `keep` the columns that go into the metadata. CSV, JSONL and Parquet files are
-        read by `run()`, a few rows at a time. A row that has no value for its prompt fails alone.
+        `prompt` refers to columns as `{column}`, with `{{` and `}}` for braces; `id` names the
+        column of ids, `keep` the columns to copy into the metadata. CSV, JSONL and Parquet files
+        are read by `run()`, a few rows at a time. A row without a value for its prompt fails alone.
         `run.to_dataframe()` joins the answers to the rows.
         """
         source = RowSource(rows, prompt=prompt, id_column=id, keep=keep)
@@ -138,13 +138,13 @@ class Batch(Settings):
 
     @property
     def jobs(self) -> list[Job]:
-        """The jobs so far; generators given to `add_jobs` are read into memory for it."""
+        """The jobs so far; this reads generators given to `add_jobs` into memory."""
         self._jobs = list(self.iter_jobs())
         self._sources = []
         return self._jobs
 
     def iter_jobs(self) -> Iterator[Job]:
-        """The jobs in order; sources that are generators are used up by it."""
+        """Iterate over the jobs in order; this uses up sources that are generators."""
         for source in self._sources:
             yield from source
         yield from self._jobs
@@ -173,7 +173,7 @@ class Batch(Settings):
         *,
         wait: bool = True,
     ) -> BatchRun:
-        """Run the jobs and come back when all have ended; with `wait=False` come back at once.
+        """Run the jobs and return when all have ended; with `wait=False` return at once.
 
         With `dry_run` nothing is sent or written: the run's `estimate` is printed and kept.
         """
@@ -191,7 +191,7 @@ class Batch(Settings):
         return self._run().start(print_status=print_status)
 
     async def arun(self, *, print_status: bool = False) -> BatchRun:
-        """Run the jobs from async code, without blocking its loop."""
+        """Run the jobs from async code, without blocking the event loop."""
         run = self._run().start(print_status=print_status)
         try:
             await asyncio.to_thread(run.wait)
@@ -205,10 +205,10 @@ class Batch(Settings):
         return self._run().make_estimate()
 
     def check(self) -> Self:
-        """Read every file and put every job into words, as a run does first; nothing is sent.
+        """Read every file and encode every job, as a run does first, but send nothing.
 
-        Raises ValidationError that names all jobs that cannot be sent, which in a run fail alone;
-        and what a run raises before it sends anything.
+        Raises a ValidationError that names all jobs that cannot be sent (in a run each of them
+        fails alone), and whatever else a run raises before it sends anything.
         """
         estimate = self.estimate()
         if not estimate.bad:

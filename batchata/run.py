@@ -92,11 +92,11 @@ class BatchRun(LegacyRun):
         providers: Mapping[str, ProviderSettings] | None = None,
         send_pending: bool = False,
     ) -> BatchRun:
-        """A run of what a state file holds, without its script: collects what is in flight.
+        """A run of what a state file holds, without its script: it collects what is in flight.
 
-        A batch that was on its way when a run was killed is looked for, and sent if the vendor does
+        A batch that was on its way when a run was killed is looked up, and sent if the vendor does
         not have it; with `send_pending` the jobs that were never sent go out too. Raises StateError
-        where there is no state file.
+        if there is no state file.
         """
         check_file(Path(state_file), must_exist=True)
         base = config or RunConfig()
@@ -107,8 +107,8 @@ class BatchRun(LegacyRun):
     def retry_failed(self, *, print_status: bool = False) -> BatchRun:
         """Ask again, in a new run, what failed, was cancelled or was skipped in this one.
 
-        Works on a run that has ended, or on one made by `attach()`. Every reason is taken, also
-        those that a run does not try again by itself: mend the cause first.
+        Works on a run that has ended, or on one made by `attach()`. Failures of every kind are
+        tried, including those that a run does not retry by itself: remove the cause first.
         """
         if self._is_started and not self._done.is_set():
             raise RunError("the run is still going on", hint="wait for it: run.wait()")
@@ -131,7 +131,7 @@ class BatchRun(LegacyRun):
     def execute(self, *, print_status: bool = False) -> Self:
         """Run to the end in this thread.
 
-        Ctrl-C stops the run in good order, says how to go on, and raises KeyboardInterrupt; a
+        Ctrl-C stops the run in good order, says how to resume it, and raises KeyboardInterrupt; a
         second one leaves at once. Raises StateError, ResultsError and AccountStoppedError.
         """
         self._begin()
@@ -142,7 +142,7 @@ class BatchRun(LegacyRun):
         return self
 
     def start(self, *, print_status: bool = False) -> Self:
-        """Run in the background and come back at once."""
+        """Run in the background and return at once."""
         self._begin()
         self._thread = threading.Thread(
             target=self._background, args=(print_status,), name="batchata-run", daemon=True
@@ -151,7 +151,7 @@ class BatchRun(LegacyRun):
         return self
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end, at most `timeout` seconds; True when it has come.
+        """Wait for the run to end, at most `timeout` seconds; True once it has.
 
         Raises what the run raised.
         """
@@ -163,14 +163,14 @@ class BatchRun(LegacyRun):
         return True
 
     def stop(self, reason: str = "stop: asked by the caller") -> None:
-        """Send nothing new, keep what is paid for; batches in flight are left to the next run."""
+        """Send nothing new, keep what is paid for, and leave batches in flight to the next run."""
         self._ask_stop(reason, cancels=self.config.on_stop == "cancel")
 
     def cancel(self) -> None:
         """Ask the vendors to cancel what is in flight, and end every job that was not sent.
 
-        The run goes on until the vendors have stopped: what they answered before is paid for, and
-        collected. `stop()` leaves without that.
+        The run goes on until the vendors have stopped: what they answered before that is paid for
+        and collected. `stop()` does not wait for it.
         """
         self._ask_stop("cancelled: by the user", cancels=True, stays=True)
 
@@ -214,7 +214,7 @@ class BatchRun(LegacyRun):
         return view.stats()
 
     def results(self) -> Results:
-        """Every job of the run with how it ended so far."""
+        """Every job of the run, with how it has ended so far."""
         if self._results is not None:
             return self._results
         session = self._opened()
@@ -246,7 +246,7 @@ class BatchRun(LegacyRun):
         """The results as a table: one row a job, one column a field of the answer.
 
         After `add_rows` it is the table that was given, with its rows, order and types, and the
-        answers beside them; else a pandas DataFrame.
+        answers beside them; otherwise a pandas DataFrame.
         """
         table = self._rows.table() if self._rows is not None else None
         if table is None or self._session is None:

@@ -55,7 +55,7 @@ class CostTracker:
         self.settle(reserved, 0)
 
     def doubt(self, parts: int) -> None:
-        """Count a call whose answer was lost, and that may have cost so much (1e-12 USD)."""
+        """Count a call whose answer was lost and which may have cost this much (1e-12 USD)."""
         self.uncertain += parts
         self.uncertain_calls += 1
 

@@ -32,10 +32,10 @@ LEVELS: Final = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """Everything a run was told, as plain values; most are checked by the builder's own calls.
+    """All settings of a run, as plain values; most are checked by the builder's own calls.
 
-    Raises ValidationError for limits that are none, and takes paths and amounts as people write
-    them: it is `BatchParams` to scripts that make a BatchRun by themselves.
+    Raises ValidationError for limits that make no sense, and takes paths and amounts as people
+    write them: scripts that make a BatchRun themselves know it as `BatchParams`.
     """
 
     state_file: Path | None = None

@@ -34,7 +34,7 @@ _SUFFIX_KINDS: Final[dict[str, DocumentKind]] = {
 
 @dataclass(frozen=True, slots=True)
 class FileId:
-    """A file that the vendor has already, by its id there; an image needs `kind="image"`."""
+    """A file that the vendor already has, by its id there; an image needs `kind="image"`."""
 
     id: str
     kind: Literal["pdf", "image", "office"] = "pdf"
@@ -48,7 +48,7 @@ class FileId:
 
 @dataclass(frozen=True, slots=True)
 class FileUrl:
-    """A file that the vendor fetches itself; `kind` None is told by the end of the address."""
+    """A file that the vendor fetches itself; without `kind` the end of the address tells it."""
 
     url: str
     kind: Literal["pdf", "image", "office"] | None = None

@@ -25,10 +25,10 @@ class ModelEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What a run would be, by model and in all; costs in USD.
+    """What a run would send and cost, by model and in total; costs in USD.
 
-    The worst case is a bound: the bill is never higher. The expected cost takes four bytes for a
-    token, a quarter of what a document can be at most, and half of `max_tokens` for an answer.
+    The worst case is a bound: the bill is never higher. The expected cost assumes four bytes a
+    token, a quarter of the most that a document can be, and half of `max_tokens` for an answer.
     """
 
     models: tuple[ModelEstimate, ...]
@@ -62,14 +62,14 @@ class Estimate:
 
     @property
     def expected_live_usd(self) -> Decimal | None:
-        """What an auto run will probably cost if no batch comes back in time; else None."""
+        """What an auto run will probably cost if no batch is back in time; None on other routes."""
         found = [each.expected_live_usd for each in self.models]
         known = [each for each in found if each is not None]
         return sum(known, Decimal(0)) if known else None
 
     @property
     def worst_case_usd(self) -> Decimal:
-        """What the run can cost at the most."""
+        """The most that the run can cost."""
         return sum((each.worst_case_usd for each in self.models), Decimal(0))
 
     def to_dict(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ _ANY_KEYS: Final = _TEXT_KEYS | orjson.OPT_NON_STR_KEYS
 
 
 class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that a door saw happen, as the event log keeps it."""
+    """Something that happened, as the event log keeps it."""
 
     event_type: str  #: "llm_start", "llm_end", "llm_error", "batch_submitted", …
     data: Mapping[str, Any] = {}
@@ -48,7 +48,7 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
         return redactor.json(self.envelope(timestamp_us, redactor))
 
     def envelope(self, timestamp_us: int, redactor: Redactor) -> bytes:
-        """The envelope as JSON, without what lies under telling names, and no more than that."""
+        """The envelope as JSON, redacted by the names of keys only."""
         envelope = self._envelope(timestamp_us)
         made = to_json(envelope, redactor.named)
         if redactor.names_none(made):

@@ -29,7 +29,7 @@ class PilotSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PilotReport:
-    """What a sample showed; costs in USD, each `±` the half of a 95 % interval."""
+    """What a sample showed; costs in USD, each `±` half of a 95 % interval."""
 
     jobs: int
     failed: int

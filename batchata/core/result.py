@@ -99,7 +99,7 @@ class Citation:
 
     @property
     def is_found(self) -> bool | None:
-        """Whether a quote stands in its document; None where nobody could look, or had to."""
+        """Whether a quote stands in its document; None if that was not checked."""
         return (self.metadata or {}).get("found")
 
     def to_dict(self) -> dict[str, Any]:

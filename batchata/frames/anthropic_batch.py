@@ -53,7 +53,7 @@ class AnthropicBatchExtractor(BatchExtractor):
         tool_name: str = "extract_results",
         max_tokens: int = 32000,
     ) -> Path:
-        """Write the requests to a JSON file, to be read before anything is paid; its path.
+        """Write the requests to a JSON file, to be read before anything is paid; returns its path.
 
         Rows that are answered or on their way are left out, and rows whose answers were no good
         are asked alone. `tool_name` names the tool for models that are asked through one.
@@ -85,7 +85,7 @@ class AnthropicBatchExtractor(BatchExtractor):
         return path
 
     def submit_batch(self, job_id: str) -> str:
-        """Send what was written; the id of the newest batch. Called again it sends nothing."""
+        """Send what was written; returns the newest batch's id. Called again it sends nothing."""
         folder = self._folder(job_id)
         self._submit(folder)
         reader = ResultReader(folder.state)

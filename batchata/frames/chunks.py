@@ -16,7 +16,7 @@ def compute_prompt_hash(prompt: str) -> str:
 
 
 class DataFrameIterator:
-    """Chunks of `{"input_id": ..., "input_text": ...}`; `len()` counts them, and it starts anew."""
+    """Chunks of `{"input_id": ..., "input_text": ...}`, which can be gone through again."""
 
     def __init__(
         self,

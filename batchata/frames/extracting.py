@@ -52,9 +52,9 @@ def extract_df(
     """Ask `prompt` about each row of a table and give back a table of the same kind.
 
     It has a row for each row given, in their order: `input_id`, the fields of the answer,
-    `status` and `error`. Answers are kept in `cache_path` as they come, and never asked again
-    for the same id, text, prompt, model, schema and `params`, which are the vendor's own; `fresh`
-    asks all the same, and `ignore_prompt_hash` takes answers to any prompt. `chunk_size` rows
+    `status` and `error`. Answers are kept in `cache_path` as they come, and a row is not asked
+    again with the same id, text, prompt, model, schema and `params` (the vendor's own parameters);
+    `fresh` asks anyway, and `ignore_prompt_hash` accepts answers to any prompt. `chunk_size` rows
     share a request.
     """
     check_number("max_workers", max_workers, least=1, whole=True)

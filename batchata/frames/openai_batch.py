@@ -92,7 +92,7 @@ class OpenAIBatchExtractor(BatchExtractor):
         plan.save(folder.input)
 
     def submit_batches(self, job_id: str) -> None:
-        """Send what was written and come back when the vendor has it; again it sends nothing."""
+        """Send what was written and return when the vendor has it; a second call sends nothing."""
         self._submit(self._folder(job_id))
 
     def check_batch_status(

@@ -97,7 +97,7 @@ class LegacyRun(ABC):
     def jobs(self) -> dict[str, Job]:
         """Job id to job, of those that the run has taken in.
 
-        Raises RunError before the run was started, and where the jobs came of a generator or of a
+        Raises RunError before the run was started, and if the jobs came from a generator or a
         state file: those are not kept in memory.
         """
         found = self._opened().script_jobs

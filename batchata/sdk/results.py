@@ -27,9 +27,9 @@ _LISTS = {
 
 
 class Results(Mapping[str, JobResult]):
-    """Job id → JobResult, in the order the jobs were added, and lists by how they ended.
+    """Job id → JobResult, in the order the jobs were added, with lists by how they ended.
 
-    Nothing is held in memory but what is asked for; `iter_all()` reads a million in flat memory.
+    Only what is asked for is held in memory; `iter_all()` reads a million in constant memory.
     """
 
     def __init__(

@@ -46,7 +46,7 @@ class RouteSettings:
     decide: Callable[[PilotReport], bool] | None = None
 
     def set_queue_limits(self, tokens_by_model: Mapping[str, int]) -> Self:
-        """Enqueued-token limits of your account by model ("Batch queue limit" on model pages)."""
+        """Set your account's limits of enqueued tokens ("Batch queue limit" on model pages)."""
         check_mapping("the queue limits", tokens_by_model, '{"gpt-6-luna": 5_000_000}')
         for model, tokens in tokens_by_model.items():
             check_number(f"the queue limit of {model!r}", tokens, least=1, whole=True)
@@ -60,7 +60,7 @@ class RouteSettings:
         max_reasks: int = 2,
         settle_seconds: float = 60.0,
     ) -> Self:
-        """How often a job is tried; `retry_on` adds paid failures such as "truncated".
+        """Set how often a job is tried; `retry_on` adds paid failures such as "truncated".
 
         With "invalid_answer" in it, a job whose answer does not fit its schema is asked again with
         that answer and what was wrong with it: `max_reasks` times, and never beyond `max_attempts`.
@@ -77,7 +77,7 @@ class RouteSettings:
         )
 
     def set_stop(self, on_stop: OnStop = "detach", *, on_unresolved: OnUnresolved = "wait") -> Self:
-        """What a stopped run does with batches in flight, and a run with ones it cannot find."""
+        """Say what happens to batches in flight on a stop, and to batches that cannot be found."""
         checked_choice("on_stop", on_stop, ("detach", "cancel"))
         checked_choice("on_unresolved", on_unresolved, ("wait", "ask", "resubmit"))
         return self._set(on_stop=on_stop, on_unresolved=on_unresolved)
@@ -90,15 +90,15 @@ class RouteSettings:
         rpm: int | None = None,
         tpm: int | None = None,
     ) -> Self:
-        """How jobs travel: "batch" at half price within a day, or "live" at once.
+        """Choose how jobs travel: "batch" at half price within a day, or "live" at once.
 
-        "background" begins OpenAI responses at live prices and fetches each when it is done: no
-        connection is held, and a run that is stopped goes on fetching when it is started again.
+        "background" starts OpenAI responses at live prices and fetches each when it is done: no
+        connection is held open, and a stopped run goes on fetching when it is started again.
         "auto" sends batches and, when the time of `finish_within()` is over, cancels what is not
         back and finishes it live; its budget is reserved at live prices.
-        The live route keeps to the limits that vendors name in their answers; `concurrency` (calls
-        in flight, or responses in the background), `rpm` (requests a minute) and `tpm` (tokens a
-        minute) hold for each model and can only lower them.
+        The live route obeys the rate limits that vendors report in their answers; `concurrency`
+        (calls in flight, or responses in the background), `rpm` (requests a minute) and `tpm`
+        (tokens a minute) apply to each model and can only lower them.
         """
         checked_choice("route", route, ("batch", "live", "background", "auto"))
         for name, value in (("concurrency", concurrency), ("rpm", rpm), ("tpm", tpm)):
@@ -112,9 +112,9 @@ class RouteSettings:
         minutes: float | None = None,
         hours: float | None = None,
     ) -> Self:
-        """Batches first; what is not back within this time is cancelled there and finished live.
+        """Send batches first; what is not back within this time is cancelled and finished live.
 
-        The time is that of the oldest batch in flight, also when another process sent it.
+        The time begins with the oldest batch in flight, even if another process sent it.
         """
         return self._set(route="auto", finish_within_seconds=_seconds(seconds, minutes, hours))
 
@@ -127,8 +127,8 @@ class RouteSettings:
     ) -> Self:
         """Send a sample live before the others: a `share` of the jobs, or a number of `jobs`.
 
-        `decide(report)` sees answers, failures and the expected bill with its error, and says
-        whether to go on; without it the run goes on.
+        `decide(report)` sees answers, failures and the expected bill with its margin of error, and
+        returns whether to go on; without it the run goes on.
         """
         if (share is None) == (jobs is None):
             given = "both" if share is not None else "neither"
@@ -143,18 +143,18 @@ class RouteSettings:
         return self._set(pilot=PilotSize(share=share, jobs=jobs))
 
     def set_uploads(self, mode: UploadMode = "auto") -> Self:
-        """How files reach the vendor: inside the requests, or uploaded once and named by an id.
+        """Choose how files reach the vendor: inside the requests, or uploaded once and named by id.
 
         "auto" uploads a file that would add a megabyte to the requests, counted over all jobs that
         ask about it, and the files of a request that would be too large with them; "always"
         uploads every file that the vendor takes by id, "never" none.
-        What was uploaded is deleted when the run ends, and expires by itself if it cannot be.
+        Uploaded files are deleted when the run ends; those that cannot be deleted expire.
         """
         checked_choice("mode", mode, ("auto", "always", "never"))
         return self._set(uploads=mode)
 
     def set_polling(self, factor: float = 1.0) -> Self:
-        """Stretch (above 1) or shorten (below 1) the vendors' own polling pace.
+        """Stretch (above 1) or shorten (below 1) the vendors' own polling intervals.
 
         Below 1 is for sandboxes and tests: it also shortens the waits that vendors ask for.
         """
@@ -201,9 +201,9 @@ class Settings(RouteSettings):
         *,
         on_changed: OnChanged = "error",
     ) -> Self:
-        """Keep the run's state in `file`; with `reuse_state` an earlier run goes on from there.
+        """Keep the run's state in `file`; with `reuse_state` it continues an earlier run.
 
-        `on_changed="keep"` keeps the old answer of a job whose id comes with another question.
+        `on_changed="keep"` keeps the old answer of a job whose id now comes with another question.
         """
         checked_choice("on_changed", on_changed, ("error", "keep"))
         return self._set(
@@ -213,12 +213,12 @@ class Settings(RouteSettings):
         )
 
     def set_cache(self, file: str | Path, *, reuse: Reuse = "strict") -> Self:
-        """Keep answers in `file` beyond this run, and do not ask again what is in it.
+        """Keep answers in `file` beyond this run, and reuse those that are already in it.
 
-        `reuse` says when two questions are the same: "strict" (the whole request),
-        "ignore_params" (model, messages and schema), "ignore_prompt" (model, schema and the last
-        message), or "fresh" (never; new answers are kept). Cut, refused and invalid answers are
-        never kept.
+        `reuse` says which questions count as the same: those with the same request ("strict"), the
+        same model, messages and schema ("ignore_params"), the same model, schema and last message
+        ("ignore_prompt"), or none ("fresh": all are asked, and new answers are kept). Truncated,
+        refused and invalid answers are never kept.
         """
         checked_choice("reuse", reuse, ("strict", "ignore_params", "ignore_prompt", "fresh"))
         return self._set(cache_file=_path("the cache file", file, "./cache.db"), cache_reuse=reuse)
@@ -230,11 +230,11 @@ class Settings(RouteSettings):
         on_failure: Literal["continue", "stop"] = "continue",
         spans: bool | Literal["content"] = False,
     ) -> Self:
-        """Log every call, answer and batch as Parquet in a folder, `s3://…` or a fsspec address.
+        """Log every call, answer and batch as Parquet in a folder, `s3://…` or an fsspec address.
 
-        A log that cannot be written keeps its events on this machine and goes on trying; with
-        `on_failure="stop"` the run then sends nothing more. `read_events(where)` reads it.
-        `spans` makes OpenTelemetry spans of it too, with "content" also of prompts and answers.
+        Events that cannot be written there are kept on this machine and tried again; with
+        `on_failure="stop"` the run then sends nothing more. `read_events(where)` reads the log.
+        `spans` also makes OpenTelemetry spans of it, and "content" puts prompts and answers in.
         """
         checked_choice("on_failure", on_failure, ("continue", "stop"))
         text = str(where)
@@ -249,7 +249,7 @@ class Settings(RouteSettings):
         )
 
     def set_default_params(self, **params: Any) -> Self:
-        """Parameters of every job that does not name its own: `model`, `max_tokens`, `system`, …"""
+        """Set parameters of jobs that do not give their own: `model`, `max_tokens`, `system`, …"""
         for name in ("messages", "file", "files", "prompt", "id"):
             if name in params:
                 raise ValidationError(
@@ -270,11 +270,11 @@ class Settings(RouteSettings):
         base_url: str | None = None,
         **options: Any,
     ) -> Self:
-        """How to reach a provider: a configured SDK client of your own, or key and base URL.
+        """Say how to reach a provider: by a configured SDK client of your own, or key and base URL.
 
-        Servers that speak OpenAI's protocol have names of their own, such as "vllm" or "groq",
-        and "compatible" is any other. `timeout_seconds=` is how long a vendor may stay silent in
-        one call.
+        Servers that speak OpenAI's protocol have names of their own, such as "vllm" or "groq";
+        "compatible" is any other. `timeout_seconds=` is how long a vendor may stay silent in one
+        call.
         """
         if name not in provider_names():
             raise ValidationError(
@@ -289,7 +289,7 @@ class Settings(RouteSettings):
         return self
 
     def add_cost_limit(self, usd: float) -> Self:
-        """Never spend more than `usd` USD, over all runs of the state file."""
+        """Never spend more than `usd` USD, all runs of the state file together."""
         if checked_usd(usd) <= 0:
             raise ValidationError(
                 f"Cost limit must be positive, not {usd!r}", hint="write add_cost_limit(usd=5)"
@@ -302,15 +302,15 @@ class Settings(RouteSettings):
         minutes: float | None = None,
         hours: float | None = None,
     ) -> Self:
-        """Send nothing new after this time; the units add up."""
+        """Send nothing new after this time; seconds, minutes and hours are added together."""
         return self._set(time_limit_seconds=_seconds(seconds, minutes, hours))
 
     def raw_files(self, enabled: bool = True) -> Self:
-        """Keep, or do not keep, the vendors' request and response files in the results folder."""
+        """Choose whether the results folder keeps the vendors' request and response files."""
         return self._set(raw_files=checked_flag("raw_files", enabled))
 
     def set_verbosity(self, level: str) -> Self:
-        """Level of the `batchata` logger during the run: debug, info, warn or error."""
+        """Set the level of the `batchata` logger during the run: debug, info, warn or error."""
         name = str(level).lower()
         if name not in LEVELS:
             raise ValidationError(
@@ -321,7 +321,7 @@ class Settings(RouteSettings):
     def set_prices(
         self, prices: Mapping[str, Mapping[str, Any]] | None = None, *, allow_unpriced: bool = False
     ) -> Self:
-        """Your own prices by model, in USD per million tokens; they win over the packaged ones.
+        """Set prices of your own by model, in USD per million tokens, over the packaged ones.
 
         `allow_unpriced` counts a model without any price as free.
         """

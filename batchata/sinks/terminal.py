@@ -27,7 +27,7 @@ _ASCII: Final = str.maketrans("━╸─·≤≈…✓✗■⠋⠙⠹⠸⠼⠴�
 
 
 class RichBatchProgressDisplay:
-    """Shows a run while it goes on; plain lines where nobody could see a moving picture.
+    """Shows a run while it goes on; in plain lines where nothing can be redrawn.
 
     Views may come as often as the run likes, from any thread: taking one only keeps it, and
     rich's own thread draws the last one eight times a second.

@@ -70,7 +70,7 @@ class StateManager:
                     part.with_name(part.name + suffix).unlink(missing_ok=True)
 
     def clear(self) -> Path | None:
-        """Put the file aside, so that the next run begins anew, and return where it is now.
+        """Move the file aside, so that the next run starts afresh, and return where it is now.
 
         Nothing is deleted: the file may hold answers that were paid for.
         """

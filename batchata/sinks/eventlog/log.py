@@ -40,14 +40,14 @@ _BREATH: Final = 0.25
 
 
 class EventLog:
-    """Writes events of every door as Parquet below `where`: a folder, `s3://…`, a fsspec address.
+    """Writes events as Parquet below `where`: a folder, `s3://…` or any other fsspec address.
 
     An event is in a journal on this machine's disk when `write` returns, so that a killed
     process loses none: the next log of the same place writes what it left. Files are written
     when `buffer_size` events are there or the oldest is `flush_seconds` old, four a second at
     most. What cannot be written stays in its journal and is tried again; `error` says why, and
-    with `on_failure="error"` the next call raises it. Keys and passwords are taken out by the
-    name they are under, by their shape, and where they are among `secrets`.
+    with `on_failure="error"` the next call raises it. Keys and passwords are removed: by the name
+    they stand under, by their shape, and where they are among `secrets`.
     """
 
     def __init__(
