@@ -120,7 +120,7 @@ class Batch(Settings):
         response_model: type[BaseModel] | None = None,
         **params: Any,
     ) -> Self:
-        """Add a job for each row of a table (pandas, polars, Arrow), a file or an iterable of dicts.
+        """Add a job for each row of a pandas, polars or Arrow table, a file, or an iterable.
 
         `prompt` refers to columns as `{column}`, with `{{` and `}}` for braces; `id` names the
         column of ids, `keep` the columns to copy into the metadata. CSV, JSONL and Parquet files

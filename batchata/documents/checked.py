@@ -12,8 +12,8 @@ from batchata.core.errors import ValidationError
 class CheckedFile(io.FileIO):
     """A file to read from its start; the last bytes come only when size and digest are the same.
 
-    Raises ValidationError, naming the file, when it vanished or changed since it was checked; what
-    was read before is then of no use.
+    Raises ValidationError, naming the file, if it vanished or changed since it was checked; what
+    was read before must then not be used.
     """
 
     def __init__(self, attachment: Attachment) -> None:
@@ -36,7 +36,7 @@ class CheckedFile(io.FileIO):
         return position
 
     def read(self, size: int | None = -1) -> bytes:
-        """The next bytes, none at the end."""
+        """The next bytes; none at the end."""
         if not self._left:
             return b""
         most = self._left if size is None or size < 0 else min(size, self._left)

@@ -18,8 +18,8 @@ def spliced(
 ) -> Iterator[bytes]:
     """`body` with every marker replaced by its file as base64.
 
-    Raises ValidationError, naming the file, when it vanished or changed since it was checked; what
-    came before is then of no use.
+    Raises ValidationError, naming the file, if it vanished or changed since it was checked; what
+    came before must then not be used.
     """
     step = max(3, piece_bytes - piece_bytes % 3)
     rest = 0

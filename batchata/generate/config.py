@@ -257,7 +257,7 @@ class LoggingConfig(Section):
 
 
 class Config(Section):
-    """Everything a generation is told."""
+    """All settings of a generation."""
 
     data: DataConfig
     model: ModelConfig = ModelConfig()

@@ -32,9 +32,9 @@ def load_config(
     flags: Mapping[tuple[str, str], Any] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Config:
-    """The config that flags, by (section, key), a YAML file and the environment make together.
+    """The config that a YAML file, the environment and flags, by (section, key), make together.
 
-    Raises ValidationError, naming the key and what may have been meant, for what cannot be used.
+    Raises ValidationError, naming the key and what was probably meant, for what cannot be used.
     """
     values, file = _merged(path, flags or {}, environment)
     return _checked(values, file)
@@ -53,7 +53,7 @@ def load_model_config(
 
 
 def make_config(values: Mapping[str, Any]) -> Config:
-    """The config of these sections; ValidationError for what cannot be used."""
+    """The config made of these sections; ValidationError for what cannot be used."""
     return _checked(values, None)
 
 

@@ -32,8 +32,8 @@ def merge_splits(
 ) -> Merge:
     """Join `<stem>-1-of-<n>` … `<stem>-<n>-of-<n>` into `output`, in the order of their numbers.
 
-    Raises ValidationError when one is missing or is of another input or config, and for an output
-    that is there already without `overwrite`.
+    Raises ValidationError when one is missing or was made from another input or config, and for
+    an output that exists already, unless `overwrite` is given.
     """
     output = Path(output)
     if output.suffix.lower() not in ROW_FILES:

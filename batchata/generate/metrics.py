@@ -14,7 +14,7 @@ from batchata.generate.ledger import Tally
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerMetrics:
-    """What one server did; latencies are in seconds, None where it answered nothing."""
+    """What one server did; latencies are in seconds, None if it answered nothing."""
 
     url: str
     answered: int
@@ -29,7 +29,7 @@ class ServerMetrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """A generation that is going on."""
+    """How far a generation in progress is."""
 
     rows: int  #: of this split
     answers_wanted: int  #: rows times samples
@@ -45,19 +45,19 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Answers a second, of this execution."""
+        """Answers a second, in this execution."""
         return self.answers_now / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def eta_seconds(self) -> float | None:
-        """Seconds that are left at this rate; None where there is none yet."""
+        """Seconds left at this rate; None while there is no rate yet."""
         left = self.answers_wanted - self.answers
         return left / self.rate if self.rate else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """A generation that is done; the same numbers are in the summary file beside the output."""
+    """The numbers of a finished generation, as in the summary file beside the output."""
 
     output: str
     model: str

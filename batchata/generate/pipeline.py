@@ -39,9 +39,9 @@ LEDGER = "ledger.db"
 
 @dataclass(slots=True)
 class GenerationPipeline:
-    """Answers the rows of a file as its config says; the same config again goes on, or is done.
+    """Answers the rows of a file as a config says; run again, it resumes where it stopped.
 
-    Raises ValidationError before anything is sent for a config, or rows, that cannot be used.
+    Raises ValidationError, before anything is sent, for a config or rows that cannot be used.
     """
 
     config: Config
@@ -49,19 +49,19 @@ class GenerationPipeline:
     def run(self, *, fresh: bool = False, watch: Watch | None = None) -> Summary:
         """Answer every row and write the output; what is answered already is not asked again.
 
-        With `fresh` an earlier output and unfinished work are kept under other names, and all
-        begins anew. Raises RunError when a stop left rows without an answer, KeyboardInterrupt
-        after a Ctrl-C, and what stopped the run.
+        With `fresh` an earlier output and unfinished work are kept under other names, and every
+        row is asked again. Raises RunError when a stop left rows without an answer,
+        KeyboardInterrupt after a Ctrl-C, and whatever stopped the run.
         """
         with logged(self.config.logging):
             return self._run(fresh, watch)
 
     def preview(self, *, counts_all: bool = False) -> Preview:
-        """What would be sent; nothing is sent or written. With `counts_all`: how much in all."""
+        """What would be sent, without sending or writing it; with `counts_all` also how much."""
         return preview(self.config, counts_all=counts_all)
 
     def validate(self, *, sends_one: bool = True) -> list[Check]:
-        """Look at rows, output, servers and one answer; the last check says what is wrong."""
+        """Check rows, output, servers and one answer; the last check made says what is wrong."""
         return list(validate(self.config, sends_one=sends_one))
 
     def list_models(self) -> dict[str, list[str]]:

@@ -29,7 +29,7 @@ class ModelConfig:
 
 
 class Provider(ABC):
-    """One vendor, by six methods; each may be `def` or `async def`.
+    """A vendor in six methods, each of which may be `def` or `async def`.
 
     Errors tell a run what to do: ProviderUnavailableError (try again), OutcomeUnknownError (the
     vendor may have it), ProviderRejectedError and BatchSubmissionError (do not). Anything else
@@ -48,13 +48,13 @@ class Provider(ABC):
 
     @abstractmethod
     def create_batch(self, jobs: list[Job], *args: Any, **kwargs: Any) -> Any:
-        """Start a batch of jobs of one model; its id, or the id and anything else in a tuple."""
+        """Start a batch of jobs of one model; returns its id, or a tuple of the id and anything."""
 
     @abstractmethod
     def get_batch_status(self, batch_id: str) -> Any:
-        """How far it is: pending, running, complete, failed or cancelled; or (that, details).
+        """Its state: pending, running, complete, failed or cancelled; or (state, details).
 
-        Of the details `completed`, `failed` and `total` are shown, `error` says why it failed.
+        Of the details, `completed`, `failed` and `total` are shown, and `error` says why it failed.
         """
 
     @abstractmethod
@@ -66,13 +66,13 @@ class Provider(ABC):
 
     @abstractmethod
     def cancel_batch(self, batch_id: str) -> Any:
-        """Ask the vendor to stop it; True when it will."""
+        """Ask the vendor to cancel a batch; True if it will."""
 
     @abstractmethod
     def estimate_cost(self, jobs: list[Job]) -> Any:
-        """The most that these jobs can cost in USD; None to have it taken from the price book.
+        """The most that these jobs can cost in USD; None leaves it to the price book.
 
-        A run asks for each job alone, and keeps its cost limit by the sum.
+        A run asks for each job alone, and holds its cost limit by the sum.
         """
 
     def supports_model(self, model: str) -> bool:
@@ -80,7 +80,7 @@ class Provider(ABC):
         return model in self.models
 
     def get_model_config(self, model: str) -> ModelConfig | None:
-        """What is known of the model, None when nothing is."""
+        """What is known of the model; None if nothing is."""
         return self.models.get(model)
 
     def get_polling_interval(self) -> float:
@@ -97,7 +97,7 @@ class Provider(ABC):
             )
 
     def close(self) -> Awaitable[None] | None:
-        """Let go of connections; called when a run ends."""
+        """Close connections; called when a run ends."""
         return None
 
 

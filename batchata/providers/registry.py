@@ -29,9 +29,9 @@ _REGISTERED: Final[dict[str, Factory | Provider]] = {}
 
 
 def register(name: str, factory: Factory | Provider) -> None:
-    """Have a provider in this process: `factory(settings)` makes it, or it is a Provider already.
+    """Add a provider to this process: a Provider, or a `factory(settings)` that makes one.
 
-    Its models are written "name:model". Raises ValidationError for a name that is ours.
+    Its models are written "name:model". Raises ValidationError for the name of a built-in one.
     """
     if not name.isidentifier() or name in _ours():
         raise ValidationError(

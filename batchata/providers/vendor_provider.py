@@ -55,7 +55,7 @@ _WORDS: Final[Mapping[RemoteState, BatchWord]] = {
 def get_provider(
     model: str, *, client: Any = None, api_key: str | None = None, base_url: str | None = None
 ) -> Provider:
-    """The provider of a model: `validate_job`, `create_batch`, `get_batch_status` and the others.
+    """The provider of a model, with `validate_job`, `create_batch`, `get_batch_status` and more.
 
     Raises UnknownModelError when no provider can be told from the name.
     """

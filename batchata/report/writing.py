@@ -56,8 +56,8 @@ class Written:
 def write_report(state_file: Path, output: Path, options: Options | None = None) -> Written:
     """Write one HTML file about a run, whole or not at all.
 
-    Reads the state file beside a run that may go on. An earlier report is replaced; ResultsError
-    when `output` is any other file.
+    Only reads the state file, so that a run may go on meanwhile. An earlier report is replaced;
+    raises ResultsError when `output` is any other file.
     """
     check_output(output)
     options = options or Options()

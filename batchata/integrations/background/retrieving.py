@@ -51,15 +51,15 @@ async def retrieve_background_responses(
 
     Returns a table of the same kind, row for row: `response_id`, `logger_custom_id` where the table
     has it, `status`, `openai_response` (a dict in pandas, else JSON text) and `error`; None with
-    `return_results=False`. A status is the vendor's own word, "expired" for a response that it has
-    no longer, or "error" for one that could not be had after `max_retries` tries of `timeout`
+    `return_results=False`. A status is the vendor's own word, "expired" for a response that it no
+    longer has, or "error" for one that could not be fetched in `max_retries` tries of `timeout`
     seconds each.
 
-    `batch_size` responses are asked for at once. What has ended is in `checkpoint_file` with its
-    answer and is not asked for again; all others are, when the same call is made again. `wait`
-    asks until all have ended, at the vendor's pace. `logger` is an EventLog or a ParquetLogger, and
-    is told before a response is checked off. Raises AccountStoppedError for a key that is refused,
-    and StateError for a checkpoint that cannot be used.
+    `batch_size` responses are asked for at once. Those that have ended are in `checkpoint_file`
+    with their answers, and the same call asks only for the others. `wait` goes on asking, at the
+    vendor's pace, until all have ended. `logger` is an EventLog or a ParquetLogger, and is told
+    before a response is checked off. Raises AccountStoppedError for a key that is refused, and
+    StateError for a checkpoint that cannot be used.
     """
     check_number("batch_size", batch_size, least=1, most=1000, whole=True)
     check_number("max_retries", max_retries, least=1, most=100, whole=True)

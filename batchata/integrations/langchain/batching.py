@@ -45,10 +45,10 @@ class BatchataChatModel(BaseChatModel):
     """A chat model whose `.batch()` and `.abatch()` go through the vendor's batch API.
 
     `model` is a name such as "gpt-6-luna" or "anthropic:claude-haiku-5-5", and other options go to
-    `ChatOpenAI` or `ChatAnthropic`; `llm` is such a model made already. `through` is a Batch
-    without jobs: its folder, state file, cost limit, route and event log hold. Answers are kept in
-    the state file, so that the same questions cost nothing after a crash, or when asked again.
-    `.invoke`, streams and tools are the model's own.
+    `ChatOpenAI` or `ChatAnthropic`; `llm` is such a model, already made. `through` is a Batch
+    without jobs whose folder, state file, cost limit, route and event log apply. Answers are kept
+    in the state file, so that the same questions cost nothing after a crash, or when asked again.
+    `.invoke`, streaming and tools are the model's own.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -94,10 +94,10 @@ class BatchataChatModel(BaseChatModel):
         return_exceptions: bool = False,
         **options: Any,
     ) -> list[Any]:
-        """Ask all at the vendor's batch price; the answers come in the order of the questions.
+        """Ask all questions at the vendor's batch price; answers are in the order of the questions.
 
-        Comes back when all have ended. Without `return_exceptions` the first error is raised then;
-        the answers beside it are kept, and asking again brings them without another bill.
+        Returns when all have ended. Without `return_exceptions` the first error is raised then;
+        the other answers are kept, and asking again returns them without another bill.
         """
         if not inputs:
             return []
@@ -122,7 +122,7 @@ class BatchataChatModel(BaseChatModel):
         return_exceptions: bool = False,
         **options: Any,
     ) -> list[Any]:
-        """`batch` from async code; when it is cancelled the run stops in good order."""
+        """`batch` from async code; if it is cancelled, the run stops in good order."""
         if not inputs:
             return []
         run, jobs = self._run(inputs, options)
@@ -145,7 +145,7 @@ class BatchataChatModel(BaseChatModel):
     def batch_as_completed(
         self, inputs: Sequence[Any], config: Any = None, **options: Any
     ) -> Iterator[Any]:
-        """Answers with their places; a batch gives all of them at once."""
+        """Answers with their indexes; a batch gives all of them at once."""
         yield from enumerate(self.batch(list(inputs), config, **options))
 
     async def abatch_as_completed(
@@ -156,7 +156,7 @@ class BatchataChatModel(BaseChatModel):
             yield found
 
     def bind_tools(self, tools: Sequence[Any], **options: Any) -> Runnable[Any, AIMessage]:
-        """Tools in the vendor's words, for single calls and for batches."""
+        """The model with tools, in single calls and in batches."""
         bound: Any = self.llm.bind_tools(tools, **options)
         return self.bind(**bound.kwargs)
 
@@ -239,9 +239,9 @@ class BatchataChatModel(BaseChatModel):
 def batch_model(llm: BaseChatModel, through: Batch | None = None) -> BatchataChatModel:
     """The same model, with `.batch()` and `.abatch()` through the vendor's batch API.
 
-    Takes a `ChatOpenAI`, a `ChatAnthropic`, and models of classes made from them. Raises
-    ValidationError for others, also at clouds that have not the vendor's batch API, such as Azure:
-    `batch_run` asks those live.
+    Takes a `ChatOpenAI`, a `ChatAnthropic`, and models of classes derived from them. Raises
+    ValidationError for others, including those of clouds that lack the vendor's batch API, such
+    as Azure: `batch_run` asks those live.
     """
     return BatchataChatModel(llm=llm, through=through)
 

@@ -18,7 +18,7 @@ PartitionOn = Literal["date"] | None
 
 @dataclass(frozen=True)
 class S3Config:
-    """A bucket that the log is also written to; credentials come from the environment."""
+    """A bucket that the log is written to as well; credentials come from the environment."""
 
     bucket: str
     prefix: str = "langchain-logs/"
@@ -38,7 +38,7 @@ class S3Config:
 
     @classmethod
     def of(cls, given: S3Config | Mapping[str, Any] | None) -> S3Config | None:
-        """The config itself, or one from a mapping; ValidationError for a key that is none."""
+        """The config itself, or one made from a mapping; ValidationError for an unknown key."""
         if given is None or isinstance(given, S3Config):
             return given
         names = cls.__dataclass_fields__
@@ -55,7 +55,7 @@ class S3Config:
         return "s3://" + "/".join(part.strip("/") for part in (self.bucket, self.prefix) if part)
 
     def place(self) -> Place:
-        """The bucket as a place of the event log; EventLogError when nobody can tell its region."""
+        """The bucket as a place of the event log; EventLogError if its region cannot be found."""
         fs = import_pyarrow().fs
         options: dict[str, Any] = {"region": self.region}
         try:
@@ -74,7 +74,7 @@ class S3Config:
 
 @dataclass(frozen=True)
 class LLMConfig:
-    """A model to be made: its class and what it is called with."""
+    """A model to make: its class and its arguments."""
 
     llm_class: Any
     llm_kwargs: Mapping[str, Any] = field(default_factory=dict)
@@ -92,7 +92,7 @@ class LLMConfig:
         return llm.bind(**self.model_kwargs) if self.model_kwargs else llm
 
     def to_metadata_dict(self) -> dict[str, Any]:
-        """The model in plain values; keys are taken out where it is written."""
+        """The model as plain values; keys are removed when it is written."""
         schema = self.structured_output
         return {
             "llm_class": getattr(self.llm_class, "__name__", str(self.llm_class)),
@@ -108,7 +108,7 @@ class LLMConfig:
 
 @dataclass(frozen=True)
 class JobConfig:
-    """What the job is, for whoever reads the log."""
+    """What the job is, for readers of the log."""
 
     category: str = "batch_processing"
     subcategory: str | None = None
@@ -118,7 +118,7 @@ class JobConfig:
     metadata: Mapping[str, Any] | None = None
 
     def to_metadata_dict(self) -> dict[str, Any]:
-        """The job in plain values, without what was not said."""
+        """The job as plain values, without what was not given."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
@@ -151,7 +151,7 @@ class StorageConfig:
 
 @dataclass(frozen=True)
 class ProcessingConfig:
-    """How the job goes."""
+    """How the rows are asked: concurrency, retries and the like."""
 
     max_concurrency: int = 100
     buffer_size: int = 1000

@@ -38,12 +38,12 @@ class _Begun(msgspec.Struct, frozen=True):
 class ParquetLogger(EventHandler):
     """Logs what LangChain does as Parquet, from any number of threads and tasks at once.
 
-    `event_types` are questions, answers and errors of models unless named; `provider` is written
-    where LangChain does not know it; `raw=True` keeps every argument of the callbacks as well, and
+    `event_types` defaults to questions, answers and errors of models; `provider` is written where
+    LangChain does not know it; `raw=True` keeps every argument of the callbacks as well, and
     `spans=True` makes OpenTelemetry spans of the same events ("content": with prompts and answers).
     `s3_config` writes the log to a bucket too; with its `on_failure="error"` a call, a flush, or
     the end of the context raises EventLogError after a file could not be written there. Works as a
-    context manager; without one everything is written at exit. Keys and passwords are taken out.
+    context manager; without one everything is written at exit. Keys and passwords are removed.
     """
 
     def __init__(

@@ -47,11 +47,11 @@ async def batch_run(
 ) -> list[Any] | None:
     """Ask a chat model or chain about each row of a pandas or polars table.
 
-    Gives its outputs in the order of the rows, exceptions in their places; without
-    `return_exceptions` the first of these is raised when all rows have ended, and without
-    `return_results` there is nothing to hold and None comes back. With `results_dir` every output
-    is kept there as it comes, and a run that died goes on where it was. `config_col` has configs
-    as `with_tags` makes them, `tools_col` tools. `cost_limit_usd` needs a chain with one model
+    Returns its outputs in the order of the rows, with exceptions in their places; without
+    `return_exceptions` the first exception is raised when all rows have ended, and without
+    `return_results` no outputs are held and None is returned. With `results_dir` every output is
+    kept there as it comes, and a run that died resumes where it was. `config_col` has configs as
+    `with_tags` makes them, `tools_col` tools. `cost_limit_usd` needs a chain with one model
     whose price is known. Raises UnknownPriceError and AccountStoppedError.
     """
     asked = Asked(llm, Columns.of(df, prompt_col, config_col, tools_col), return_results)
@@ -92,8 +92,8 @@ async def batch_process(
 ) -> list[Any] | None:
     """`batch_run` with a model made from its config, and everything in a log of its own.
 
-    Log and state lie below the folder that `storage_config` names, so that the same call goes on
-    where it died. The environment variable LANGCHAIN_S3_BUCKET has the log in a bucket too.
+    Log and state lie below the folder that `storage_config` names, so that the same call resumes
+    where it died. The environment variable LANGCHAIN_S3_BUCKET puts the log in a bucket as well.
     """
     job = job_config or JobConfig()
     storage = storage_config or StorageConfig()

@@ -19,10 +19,10 @@ def with_tags(
     config: Mapping[str, Any] | None = None,
     replace_tags: bool = False,
 ) -> dict[str, Any]:
-    """A config for `invoke` with these tags; `config` is taken over and never changed.
+    """A config for `invoke` with these tags; `config` is copied and never changed.
 
-    `custom_id` names the call in the log; any value but None is one, 0 too. An id that `config`
-    has is replaced. With `replace_tags` the tags of `config` go.
+    `custom_id` names the call in the log; any value but None is an id, even 0, and replaces the
+    one in `config`. With `replace_tags` the tags of `config` are dropped.
     """
     given = dict(config or {})
     before = [] if replace_tags else list(given.get("tags") or ())
