@@ -270,3 +270,29 @@ def test_a_request_that_does_not_come_to_its_end_is_not_waited_for_forever(
 
     assert (reply.status, b"request_timeout" in reply.body) == (408, True)
     assert upstream.seen == []
+
+
+def test_the_end_of_a_gateway_waits_for_calls_in_flight_no_longer_than_it_is_told(
+    upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_their_end: list[bool] = []
+    wait_again = aiohttp.web.RequestHandler.shutdown
+
+    async def watched(connection: Connection, seconds: float | None) -> None:
+        task = connection._task_handler
+        at_their_end.append(task is None or task.done() or task.cancelling() > 0)
+        await wait_again(connection, seconds)
+
+    monkeypatch.setattr(aiohttp.web.RequestHandler, "shutdown", watched)
+    upstream.script = lambda connection, seen: upstream.hold(connection)
+    with (
+        Gateway(upstream.url, shutdown_seconds=0) as gateway,
+        connect(gateway.url) as connection,
+    ):
+        connection.sendall(POST)
+        while not upstream.seen:
+            call(gateway.url, request_bytes(b"/health"))
+
+    assert at_their_end
+    assert all(at_their_end)
+    assert upstream.freed.wait(SECONDS)

@@ -59,6 +59,15 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
         self.body = EMPTY_PAYLOAD
 
+    async def shutdown(self, timeout: float | None = 15.0) -> None:
+        """Let a call come to its end for so long; aiohttp takes twice that, and for 0 for ever."""
+        task, seconds = self._task_handler, 15.0 if timeout is None else timeout
+        if self._is_known and task is not None and self._request_in_progress:
+            self._force_close = True  # no other request is taken after this one
+            await asyncio.wait([task], timeout=seconds)
+            task.cancel()
+        await super().shutdown(max(seconds, 1.0))
+
     def data_received(self, data: bytes) -> None:
         """Read on; a request line that the fast parser does not know is left to the other one."""
         if not data.startswith(_USUAL) or not data[:_LOOKED_AT].isascii():
