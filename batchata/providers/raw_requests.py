@@ -134,12 +134,18 @@ class BodyCodec:
         )
 
     def decode(self, shape: Shape, body: bytes | msgspec.Raw) -> Answer | Failure:
-        """The whole body as the answer's text."""
+        """The whole body as the answer's text, with all that its price is told by."""
         answer = self._inner.decode(shape, body)
         if isinstance(answer, Failure):
             return answer
-        text = bytes(body).decode("utf-8", "replace")
-        return Answer(text=text, finish_reason="stop", usage=answer.usage)
+        return Answer(
+            text=bytes(body).decode("utf-8", "replace"),
+            finish_reason="stop",
+            usage=answer.usage,
+            service_tier=answer.service_tier,
+            price_factor=answer.price_factor,
+            cost_usd=answer.cost_usd,
+        )
 
 
 class FileProvider:

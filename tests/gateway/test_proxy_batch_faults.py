@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+from decimal import Decimal
 from pathlib import Path
 from socket import socket
 from typing import Any
 
 import openai
 import orjson
+import pyarrow.parquet
 import pytest
 from batch_lab import HeldModel, chat, client_of, ended, gateway, lines_of, submit, until
+from budget_lab import used_usd
 from raw_lab import RawUpstream, Seen
+from sandbox_lab import Lab
 
 from batchata.gateway import Gateway, Interceptor
 from batchata.gateway.batches import store
@@ -103,3 +107,20 @@ def test_a_full_disk_is_told_and_stops_what_is_cancelled_all_the_same(
     assert (refused.value.status_code, refused.value.code) == (503, "disk_error")
     assert batch.status == "cancelled"
     assert not model.asked["never"]
+
+
+def test_a_result_costs_what_the_tier_costs_that_answered_it(lab: Lab, tmp_path: Path) -> None:
+    kinds = [
+        {"type": "flex"},
+        {"type": "budget", "config": {"limit_usd": 5, "state": str(tmp_path / "s.db")}},
+    ]
+    lines = [lab.chat_line(str(number), max_completion_tokens=100) for number in range(3)]
+    with (
+        gateway(lab.box.url, tmp_path / "batches", interceptors=kinds) as door,
+        client_of(door.openai_base_url) as client,
+    ):
+        ended(client, submit(client, lines))
+
+    (table,) = (tmp_path / "batches").glob("batches/*/results/*.parquet")
+    costs = pyarrow.parquet.read_table(table).column("cost_usd").to_pylist()
+    assert sum(map(Decimal, map(str, costs))) == used_usd(tmp_path / "s.db") > 0

@@ -57,8 +57,14 @@ class RelayCodec(BodyCodec):
             msgspec.json.decode(data)
         except (UnicodeDecodeError, msgspec.DecodeError):
             return answer
-        usage = facts_of(shape.endpoint, 200, data).usage
-        return Answer(text=text, finish_reason="stop", usage=usage)
+        facts = facts_of(shape.endpoint, 200, data)
+        return Answer(
+            text=text,
+            finish_reason="stop",
+            usage=facts.usage,
+            service_tier=facts.service_tier,
+            price_factor=facts.price_factor,
+        )
 
 
 class Relay:

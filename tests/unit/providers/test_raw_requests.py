@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import orjson
 import pytest
 
 from batchata.core.errors import ValidationError
-from batchata.ports import Encoded
+from batchata.core.result import Answer
+from batchata.core.submission import Shape
+from batchata.ports import Codec, Encoded
+from batchata.providers.anthropic.codec import AnthropicCodec
 from batchata.providers.openai.codec import CHAT, MODEL_MOST, RESPONSES, OpenAICodec
 from batchata.providers.raw_requests import BodyCodec, RawJob
 
@@ -51,3 +55,22 @@ def test_a_dearer_tier_is_told() -> None:
     assert encoded(service_tier="priority").dearer_tier == "priority"
     assert encoded(service_tier="flex").dearer_tier is None
     assert encoded(service_tier=["fast"]).dearer_tier is None
+
+
+def test_an_answer_keeps_what_its_price_is_told_by() -> None:
+    def answer(codec: Codec, shape: Shape, body: dict[str, Any]) -> Answer:
+        found = BodyCodec(codec, shape.provider).decode(shape, orjson.dumps(body))
+        assert isinstance(found, Answer)
+        return found
+
+    choice = {"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 3, "completion_tokens": 2}
+    chat = {"model": "m", "choices": [choice], "usage": usage, "service_tier": "priority"}
+    spent = {"input_tokens": 3, "output_tokens": 2, "inference_geo": "us"}
+    text = [{"type": "text", "text": "hi"}]
+    message = {"model": "m", "content": text, "stop_reason": "end_turn", "usage": spent}
+
+    dearer = answer(OpenAICodec(), Shape(provider="openai", endpoint=CHAT, model="m"), chat)
+    assert dearer.service_tier == "priority"
+    shape = Shape(provider="anthropic", endpoint="/v1/messages", model="m")
+    assert answer(AnthropicCodec(), shape, message).price_factor == Decimal("1.1")
