@@ -99,6 +99,7 @@ def extract(
     from batchata.frames.asking import make_asking
     from batchata.frames.extracting import Reach, reuse_of
     from batchata.frames.extracting import extract as ask
+    from batchata.frames.extraction import ExtractionOptions
     from batchata.providers.registry import provider_names
 
     _check_target(source, target, overwrite=overwrite)
@@ -121,18 +122,21 @@ def extract(
         poll_factor=poll_factor,
         go_on="run the same command again",
     )
+    extraction = ExtractionOptions(
+        asking=asking,
+        connect=reach.batch,
+        rows_per_request=chunk_size,
+        reuse=reuse_of(fresh, False),
+        print_status=not as_json,
+    )
     with FileTable(source, target.absolute().parent) as table:
         id_name = table.id_column(id_col)
         ended = ask(
             table.pairs(id_name, text_col),
-            asking,
+            extraction,
             cache or target.with_name(target.name + ".cache"),
             texts=table.texts,
-            connect=reach.batch,
             names=(id_name or "id", text_col),
-            rows_per_request=chunk_size,
-            reuse=reuse_of(fresh, False),
-            print_status=not as_json,
         )
         write_answered(Answered(table, ended, asking.schema), target)
     _report(ended, target, as_json=as_json)

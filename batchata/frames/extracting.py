@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,9 @@ from batchata.batch import Batch
 from batchata.core.errors import ValidationError
 from batchata.core.job import check_number
 from batchata.core.template import text_of
-from batchata.frames.asking import Asking, make_asking
+from batchata.frames.asking import make_asking
 from batchata.frames.cache import SqliteCache
-from batchata.frames.extraction import Extraction, Reuse, Texts, keyed
+from batchata.frames.extraction import Extraction, ExtractionOptions, Reuse, Texts, keyed
 from batchata.frames.output import Ended, columns_of, unasked
 from batchata.frames.packs import RowAnswer
 from batchata.frames.schema import ID
@@ -77,49 +77,35 @@ def extract_df(
         limit_usd=limit_usd,
         go_on=f"call extract_df again with cache_path={str(cache_path)!r}",
     )
-    ended = extract(
-        table.tuples([id_col, text_col]),
-        asking,
-        cache_path,
-        texts=partial(table.values, text_col),
+    options = ExtractionOptions(
+        asking=asking,
         connect=reach.batch,
-        names=(id_col, text_col),
         rows_per_request=chunk_size,
         reuse=reuse_of(fresh, ignore_prompt_hash),
         print_status=print_status,
     )
+    names = (id_col, text_col)
+    texts = partial(table.values, text_col)
+    ended = extract(table.tuples(names), options, cache_path, texts=texts, names=names)
     return table.renamed({id_col: ID}).with_columns(*columns_of(ended, asking.schema))
 
 
 @rarely_swept()
 def extract(
     rows: Iterable[tuple[Any, ...]],
-    asking: Asking,
+    options: ExtractionOptions,
     cache_path: str | Path,
     *,
     texts: Texts,
-    connect: Callable[[Path], Batch],
     names: tuple[str, str],
-    rows_per_request: int,
-    reuse: Reuse,
-    print_status: bool,
 ) -> Ended:
     """How each row ended, from (id, text), which stand in columns of these names."""
-    check_number("chunk_size", rows_per_request, least=1, whole=True)
     missing: list[RowAnswer | None] = []
-    asked = keyed(asking, _askable(rows, names, missing))
+    asked = keyed(options.asking, _askable(rows, names, missing))
     with SqliteCache(cache_path) as cache:
-        extraction = Extraction(
-            asking,
-            cache,
-            texts=texts,
-            connect=connect,
-            rows_per_request=rows_per_request,
-            reuse=reuse,
-            print_status=print_status,
-        )
+        extraction = Extraction(options, cache, texts)
         left = extraction.recall(asked)
-        _tell(extraction, len(asked) - len(left), len(asked), is_shown=print_status)
+        _tell(extraction, len(asked) - len(left), len(asked), is_shown=options.print_status)
         if left:
             extraction.ask(left)
     return Ended(missing, extraction.answer)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from batchata.batch import Batch
 from batchata.core.errors import RunError, StateLockedError
-from batchata.core.job import Job
+from batchata.core.job import Job, check_number
 from batchata.core.parse import value_of
 from batchata.core.status import JobStatus
 from batchata.core.template import text_of
@@ -33,27 +34,28 @@ _PACKS_AT_ONCE: Final = 500
 _LOOK_SECONDS: Final = 0.5
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractionOptions:
+    """What is asked about each row, of whom, and when an answer of the cache is taken for it."""
+
+    asking: Asking
+    connect: Callable[[Path], Batch]  #: a batch without jobs that keeps its state in this file
+    rows_per_request: int
+    reuse: Reuse
+    print_status: bool
+
+    def __post_init__(self) -> None:
+        check_number("chunk_size", self.rows_per_request, least=1, whole=True)
+
+
 class Extraction:
     """One answer for each row; whatever is paid for is in the cache before anything is said."""
 
-    def __init__(
-        self,
-        asking: Asking,
-        cache: SqliteCache,
-        *,
-        texts: Texts,
-        connect: Callable[[Path], Batch],
-        rows_per_request: int,
-        reuse: Reuse,
-        print_status: bool,
-    ) -> None:
-        self._asking = asking
+    def __init__(self, options: ExtractionOptions, cache: SqliteCache, texts: Texts) -> None:
+        self._options = options
+        self._asking = options.asking
         self._cache = cache
         self._texts = texts
-        self._connect = connect
-        self._rows_per_request = rows_per_request
-        self._reuse = reuse
-        self._print_status = print_status
         self._run_file = cache.db_path.with_name(cache.db_path.name + ".run")
         self._answers: dict[int, str] = {}  #: as text, which takes a fifth of what is read from it
         self._failures: dict[int, RowAnswer] = {}
@@ -61,7 +63,7 @@ class Extraction:
 
     def recall(self, rows: Sequence[Row]) -> list[Row]:
         """Take what the cache knows; the rows that must be asked."""
-        if self._reuse == "fresh":
+        if self._options.reuse == "fresh":
             return list(rows)
         wanted: dict[str, list[Row]] = {}
         for row in rows:
@@ -71,7 +73,7 @@ class Extraction:
         best: dict[int, str] = {}
         for entry in self._cache.find(wanted):
             mine = wanted[entry.row_id]
-            is_prompt = self._reuse != "strict" or entry.prompt_hash == prompt_hash
+            is_prompt = self._options.reuse != "strict" or entry.prompt_hash == prompt_hash
             for row in mine:
                 if not is_prompt or entry.key not in (row.key, None):
                     continue
@@ -89,20 +91,21 @@ class Extraction:
         with self._locked():
             if self._run_file.exists():
                 self._say("taking over what an interrupted call had asked")
-                batch = self._connect(self._run_file)
+                batch = self._options.connect(self._run_file)
                 settle(
                     self._run_file,
                     batch,
                     self._cache,
                     self._asking,
-                    print_status=self._print_status,
+                    print_status=self._options.print_status,
                 )
                 rows = self.recall(rows)
             if not rows:
                 return
-            if len(rows) > self._rows_per_request > 1:
-                self._say(f"asking about {len(rows):,} rows, {self._rows_per_request} to a job")
-            again = self._round(pack(rows, self._rows_per_request), "p")
+            size = self._options.rows_per_request
+            if len(rows) > size > 1:
+                self._say(f"asking about {len(rows):,} rows, {size} to a job")
+            again = self._round(pack(rows, size), "p")
             if again:
                 alone = [[row] for row in sorted(again)]
                 self._say(f"asking again about {plural(len(alone), 'row')}, each alone")
@@ -118,7 +121,7 @@ class Extraction:
         return self._failures.get(number, unasked)
 
     def _say(self, line: str) -> None:
-        if self._print_status:
+        if self._options.print_status:
             print_line(line)
 
     @contextlib.contextmanager
@@ -147,12 +150,12 @@ class Extraction:
             answers=self._answers,
             failures=self._failures,
         )
-        batch = self._connect(self._run_file)
+        batch = self._options.connect(self._run_file)
         jobs = self._jobs(packs, prefix, asked)
         run = BatchRun(batch.config, jobs, providers=batch.providers, watcher=writer.hear)
         run.set_on_progress(lambda *_: writer.take_new(), interval=_LOOK_SECONDS)
         try:
-            run.execute(print_status=self._print_status)
+            run.execute(print_status=self._options.print_status)
         except BaseException:
             with contextlib.suppress(RunError):  # it may not have begun
                 writer.finish(run)
