@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from batchata.cli.options import route_of
 from batchata.cli.rows import read_jobs
 from batchata.core.errors import ValidationError
 from batchata.core.template import Template
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What a person asked for."""
+    """What the options of `run` and `estimate` say, by their names."""
 
-    rows: Path
+    file: Path
     model: str
     prompt: str | None = None
     system: str | None = None
@@ -28,12 +29,12 @@ class Inputs:
     schema: Path | None = None
     id_column: str | None = None
     endpoint: str | None = None
-    params: Iterable[str] = ()
+    param: Sequence[str] | None = None
     limit_usd: float | None = None
     items_per_batch: int | None = None
     max_parallel: int = 10
     route: Literal["batch", "live", "background", "auto"] = "batch"
-    finish_within_hours: float | None = None
+    finish_within: float | None = None
     concurrency: int | None = None
     rpm: int | None = None
     tpm: int | None = None
@@ -48,10 +49,19 @@ class Inputs:
     base_url: str | None = None
     poll_factor: float = 1.0
 
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Inputs:
+        """From the options of a command; those that are for the command itself are left out."""
+        known = {each.name: options[each.name] for each in fields(cls) if each.name in options}
+        known["route"] = route_of(known["route"], live=options["live"])
+        if "result_format" in known:
+            known["result_format"] = known["result_format"].value
+        return cls(**known)
+
     @property
     def results_dir(self) -> Path:
         """The results folder: beside you, never beside the rows' own folder."""
-        return self.results or Path(f"{self.rows.stem}-results")
+        return self.results or Path(f"{self.file.stem}-results")
 
 
 def make_batch(inputs: Inputs) -> Batch:
@@ -77,18 +87,18 @@ def make_batch(inputs: Inputs) -> Batch:
         batch.set_provider(_provider_of(inputs.model), base_url=inputs.base_url)
     prompt = None if inputs.prompt is None else Template(text_of(inputs.prompt))
     # a generator: a million rows are never held in memory
-    return batch.add_jobs(read_jobs(inputs.rows, prompt, inputs.id_column))
+    return batch.add_jobs(read_jobs(inputs.file, prompt, inputs.id_column))
 
 
 def _set_way(batch: Batch, inputs: Inputs) -> None:
     batch.set_route(inputs.route, concurrency=inputs.concurrency, rpm=inputs.rpm, tpm=inputs.tpm)
-    if inputs.finish_within_hours is not None:
+    if inputs.finish_within is not None:
         if inputs.route in ("live", "background"):
             raise ValidationError(
                 f"--finish-within has no meaning for --route {inputs.route}",
                 hint="leave one of them out: it says when batches are late",
             )
-        batch.finish_within(hours=inputs.finish_within_hours)
+        batch.finish_within(hours=inputs.finish_within)
     if inputs.pilot is not None:
         batch.add_pilot(**_pilot(inputs.pilot))
     if inputs.cache is not None:
@@ -108,7 +118,7 @@ def _pilot(text: str) -> dict[str, Any]:
 
 
 def _params(inputs: Inputs) -> dict[str, Any]:
-    params = dict(param_of(each) for each in inputs.params)
+    params = dict(param_of(each) for each in inputs.param or ())
     named = {
         "system": inputs.system,
         "max_tokens": inputs.max_tokens,

@@ -11,6 +11,7 @@ from batchata.cli.run import show_estimate
 
 
 def estimate(
+    context: typer.Context,
     file: options.Rows = None,
     model: options.MaybeModel = None,
     prompt: options.Prompt = None,
@@ -46,23 +47,4 @@ def estimate(
         return
     if file is None or model is None:
         raise typer.BadParameter("give FILE and --model, or --config")
-    inputs = Inputs(
-        rows=file,
-        model=model,
-        prompt=prompt,
-        system=system,
-        max_tokens=max_tokens,
-        schema=schema,
-        id_column=id_column,
-        endpoint=endpoint,
-        params=param or (),
-        limit_usd=limit_usd,
-        items_per_batch=items_per_batch,
-        route=options.route_of(route, live=live),
-        dedupe=dedupe,
-        prices=prices,
-        allow_unpriced=allow_unpriced,
-        state=state,
-        results=results,
-    )
-    show_estimate(inputs, as_json=as_json)
+    show_estimate(Inputs.of(context.params), as_json=as_json)

@@ -77,35 +77,7 @@ def run(
         return
     if file is None or model is None:
         raise typer.BadParameter("give FILE and --model, or --from-batch-file")
-    inputs = Inputs(
-        rows=file,
-        model=model,
-        prompt=prompt,
-        system=system,
-        max_tokens=max_tokens,
-        schema=schema,
-        id_column=id_column,
-        endpoint=endpoint,
-        params=param or (),
-        limit_usd=limit_usd,
-        items_per_batch=items_per_batch,
-        max_parallel=max_parallel,
-        route=options.route_of(route, live=live),
-        finish_within_hours=finish_within,
-        concurrency=concurrency,
-        rpm=rpm,
-        tpm=tpm,
-        pilot=pilot,
-        dedupe=dedupe,
-        cache=cache,
-        prices=prices,
-        allow_unpriced=allow_unpriced,
-        state=state,
-        results=results,
-        result_format=result_format.value,
-        base_url=base_url,
-        poll_factor=poll_factor,
-    )
+    inputs = Inputs.of(context.params)
     if dry_run:
         show_estimate(inputs, as_json=as_json)
         return

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from batchata.core.errors import ProviderRejectedError
-from batchata.core.events import Durable
+from batchata.core.events import Durable, SubmissionMoved
 from batchata.core.pacing import PaceCaps
 from batchata.core.progress import LiveView
 from batchata.core.result import Failure, Reason
@@ -96,7 +96,9 @@ class BackgroundRoute(LiveRoute):
             case SubmissionStatus.INTENDED:
                 self._leases.drop(token)
                 why = "the run stopped before it left"
-                self._moves.add(token, SubmissionStatus.DROPPED, note=why)
+                self._moves.add(
+                    SubmissionMoved(token=token, status=SubmissionStatus.DROPPED, note=why)
+                )
             case SubmissionStatus.ACCEPTED:
                 self._watch(seq, submission, submission.remote_id or "", 0.0)
             case SubmissionStatus.UNRESOLVED:
@@ -174,7 +176,8 @@ class BackgroundRoute(LiveRoute):
         log.warning("%s", said)
         context.notes[token] = said
         self._stuck += context.state.cost_bound[seq]
-        self._moves.add(token, SubmissionStatus.UNRESOLVED, note=why)
+        moved = SubmissionMoved(token=token, status=SubmissionStatus.UNRESOLVED, note=why)
+        self._moves.add(moved)
         return None
 
     def _end(self, outcome: Outcome) -> None:

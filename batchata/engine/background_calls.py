@@ -31,27 +31,9 @@ class SubmissionMoves:
         self._moves: list[Durable] = []
         self._waiting: list[asyncio.Future[None]] = []
 
-    def add(
-        self,
-        token: str,
-        status: SubmissionStatus,
-        *,
-        remote_id: str | None = None,
-        sent_us: int | None = None,
-        accepted_us: int | None = None,
-        note: str | None = None,
-    ) -> None:
+    def add(self, move: SubmissionMoved) -> None:
         """A submission is in another state."""
-        self._moves.append(
-            SubmissionMoved(
-                token=token,
-                status=status,
-                remote_id=remote_id,
-                sent_us=sent_us,
-                accepted_us=accepted_us,
-                note=note,
-            )
-        )
+        self._moves.append(move)
         self._wake.set()
 
     def take(self) -> list[Durable]:
@@ -93,11 +75,15 @@ class BackgroundCalls(Calls):
         body = await super()._body(queue, ask)
         if not isinstance(body, bytes):
             return body
-        self._moves.add(ask.token, SubmissionStatus.CREATING, sent_us=self._context.now_us())
+        self._moves.add(
+            SubmissionMoved(
+                token=ask.token, status=SubmissionStatus.CREATING, sent_us=self._context.now_us()
+            )
+        )
         await self._moves.on_disk()
         if not self._context.stop.is_asked:
             return body
-        self._moves.add(ask.token, SubmissionStatus.INTENDED)
+        self._moves.add(_back(ask))
         queue.pace.failed()
         return None
 
@@ -114,8 +100,14 @@ class BackgroundCalls(Calls):
             response_id = context.background(queue.provider).id_of(reply.body or b"")
         except OutcomeUnknownError as error:
             return self._unknown(ask, error)
-        now_us, accepted = context.now_us(), SubmissionStatus.ACCEPTED
-        self._moves.add(ask.token, accepted, remote_id=response_id, accepted_us=now_us)
+        self._moves.add(
+            SubmissionMoved(
+                token=ask.token,
+                status=SubmissionStatus.ACCEPTED,
+                remote_id=response_id,
+                accepted_us=context.now_us(),
+            )
+        )
         ask.is_begun = True
         self._begun(ask, response_id, reply.poll_after_seconds)
         return None
@@ -125,5 +117,9 @@ class BackgroundCalls(Calls):
         return self._unresolved(ask.seq, ask.token, error.message)
 
     async def _again(self, ask: Ask, failure: Failure, retry_after: float | None) -> Outcome | None:
-        self._moves.add(ask.token, SubmissionStatus.INTENDED)  # the vendor surely did not take it
+        self._moves.add(_back(ask))  # the vendor surely did not take it
         return await super()._again(ask, failure, retry_after)
+
+
+def _back(ask: Ask) -> SubmissionMoved:
+    return SubmissionMoved(token=ask.token, status=SubmissionStatus.INTENDED)

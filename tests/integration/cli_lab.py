@@ -81,7 +81,7 @@ class Cli:
         from batchata.cli.build import Inputs, make_batch
 
         inputs = Inputs(
-            rows=Path(self.csv()),
+            file=Path(self.csv()),
             model=GPT,
             prompt="Sum up: {text}",
             items_per_batch=3,

@@ -107,7 +107,7 @@ def test_cancel_stops_the_vendors(cli: Cli) -> None:
 def test_responses_in_the_background_are_left_told_of_and_fetched(cli: Cli) -> None:
     cli.box.set_scenario(Scenario(background_seconds=60, poll_after_ms=10))
     inputs = Inputs(
-        rows=Path(cli.csv(40)),
+        file=Path(cli.csv(40)),
         model="gpt-6-luna",
         prompt="Sum up: {text}",
         results=Path("out"),
