@@ -150,7 +150,7 @@ def lab(shared_box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     shared_box.set_scenario(Scenario())
     shared_box.reset()
-    monkeypatch.setattr(shutdown, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(shutdown, "GRACE_SECONDS", 60.0)
     made = Lab(shared_box, tmp_path)
     made.watch(monkeypatch)
     return made

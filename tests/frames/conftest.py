@@ -29,5 +29,5 @@ def tables(
     box.set_scenario(Scenario())
     box.reset()
     model.forget()
-    monkeypatch.setattr(shutdown, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(shutdown, "GRACE_SECONDS", 60.0)
     return FrameLab(box, model, tmp_path)

@@ -30,7 +30,7 @@ def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def wait_for_answers(tables: FrameLab) -> int:
     """How many answers are in the cache, once there are some; read from beside the call."""
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         with closing(sqlite3.connect(tables.cache)) as db:
             count = int(db.execute("SELECT count(*) FROM answers").fetchone()[0])

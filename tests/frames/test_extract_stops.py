@@ -28,9 +28,8 @@ def other(model_sandbox: tuple[Sandbox, Model], zygote: Zygote) -> Zygote:
     """Makes other processes that extract."""
     box, model = model_sandbox
     box.set_scenario(Scenario())
+    model.forget()  # what the last test of another file has it answer
     zygote.prepare(warm_up, box.openai_base_url)
-    box.reset()
-    model.forget()
     return zygote
 
 
@@ -54,7 +53,7 @@ def test_an_interrupt_sends_nothing_new_and_keeps_every_answer(
     with half_done(tables, other) as process:
         before = len(tables.model.packs)
         process.send_signal(signal.SIGINT)
-        process.wait(10)
+        process.wait(60)
 
     asked = tables.model.asked
     assert process.returncode not in (0, None)
@@ -71,7 +70,7 @@ def test_a_killed_process_loses_no_more_than_was_in_flight(
     with half_done(tables, other) as process:
         time.sleep(0.25)
         process.send_signal(number)
-        process.wait(10)
+        process.wait(60)
 
     assert process.returncode == -number
     # in flight, and answers of the last tenth of a second, which one round of calls takes
@@ -94,7 +93,7 @@ def test_a_second_process_is_told_who_asks_already(tables: FrameLab, other: Zygo
     with half_done(tables, other) as process:
         with pytest.raises(StateLockedError, match=f"answers.sqlite.*process {process.pid}"):
             tables.extract(frame(), chunk_size=1)
-        process.wait(10)
+        process.wait(60)
 
     assert process.returncode == 0
     assert set(tables.extract(frame(), chunk_size=1).status) == {"succeeded"}
@@ -121,7 +120,7 @@ def test_a_batch_left_at_the_vendor_is_collected_and_not_sent_again(
         process.wait_until(lambda: bool(tables.box.ledger.batches))
         time.sleep(0.1)  # its id is written down
         process.send_signal(number)
-        process.wait(10)
+        process.wait(60)
     assert run_file.exists()
 
     tables.model.ahead = 60

@@ -99,7 +99,7 @@ def test_it_is_noticed_when_it_leaves_however_late(
         assert connection.makefile("rb").read(len(asked)) == asked
         assert not upstream.freed.is_set()
 
-    assert upstream.freed.wait(2)
+    assert upstream.freed.wait(SECONDS)
 
 
 def test_half_a_request_is_not_sent_on(upstream: RawUpstream, url: str) -> None:
@@ -222,7 +222,7 @@ def test_an_unused_connection_is_closed_here_before_the_upstream_does(
     with Gateway(upstream.url, keepalive_seconds=0.02) as gateway:
         assert call(gateway.url, POST).status == 200
 
-        assert upstream.freed.wait(2)
+        assert upstream.freed.wait(SECONDS)
 
 
 @pytest.mark.parametrize(("address", "most"), [("http://127.0.0.1:8000", 5), ("https://a.b", 60)])
@@ -244,7 +244,7 @@ def test_a_connection_that_ended_leaves_nothing_to_be_searched_for(
     try:
         for _ in range(20):
             assert call(url, POST).status == 200
-        end = time.monotonic() + 5
+        end = time.monotonic() + SECONDS
         while found() > before + 1 and time.monotonic() < end:
             call(url, request_bytes(b"/health"))
         assert found() <= before + 1

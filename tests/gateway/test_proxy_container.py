@@ -107,7 +107,7 @@ def test_it_is_started_asked_and_stopped_as_docker_does_it(
             ]
             healthy = subprocess.run([sys.executable, *program[1:]], check=False).returncode
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0, process.stderr.read()
+            assert process.wait(60) == 0, process.stderr.read()
 
     assert (reply.status, healthy) == (200, 0)
     assert upstream.seen[0].all(b"authorization") == [b"Bearer sk-planted"]

@@ -282,7 +282,7 @@ def test_a_client_that_leaves_frees_the_upstream_at_once(
         if is_stream:
             assert connection.recv(10)
 
-    assert upstream.freed.wait(0.5)
+    assert upstream.freed.wait(SECONDS)
 
 
 def test_an_answer_that_breaks_off_is_not_made_to_look_whole(
@@ -376,7 +376,7 @@ def test_curl_sends_a_large_body_through(upstream: RawUpstream, url: str, tmp_pa
     done = subprocess.run(
         ["curl", "-sS", "--json", f"@{tmp_path / 'body'}", address],
         capture_output=True,
-        timeout=20,
+        timeout=60,
         check=True,
     )
 

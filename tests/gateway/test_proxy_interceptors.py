@@ -277,7 +277,7 @@ def test_tokens_count_when_an_answer_tells_them(upstream: RawUpstream) -> None:
 
 
 def test_a_call_may_wait_for_its_turn(upstream: RawUpstream) -> None:
-    config = {"concurrency": 1, "wait_seconds": 5}
+    config = {"concurrency": 1, "wait_seconds": 60}
     goes_on = threading.Event()
 
     def hold(connection: Any, seen: Any) -> None:

@@ -46,7 +46,7 @@ def test_the_end_of_its_terminal_stops_it_in_good_order(tmp_path: Path, zygote: 
         with killable(zygote, config, tmp_path) as (process, url):
             assert call(url, asked).status == 200
             process.send_signal(signal.SIGHUP)
-            assert process.wait(20) == 0, process.stderr.read()
+            assert process.wait(60) == 0, process.stderr.read()
 
     assert lines_of(tmp_path / "events" / "events.jsonl")[-1]["name"] == "session.end"
 
@@ -57,7 +57,7 @@ def test_sigterm_loses_no_answer_no_event_and_no_cost(tmp_path: Path, zygote: Zy
     def script(connection: Any, seen: Seen) -> None:
         if b"last" in seen.body:
             asked.set()
-            assert goes_on.wait(10)
+            assert goes_on.wait(60)
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         connection.sendall(head % len(ANSWER) + ANSWER)
 
@@ -89,11 +89,11 @@ def test_sigterm_loses_no_answer_no_event_and_no_cost(tmp_path: Path, zygote: Zy
         with killable(zygote, config, tmp_path) as (process, url):
             found = list(pool.map(lambda number: ask(url, f"question {number}"), range(40)))
             last = pool.submit(ask, url, "last")
-            assert asked.wait(10)
+            assert asked.wait(60)
             process.send_signal(signal.SIGTERM)
             goes_on.set()
             assert last.result() == 200
-            assert process.wait(20) == 0, process.stderr.read()
+            assert process.wait(60) == 0, process.stderr.read()
 
     assert found == [200] * 40
     assert len(lines_of(tmp_path / "log" / "message_log.jsonl")) == 41

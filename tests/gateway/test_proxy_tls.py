@@ -127,7 +127,7 @@ def test_an_upstream_is_reached_by_a_tunnel_that_a_proxy_opens(
             back = threading.Thread(target=carry, args=(there, connection), daemon=True)
             back.start()
             carry(connection, there)
-            back.join(5)
+            back.join(60)
         return "close"
 
     with RawUpstream(tunnel) as proxy:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -102,11 +101,10 @@ def test_a_collector_that_is_away_holds_up_nobody_and_is_tried_again(
     names = [event["name"] for body in collector.bodies for event in body]
     assert names == ["session.start", "llm.call.start", "llm.call.finish", "session.end"]
 
-    monkeypatch.setattr(f"{TraceExport.__module__}._FIRST_WAIT", 0.05)
-    began = time.monotonic()
-    with through(upstream.url, url=collector.url, batch_size=1) as gateway:
+    monkeypatch.setattr(f"{TraceExport.__module__}._FIRST_WAIT", 600)  # would it be waited for
+    options = {"url": collector.url, "batch_size": 1, "timeout_seconds": 0.05}
+    with through(upstream.url, **options) as gateway:
         assert [ask(gateway, str(number)).status for number in range(20)] == [200] * 20
-    assert time.monotonic() - began < 10  # and not 0.35 s for each of the sixty events
 
 
 @pytest.fixture
@@ -280,6 +278,6 @@ def test_the_end_waits_for_a_collector_that_says_nothing_no_longer_than_for_a_po
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        exporting = asyncio.run(asyncio.wait_for(export(url), 5))
+        exporting = asyncio.run(asyncio.wait_for(export(url), 60))
 
     assert exporting.dropped == 3000

@@ -129,7 +129,7 @@ def test_a_create_can_hang_after_it_was_accepted(lab: Lab) -> None:
     file_id = lab.upload([lab.chat_line("a")])
 
     with pytest.raises(openai.APITimeoutError):
-        lab.openai.with_options(timeout=0.05).batches.create(
+        lab.openai.with_options(timeout=0.5).batches.create(
             input_file_id=file_id, endpoint="/v1/chat/completions", completion_window="24h"
         )
 

@@ -169,7 +169,7 @@ def test_a_process_tells_its_url_and_stops_at_a_signal(tmp_path: Path, number: i
         with urllib.request.urlopen(f"{url}/_sandbox/scenario") as answer:
             scenario = Scenario.from_json(answer.read())
         process.send_signal(number)
-        process.wait(10)
+        process.wait(60)
         errors = process.stderr.read()
 
     assert (scenario.latency_seconds, len(scenario.http)) == (9, 1)

@@ -102,7 +102,7 @@ class Cli:
 def cli_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
     """The command line in a folder, its vendors played by a sandbox."""
 
-    monkeypatch.setattr(shutdown, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(shutdown, "GRACE_SECONDS", 60.0)
     monkeypatch.chdir(folder)
     clock = MovableClock()
     with Sandbox(Scenario(), clock=clock) as box:

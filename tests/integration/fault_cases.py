@@ -19,6 +19,8 @@ class Case:
     items_per_batch: int | None = 10
     words: int = 1  #: length of each question
     settle_seconds: float = 0.02
+    #: given up after: a call that a busy machine holds up is none that the vendor hangs up on
+    timeout_seconds: float = 60
     #: reasons of the jobs that do not succeed; empty: all succeed
     reasons: frozenset[Reason] = frozenset()
     stops: bool = False  #: the account is stopped: the run raises, its jobs wait for the next run
@@ -34,6 +36,7 @@ def failing(*reasons: Reason, is_bound: bool = False) -> Case:
 
 _ORPHAN: Final = "cut-after-create"
 _STOPPED: Final = Case(stops=True)
+_HANGS: Final = Case(timeout_seconds=0.5, settle_seconds=10)
 _LOST: Final = Case(is_bound=True, is_billed_again=True)
 
 #: by fault, or by "fault/vendor" where only one vendor is struck like that
@@ -49,6 +52,8 @@ SPECIAL: Final[dict[str, Case]] = {
     "response-failed": failing(Reason.SERVER_ERROR),
     "item-invalid": failing(Reason.INVALID_REQUEST),
     "usage-null": Case(is_bound=True),
+    "hang-after-create": _HANGS,
+    "hang-poll": _HANGS,
     "insufficient-quota/openai": _STOPPED,
     "credit-exhausted/openai": _STOPPED,
     "spend-limit/anthropic": _STOPPED,

@@ -14,6 +14,7 @@ from run_lab import CLAUDE, GPT, PRICES, Lab, all_of, wait_until
 from batchata import Batch, BatchRun, JobStatus, Reason, Usage
 from batchata.core.errors import AccountStoppedError, NoRouteError, RunError
 from batchata.core.usage import from_parts, to_parts
+from batchata.engine import gone, shutdown
 from batchata.gateway import HttpFault, ItemFault, Scenario
 from batchata.gateway.sandbox.openai.checks import read_request
 
@@ -154,7 +155,7 @@ def test_one_that_others_cancelled_goes_again_and_costs_nothing(lab: Lab) -> Non
         world.ledger.strike(each.bill)
     lab.play()
 
-    assert run.wait(timeout=10)
+    assert run.wait(timeout=60)
     assert run.status()["completed"] == 2
     assert run.status()["cost_usd"] == live_bill_usd(lab)
     assert {each.attempts for each in all_of(run).values()} == {2}
@@ -198,7 +199,7 @@ def test_cancel_stops_them_at_the_vendor(lab: Lab) -> None:
 
     run.cancel()
 
-    assert run.wait(timeout=10)
+    assert run.wait(timeout=60)
     assert {each.status for each in all_of(run).values()} == {JobStatus.CANCELLED}
     assert Counter(each.route for each in lab.box.requests)[CANCEL] == 6
     assert lab.ledger.live == []
@@ -206,15 +207,18 @@ def test_cancel_stops_them_at_the_vendor(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("silent", [CANCEL, FETCH])
-def test_a_vendor_that_does_not_answer_holds_no_stopped_run(lab: Lab, silent: str) -> None:
-    hang = HttpFault(action="hang", route=silent, times=None, seconds=60)
+def test_a_vendor_that_does_not_answer_holds_no_stopped_run(
+    lab: Lab, silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutdown, "GRACE_SECONDS", 0.2)
+    hang = HttpFault(action="hang", route=silent, times=None, seconds=600)
     lab.play(scenario=Scenario(background_seconds=1000, http=(hang,)))
     run = asking(lab).set_stop("cancel").start()
     until_accepted(run, 6)
 
     run.stop()
 
-    assert run.wait(timeout=20)
+    assert run.wait(timeout=60)
     lab.play(scenario=Scenario(clock_skew_seconds=1001))
     assert asking(lab).run().status()["completed"] == 6
 
@@ -284,7 +288,8 @@ def test_one_that_the_vendor_forgot_is_failed_and_may_have_been_billed(lab: Lab)
     assert run.status()["reserved_usd"] == 0
 
 
-def test_a_404_that_is_a_hitch_loses_nothing(lab: Lab) -> None:
+def test_a_404_that_is_a_hitch_loses_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gone, "_BELIEVED_SECONDS", 1e6)
     hitch = HttpFault(action="status", route=FETCH, status=404, times=20)
     lab.play(scenario=Scenario(http=(hitch,)))
 
@@ -313,7 +318,7 @@ def test_no_more_are_in_flight_than_the_user_wants(lab: Lab) -> None:
     for each in lab.box._up().responses.values():
         each.ready_at = 0.0
 
-    assert run.wait(timeout=10)
+    assert run.wait(timeout=60)
     assert first == 2
     assert run.status()["completed"] == 6
 

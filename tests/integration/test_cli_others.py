@@ -119,7 +119,7 @@ def test_the_sandbox_says_how_to_use_it_and_that_no_model_is_there() -> None:
         while "ANTHROPIC_API_KEY" not in said:
             said += lines.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
     assert "no model is behind it" in said
     assert "export OPENAI_BASE_URL=http://127.0.0.1:" in said
@@ -132,7 +132,7 @@ def test_ctrl_c_leaves_with_130_and_says_how_to_go_on(cli: Cli, zygote: Zygote) 
         process.wait_until(lambda: bool(cli.box.ledger.batches))
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
-        process.wait(20)
+        process.wait(60)
 
     assert process.returncode == 130
     assert b"batchata resume out/state.db" in said

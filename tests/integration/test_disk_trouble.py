@@ -155,7 +155,7 @@ def test_a_state_file_that_may_not_grow_stops_the_run_and_the_next_one_finishes_
 
     with zygote.start(run_sixty, lab.box.openai_base_url, limit) as stopped:
         said = stopped.stderr.read().decode()
-        assert stopped.wait(30) == 1
+        assert stopped.wait(60) == 1
     with zygote.start(run_sixty, lab.box.openai_base_url, 0) as again:
         assert again.stdout.read() == b"60"
 

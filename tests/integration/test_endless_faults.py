@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import pytest
-from run_lab import CLAUDE, GPT, MODELS, Lab
+from run_lab import CLAUDE, GPT, MODELS, TOLD, Lab, end_limits
 
 from batchata.core.errors import AccountStoppedError
 from batchata.gateway import HttpFault, Scenario
@@ -63,10 +63,18 @@ def test_results_on_another_host_are_fetched_without_the_key(lab: Lab) -> None:
     assert all({"authorization", "x-api-key"}.isdisjoint(headers) for headers in seen)
 
 
-def test_results_on_a_host_that_is_not_there_are_waited_for(lab: Lab) -> None:
+def asked(lab: Lab, route: str) -> int:
+    """How often a route was asked."""
+    return sum(each.route == route for each in lab.box.requests)
+
+
+def test_results_on_a_host_that_is_not_there_are_waited_for(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     unknown = replace(UNKNOWN_ROUTE, times=None)
     lab.play(scenario=Scenario(results_base_url="http://127.0.0.1:9", http=(unknown,)))
-    first = lab.chat(5, CLAUDE).add_time_limit(seconds=0.2).run()
+    end_limits(monkeypatch, lambda: asked(lab, "anthropic.batches.results"))
+    first = lab.chat(5, CLAUDE).add_time_limit(seconds=TOLD).run()
     left = [result.status for result in first.results().unfinished]
     lab.play()
 
@@ -100,11 +108,20 @@ def test_an_answer_200_that_is_no_answer_of_the_vendor_is_asked_for_again(
     assert set(lab.times_billed().values()) == {1}
 
 
-@VENDORS
-def test_a_batch_that_never_starts_is_left_at_the_time_limit(lab: Lab, model: str) -> None:
-    lab.play("stuck-validating")
+def one_is_back(lab: Lab) -> bool:
+    """True when of two batches one has been settled."""
+    books = lab.books.get(lab.state_file)
+    return books is not None and books.intents == 2 and len(books.held) == 1
 
-    run = lab.chat(20, model).add_time_limit(seconds=0.3).run()
+
+@VENDORS
+def test_a_batch_that_never_starts_is_left_at_the_time_limit(
+    lab: Lab, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.play("stuck-validating")
+    end_limits(monkeypatch, lambda: one_is_back(lab))
+
+    run = lab.chat(20, model).add_time_limit(seconds=TOLD).run()
 
     assert run.status()["completed"] == 10
     left = run.results().unfinished
@@ -113,10 +130,13 @@ def test_a_batch_that_never_starts_is_left_at_the_time_limit(lab: Lab, model: st
 
 
 @VENDORS
-def test_a_batch_that_never_starts_can_be_cancelled_and_costs_nothing(lab: Lab, model: str) -> None:
+def test_a_batch_that_never_starts_can_be_cancelled_and_costs_nothing(
+    lab: Lab, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lab.play("stuck-validating")
+    end_limits(monkeypatch, lambda: one_is_back(lab))
 
-    run = lab.chat(20, model).add_time_limit(seconds=0.3).set_stop("cancel").run()
+    run = lab.chat(20, model).add_time_limit(seconds=TOLD).set_stop("cancel").run()
 
     assert run.status()["completed"] == 10
     assert run.status()["cost_usd"] == lab.billed_usd
@@ -125,12 +145,13 @@ def test_a_batch_that_never_starts_can_be_cancelled_and_costs_nothing(lab: Lab, 
 
 @VENDORS
 def test_a_cancellation_that_takes_long_is_collected_by_the_next_run_and_its_jobs_asked(
-    lab: Lab, model: str
+    lab: Lab, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lab.play(scenario=Scenario(latency_seconds=30, cancel_seconds=0.6))
-    first = lab.chat(10, model).add_time_limit(seconds=0.1).set_stop("cancel").run()
+    lab.play(scenario=Scenario(latency_seconds=3_600, cancel_seconds=600))
+    end_limits(monkeypatch, lambda: lab.ledger.batches)
+    first = lab.chat(10, model).add_time_limit(seconds=TOLD).set_stop("cancel").run()
     left = len(first.results().unfinished)
-    lab.play(scenario=Scenario(cancel_seconds=0.6))
+    lab.play(scenario=Scenario(cancel_seconds=600, clock_skew_seconds=601))
 
     second = lab.chat(10, model).run()
 
@@ -143,12 +164,14 @@ def test_a_cancellation_that_takes_long_is_collected_by_the_next_run_and_its_job
 @VENDORS
 @pytest.mark.parametrize("others", ["foreign-batches", "clock-skew", "clock-behind"])
 def test_a_lost_create_call_is_found_again_by_the_next_run(
-    lab: Lab, model: str, others: str
+    lab: Lab, model: str, others: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = HttpFault(action="cut_after", route="*.batches.create")
     unlisted = HttpFault(action="status", route="*.batches.list", status=503, times=None)
     lab.play(others, Scenario(http=(lost, unlisted)))
-    first = lab.chat(8, model).add_time_limit(seconds=0.2).run()
+    vendor = "openai" if model == GPT else "anthropic"
+    end_limits(monkeypatch, lambda: asked(lab, f"{vendor}.batches.list"))
+    first = lab.chat(8, model).add_time_limit(seconds=TOLD).run()
     left = len(first.results().unfinished)
     lab.play(others)
 

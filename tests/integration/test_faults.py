@@ -19,7 +19,7 @@ VENDORS = ("openai", "anthropic")
 def script(lab: Lab, vendor: str, case: Case) -> Batch:
     """The batch that every fault strikes: at OpenAI, every other job is a response."""
     batch = lab.batch(items_per_batch=case.items_per_batch).set_polling(0.0005)
-    lab.connect(batch, timeout_seconds=0.25)
+    lab.connect(batch, timeout_seconds=case.timeout_seconds)
     batch.set_retries(settle_seconds=case.settle_seconds).add_cost_limit(2)
     batch.set_default_params(model=MODELS[vendor], max_tokens=60)
     for number in range(case.jobs):

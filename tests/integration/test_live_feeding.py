@@ -181,14 +181,14 @@ def test_a_stop_ends_the_run_while_its_script_waits(lab: Lab) -> None:
             read.append(number)
             yield asked(number)
             if number == 3:
-                goes_on.wait(20)
+                goes_on.wait(60)
 
     run = live(lab, script()).start()
     wait_until(lambda: run._session is not None and run.status()["completed"] == 4)
 
     run.stop()
 
-    assert run.wait(10)
+    assert run.wait(60)
     goes_on.set()
     assert len(read) == 4
     assert each_once(lab) == run.status()["completed"] == 4
@@ -230,7 +230,7 @@ def test_a_script_that_was_cut_off_is_not_taken_for_a_whole_one(lab: Lab) -> Non
     run = live(lab, script()).start()
 
     with pytest.raises(SystemExit):
-        run.wait(10)
+        run.wait(60)
     assert run.status()["completed"] == 2
     assert not run.is_complete
 

@@ -195,7 +195,7 @@ def test_jobs_that_a_stopped_run_took_up_again_are_sent_without_the_script(
     lab.chat(1).add_cost_limit(1e-9).run()
     stopped = batch().start()
     stopped.stop()
-    stopped.wait(10)
+    stopped.wait(60)
     left = [result.status for result in stopped.results().unfinished]
 
     run = BatchRun.attach(

@@ -9,7 +9,7 @@ from pathlib import Path
 import anthropic
 import openai
 import pytest
-from run_lab import CLAUDE, GPT, Lab, all_of, cost_of
+from run_lab import CLAUDE, GPT, TOLD, Lab, all_of, cost_of, end_limits
 from upload_lab import asking, calls, left_over, pdf, three_files, uploads
 
 from batchata import FileId, Job, Reason
@@ -228,12 +228,13 @@ def test_a_file_of_the_users_own_at_the_vendor_is_never_removed(
 
 @pytest.mark.parametrize("model", [GPT, CLAUDE])
 def test_a_stopped_run_leaves_what_its_batches_need_and_the_next_one_uses_it(
-    lab: Lab, files: dict[str, Path], model: str
+    lab: Lab, files: dict[str, Path], model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lab.play(scenario=Scenario(latency_seconds=0.6))
-    run = asking(lab, {"a.pdf": files["a.pdf"]}, model, None).add_time_limit(seconds=0.2).run()
+    lab.play(scenario=Scenario(latency_seconds=600))
+    end_limits(monkeypatch, lambda: lab.ledger.batches)
+    run = asking(lab, {"a.pdf": files["a.pdf"]}, model, None).add_time_limit(seconds=TOLD).run()
     stayed, made = left_over(lab), calls(lab, "files.create")
-    lab.play()
+    lab.play(scenario=Scenario(clock_skew_seconds=601))
 
     found = all_of(asking(lab, {"a.pdf": files["a.pdf"]}, model, None).run())
 

@@ -27,7 +27,7 @@ class Plan:
     max_tokens: int = 30
     dear: int = 0  #: jobs more that no limit has room for
     settle_seconds: float = 0.0
-    timeout_seconds: float = 5.0
+    timeout_seconds: float = 60.0
     time_limit_seconds: float | None = None
     on_stop: str = "detach"
     on_unresolved: str = "wait"

@@ -46,7 +46,7 @@ def running(arena: Arena, plan: Plan, folder: Path) -> Iterator[None]:
     """The script runs in a process of its own while the block does something else."""
     thread = threading.Thread(target=arena.run, args=(plan, folder))
     thread.start()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while not has_submissions(folder / "state.db") and time.monotonic() < end:
         time.sleep(0.01)
     try:

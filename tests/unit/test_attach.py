@@ -40,11 +40,11 @@ def test_a_script_without_a_limit_lifts_the_limit_of_an_earlier_run(tmp_path: Pa
 
 
 def test_a_stop_right_after_the_start_is_not_lost(tmp_path: Path) -> None:
-    with Sandbox(Scenario(latency_seconds=60)) as box:
+    with Sandbox(Scenario(latency_seconds=3_600)) as box:
         run = batch_of(tmp_path, box).add_job(prompt="a").start()
         run.stop()
 
-        has_ended = run.wait(20)
+        has_ended = run.wait(60)
 
     assert has_ended
 
@@ -84,7 +84,7 @@ def test_failed_jobs_are_asked_again_when_the_cause_was_mended(tmp_path: Path) -
 
 
 def test_a_run_that_goes_on_cannot_be_retried(tmp_path: Path) -> None:
-    with Sandbox(Scenario(latency_seconds=60)) as box:
+    with Sandbox(Scenario(latency_seconds=3_600)) as box:
         run = batch_of(tmp_path, box).add_job(prompt="a").start()
 
         with pytest.raises(RunError, match="still going on"):

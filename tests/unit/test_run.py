@@ -60,7 +60,7 @@ def test_an_error_of_a_background_run_comes_out_of_wait_every_time(tmp_path: Pat
 
     for _ in range(2):
         with pytest.raises(StateError):
-            run.wait(timeout=5)
+            run.wait(timeout=60)
     assert not run.is_complete
 
 
@@ -110,13 +110,13 @@ class TestPortal:
         async def where() -> str:
             return threading.current_thread().name
 
-        assert portal.start(where()).result(5) == "batchata"
+        assert portal.start(where()).result(60) == "batchata"
         portal.close()
 
     def test_it_can_be_closed_inside_a_running_loop_and_twice(self) -> None:
         async def main() -> None:
             portal = Portal()
-            portal.start(asyncio.sleep(0)).result(5)
+            portal.start(asyncio.sleep(0)).result(60)
             portal.close()
             portal.close()
 
@@ -133,7 +133,7 @@ class TestPortal:
                 raise
 
         future = portal.start(waits())
-        portal.start(asyncio.sleep(0)).result(5)
+        portal.start(asyncio.sleep(0)).result(60)
         portal.close()
 
         assert told == ["cancelled"]

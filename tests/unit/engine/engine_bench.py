@@ -111,7 +111,7 @@ class Bench:
 
     def run(self) -> Bench:
         """Run to the end, in virtual time."""
-        asyncio.run(asyncio.wait_for(Runner(self.context).run(), 20))
+        asyncio.run(asyncio.wait_for(Runner(self.context).run(), 60))
         return self
 
     def next(self) -> Bench:

@@ -76,7 +76,7 @@ def test_an_idle_connection_is_closed_before_a_server_does_it(
         transport = Transport()
         try:
             await transport.post(f"http://127.0.0.1:{port}/v1", {}, b"{}")
-            said: bytes = await asyncio.wait_for(left, 5)
+            said: bytes = await asyncio.wait_for(left, 60)
         finally:
             await transport.aclose()
             server.close()

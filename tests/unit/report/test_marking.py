@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from batchata.report.marking import SHOWN_WHOLE, Span, cut, find
@@ -52,13 +50,10 @@ def test_finds_the_lines_of_a_passage_that_is_not_there_as_a_whole() -> None:
 
 
 def test_stays_quick_in_a_long_text_of_many_repetitions() -> None:
-    text = "aaaa " * 100_000
-    began = time.perf_counter()
+    text = "aaaa " * 100_000  # compared with each other, they would take hours
 
-    find(text, "aaaa b", 400_000)
-    find(text, "aaaa aaaa", 400_000)
-
-    assert time.perf_counter() - began < 5
+    assert find(text, "aaaa b", 400_000) == []
+    assert find(text, "aaaa aaaa", 400_000) == [(400_000, 400_009)]
 
 
 def test_cuts_a_text_at_its_passages_and_where_they_overlap() -> None:

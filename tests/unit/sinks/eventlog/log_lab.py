@@ -56,7 +56,7 @@ def several_files(folder: Path) -> None:
 
 
 def wait_for(holds: Any) -> None:
-    for _ in range(500):
+    for _ in range(6_000):
         if holds():
             return
         threading.Event().wait(0.01)
