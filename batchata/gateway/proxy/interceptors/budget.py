@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Final
 import orjson
 from pydantic import Field
 
-from batchata.core.bounds import output_cap
+from batchata.core.bounds import DEARER_TIERS, output_cap
 from batchata.core.budget import checked_usd
 from batchata.core.errors import UnknownPriceError, ValidationError
 from batchata.core.usage import Usage, from_parts, to_parts
@@ -38,6 +38,7 @@ from batchata.gateway.proxy.money.bounds import (
     SPOKEN,
     card_of,
     is_free,
+    names_no_tier,
     uncounted,
     uncounted_audio,
     worst_case_usd,
@@ -109,6 +110,8 @@ class Budget(Interceptor):
         self._total = None if total is None else to_parts(checked_usd(total))
         self._ledger = str(Path(self.state).absolute())
         self._held: dict[str, tuple[tuple[SpendLimit, ...], int]] = {}
+        #: dearer tiers that upstreams have put calls on which named none
+        self._own_tiers: dict[str, str] = {}
 
     async def start(self) -> None:
         """Open the ledger."""
@@ -146,14 +149,17 @@ class Budget(Interceptor):
                 "that its cost has no bound",
                 status=400,
             )
+        tier = self._own_tier(exchange) if self._own_tiers else None
         try:
-            card = card_of(exchange, self.book)
+            card = card_of(exchange, self.book, tier)
             worst = worst_case_usd(exchange, card)
             more = [] if self.allow_unpriced else uncounted(exchange, card)
         except UnknownPriceError:
             if self.allow_unpriced:
                 return CONTINUE
-            return _refused(exchange, _no_price(f"{exchange.model!r} of {exchange.provider!r}"))
+            on_tier = f" on the tier {tier!r}" if tier else ""
+            what = f"{exchange.model!r} of {exchange.provider!r}{on_tier}"
+            return _refused(exchange, _no_price(what))
         except ValidationError as error:
             return Reject(message=error.message, status=400)
         if more and (named := [each for each in more if not self._is_let_pass(each)]):
@@ -172,6 +178,8 @@ class Budget(Interceptor):
         if is_made_here or answered.ending == "unreachable":
             self._limits.settle(limits, parts, 0)
         elif answered.usage is not None:
+            if answered.service_tier in DEARER_TIERS and names_no_tier(exchange):
+                self._own_tiers[exchange.upstream.name] = answered.service_tier
             cost = None if self._has_unknown_fee(exchange, answered.usage) else answered.cost_usd
             self._limits.settle(limits, parts, parts if cost is None else to_parts(cost))
         elif _is_refusal(answered):
@@ -189,6 +197,10 @@ class Budget(Interceptor):
         parts = {"spent": tracker.spent, "uncertain": tracker.uncertain}
         parts["reserved"] = tracker.reserved
         return {f"{name}_usd": float(from_parts(value)) for name, value in parts.items()}
+
+    def _own_tier(self, exchange: Exchange) -> str | None:
+        """The tier that a call which names none has come to here before."""
+        return self._own_tiers.get(exchange.upstream.name) if names_no_tier(exchange) else None
 
     def _is_let_pass(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self.uncounted)

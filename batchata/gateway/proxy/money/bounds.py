@@ -80,9 +80,15 @@ def tier_of(exchange: Exchange, answered: str | None = None) -> str:
     return answered or ("standard" if asked in CHEAPER_TIERS else asked)
 
 
-def card_of(exchange: Exchange, prices: PriceBook) -> RateCard:
-    """The prices that hold for what a call asks; UnknownPriceError without any."""
-    return prices.card(exchange.provider, exchange.model, tier_of(exchange))
+def names_no_tier(exchange: Exchange) -> bool:
+    """True for a call that its account's own setting puts on a tier, or may after all."""
+    asked = (exchange.json or {}).get("service_tier")
+    return asked is None or asked == "auto" or exchange.is_on_flex
+
+
+def card_of(exchange: Exchange, prices: PriceBook, tier: str | None = None) -> RateCard:
+    """The prices that hold for what a call asks, or of this tier; UnknownPriceError without any."""
+    return prices.card(exchange.provider, exchange.model, tier or tier_of(exchange))
 
 
 def uncounted(exchange: Exchange, card: RateCard) -> list[str]:
