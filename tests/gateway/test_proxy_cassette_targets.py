@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from batchata.gateway.proxy.http.headers import decoded
+from batchata.gateway.proxy.interceptors.message_logger import logged
 from batchata.gateway.proxy.tape.cassette import target_of
 
 SECRET = "sk-planted-0123456789abcdef"
@@ -29,3 +31,15 @@ def test_what_tells_requests_apart_stays() -> None:
         "/v1/x?page_token=p2&limit=5&limit=6"
     )
     assert target_of("/v1/models/meta%2Fllama") == "/v1/models/meta%2Fllama"
+
+
+def test_bytes_that_are_no_utf8_are_written_as_they_were() -> None:
+    assert target_of(b"/v1/x?a=\xff&b=\xc3\xbc".decode("utf-8", "surrogateescape")) == (
+        "/v1/x?a=%FF&b=%C3%BC"
+    )
+
+
+def test_a_header_of_an_answer_can_be_written_down_whatever_its_bytes() -> None:
+    headers = ((b"X-Request-Id", b"a\xff"), (b"Content-Type", "text/ü".encode()))
+
+    assert logged(decoded(headers)) == {"x-request-id": "a?", "content-type": "text/ü"}

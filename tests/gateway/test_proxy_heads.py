@@ -112,3 +112,12 @@ def test_long_ids_that_begin_alike_stay_two_and_long_tags_stay_whole() -> None:
     assert len(set(found)) == 2
     assert {len(each) for each in found} == {256}
     assert len(head.tags) == 30
+
+
+def test_names_that_old_clients_write_in_latin_1_are_text() -> None:
+    utf8, latin1 = "Jürgen".encode(), "Jürgen".encode("latin-1")
+    raw = (HOST, (b"x-batchata-session-id", latin1), (b"x-batchata-agent-id", utf8))
+
+    head = heads().of((*raw, (b"x-batchata-tags", b"who:" + latin1)))
+
+    assert (head.session_id, head.agent_id, head.tags) == ("Jürgen", "Jürgen", {"who": "Jürgen"})

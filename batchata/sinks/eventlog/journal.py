@@ -129,8 +129,13 @@ def orphans(folder: Path) -> Iterator[Journal]:
 
 
 def line_of(row: Row) -> bytes:
-    """An event as its line of a journal."""
-    return orjson.dumps((*row[:5], orjson.Fragment(row.payload)), option=orjson.OPT_APPEND_NEWLINE)
+    """An event as its line of a journal; half a character of a name is a question mark."""
+    payload = orjson.Fragment(row.payload)
+    try:
+        return orjson.dumps((*row[:5], payload), option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:
+        names = [each.encode("utf-8", "replace").decode() for each in row[1:5]]
+        return orjson.dumps((row[0], *names, payload), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _lock(fd: int) -> bool:

@@ -94,7 +94,7 @@ class MessageLogger(LineWriter):
 def logged(headers: Headers) -> dict[str, str]:
     """The headers that may be written down."""
     return {
-        name.lower(): value
+        name.lower(): value if value.isascii() else value.encode("utf-8", "replace").decode()
         for name, value in headers
         if name.lower() in LOGGED_HEADERS or name.lower().startswith("x-ratelimit-")
     }

@@ -67,7 +67,7 @@ def target_of(target: str) -> str:
     given = parse_qsl(query, keep_blank_values=True)
     cleaned = _CLEANER.cleaned
     kept = [(cleaned(name), cleaned(value)) for name, value in given if not _is_secret(name)]
-    return f"{path}?{urlencode(kept)}"
+    return f"{path}?{urlencode(kept, errors='surrogateescape')}"
 
 
 def _is_secret(name: str) -> bool:

@@ -28,8 +28,17 @@ def named(found: Mapping[str, str], names: tuple[str, ...]) -> str:
     for name in names:
         value = found.get(name)
         if value:
-            return value.strip()
+            return _readable(value.strip())
     return ""
+
+
+def _readable(text: str) -> str:
+    """What a client wrote in UTF-8, or else in Latin-1, as old ones do."""
+    data = text.encode("utf-8", "surrogateescape")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def id_of(text: str, keys: Collection[str]) -> str:

@@ -239,3 +239,10 @@ def test_compacting_makes_one_file_a_day_of_many(tmp_path: Path) -> None:
     assert (made.files_before, made.files_after, made.events) == (6, 2, 6)
     assert (again.files_before, again.files_after, again.events) == (2, 2, 0)
     assert ids(tmp_path) == [f"row-{number}" for number in range(6)]
+
+
+def test_half_a_character_in_a_name_keeps_no_other_event_from_the_log(tmp_path: Path) -> None:
+    with still(tmp_path) as log:
+        log.write_many([event(1), event(2, custom_id="a\udcff", run_id="\ud800"), event(3)])
+
+    assert ids(tmp_path) == ["row-1", "a?", "row-3"]
