@@ -71,7 +71,7 @@ class Browser:
         self._buffer = b""
         self._number = 0
         self._session: str | None = None
-        self._dialogs = 0
+        self._visits = 0
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
@@ -123,8 +123,9 @@ class Browser:
 
         self.requests.clear()
         self.errors.clear()
-        self.call("Page.navigate", url="about:blank")
-        self.call("Page.navigate", url=f"{path.as_uri()}#{urlencode(view)}")
+        # another address: the page is read anew, and by the process that is already there
+        self._visits += 1
+        self.call("Page.navigate", url=f"{path.as_uri()}?{self._visits}#{urlencode(view)}")
         self.wait(
             "document.readyState === 'complete' && document.querySelector('#count').textContent"
         )
