@@ -1,4 +1,4 @@
-"""A chunk on its way to the vendor: file, intent, upload, create; and the search for a lost one."""
+"""A chunk on its way to the vendor: file, intent, upload, create."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import logging
 from array import array
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +23,14 @@ from batchata.core.status import SubmissionStatus
 from batchata.core.submission import CANCEL_ASKED, Submission
 from batchata.core.upload import BATCH_SECONDS
 from batchata.engine.context import RunContext
+from batchata.engine.lost_submissions import LostSubmissions
 from batchata.engine.request_file import RequestFiles
 from batchata.engine.uploads import References, Uploads
-from batchata.ports import CannotTell, Found, Lookup, NotThere
+from batchata.ports import Found
 
 log = logging.getLogger("batchata.engine")
 
 _BACKOFF = Backoff(first_seconds=1.0, most_seconds=60.0)
-#: of a vendor that answers, and does not have what is looked for
-_NOT_YET = (
-    "the vendor does not have it so far; if it does not show up, it is sent again in a few minutes"
-)
-#: a listing must lack a batch so often in a row before it is believed
-_LOOKS = 2
-#: no vendor takes a request in later than this after it was sent
-_LONGEST_CALL_SECONDS = 3600
 
 
 class TooLargeError(ProviderRejectedError):
@@ -52,6 +44,7 @@ class Sender:
         self._context = context
         self._uploads = uploads
         self._files = RequestFiles(context, uploads)
+        self._lost = LostSubmissions(context)
         self._stamps: dict[str, frozenset[str]] = {}  #: of request files at vendors, by their ids
         self._new: set[str] = set()  #: tokens for which nothing can have been uploaded yet
         self.creating: set[asyncio.Task[Any] | None] = set()  #: tasks whose create call has left
@@ -93,7 +86,7 @@ class Sender:
                 return await self._try(token)
             except OutcomeUnknownError as error:
                 log.warning("%s; looking for the batch instead of sending it again", error.message)
-                self._lose(token, error.message)
+                self._lost.lose(token, error.message)
                 return await self.resolve(token)
             except ProviderUnavailableError as error:
                 wait = _BACKOFF.wait_seconds(
@@ -236,97 +229,13 @@ class Sender:
     async def resolve(self, token: str) -> Submission | None:
         """Find out what became of a create call without an answer; None when it is not there.
 
-        A submission that surely never left is sent now. One that the vendor cannot tell of is
-        looked for again, or left, or given up, as the run's `on_unresolved` says.
+        A submission that surely never left, or may be sent again, is sent now.
         """
-        if self._now(token).status is SubmissionStatus.CREATING:
-            self._lose(token, "an earlier process ended before the vendor's answer came")
-        attempt = absent = 0
-        while True:
-            submission = self._now(token)
-            if submission.status is SubmissionStatus.INTENDED:
-                return await self.send(token)
-            attempt += 1
-            asked: float | None = None
-            try:
-                found = await self._lookup(submission)
-            except ProviderUnavailableError as error:
-                why, asked = error.message, error.retry_after_seconds
-            else:
-                if isinstance(found, Found):
-                    self._context.notes.pop(token, None)
-                    log.info("submission %s was found as %s", token, found.remote_id)
-                    await self._accept(token, found.remote_id)
-                    return await self._accepted(token)
-                is_absent = isinstance(found, NotThere) and self._is_settled(submission)
-                absent = absent + 1 if is_absent else 0
-                if self._is_free(submission, found, absent):
-                    continue
-                why = found.why if isinstance(found, CannotTell) else _NOT_YET
-                if self._is_left_to_the_user(found):
-                    self._leave_unresolved(token, why)
-                    return None
-            if not await self._wait(token, why, attempt, asked):
-                return None
-
-    def _lose(self, token: str, why: str) -> None:
-        """Note that a create call has no answer; until now the vendor may have taken it."""
-        now_us, sent_us = self._context.now_us(), self._now(token).sent_us or 0
-        if now_us - sent_us > _LONGEST_CALL_SECONDS * 1e6:
-            now_us = sent_us
-        self._move(token, SubmissionStatus.UNRESOLVED, note=why, sent_us=now_us)
-
-    def _is_free(self, submission: Submission, found: NotThere | CannotTell, absent: int) -> bool:
-        """Make a submission ready to be sent again, where that is safe or the user's wish."""
-        is_settled = self._is_settled(submission)
-        if isinstance(found, NotThere):
-            why, is_free = "the vendor does not have it", is_settled and absent >= _LOOKS
-        else:
-            wish = self._context.config.on_unresolved == "resubmit"
-            why = f"sent again by request: {found.why}"
-            is_free = wish and (is_settled or found.is_final)
-        if is_free:
-            self._context.notes.pop(submission.token, None)
-            self._move(submission.token, SubmissionStatus.INTENDED, note=why)
-        return is_free
-
-    def _is_left_to_the_user(self, found: NotThere | CannotTell) -> bool:
-        if isinstance(found, NotThere):
-            return False
-        return found.is_final or self._context.config.on_unresolved == "ask"
-
-    async def _wait(
-        self, token: str, why: str, attempt: int, retry_after_seconds: float | None = None
-    ) -> bool:
-        context = self._context
-        self._leave_unresolved(token, why)
-        wait = _BACKOFF.wait_seconds(attempt, context.clock.random, retry_after_seconds)
-        return await context.pause(wait * context.config.poll_factor)
-
-    def _leave_unresolved(self, token: str, why: str) -> None:
-        said = f"submission {token} is unresolved: {why}"
-        if self._context.notes.get(token) != said:
-            log.warning("%s", said)
-        self._context.notes[token] = said
-        self._move(token, SubmissionStatus.UNRESOLVED, note=why)
-
-    async def _lookup(self, submission: Submission) -> Lookup:
-        context = self._context
-        known = context.state.known_remote_ids(submission.provider)
-        sent = replace(submission, seqs=array("I", context.state.unsettled(submission.token)))
-        try:
-            found = await context.api(submission.provider).find(sent, known)
-        except AccountStoppedError as error:
-            context.stop.ask(error.message, error=error)
-            return CannotTell(error.message)
-        except ProviderRejectedError as error:
-            return CannotTell(f"the vendor does not let us look: {error.message}")
-        return found
-
-    def _is_settled(self, submission: Submission) -> bool:
-        sent_us = submission.sent_us or submission.intended_us
-        age = (self._context.now_us() - sent_us) / 1e6
-        return age >= self._context.config.settle_seconds
+        found = await self._lost.resolve(token)
+        if isinstance(found, Found):
+            await self._accept(token, found.remote_id)
+            return await self._accepted(token)
+        return await self.send(token) if found else None
 
     async def give_back(self, token: str, why: str) -> None:
         """The vendor surely does not have it: its jobs, its money and its upload are free again."""
@@ -376,11 +285,8 @@ class Sender:
         status: SubmissionStatus,
         *,
         input_ref: str | None = None,
-        sent_us: int | None = None,
         note: str | None = None,
     ) -> None:
         self._context.record(
-            SubmissionMoved(
-                token=token, status=status, input_ref=input_ref, sent_us=sent_us, note=note
-            )
+            SubmissionMoved(token=token, status=status, input_ref=input_ref, note=note)
         )
