@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import stat
@@ -75,7 +76,6 @@ def test_it_is_started_asked_and_stopped_as_docker_does_it(
     tmp_path: Path, zygote: Zygote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry, arguments = command_of("ENTRYPOINT "), command_of("CMD ")
-    check = command_of("HEALTHCHECK .* CMD ")
     for name, value in re.findall(r"(BATCHATA_\w+)=(\S+)", DOCKERFILE):
         monkeypatch.setenv(name, value)
     for name, value in COMPOSE["services"]["gateway"]["environment"].items():
@@ -102,14 +102,11 @@ def test_it_is_started_asked_and_stopped_as_docker_does_it(
             url = process.stdout.readline().decode().split()[2]
             assert url.startswith("http://127.0.0.1:")
             reply = call(url, request)
-            program = [
-                part.replace("127.0.0.1:4000", url.removeprefix("http://")) for part in check
-            ]
-            healthy = subprocess.run([sys.executable, *program[1:]], check=False).returncode
+            health = ask_health(url)
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0, process.stderr.read()
 
-    assert (reply.status, healthy) == (200, 0)
+    assert (reply.status, health.returncode) == (200, 0)
     assert upstream.seen[0].all(b"authorization") == [b"Bearer sk-planted"]
     written = [each for each in data.rglob("*") if each.is_file()]
     assert {each.name for each in written} >= {"events.jsonl", "gateway.db"}
@@ -119,14 +116,34 @@ def test_it_is_started_asked_and_stopped_as_docker_does_it(
     assert TOKEN.encode() not in said
 
 
-def test_the_health_check_asks_with_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    [check] = re.findall(r'"-c", "\\\n(.+?)"\]', DOCKERFILE, re.S)
-    program = check.replace("\\\n", "")
-    monkeypatch.setenv("BATCHATA_PROXY_CLIENT_TOKEN", TOKEN)
+def ask_health(url: str) -> subprocess.CompletedProcess[str]:
+    """Run the health check's command, as a container would whose gateway listens there."""
+    _, *program = command_of("HEALTHCHECK .* CMD ")
+    environment = os.environ | {"BATCHATA_PROXY_PORT": url.rpartition(":")[2]}
+    return subprocess.run(
+        [sys.executable, *program], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(("token", "status", "code"), [(TOKEN, 200, 0), ("a-guess", 401, 1)])
+def test_the_health_check_asks_the_gateway_itself_with_the_token(
+    monkeypatch: pytest.MonkeyPatch, token: str, status: int, code: int
+) -> None:
+    monkeypatch.setenv("BATCHATA_PROXY_CLIENT_TOKEN", token)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # Docker gives its own to containers
 
     with Gateway("http://127.0.0.1:1", client_token=TOKEN) as gateway:
-        place = gateway.url.removeprefix("http://")
-        exec(program.replace("127.0.0.1:4000", place))
-        monkeypatch.setenv("BATCHATA_PROXY_CLIENT_TOKEN", "another-token")
-        with pytest.raises(OSError, match="401"):
-            exec(program.replace("127.0.0.1:4000", place))
+        health = ask_health(gateway.url)
+
+    assert (health.returncode, health.stdout) == (code, f"{status}\n"), health.stderr
+
+
+def test_builders_of_every_make_and_age_take_the_files() -> None:
+    [check] = re.findall(r"^HEALTHCHECK (.+) CMD", DOCKERFILE, re.M)
+    options = {*re.findall(r"--([\w-]+)=", check)}
+    images = [each["image"] for each in COMPOSE["services"].values() if "image" in each]
+    [user] = re.findall(r"^USER (.+)$", DOCKERFILE, re.M)
+
+    assert options <= {"interval", "timeout", "start-period", "retries"}  # Podman 4 knows these
+    assert all(each.startswith("docker.io/") for each in images)  # Podman looks nowhere by itself
+    assert user.isdigit()  # Kubernetes takes no name for one that is not root
