@@ -91,13 +91,12 @@ class Driver:
 
     def drive(self, *, sends: bool, has_signals: bool) -> None:
         """Run to the end; raises what the run raised, and KeyboardInterrupt after a Ctrl-C."""
-        self._future = self._portal.start(self._session.run(sends=sends))
         cancels = self._session.config.on_stop == "cancel"
+        self._future = self._portal.start(self._session.run(sends=sends))
         try:
-            if self._display is not None:
-                self._display.start_progress(self.view)
             with terminated(lambda: self._on_sigterm(cancels=cancels), is_on=has_signals):
                 try:
+                    self._show(cancels=cancels)
                     self._read(cancels=cancels, is_callers=has_signals)
                 finally:  # whatever comes out of the script: first the run stops in good order
                     self._tick(self._future, cancels=cancels)
@@ -108,6 +107,12 @@ class Driver:
         self.ask_stop("stop: SIGTERM", cancels=cancels)
         if self._is_reading:  # the script may wait for hours in its own code
             raise Terminated
+
+    def _show(self, *, cancels: bool) -> None:
+        """Begin to show a run that may have sent something already."""
+        if self._display is not None:
+            with self._interrupted_by_errors(cancels=cancels):
+                self._display.start_progress(self.view)
 
     def _read(self, *, cancels: bool, is_callers: bool) -> None:
         """Read the jobs that come while others are being asked.

@@ -314,13 +314,14 @@ def test_a_state_file_in_a_folder_that_is_not_there_is_named(lab: Lab) -> None:
 
 
 def test_a_second_run_on_a_state_file_in_use_names_the_first(lab: Lab) -> None:
-    lab.play(scenario=Scenario(latency_seconds=0.3))
+    lab.play(scenario=Scenario(latency_seconds=3_600))
     first = lab.chat(5).start()
     wait_until(lambda: bool(lab.ledger.batches))
 
     with pytest.raises(StateLockedError, match="process"):
         lab.chat(5).run()
 
+    lab.play(scenario=Scenario(clock_skew_seconds=3_601))
     assert first.wait(timeout=60)
     assert lab.ledger.billed_items == 5
 

@@ -12,6 +12,7 @@ from run_lab import GPT, MODELS, TOLD, Lab, all_of, end_limits, wait_until
 
 from batchata import Batch, BatchRun, Job, JobStatus, Reason
 from batchata.core.errors import RunError, StateError
+from batchata.core.progress import RunView
 from batchata.gateway import HttpFault, Scenario
 
 VENDORS = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -241,6 +242,41 @@ def test_a_time_limit_can_cancel_at_the_vendor(lab: Lab, monkeypatch: pytest.Mon
 
     assert {entry.status for entry in lab.ledger.batches} == {"cancelled"}
     assert len(run.results().cancelled) == 10
+
+
+class Interrupting:
+    """A display that is interrupted while it begins, when the first batch is at the vendor."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+
+    def start_progress(self, view: RunView) -> None:
+        wait_until(lambda: self.lab.ledger.batches != [])
+        raise KeyboardInterrupt
+
+    def update_progress(self, view: RunView) -> None:
+        """Show nothing."""
+
+    handle_cancellation = finish_progress = update_progress
+
+
+def test_a_ctrl_c_right_after_the_start_stops_in_good_order(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab.play(scenario=SLOW)
+    monkeypatch.setattr("batchata.run.make_display", lambda: Interrupting(lab))
+
+    with pytest.raises(KeyboardInterrupt):
+        lab.chat(5).run(print_status=True)
+    lab.play(scenario=Scenario(clock_skew_seconds=3_601))
+    again = lab.chat(5).run()
+
+    assert (
+        f"1 batch goes on at the vendor; run the same script again, or `batchata resume {lab.state_file}`"
+        in caplog.text
+    )
+    assert again.status()["completed"] == 5
+    assert len(lab.ledger.batches) == 1
 
 
 def test_stop_before_the_start_and_after_the_end_does_nothing(lab: Lab) -> None:

@@ -181,7 +181,7 @@ def test_an_answer_that_is_lost_keeps_its_reservation(
 ) -> None:
     lab.play(scenario=fault(vendor, action))
     batch = live(lab, 5, MODELS[vendor])
-    lab.connect(batch, timeout_seconds=0.3)
+    lab.connect(batch, timeout_seconds=1 if action == "hang_after" else 60)
     bound = batch.estimate().worst_case_usd / 5
 
     run = batch.run()

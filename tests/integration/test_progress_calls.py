@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from run_lab import CLAUDE, Lab
+from run_lab import CLAUDE, Lab, wait_until
 
 from batchata.exceptions import RunError
 from batchata.gateway import Scenario
 
+SLOW = Scenario(latency_seconds=3_600)
 Call = tuple[dict[str, Any], float, dict[str, Any]]
 STATS = {
     "total", "pending", "active", "completed", "failed", "cancelled", "cost_usd",
@@ -41,9 +41,15 @@ def test_the_last_call_tells_the_end_even_of_a_run_shorter_than_the_interval(lab
 
 
 def test_every_call_has_the_keys_that_callbacks_know(lab: Lab) -> None:
-    lab.play(scenario=Scenario(latency_seconds=0.3))
+    lab.play(scenario=SLOW)
+    calls: list[Call] = []
 
-    calls = calls_of(lab)
+    def told(*told: Any) -> None:
+        calls.append(told)
+        if len(calls) == 3:
+            lab.play(scenario=Scenario(latency_seconds=0, clock_skew_seconds=3_601))
+
+    lab.chat(20).add_cost_limit(3).run(on_progress=told, progress_interval=0.0)
 
     assert len(calls) > 2
     for stats, elapsed, batches in calls:
@@ -90,11 +96,19 @@ def test_numbers_only_grow_and_always_add_up(lab: Lab) -> None:
 
 
 def test_how_far_a_vendor_is_shows_before_any_answer_is_here(lab: Lab) -> None:
-    lab.play(scenario=Scenario(latency_seconds=0.6))
+    lab.play(scenario=SLOW)
+    seen: list[int] = []
 
-    calls = calls_of(lab, jobs=40, items_per_batch=None)
+    def told(stats: dict[str, Any], elapsed: float, batches: dict[str, Any]) -> None:
+        seen.extend(each["completed"] for each in batches.values())
+        if any(0 < count < 40 for count in seen):
+            lab.play(scenario=Scenario(clock_skew_seconds=3_601))
+        elif lab.ledger.batches:  # half the time has passed
+            lab.play(scenario=Scenario(clock_skew_seconds=1_800))
 
-    seen = [each["completed"] for stats, _, batches in calls for each in batches.values()]
+    run = lab.chat(40, items_per_batch=None).run(on_progress=told, progress_interval=0.0)
+
+    assert run.status()["completed"] == 40
     assert any(0 < count < 40 for count in seen)
 
 
@@ -115,10 +129,9 @@ def test_a_slow_callback_does_not_hold_up_the_run(lab: Lab) -> None:
 
     def slow(stats: dict[str, Any], elapsed: float, batches: dict[str, Any]) -> None:
         if not ended:
-            time.sleep(0.4)
+            wait_until(lambda: lab.ledger.billed_items == 12)
             ended.append(lab.ledger.billed_items)
 
-    lab.play(scenario=Scenario(latency_seconds=0.1))
     lab.chat(12).run(on_progress=slow, progress_interval=0.0)
 
     assert ended == [12]
