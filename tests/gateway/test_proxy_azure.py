@@ -126,3 +126,16 @@ def test_our_key_is_where_azure_looks_for_it(base_url: str, provider: str, name:
     [(found, value)] = upstream.with_key(())
 
     assert (found, value.removeprefix("Bearer ")) == (name, "secret")
+
+
+@pytest.mark.parametrize("model", [{}, {"model": "cheaper"}], ids=["no model", "another"])
+def test_a_rewritten_body_changes_nothing_about_the_deployment_that_answers(
+    upstream: RawUpstream, model: dict[str, str]
+) -> None:
+    recorder = TestRecorder()
+    text = orjson.dumps({**model, "messages": [{"content": "sk-ant-0123456789abcdef"}]})
+    with upstream, Gateway(upstream.url, interceptors=[recorder, "redact"]) as gateway:
+        call(gateway.url, request_bytes(OURS.encode(), JSON, method=b"POST", body=text))
+
+    assert b"[anthropic_key]" in upstream.seen[0].body
+    assert [each.model for each in recorder.exchanges] == ["ours"]

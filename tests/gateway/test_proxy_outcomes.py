@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 
 import pytest
@@ -110,6 +111,22 @@ def test_new_headers_do_not_say_where_a_request_goes_and_how_long_it_is(
         assert seen.all(b"content-length") == [str(len(BODY)).encode()]
         assert seen.all(b"transfer-encoding") + seen.all(b"connection") == []
         assert seen.all(b"x-new") == [b"1"]
+
+
+def test_a_body_that_is_given_back_unpacked_is_sent_unpacked(
+    upstream: RawUpstream,
+) -> None:
+    class GiveBack(Policy):
+        async def on_request(self, exchange: Exchange) -> Outcome:
+            return Replace(body=exchange.body)
+
+    packed = (b"Content-Encoding", b"gzip")
+    asked = request_bytes(b"/v1/responses", JSON, packed, method=b"POST", body=gzip.compress(BODY))
+    with Gateway(upstream.url, interceptors=[GiveBack()]) as gateway:
+        assert [call(gateway.url, asked).status for _ in range(2)] == [200, 200]
+
+    assert [each.body for each in upstream.seen] == [BODY, BODY]
+    assert [each.all(b"content-encoding") for each in upstream.seen] == [[], []]
 
 
 @pytest.mark.parametrize("name", ["X A", "X:A", "", "X\r\nA", "Ü"])

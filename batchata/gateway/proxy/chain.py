@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from batchata.core.errors import ValidationError
-from batchata.gateway.proxy.exchange import Exchange
+from batchata.gateway.proxy.exchange import Exchange, vendor_path
 from batchata.gateway.proxy.http.headers import first, to_upstream, with_header, without
 from batchata.gateway.proxy.http.parsing import parse_body
 from batchata.gateway.proxy.interceptor import (
@@ -144,6 +144,7 @@ def put_in(exchange: Exchange, outcome: Replace) -> None:
     if outcome.body is not None:
         headers = without(exchange.headers, "content-encoding")
         exchange.headers = with_header(headers, "Content-Length", str(len(outcome.body)))
-        exchange.body, exchange.spilled = outcome.body, None
-        exchange.json, exchange.model = parse_body(outcome.body)
+        exchange.body, exchange.spilled, exchange.is_rewritten = outcome.body, None, True
+        exchange.json, model = parse_body(outcome.body)
+        exchange.model = vendor_path(exchange.path)[1] or model
         exchange.is_unread = bool(outcome.body) and exchange.json is None

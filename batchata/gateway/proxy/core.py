@@ -104,7 +104,6 @@ class Core:
     ) -> web.StreamResponse:
         if exchange.endpoint is not None:
             self._emitter.began(exchange, exchange.session_id)
-        came = exchange.body
         held_calls = self.held_calls
         key = held_calls.key_of(exchange) if held_calls is not None else b""
         try:
@@ -115,7 +114,7 @@ class Core:
                 return await self._answer_here(request, exchange, outcome)
             if held_calls is not None and key and held_calls.key_of(exchange):
                 return await held_calls.take(request, exchange, key)
-            payload = exchange.body if exchange.body is not came else body.payload
+            payload = exchange.body if exchange.is_rewritten else body.payload
             return await self._forward(request, exchange, payload)
         finally:
             if not exchange.is_ended:

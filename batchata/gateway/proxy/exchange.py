@@ -112,6 +112,7 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
     client: str = ""  #: stands for the client's key; says nothing about it
     is_new_session: bool = False
     is_unread: bool = False  #: it has a body that nobody here has looked through
+    is_rewritten: bool = False  #: `body` is sent in the place of what the client sent
     is_sent: bool = False  #: the upstream may have seen it
     is_on_flex: bool = False  #: the gateway has put it on the half-price tier
     is_ended: bool = False
