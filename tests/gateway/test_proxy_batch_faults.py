@@ -18,9 +18,11 @@ from raw_lab import RawUpstream, Seen
 from sandbox_lab import Lab
 
 from batchata.gateway import Gateway, Interceptor
-from batchata.gateway.batches import store
+from batchata.gateway.batches import relay, store
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.interceptor import CONTINUE, Outcome, Reject
+from batchata.providers.control import Patience
+from batchata.providers.transport import Reply, Transport
 
 HEAD = b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -124,3 +126,45 @@ def test_a_result_costs_what_the_tier_costs_that_answered_it(lab: Lab, tmp_path:
     (table,) = (tmp_path / "batches").glob("batches/*/results/*.parquet")
     costs = pyarrow.parquet.read_table(table).column("cost_usd").to_pylist()
     assert sum(map(Decimal, map(str, costs))) == used_usd(tmp_path / "s.db") > 0
+
+
+def test_a_row_is_asked_live_also_where_other_calls_wait_for_a_batch(
+    lab: Lab, tmp_path: Path
+) -> None:
+    holds = {"window": "1h", "directory": str(tmp_path / "held")}
+    lines = [lab.chat_line(str(number), max_completion_tokens=100) for number in range(3)]
+    with (
+        gateway(lab.box.url, tmp_path / "batches", to_batch=holds) as door,
+        client_of(door.openai_base_url) as client,
+    ):
+        batch = ended(client, submit(client, lines))
+
+    assert batch.request_counts.completed == len(lab.box.ledger.live) == 3
+    assert not lab.box.ledger.batches
+
+
+def test_a_server_that_shows_signs_of_life_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[Patience] = []
+
+    class Watched(Transport):
+        def __init__(self, patience: Patience) -> None:
+            waits.append(patience)
+            super().__init__(patience)
+
+        async def post(self, *given: Any, seconds: float | None = None) -> Reply:
+            assert seconds is None, "a time for the whole answer"
+            return await super().post(*given)
+
+    monkeypatch.setattr(relay, "Transport", Watched)
+    model = HeldModel()
+    with (
+        model.upstream() as upstream,
+        gateway(upstream.url, tmp_path, server={"idle_seconds": 1234}) as door,
+        client_of(door.openai_base_url) as client,
+    ):
+        batch = ended(client, submit(client, [chat("a")]))
+
+    assert batch.request_counts.completed == 1
+    assert waits[0].loading > 1234

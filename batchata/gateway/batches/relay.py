@@ -21,6 +21,7 @@ from batchata.gateway.proxy.reading.answer_facts import facts_of
 from batchata.gateway.wire.vendors import Vendor
 from batchata.ports import BackgroundAPI, BatchAPI, Codec, Encoded, FilesAPI, LiveAPI, LiveReply
 from batchata.providers.anthropic.live import REQUEST_ID as ANTHROPIC_ID
+from batchata.providers.control import Patience
 from batchata.providers.failures import ACCOUNT_CODES, is_congestion
 from batchata.providers.openai.codec import CHAT
 from batchata.providers.openai.live import REQUEST_ID as OPENAI_ID
@@ -83,7 +84,6 @@ class Relay:
         self.live: LiveAPI | None = self
         self.refusal: str | None = None  #: of the account: no call will be answered
         self._vendor = batch.vendor
-        self._seconds = seconds
         self._base = url + batch.prefix
         self._headers = {
             **headers,
@@ -92,13 +92,12 @@ class Relay:
             "Host": "localhost",
             "x-batchata-session-id": batch.id,
         }
-        self._transport = Transport()
+        # by silence, as the gateway itself: some servers send signs of life until they answer
+        self._transport = Transport(Patience(loading=seconds))
 
     async def send(self, shape: Shape, body: bytes) -> LiveReply:
         """Ask one question; what the server said stands in the message of a failure."""
-        reply = await self._transport.post(
-            self._base + shape.endpoint, self._headers, body, seconds=self._seconds
-        )
+        reply = await self._transport.post(self._base + shape.endpoint, self._headers, body)
         quota = _quota(self._vendor, reply)
         if 200 <= reply.status < 300:
             request_id = reply.headers.get("x-request-id") or reply.headers.get("request-id")

@@ -70,6 +70,10 @@ class BatchRoutes:
         """Go on with what is in the folder."""
         self._runner.open(url)
 
+    def is_asking(self, batch_id: str) -> bool:
+        """True for a batch whose requests are under way; it is the session of its calls."""
+        return self._runner.is_asking(batch_id)
+
     def gauges(self) -> dict[str, float]:
         """The batches in numbers."""
         return self._runner.gauges()

@@ -91,6 +91,10 @@ class BatchRunner:
         self._notify()
         self._store.save(batch)
 
+    def is_asking(self, batch_id: str) -> bool:
+        """True while the requests of a batch are asked."""
+        return batch_id in self._runs
+
     def gauges(self) -> dict[str, float]:
         """Batches that have not ended, and how many of them are being asked."""
         return {"batches_open": len(self._tasks), "batches_running": len(self._runs)}

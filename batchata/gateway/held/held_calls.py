@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -64,11 +64,13 @@ class HeldCalls:
         prices: Mapping[str, Mapping[str, Any]],
         settle: Settle,
         *,
+        is_live: Callable[[str], bool],
         shutdown_seconds: float,
     ) -> None:
         self._section = section
         self._upstreams = upstreams
         self._settle = settle
+        self._is_live = is_live  #: sessions whose calls wait for no batch
         self._shutdown_seconds = shutdown_seconds
         self._folder = HeldFolder(section.directory)
         self._keys = HeldKeys()
@@ -112,7 +114,11 @@ class HeldCalls:
         if exchange.endpoint not in ENDPOINTS or body is None or exchange.spilled is not None:
             return b""
         is_known = exchange.target == exchange.endpoint
-        if not is_known or any(body.get(name) for name in _LIVE_ONLY):
+        if (
+            not is_known
+            or self._is_live(exchange.session_id)
+            or any(body.get(name) for name in _LIVE_ONLY)
+        ):
             return b""
         return body_key(exchange, exchange.client)
 

@@ -88,7 +88,7 @@ async def running(
         prices=prices,
         isolation=isolation,
     )
-    held_calls = core.held_calls = _held_calls(config, upstreams, core)
+    held_calls = core.held_calls = _held_calls(config, upstreams, core, batch_routes)
     runner = _runner(config, Front(core, queue, batch_routes, isolation))
     patience = max(config.server.shutdown_seconds, 1.0)
     async with AsyncExitStack() as ending:  # from the last to the first, whatever one raises
@@ -234,7 +234,9 @@ def _batch_routes(config: GatewayConfig, upstreams: Upstreams, guard: Guard) -> 
     return BatchRoutes(config.batches, config, upstreams, guard)
 
 
-def _held_calls(config: GatewayConfig, upstreams: Upstreams, core: Core) -> HeldCalls | None:
+def _held_calls(
+    config: GatewayConfig, upstreams: Upstreams, core: Core, batch_routes: BatchRoutes | None
+) -> HeldCalls | None:
     if config.to_batch is None:
         return None
     from batchata.gateway.held.held_calls import HeldCalls
@@ -244,6 +246,8 @@ def _held_calls(config: GatewayConfig, upstreams: Upstreams, core: Core) -> Held
         upstreams,
         config.prices,
         core.settle,
+        # what comes from a batch of our own would wait for a batch of a batch
+        is_live=batch_routes.is_asking if batch_routes is not None else lambda _: False,
         shutdown_seconds=config.server.shutdown_seconds,
     )
 
