@@ -271,10 +271,8 @@ def test_a_ctrl_c_right_after_the_start_stops_in_good_order(
     lab.play(scenario=Scenario(clock_skew_seconds=3_601))
     again = lab.chat(5).run()
 
-    assert (
-        f"1 batch goes on at the vendor; run the same script again, or `batchata resume {lab.state_file}`"
-        in caplog.text
-    )
+    assert "1 batch goes on at the vendor" in caplog.text
+    assert f"`batchata resume {lab.state_file}`" in caplog.text
     assert again.status()["completed"] == 5
     assert len(lab.ledger.batches) == 1
 
