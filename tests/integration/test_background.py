@@ -14,7 +14,7 @@ from run_lab import CLAUDE, GPT, PRICES, Lab, all_of, wait_until
 from batchata import Batch, BatchRun, JobStatus, Reason, Usage
 from batchata.core.errors import AccountStoppedError, NoRouteError, RunError
 from batchata.core.usage import from_parts, to_parts
-from batchata.engine import gone, shutdown
+from batchata.engine import lost_results, shutdown
 from batchata.gateway import HttpFault, ItemFault, Scenario
 from batchata.gateway.sandbox.openai.checks import read_request
 
@@ -289,7 +289,7 @@ def test_one_that_the_vendor_forgot_is_failed_and_may_have_been_billed(lab: Lab)
 
 
 def test_a_404_that_is_a_hitch_loses_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gone, "_BELIEVED_SECONDS", 1e6)
+    monkeypatch.setattr(lost_results, "_BELIEVED_SECONDS", 1e6)
     hitch = HttpFault(action="status", route=FETCH, status=404, times=20)
     lab.play(scenario=Scenario(http=(hitch,)))
 
