@@ -79,9 +79,11 @@ def run(
     ]
     if config is None:  # else they go over what it says
         _check_lonely(added)
-    from batchata.gateway.proxy.config.loading import load_config
+    from batchata.gateway.proxy.config.loading import load_config, unused_variables
 
     found = load_config(config, flags, interceptors=added)
+    for name in unused_variables(found):
+        say(f"{name} is not used: the file has upstreams; write ${{{name}}} at the one it is for")
     if flex and not any((each.provider or each.type) == "openai" for each in found.sections):
         raise ValidationError(
             "--flex is a tier of OpenAI, and no upstream is OpenAI's",

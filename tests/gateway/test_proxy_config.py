@@ -122,6 +122,32 @@ def test_a_key_may_end_with_the_line_of_its_file(tmp_path: Path) -> None:
     assert "planted" not in str(caught.value)
 
 
+def test_a_mistake_in_the_environment_is_told_with_its_variable(tmp_path: Path) -> None:
+    wrong = {"BATCHATA_PROXY_PORT": "abc", "BATCHATA_PROXY_TYPE": "opnai"}
+
+    with pytest.raises(ValidationError) as caught:
+        load(f"llm: {{base_url: '{URL}', type: opnai}}", tmp_path, environment=wrong)
+
+    assert "BATCHATA_PROXY_PORT: server.port is 'abc'" in str(caught.value)
+    assert "BATCHATA_PROXY_TYPE" not in str(caught.value)  # the file's goes over it
+
+
+def test_a_variable_that_a_file_of_upstreams_has_no_use_for_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchata.cli.proxy._serve", lambda found, as_json: None)
+    monkeypatch.setenv("BATCHATA_PROXY_API_KEY", "planted")
+    monkeypatch.setenv("BATCHATA_PROXY_PORT", "0")
+    said = []
+    for text in (f"upstreams: [{{base_url: '{URL}'}}]", f"llm: {{base_url: '{URL}'}}"):
+        (tmp_path / "gateway.yaml").write_text(text)
+        said.append(invoke("proxy", "run", "--config", f"{tmp_path}/gateway.yaml").stderr)
+
+    assert "BATCHATA_PROXY_API_KEY is not used: the file has upstreams" in said[0]
+    assert "planted" not in said[0]
+    assert "is not used" not in said[1]
+
+
 def test_a_host_that_is_answered_is_known_as_its_header_writes_it(tmp_path: Path) -> None:
     hosts = "['gw.internal', 'gw:4000', 'fd00::1', '[fd00::2]:80', '10.0.0.1']"
 

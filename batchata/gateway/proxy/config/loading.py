@@ -63,12 +63,35 @@ def load_config(
     tree["interceptors"] = _joined(added, tree.get("interceptors") or [])
     if read is not None:
         read = read.without([*flags, ("interceptors",)] if added else flags)
-    config = checked(tree, read)
+    told = {
+        place: name
+        for name, place in VARIABLES.items()
+        if environment.get(name) and place not in flags and not _is_in(written, place)
+    }
+    config = checked(tree, read, told)
     for name, rates in config.prices.items():
         rates_from_mapping(name, rates)
     for number, each in enumerate(config.interceptors):
         check_interceptor(each.type, each.config, f"interceptors[{number}]")
     return config
+
+
+def unused_variables(
+    config: GatewayConfig, environment: Mapping[str, str] | None = None
+) -> list[str]:
+    """Variables that say nothing, since a file names its upstreams itself."""
+    environment = os.environ if environment is None else environment
+    if config.llm is not None:
+        return []
+    return [
+        name for name, (part, _) in VARIABLES.items() if part == "llm" and environment.get(name)
+    ]
+
+
+def _is_in(tree: Tree, place: tuple[str, str]) -> bool:
+    section, key = place
+    part = tree.get(section)
+    return isinstance(part, Mapping) and key in part
 
 
 def _says_something(name: str, part: Any) -> bool:
@@ -94,15 +117,17 @@ def _joined(flags: Iterable[Mapping[str, Any]], written: Any) -> Any:
     return [*added, *found]
 
 
-def checked(tree: Tree, file: YamlFile | None = None) -> GatewayConfig:
+def checked(
+    tree: Tree, file: YamlFile | None = None, told: Mapping[Any, str] | None = None
+) -> GatewayConfig:
     """The configuration; ValidationError names each wrong key with what was probably meant.
 
-    Lines are those of the file that it comes from.
+    Lines are those of the file that it comes from; `told` has the environment's variables by place.
     """
     try:
         return GatewayConfig.model_validate(tree)
     except pydantic.ValidationError as error:
-        problems = [_problem_text(each, file) for each in error.errors()]
+        problems = [_problem_text(each, file, told or {}) for each in error.errors()]
         what = "the configuration" if file is None else file.path
         raise ValidationError(
             f"{what} cannot be used: " + "; ".join(problems),
@@ -110,8 +135,12 @@ def checked(tree: Tree, file: YamlFile | None = None) -> GatewayConfig:
         ) from None  # where the values stand, and keys among them
 
 
-def _problem_text(problem: Mapping[str, Any], file: YamlFile | None) -> str:
+def _problem_text(
+    problem: Mapping[str, Any], file: YamlFile | None, told: Mapping[Any, str]
+) -> str:
     place = problem["loc"][:-1] if problem["type"] == "missing" else problem["loc"]
+    if place in told:
+        return f"{told[place]}: {_said(problem)}"
     line = None if file is None else file.line_of(place)
     return ("" if line is None else f"line {line}: ") + _said(problem)
 
