@@ -8,17 +8,17 @@ from typing import Any
 import orjson
 
 
-def referred(body: bytes, ids: Mapping[str, str]) -> bytes:
+def with_file_ids(body: bytes, ids: Mapping[str, str]) -> bytes:
     """`body` with the blocks of marked files naming them by id; `ids` is by marker.
 
     Marks that are not in `ids` stay. An image in a chat stays too: a chat names none by id.
     """
-    return orjson.dumps(_referred(orjson.loads(body), ids))
+    return orjson.dumps(_with_ids(orjson.loads(body), ids))
 
 
-def _referred(node: Any, ids: Mapping[str, str]) -> Any:
+def _with_ids(node: Any, ids: Mapping[str, str]) -> Any:
     if isinstance(node, list):
-        return [_referred(each, ids) for each in node]
+        return [_with_ids(each, ids) for each in node]
     if not isinstance(node, dict):
         return node
     kind = node.get("type")
@@ -33,7 +33,7 @@ def _referred(node: Any, ids: Mapping[str, str]) -> Any:
         if file_id := _id_of(node["file"].get("file_data"), ids):
             return {"type": "file", "file": {"file_id": file_id}}
         return node
-    return {name: _referred(each, ids) for name, each in node.items()}
+    return {name: _with_ids(each, ids) for name, each in node.items()}
 
 
 def _id_of(url: Any, ids: Mapping[str, str]) -> str | None:

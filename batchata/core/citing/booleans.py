@@ -8,8 +8,8 @@ from typing import Final
 
 from batchata.core.citing.evidence import clause_start
 from batchata.core.citing.hits import Hit
+from batchata.core.citing.joined_text import JoinedText
 from batchata.core.citing.labels import TOKENS, Form, Label, form, likeness, weight
-from batchata.core.citing.stream import Stream
 from batchata.core.citing.words import CONNECTING, NO, YES
 
 _MOST_PLACES: Final = 60
@@ -23,33 +23,33 @@ _WIDE_YES: Final = ("あり", "有", "はい")
 _WIDE_NO: Final = ("なし", "無", "いいえ")
 
 
-def boolean_hits(stream: Stream, leaf: int, label: Label, value: bool) -> Iterator[Hit]:
+def boolean_hits(joined: JoinedText, leaf: int, label: Label, value: bool) -> Iterator[Hit]:
     """Places where the words of `label` stand beside a yes or no that says `value`."""
     main = max(label.own, key=lambda each: (weight(each), len(each.key)), default=None)
     if main is None or len(main.key) < 2:
         return
     part = main.key[: max(4, len(main.stem))]
     seen: set[int] = set()
-    place, tried = stream.loose.find(part), 0
+    place, tried = joined.loose.find(part), 0
     while place >= 0 and tried < _MOST_PLACES:
         tried += 1
-        found = _label_at(stream, place, label)
+        found = _label_at(joined, place, label)
         if found and found[0] not in seen:
             seen.add(found[0])
-            said = _said(stream.text, *found)
+            said = _said(joined.text, *found)
             if said and said[0] == value:
                 yield Hit(leaf, said[1], said[2], found[2])
-        place = stream.loose.find(part, place + len(part))
+        place = joined.loose.find(part, place + len(part))
 
 
-def _label_at(stream: Stream, place: int, label: Label) -> tuple[int, int, float] | None:
+def _label_at(joined: JoinedText, place: int, label: Label) -> tuple[int, int, float] | None:
     """Where the label around `place` begins and ends, and the share of its words found."""
-    begin = clause_start(stream.text, place)
-    end = stream.text.find("\n", place, place + _AFTER)
+    begin = clause_start(joined.text, place)
+    end = joined.text.find("\n", place, place + _AFTER)
     stop = end if end >= 0 else place + _AFTER
     tokens = [
         (form(found.group()), found.start(), found.end())
-        for found in TOKENS.finditer(stream.text, max(begin, place - 60), stop)
+        for found in TOKENS.finditer(joined.text, max(begin, place - 60), stop)
     ]
     spans, whole, share = [], 0.0, 0.0
     for each in label.own:

@@ -9,9 +9,9 @@ from typing import Final
 from batchata.core.citing.blocks import CitedBlock
 from batchata.core.citing.claims import HIGH, MEDIUM, TELLING, Claim, telling
 from batchata.core.citing.evidence import content_of
+from batchata.core.citing.joined_text import JoinedText
 from batchata.core.citing.labels import Label, likeness, weight
 from batchata.core.citing.leaves import Leaf
-from batchata.core.citing.stream import Stream
 from batchata.core.result import Citation
 
 #: citations this far below the best are not kept
@@ -30,8 +30,8 @@ class Answer:
 
     blocks: Sequence[CitedBlock]
     leaves: Sequence[Leaf]
-    own: Stream
-    cited: Stream
+    own: JoinedText
+    cited: JoinedText
     part_of: Mapping[str, int]
     claims: Mapping[int, list[Claim]]
     cited_claims: Mapping[int, list[Claim]]

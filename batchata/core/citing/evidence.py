@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from batchata.core.citing.joined_text import JoinedText
 from batchata.core.citing.labels import TOKENS, Form, Label, form, likeness, weight
-from batchata.core.citing.stream import Stream
 from batchata.core.citing.tables import Tables
 from batchata.core.citing.words import CONNECTING, CURRENCIES, DROPPED
 
@@ -62,11 +62,13 @@ class Around:
 
 
 class Surroundings:
-    """Looks around places of one stream."""
+    """Looks around places of one joined text."""
 
-    def __init__(self, stream: Stream, spans: Iterable[tuple[int, int]], paths: set[str]) -> None:
-        self._text = stream.text
-        self._tables = Tables(stream.text)
+    def __init__(
+        self, joined: JoinedText, spans: Iterable[tuple[int, int]], paths: set[str]
+    ) -> None:
+        self._text = joined.text
+        self._tables = Tables(joined.text)
         self._spans = sorted(set(spans))
         self._paths = paths
         self._known: dict[tuple[int, int], Around] = {}

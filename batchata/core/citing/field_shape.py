@@ -11,7 +11,7 @@ _MOST_STEPS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class FieldShape:
     """One node of a schema with references and unions resolved."""
 
     #: every scalar, object or list schema it may be
@@ -19,7 +19,7 @@ class Shape:
     whole: Schema
 
     @property
-    def fields(self) -> dict[str, Shape]:
+    def fields(self) -> dict[str, FieldShape]:
         """The fields of the objects it may be."""
         return {
             name: shape_of(each, self.whole)
@@ -36,14 +36,14 @@ class Shape:
         return frozenset.intersection(*named) if named else frozenset()
 
     @property
-    def rest(self) -> Shape | None:
+    def rest(self) -> FieldShape | None:
         """What fields of any other name hold, as of `dict[str, int]`."""
         more = (each.get("additionalProperties") for each in self.choices)
         found = next((each for each in more if isinstance(each, Mapping)), None)
         return None if found is None else shape_of(found, self.whole)
 
     @property
-    def item(self) -> Shape | None:
+    def item(self) -> FieldShape | None:
         """What it holds as a list, None when it is none."""
         for each in self.choices:
             items = each.get("items")
@@ -93,9 +93,9 @@ class Shape:
         return next((" ".join(text.split()) for text in said if isinstance(text, str)), "")
 
 
-def shape_of(node: Schema, whole: Schema) -> Shape:
+def shape_of(node: Schema, whole: Schema) -> FieldShape:
     """The shape of one node of the schema `whole`."""
-    return Shape(tuple(_choices(node, whole, _MOST_STEPS)), whole)
+    return FieldShape(tuple(_choices(node, whole, _MOST_STEPS)), whole)
 
 
 def _choices(node: Schema, whole: Schema, steps: int) -> Iterator[Schema]:

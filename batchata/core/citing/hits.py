@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from batchata.core.citing.dates import date_fit, runs_of, time_fit, time_runs
+from batchata.core.citing.joined_text import JoinedText
 from batchata.core.citing.leaves import Leaf
 from batchata.core.citing.numbers import (
     TOKEN,
@@ -22,7 +23,6 @@ from batchata.core.citing.numbers import (
     signatures,
 )
 from batchata.core.citing.plain import is_bounded, loose, plain
-from batchata.core.citing.stream import Stream
 from batchata.core.citing.words import LEGAL_FORMS
 
 #: places kept in all, and for one field at least: in more a value tells nothing
@@ -51,7 +51,7 @@ class Hit:
 
 @dataclass(slots=True)
 class Wanted:
-    """What to look for; made once for an answer, used on each stream."""
+    """What to look for; made once for an answer, used on each joined."""
 
     numbers: dict[str, list[tuple[int, Decimal]]] = field(default_factory=lambda: defaultdict(list))
     days: dict[str, list[tuple[int, date]]] = field(default_factory=lambda: defaultdict(list))
@@ -124,18 +124,18 @@ def money_in(value: str) -> Decimal | None:
     return number.scaleb(-2) if after == "%" else number
 
 
-def find_hits(stream: Stream, wanted: Wanted) -> list[Hit]:
-    """All places of `stream` that say a wanted value, in no order."""
-    found = [*_digit_hits(stream.text, wanted), *_word_hits(stream, wanted)]
+def find_hits(joined: JoinedText, wanted: Wanted) -> list[Hit]:
+    """All places of `joined` that say a wanted value, in no order."""
+    found = [*_digit_hits(joined.text, wanted), *_word_hits(joined, wanted)]
     with_hits = {hit.leaf for hit in found}
     for index, needles in wanted.texts:
         exact = [
             Hit(index, *place, 1.0)
             for each in needles
-            for place in places(stream.flat, each, wanted.most)
+            for place in places(joined.flat, each, wanted.most)
         ]
         if not exact and index not in with_hits:
-            exact = list(_near_hits(stream, index, needles[0])) if needles else []
+            exact = list(_near_hits(joined, index, needles[0])) if needles else []
         found.extend(exact)
     return _strongest(found)
 
@@ -204,8 +204,8 @@ def _plan(body: str, wanted: Wanted) -> Iterator[_Step]:
             yield _Step(leaf, hour, run.start(), len(run.group()))
 
 
-def _word_hits(stream: Stream, wanted: Wanted) -> Iterator[Hit]:
-    text = stream.flat[:_MOST_SPELLED]
+def _word_hits(joined: JoinedText, wanted: Wanted) -> Iterator[Hit]:
+    text = joined.flat[:_MOST_SPELLED]
     for index, words in wanted.words:
         for word in words:
             for place in places(text, word, wanted.most):
@@ -225,25 +225,25 @@ def places(text: str, needle: str, most: int) -> Iterator[tuple[int, int]]:
         start = text.find(needle, end)
 
 
-def _near_hits(stream: Stream, index: int, needle: str) -> Iterator[Hit]:
+def _near_hits(joined: JoinedText, index: int, needle: str) -> Iterator[Hit]:
     """Places that differ by accents, punctuation, a legal form, or a few words."""
     tokens = loose(needle).split()
     if not tokens or len(needle) < 3:
         return
-    found = list(_loose_places(stream, tokens))
+    found = list(_loose_places(joined, tokens))
     yield from (Hit(index, *place, 0.9) for place in found)
     if found:
         return
     core = [token for token in tokens if token not in LEGAL_FORMS]
     if core and len(core) < len(tokens) and len("".join(core)) >= 4:
-        yield from (Hit(index, *place, 0.8) for place in _loose_places(stream, core))
+        yield from (Hit(index, *place, 0.8) for place in _loose_places(joined, core))
     elif len(tokens) >= _LONG:
-        yield from _long_hits(stream, index, tokens)
+        yield from _long_hits(joined, index, tokens)
 
 
-def _loose_places(stream: Stream, tokens: Sequence[str]) -> Iterator[tuple[int, int]]:
+def _loose_places(joined: JoinedText, tokens: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Where the tokens stand with any spaces between; found by the longest, which is rare."""
-    text = stream.loose
+    text = joined.loose
     is_code = any(char.isdigit() for token in tokens for char in token)
     longest = max(tokens, key=len)
     ahead = sum(map(len, tokens[: tokens.index(longest)])) + 3 * tokens.index(longest)
@@ -255,25 +255,25 @@ def _loose_places(stream: Stream, tokens: Sequence[str]) -> Iterator[tuple[int, 
         found = pattern.search(text, max(0, place - ahead), place + _LOOKED_AT)
         if found and found.start() > last and found.start() <= place:
             last = found.start()
-            if is_bounded(stream.flat, *found.span(), is_code=is_code):
+            if is_bounded(joined.flat, *found.span(), is_code=is_code):
                 yield found.span()
         place = text.find(longest, place + len(longest))
 
 
-def _long_hits(stream: Stream, index: int, tokens: Sequence[str]) -> Iterator[Hit]:
+def _long_hits(joined: JoinedText, index: int, tokens: Sequence[str]) -> Iterator[Hit]:
     """Where most words of a long text stand, though not all: found by runs of its words."""
     count = len(tokens)
     wanted = set(tokens)
     seen: set[int] = set()
     for first in sorted({0, (count - _SHINGLE) // 2, count - _SHINGLE}):
-        for start, end in _loose_places(stream, tokens[first : first + _SHINGLE]):
-            part = stream.part_at(start)
+        for start, end in _loose_places(joined, tokens[first : first + _SHINGLE]):
+            part = joined.part_at(start)
             if part in seen:
                 continue
             seen.add(part)
-            low, high = stream.bounds(part)
+            low, high = joined.bounds(part)
             size = len(" ".join(tokens))
-            near = stream.loose[max(low, start - size) : min(high, end + size)]
+            near = joined.loose[max(low, start - size) : min(high, end + size)]
             share = len(wanted.intersection(near.split())) / len(wanted)
             if share >= 0.6:
                 yield Hit(index, start, end, 0.6 + 0.4 * share)

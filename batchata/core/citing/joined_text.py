@@ -9,7 +9,7 @@ from functools import cached_property
 from batchata.core.citing.plain import loose, plain
 
 
-class Stream:
+class JoinedText:
     """Plain texts joined; `start` of a part and the part of a place are known."""
 
     def __init__(self, parts: Iterable[str], *, between: str) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
+from batchata.core.citing.field_shape import FieldShape
 from batchata.core.citing.paths import Path, field_shape, parse_path
-from batchata.core.citing.shape import Shape
 
 _BULLET: Final = re.compile(r"^(\s*)((?:[-*•+>#]|\d{1,3}[.)])\s+)*")
 #: a colon (Japanese and Chinese ones too), equals sign, bar or dash parts label and value
@@ -34,7 +34,7 @@ class Line:
     is_required: bool = True
 
 
-def lines_of(text: str, root: Shape) -> Iterator[Line]:
+def lines_of(text: str, root: FieldShape) -> Iterator[Line]:
     """The labelled lines of `text` in order; a line without label goes on with the one before."""
     heading: Path = ()
     last: Line | None = None
@@ -55,7 +55,7 @@ def lines_of(text: str, root: Shape) -> Iterator[Line]:
         yield from _split(last, root)
 
 
-def _labelled(raw: str, root: Shape, heading: Path) -> Line | None:
+def _labelled(raw: str, root: FieldShape, heading: Path) -> Line | None:
     bullet = _BULLET.match(raw)
     inner = raw[bullet.end() :] if bullet else raw
     is_inside = bool(bullet and bullet.group().strip("\r\n"))
@@ -73,12 +73,12 @@ def _labelled(raw: str, root: Shape, heading: Path) -> Line | None:
     return None
 
 
-def _is_required(root: Shape, path: Path) -> bool:
+def _is_required(root: FieldShape, path: Path) -> bool:
     owner = field_shape(root, path[:-1])
     return owner is not None and path[-1] in owner.required
 
 
-def _continued(last: Line | None, raw: str, root: Shape) -> Line | None:
+def _continued(last: Line | None, raw: str, root: FieldShape) -> Line | None:
     """Further lines of a text, or the items of a list, one in each line."""
     if last is None:
         return None
@@ -95,7 +95,7 @@ def _continued(last: Line | None, raw: str, root: Shape) -> Line | None:
     return replace(last, value=joined)
 
 
-def _split(line: Line, root: Shape) -> Iterator[Line]:
+def _split(line: Line, root: FieldShape) -> Iterator[Line]:
     """Several fields in one line: "a: 1; b: 2"."""
     start = 0
     path, is_required = line.path, line.is_required
@@ -109,7 +109,7 @@ def _split(line: Line, root: Shape) -> Iterator[Line]:
     yield Line(path, unquoted(line.value[start:].strip()) if start else line.value, is_required)
 
 
-def _is_new_field(separator: str, further: Path, root: Shape, current: Path) -> bool:
+def _is_new_field(separator: str, further: Path, root: FieldShape, current: Path) -> bool:
     """Within a text a comma and a common word are no new field; a path is."""
     if further == current:
         return False

@@ -12,10 +12,10 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from batchata.core.citing.blocks import CitedBlock
-from batchata.core.citing.lines import Line, lines_of, unquoted
+from batchata.core.citing.field_shape import FieldShape, shape_of
+from batchata.core.citing.labelled_lines import Line, lines_of, unquoted
 from batchata.core.citing.paths import Path, field_shape
 from batchata.core.citing.scalars import is_nothing, value_for
-from batchata.core.citing.shape import Shape, shape_of
 from batchata.core.parse import Parsed, parse_answer
 from batchata.core.result import Failure, Reason
 from batchata.core.schema import source_schema
@@ -62,7 +62,7 @@ class _Said:
     lacking: set[Path] = field(default_factory=set)
     any_line: bool = False
 
-    def take(self, line: Line, root: Shape) -> str:
+    def take(self, line: Line, root: FieldShape) -> str:
         """Put one line's value in its place; what is wrong with it, if anything is."""
         shape = field_shape(root, line.path)
         if shape is None:
@@ -74,7 +74,7 @@ class _Said:
             self.values[path] = value
         return ""
 
-    def _values(self, line: Line, shape: Shape, root: Shape) -> list[tuple[Path, Any]]:
+    def _values(self, line: Line, shape: FieldShape, root: FieldShape) -> list[tuple[Path, Any]]:
         item = shape.item
         if item is not None:
             return _items(line, item, shape)
@@ -105,7 +105,7 @@ class _Said:
                 self.values[path] = None
 
 
-def _droppable(path: Path, root: Shape) -> list[Path]:
+def _droppable(path: Path, root: FieldShape) -> list[Path]:
     """The objects around a field that may be missing as a whole."""
     found = []
     for size in range(1, len(path)):
@@ -115,7 +115,7 @@ def _droppable(path: Path, root: Shape) -> list[Path]:
     return found
 
 
-def _items(line: Line, item: Shape, shape: Shape) -> list[tuple[Path, Any]]:
+def _items(line: Line, item: FieldShape, shape: FieldShape) -> list[tuple[Path, Any]]:
     """A whole list in one line."""
     if is_nothing(line.value):
         return [(line.path, None if shape.is_nullable and line.value else [])]

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from batchata.core.citing.shape import Shape, shape_of
+from batchata.core.citing.field_shape import FieldShape, shape_of
 from batchata.core.schema import source_schema
 
 _MOST_LINES: Final = 400
@@ -56,7 +56,7 @@ def labelled_prompt(source: type[BaseModel] | Mapping[str, Any]) -> str:
     )
 
 
-def _lines(shape: Shape, path: str, depth: int, told: str = "") -> Iterator[str]:
+def _lines(shape: FieldShape, path: str, depth: int, told: str = "") -> Iterator[str]:
     told = told or shape.description
     if depth > _MOST_DEPTH or path.count("[0].") > 3:
         return
@@ -72,7 +72,7 @@ def _lines(shape: Shape, path: str, depth: int, told: str = "") -> Iterator[str]
         yield f"{path}: <{_kind(shape)}>" + (f" ({told})" if told else "")
 
 
-def _kind(shape: Shape) -> str:
+def _kind(shape: FieldShape) -> str:
     if shape.values:
         return f"one of [{', '.join(str(value) for value in shape.values if value is not None)}]"
     for name, word in (

@@ -15,9 +15,9 @@ from batchata.core.citing.choosing import Answer, Sourced, chosen
 from batchata.core.citing.claims import Claim, claim_of, is_enough, settle, telling
 from batchata.core.citing.evidence import Surroundings
 from batchata.core.citing.hits import Hit, find_hits, wanted_of
+from batchata.core.citing.joined_text import JoinedText
 from batchata.core.citing.leaves import Leaf, leaves_of
 from batchata.core.citing.rows import by_rows
-from batchata.core.citing.stream import Stream
 from batchata.core.result import Citation
 
 #: places looked at more closely in an answer, so that a large one takes no longer
@@ -69,9 +69,9 @@ def _warnings(mappable: Sequence[str], unmapped: Sequence[str]) -> tuple[str, ..
 
 
 def _look(blocks: Sequence[CitedBlock], leaves: Sequence[Leaf], between: str) -> Answer:
-    own = Stream((block.text for block in blocks), between=between)
+    own = JoinedText((block.text for block in blocks), between=between)
     cited_texts = list(dict.fromkeys(each.text for block in blocks for each in block.citations))
-    cited = Stream(cited_texts, between="\n\n")
+    cited = JoinedText(cited_texts, between="\n\n")
     wanted = wanted_of(leaves)
     own_hits = find_hits(own, wanted)
     for index, leaf in enumerate(leaves):
@@ -102,12 +102,12 @@ def _look(blocks: Sequence[CitedBlock], leaves: Sequence[Leaf], between: str) ->
     )
 
 
-def _claims(stream: Stream, hits: Sequence[Hit], leaves: Sequence[Leaf]) -> list[Claim]:
+def _claims(joined: JoinedText, hits: Sequence[Hit], leaves: Sequence[Leaf]) -> list[Claim]:
     paths = {leaf.label.path for leaf in leaves}
     spans = [(hit.start, hit.end) for hit in hits if hit.quality >= 0.7]
-    surroundings = Surroundings(stream, spans, paths)
+    surroundings = Surroundings(joined, spans, paths)
     found = []
-    for hit in _thinned(stream, hits, leaves):
+    for hit in _thinned(joined, hits, leaves):
         leaf = leaves[hit.leaf]
         evidence = surroundings.evidence(leaf.label, hit.start, hit.end)
         if isinstance(leaf.value, bool):
@@ -123,7 +123,7 @@ def _enough(claims: Sequence[Claim], leaves: Sequence[Leaf]) -> list[Claim]:
     return [claim for claim in claims if is_enough(claim, told[claim.leaf])]
 
 
-def _thinned(stream: Stream, hits: Sequence[Hit], leaves: Sequence[Leaf]) -> list[Hit]:
+def _thinned(joined: JoinedText, hits: Sequence[Hit], leaves: Sequence[Leaf]) -> list[Hit]:
     """Not too many places: those with a word of the label near come first."""
     most = max(_FEWEST_LOOKS, _MOST_LOOKS // max(1, len({hit.leaf for hit in hits})))
     by_leaf: dict[int, list[Hit]] = defaultdict(list)
@@ -133,7 +133,7 @@ def _thinned(stream: Stream, hits: Sequence[Hit], leaves: Sequence[Leaf]) -> lis
     for leaf, found in by_leaf.items():
         if len(found) > most:
             stems = [each.stem for each in leaves[leaf].label.own]
-            text = stream.text
+            text = joined.text
 
             def is_far(hit: Hit, stems: list[str] = stems, text: str = text) -> bool:
                 near = text[max(0, hit.start - 60) : hit.end + 30]

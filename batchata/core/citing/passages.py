@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from batchata.core.citing.bare import LEFT_OUT, bare
-from batchata.core.citing.slips import says_the_same
+from batchata.core.citing.near_quotes import says_the_same
 
 _LEFT_OUT_ASCII: Final = frozenset(
     char for char in map(chr, range(128)) if LEFT_OUT.fullmatch(char)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from batchata.core.citing.field_shape import FieldShape
 from batchata.core.citing.plain import plain
-from batchata.core.citing.shape import Shape
 
 Path = tuple[str | int, ...]
 _PARTS: Final = re.compile(r"\[\s*(\d{1,4})\s*\]|\.(\d{1,4})(?=\.|$)|\[\s*\]|([^.\[\]]+)")
 _LONGEST: Final = 200
 
 
-def parse_path(label: str, root: Shape, start: Path = ()) -> Path | None:
+def parse_path(label: str, root: FieldShape, start: Path = ()) -> Path | None:
     """The path of the field that `label` names below `start`; None when it names none."""
     label = label.strip(" *_`\"'#>")
     if not label or len(label) > _LONGEST:
@@ -36,9 +36,9 @@ def parse_path(label: str, root: Shape, start: Path = ()) -> Path | None:
     return tuple(path) if shape is not None and len(path) > len(start) else None
 
 
-def field_shape(root: Shape, path: Path) -> Shape | None:
+def field_shape(root: FieldShape, path: Path) -> FieldShape | None:
     """The shape of the field at `path`; None when there is none."""
-    shape: Shape | None = root
+    shape: FieldShape | None = root
     for part in path:
         if shape is None:
             return None
@@ -47,7 +47,7 @@ def field_shape(root: Shape, path: Path) -> Shape | None:
     return shape
 
 
-def _name(said: str, shape: Shape) -> str | None:
+def _name(said: str, shape: FieldShape) -> str | None:
     fields = shape.fields
     if said in fields:
         return said

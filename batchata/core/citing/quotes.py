@@ -13,8 +13,8 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel
 
+from batchata.core.citing.field_shape import FieldShape, shape_of
 from batchata.core.citing.leaves import model_in
-from batchata.core.citing.shape import Shape, shape_of
 from batchata.core.parse import Parsed, parse_answer
 from batchata.core.result import Failure
 from batchata.core.schema import asked_schema
@@ -63,7 +63,7 @@ class _Mirror:
         #: of models that contain themselves
         self.defs: dict[str, Any] = {}
 
-    def node(self, shape: Shape) -> dict[str, Any]:
+    def node(self, shape: FieldShape) -> dict[str, Any]:
         """The quotes for one node."""
         key = repr(shape.choices)
         if key in self._open:
@@ -77,11 +77,11 @@ class _Mirror:
             return self._reference(key, shape)
         return found
 
-    def _reference(self, key: str, shape: Shape) -> dict[str, Any]:
+    def _reference(self, key: str, shape: FieldShape) -> dict[str, Any]:
         ref = {"$ref": f"#/$defs/{self._names[key]}"}
         return {"anyOf": [ref, {"type": "null"}]} if shape.is_nullable else ref
 
-    def _made(self, shape: Shape) -> dict[str, Any]:
+    def _made(self, shape: FieldShape) -> dict[str, Any]:
         item = shape.item
         if item is not None:
             return {"type": "array", "items": self.node(item)}

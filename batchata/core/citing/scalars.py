@@ -7,9 +7,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
+from batchata.core.citing.field_shape import FieldShape
 from batchata.core.citing.numbers import TOKEN, readings
 from batchata.core.citing.plain import plain
-from batchata.core.citing.shape import Shape
 from batchata.core.citing.words import MONTHS, NO, YES
 
 #: said when a document does not say something
@@ -30,7 +30,7 @@ def is_nothing(text: str) -> bool:
     return plain(text).strip(" .()[]<>\"'") in NOTHING
 
 
-def value_for(text: str, shape: Shape) -> Any:
+def value_for(text: str, shape: FieldShape) -> Any:
     """The value that `text` says, in the form JSON has it; the text itself when it says none."""
     if shape.values:
         return _listed(text, shape.values)
@@ -66,7 +66,7 @@ def _boolean(text: str) -> bool | None:
     return False if word in NO else None
 
 
-def _number(text: str, shape: Shape) -> int | str | Decimal | None:
+def _number(text: str, shape: FieldShape) -> int | str | Decimal | None:
     is_plain = _PLAIN_NUMBER.fullmatch(text.strip())
     if "string" in shape.types and "number" not in shape.types and not is_plain:
         return None  # `int | str`: only digits are the number; a Decimal is `number | string`
@@ -79,7 +79,7 @@ def _number(text: str, shape: Shape) -> int | str | Decimal | None:
     return int(found) if is_whole and "number" not in shape.types else found
 
 
-def _is_share(shape: Shape) -> bool:
+def _is_share(shape: FieldShape) -> bool:
     """True when a percentage cannot be meant as it is written: nothing above 1 is allowed."""
     limits = [each.get("maximum", each.get("exclusiveMaximum")) for each in shape.choices]
     return any(isinstance(each, (int, float)) and 0 < each <= 1 for each in limits)

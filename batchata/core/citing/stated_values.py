@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from batchata.core.citing.hits import find_hits, wanted_of
+from batchata.core.citing.joined_text import JoinedText
 from batchata.core.citing.leaves import leaves_of
-from batchata.core.citing.stream import Stream
 
 
 def unstated(
@@ -26,6 +26,6 @@ def unstated(
             continue
         wanted = wanted_of([leaf])
         is_exact = bool(wanted.numbers or wanted.days or wanted.hours)
-        if is_exact and not find_hits(Stream((quote,), between=""), wanted):
+        if is_exact and not find_hits(JoinedText((quote,), between=""), wanted):
             missing.append(leaf.path)
     return missing

@@ -12,7 +12,7 @@ from batchata.core.upload import Destination, Upload
 from batchata.ports import RemoteFile
 from batchata.providers.caller import Caller
 from batchata.providers.control import readable
-from batchata.providers.referring import referred
+from batchata.providers.file_ids import with_file_ids
 
 #: the vendor removes an upload after so long, whatever became of the run
 KEEP_SECONDS: Final = 3 * 86_400
@@ -33,7 +33,7 @@ class AnthropicFiles:
 
     def refer(self, body: bytes, ids: Mapping[str, str]) -> bytes:
         """The body with the files named by their ids."""
-        return referred(body, ids)
+        return with_file_ids(body, ids)
 
     async def upload(self, upload: Upload, file: BinaryIO) -> RemoteFile:
         """Stream the file to the vendor; it is named after the token."""

@@ -13,8 +13,8 @@ from batchata.core.upload import Destination, Upload
 from batchata.ports import RemoteFile
 from batchata.providers.caller import Caller
 from batchata.providers.control import readable
+from batchata.providers.file_ids import with_file_ids
 from batchata.providers.openai.client import pages
-from batchata.providers.referring import referred
 
 log = logging.getLogger("batchata.providers.openai")
 
@@ -38,7 +38,7 @@ class OpenAIFiles:
 
     def refer(self, body: bytes, ids: Mapping[str, str]) -> bytes:
         """The body with the files named by their ids."""
-        return referred(body, ids)
+        return with_file_ids(body, ids)
 
     async def upload(self, upload: Upload, file: BinaryIO) -> RemoteFile:
         """Stream the file to the vendor; it is named after the token."""

@@ -11,8 +11,8 @@ from batchata.documents import Wanted, load_all
 from batchata.documents.pdf import create_pdf
 from batchata.ports import Encoded
 from batchata.providers.anthropic.codec import AnthropicCodec
+from batchata.providers.file_ids import with_file_ids
 from batchata.providers.openai.codec import OpenAICodec
-from batchata.providers.referring import referred
 
 
 def encoded(folder: Path, model: str, **more: str) -> Encoded:
@@ -61,7 +61,7 @@ def test_a_marked_file_that_was_uploaded_is_named_by_its_id(
     found = encoded(tmp_path, model, **more)
 
     body = json.loads(
-        referred(found.body, {each.marker: f"id-{each.name}" for each in found.attachments})
+        with_file_ids(found.body, {each.marker: f"id-{each.name}" for each in found.attachments})
     )
 
     content = (body.get("messages") or body.get("input"))[0]["content"]
@@ -73,7 +73,7 @@ def test_a_chat_names_files_by_id_and_keeps_its_images_marked(tmp_path: Path) ->
     found = encoded(tmp_path, "gpt-6-luna")
     pdf, image = found.attachments
 
-    body = referred(found.body, {pdf.marker: "id-1", image.marker: "id-2"})
+    body = with_file_ids(found.body, {pdf.marker: "id-1", image.marker: "id-2"})
 
     one, two, _, _ = json.loads(body)["messages"][0]["content"]
     assert one == {"type": "file", "file": {"file_id": "id-1"}}
@@ -83,4 +83,4 @@ def test_a_chat_names_files_by_id_and_keeps_its_images_marked(tmp_path: Path) ->
 def test_what_is_not_uploaded_stays_marked(tmp_path: Path) -> None:
     found = encoded(tmp_path, "claude-haiku-5-5")
 
-    assert referred(found.body, {}) == found.body
+    assert with_file_ids(found.body, {}) == found.body
