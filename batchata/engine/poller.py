@@ -6,6 +6,8 @@ import asyncio
 import heapq
 import itertools
 import logging
+from collections.abc import Coroutine
+from typing import Any
 
 from batchata.core.errors import (
     AccountStoppedError,
@@ -98,13 +100,16 @@ class Poller:
         self._added.set()
 
     async def _wait(self) -> bool:
-        context = self._context
+        """Until somebody can be asked, or somebody new is there; False when the run leaves."""
+        clock, leaving = self._context.clock, self._context.stop.leaving
+        if leaving.is_set():
+            return False
         self._added.clear()
-        if not self._due:
-            await first_of(self._added.wait(), context.stop.leaving.wait())
-            return not context.stop.leaving.is_set()
-        wait = self._due[0][0] - context.clock.monotonic()
-        return await context.pause(max(0.0, min(wait, 1.0)), until_leaving=True)
+        waits: list[Coroutine[Any, Any, object]] = [self._added.wait(), leaving.wait()]
+        if self._due:
+            waits.append(clock.sleep(max(0.0, self._due[0][0] - clock.monotonic())))
+        await first_of(*waits)
+        return not leaving.is_set()
 
     async def _ask(self, watch: _Watch) -> None:
         gate = self._gates.setdefault(watch.submission.provider, asyncio.Semaphore(_AT_ONCE))

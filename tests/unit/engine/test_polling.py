@@ -61,6 +61,14 @@ def test_looks_begin_at_the_vendors_pace_and_slow_down_with_age_to_a_minute(
     assert all(later >= sooner - 1 for sooner, later in pairwise(gaps(bench)))
 
 
+def test_nothing_wakes_a_run_between_two_looks(bench: Bench) -> None:
+    bench.api.looks_needed = 80
+
+    bench.add(BOUND).run()
+
+    assert len(bench.clock.sleeps) < 2 * 80
+
+
 def test_a_faster_pace_can_be_asked_for(bench: Bench) -> None:
     bench.api.looks_needed = 20
 
