@@ -109,7 +109,7 @@ def top(
         ),
     ] = False,
     no_color: Annotated[
-        bool, typer.Option("--no-color", help="Say everything without colours.")
+        bool, typer.Option("--no-color", help="Print everything without colours.")
     ] = False,
     log_level: Annotated[str | None, typer.Option(hidden=True)] = None,
     log_file: Annotated[Path | None, typer.Option(hidden=True)] = None,

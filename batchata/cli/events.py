@@ -27,17 +27,19 @@ def events(
         list[str] | None, typer.Option("--id", help="Only events of this custom id; repeatable.")
     ] = None,
     since: Annotated[
-        str | None, typer.Option(help="Only events from then on, as 2026-11-21T10:00 (UTC).")
+        str | None, typer.Option(help="Only events since then, such as 2026-11-21T10:00 (UTC).")
     ] = None,
-    limit: Annotated[int, typer.Option(help="The last so many events; 0 for all.", min=0)] = 50,
+    limit: Annotated[
+        int, typer.Option(help="Show this many of the last events; 0 for all.", min=0)
+    ] = 50,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on showing what comes, until Ctrl-C.")
+        bool, typer.Option("--follow", "-f", help="Keep showing new events, until Ctrl-C.")
     ] = False,
     sql: Annotated[
         str | None, typer.Option(help="Ask DuckDB; the log is the table 'events'.")
     ] = None,
     compact: Annotated[
-        bool, typer.Option("--compact", help="Make few large files of many small ones.")
+        bool, typer.Option("--compact", help="Merge many small files into a few large ones.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:

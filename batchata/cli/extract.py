@@ -26,7 +26,8 @@ def extract(
         ),
     ],
     target: Annotated[
-        Path, typer.Argument(metavar="OUTPUT", help="Where they go with their answers.")
+        Path,
+        typer.Argument(metavar="OUTPUT", help="File to write: the same rows with their answers."),
     ],
     model: options.Model,
     prompt: Annotated[
@@ -69,7 +70,7 @@ def extract(
         int | None,
         typer.Option(
             min=1,
-            help="Cap of each answer, which is about --chunk-size rows; the model's own "
+            help="Most tokens of an answer, which is about --chunk-size rows; the model's own "
             "if not given.",
             rich_help_panel=_LIMITS,
         ),

@@ -71,14 +71,14 @@ FilterCondition = Annotated[
     typer.Option(help="""Rows to ask, as 'score > 3 and lang == "en"'.""", rich_help_panel=_DATA),
 ]
 Limit = Annotated[
-    int | None, typer.Option(min=1, help="Ask so many rows at most.", rich_help_panel=_DATA)
+    int | None, typer.Option(min=1, help="Ask at most this many rows.", rich_help_panel=_DATA)
 ]
 Shuffle = Annotated[
     bool | None,
-    typer.Option("--shuffle/--no-shuffle", help="In another order.", rich_help_panel=_DATA),
+    typer.Option("--shuffle/--no-shuffle", help="Shuffle the rows.", rich_help_panel=_DATA),
 ]
 ShuffleSeed = Annotated[
-    int | None, typer.Option(min=0, help="Which order; 0.", rich_help_panel=_DATA)
+    int | None, typer.Option(min=0, help="Seed of the shuffle; 0.", rich_help_panel=_DATA)
 ]
 ModelUrl = Annotated[
     list[str] | None,
@@ -92,14 +92,17 @@ Port = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", help="Its model; the first that it lists.", rich_help_panel=_MODEL),
+    typer.Option(
+        "--model", help="Model of the server; the first that it lists.", rich_help_panel=_MODEL
+    ),
 ]
 Provider = Annotated[
     str | None,
     typer.Option(help="Whose dialect it speaks; 'vllm'.", rich_help_panel=_MODEL),
 ]
 WhichEndpoint = Annotated[
-    Endpoint | None, typer.Option("--endpoint", help="Its endpoint.", rich_help_panel=_MODEL)
+    Endpoint | None,
+    typer.Option("--endpoint", help="Endpoint of the server.", rich_help_panel=_MODEL),
 ]
 Concurrency = Annotated[
     int | None,
@@ -122,26 +125,31 @@ OneRequest = Annotated[
 Temperature = Annotated[
     list[float] | None,
     typer.Option(
-        "--temperature", "-t", help="Once, or once for each sample.", rich_help_panel=_GENERATION
+        "--temperature",
+        "-t",
+        help="Temperature: one, or one for each sample.",
+        rich_help_panel=_GENERATION,
     ),
 ]
 TopP = Annotated[float | None, typer.Option(rich_help_panel=_GENERATION)]
 TopK = Annotated[int | None, typer.Option(rich_help_panel=_GENERATION)]
 MaxTokens = Annotated[
-    int | None, typer.Option(help="Cap of each answer; 512.", rich_help_panel=_GENERATION)
+    int | None, typer.Option(help="Most tokens of an answer; 512.", rich_help_panel=_GENERATION)
 ]
 StopSequences = Annotated[
     list[str] | None,
     typer.Option(help="One or several: --stop-sequences A B.", rich_help_panel=_GENERATION),
 ]
 MoreStops = Annotated[list[str] | None, typer.Argument(hidden=True)]
-Seed = Annotated[int | None, typer.Option(help="Of the first sample.", rich_help_panel=_GENERATION)]
+Seed = Annotated[
+    int | None, typer.Option(help="Seed of the first sample.", rich_help_panel=_GENERATION)
+]
 Penalty = Annotated[float | None, typer.Option(rich_help_panel=_GENERATION)]
 Thinking = Annotated[
     bool | None,
     typer.Option(
         "--enable-thinking/--no-enable-thinking",
-        help="The model's own way if not given.",
+        help="Whether the model thinks; its own default if not given.",
         rich_help_panel=_GENERATION,
     ),
 ]
@@ -162,19 +170,21 @@ Workers = Annotated[
 WhichEngine = Annotated[
     Engine | None,
     typer.Option(
-        "--engine", help="Where they are: local, or on a Ray cluster.", rich_help_panel=_WORK
+        "--engine", help="Where workers run: local, or on a Ray cluster.", rich_help_panel=_WORK
     ),
 ]
 RowsPerPart = Annotated[
-    int | None, typer.Option(help="Rows of a part; 10,000.", rich_help_panel=_WORK)
+    int | None, typer.Option(help="Rows in a part; 10,000.", rich_help_panel=_WORK)
 ]
 LimitUsd = Annotated[float | None, typer.Option(help="Never spend more.", rich_help_panel=_WORK)]
 Timeout = Annotated[
     float | None, typer.Option(help="Seconds for an answer; 300.", rich_help_panel=_WORK)
 ]
-MaxRetries = Annotated[int | None, typer.Option(help="Of a failed call; 3.", rich_help_panel=_WORK)]
+MaxRetries = Annotated[
+    int | None, typer.Option(help="Retries of a failed call; 3.", rich_help_panel=_WORK)
+]
 RetryDelay = Annotated[
-    float | None, typer.Option(help="Seconds before the first; 1.", rich_help_panel=_WORK)
+    float | None, typer.Option(help="Seconds before the first retry; 1.", rich_help_panel=_WORK)
 ]
 Set = Annotated[
     list[str] | None,
@@ -188,12 +198,14 @@ Set = Annotated[
 Fresh = Annotated[
     bool,
     typer.Option(
-        "--fresh", help="Begin anew; what there is is kept as NAME.1.", rich_help_panel=_WORK
+        "--fresh",
+        help="Start afresh; what is there already is kept as NAME.1.",
+        rich_help_panel=_WORK,
     ),
 ]
 SaveConfig = Annotated[
     Path | None,
-    typer.Option(help="Write the config that all this makes, without keys."),
+    typer.Option(help="Write down the config that results, without keys."),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be sent; send and write nothing.")

@@ -13,7 +13,7 @@ from batchata.cli.run import is_person_there
 
 def merge_splits(
     output: Annotated[
-        Path, typer.Argument(metavar="OUTPUT", help="As it was given to each split.")
+        Path, typer.Argument(metavar="OUTPUT", help="Output file, as it was given to each split.")
     ],
     num_splits: Annotated[
         int, typer.Argument(metavar="N", min=1, help="How many splits there are.")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def models(
-    provider: Annotated[str | None, typer.Option(help="Only this provider's.")] = None,
-    search: Annotated[str | None, typer.Option(help="Only names that hold this text.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Only this provider's models.")] = None,
+    search: Annotated[str | None, typer.Option(help="Only names that contain this text.")] = None,
     as_json: options.Json = False,
 ) -> None:
     """List models and their prices.

@@ -76,7 +76,7 @@ System = Annotated[
 ]
 MaxTokens = Annotated[
     int | None,
-    typer.Option(min=1, help="Cap of each answer; 1000 if not given.", rich_help_panel=_JOBS),
+    typer.Option(min=1, help="Most tokens of an answer; 1000 if not given.", rich_help_panel=_JOBS),
 ]
 Schema = Annotated[
     Path | None,
@@ -135,7 +135,7 @@ FinishWithin = Annotated[
     typer.Option(
         metavar="HOURS",
         min=0,
-        help="Batches first; what is not back within so many hours goes live.",
+        help="Send batches first; what is not back within this many hours goes live.",
         rich_help_panel=_LIMITS,
     ),
 ]
@@ -159,14 +159,14 @@ Pilot = Annotated[
     str | None,
     typer.Option(
         metavar="JOBS|PERCENT%",
-        help="Ask so many live first, as 20 or 1%; show answers, failures and the bill to come, "
-        "and ask whether to go on.",
+        help="Ask this many live first, such as 20 or 1%; show answers, failures and the bill "
+        "to come, and ask whether to go on.",
         rich_help_panel=_LIMITS,
     ),
 ]
 Dedupe = Annotated[
     bool,
-    typer.Option("--dedupe", help="Ask rows that are the same once.", rich_help_panel=_LIMITS),
+    typer.Option("--dedupe", help="Ask identical rows only once.", rich_help_panel=_LIMITS),
 ]
 Cache = Annotated[
     Path | None,

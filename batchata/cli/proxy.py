@@ -150,7 +150,10 @@ def replay_folder(
     host: options.Host = None,
     port: options.Port = None,
     repeat: Annotated[
-        bool, typer.Option("--repeat", help="Give the last answer again to who asks once more.")
+        bool,
+        typer.Option(
+            "--repeat", help="Repeat the last recorded answer when the same is asked once more."
+        ),
     ] = False,
     timing: Annotated[bool, typer.Option("--timing", help="Keep the recorded pace.")] = False,
     as_json: options.AsJson = False,

@@ -43,7 +43,7 @@ class Level(StrEnum):
 BaseURL = Annotated[
     str | None,
     typer.Option(
-        help="Address of the upstream, as https://api.openai.com.", rich_help_panel=_UPSTREAM
+        help="Address of the upstream, such as https://api.openai.com.", rich_help_panel=_UPSTREAM
     ),
 ]
 Type = Annotated[
@@ -66,14 +66,14 @@ ApiKey = Annotated[
 OutboundProxy = Annotated[
     str | None,
     typer.Option(
-        help="HTTP proxy by way of which the upstream is reached.", rich_help_panel=_UPSTREAM
+        help="HTTP proxy through which the upstream is reached.", rich_help_panel=_UPSTREAM
     ),
 ]
 Host = Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 if not given.")]
 Port = Annotated[int | None, typer.Option(help="Port; 4000 if not given, 0 is any free one.")]
 LogLevel = Annotated[
     Level | None,
-    typer.Option(case_sensitive=False, help="The least said on stderr; info if not given."),
+    typer.Option(case_sensitive=False, help="Log level on stderr; info if not given."),
 ]
 ClientToken = Annotated[str | None, typer.Option(help="What clients must send as their key.")]
 LimitUsd = Annotated[
@@ -83,7 +83,7 @@ LimitUsd = Annotated[
 Per = Annotated[
     Scope | None,
     typer.Option(
-        help="What each has a limit of its own; if not given one holds for all.",
+        help="Give each of these a limit of its own; one for all if not given.",
         rich_help_panel=_LIMITS,
     ),
 ]
@@ -97,7 +97,7 @@ Flex = Annotated[
     bool,
     typer.Option(
         "--flex",
-        help="Ask OpenAI at half the price, and at the full one where that has no room.",
+        help="Use OpenAI's half-price flex tier, and the standard one where that has no room.",
         rich_help_panel=_LIMITS,
     ),
 ]

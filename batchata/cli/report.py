@@ -22,11 +22,11 @@ def report(
     ] = Path("report.html"),
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     limit: Annotated[
-        int, typer.Option(min=1, help="At most so many results; totals always count all.")
+        int, typer.Option(min=1, help="At most this many results; totals always count all.")
     ] = _MOST_RESULTS,
     pictures: Annotated[
         int,
-        typer.Option(min=0, help="Draw at most so many PDF pages (needs batchata\\[report])."),
+        typer.Option(min=0, help="Draw at most this many PDF pages (needs batchata\\[report])."),
     ] = _MOST_PICTURES,
     files: Annotated[
         bool, typer.Option("--files/--no-files", help="Look passages up in the PDFs of the jobs.")

@@ -56,7 +56,7 @@ def results(
         Path | None,
         typer.Option("--output", "-o", help="Write to a new file.", dir_okay=False),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many jobs.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many jobs.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
 ) -> None:
     """Show the results of a run, as a table or as data.

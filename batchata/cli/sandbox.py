@@ -20,7 +20,7 @@ def sandbox(
     port: Annotated[int, typer.Option(help="0 is any free port.")] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     faults: Annotated[
-        str, typer.Option(help="Names of faults, with commas between; see --list-faults.")
+        str, typer.Option(help="Names of faults, separated by commas; see --list-faults.")
     ] = "",
     scenario: Annotated[
         Path | None,
