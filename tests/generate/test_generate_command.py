@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -297,3 +299,33 @@ def test_progress_tells_rate_tokens_and_each_server() -> None:
     assert [line.strip()[:4] for line in text.getvalue().splitlines()][1] == "50 %"
     assert "http://two: 50 answers, 2 failed, 0.25 s each" in text.getvalue()
     assert "down" in text.getvalue()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["merge-splits", "out.jsonl", "2"],
+        [
+            "generate",
+            "-i",
+            "in.csv",
+            "-o",
+            "a.csv",
+            "-m",
+            "http://one",
+            "--prompt-template",
+            "{id}",
+        ],
+    ],
+)
+def test_without_its_extra_it_says_what_to_install(words: list[str]) -> None:
+    code = (
+        f"import sys; sys.modules['pyarrow'] = None; from batchata.cli import main; main({words})"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "needs pyarrow, which is not installed" in done.stderr
+    assert "pip install 'batchata[generate]'" in done.stderr
+    assert "Traceback" not in done.stderr
