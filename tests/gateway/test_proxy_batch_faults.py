@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -17,8 +18,10 @@ from budget_lab import used_usd
 from raw_lab import RawUpstream, Seen
 from sandbox_lab import Lab
 
+from batchata.core.config import RunConfig
+from batchata.core.retry import Backoff
 from batchata.gateway import Gateway, Interceptor
-from batchata.gateway.batches import relay, store
+from batchata.gateway.batches import relay, runner, store
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.interceptor import CONTINUE, Outcome, Reject
 from batchata.providers.control import Patience
@@ -168,3 +171,22 @@ def test_a_server_that_shows_signs_of_life_is_waited_for(
 
     assert batch.request_counts.completed == 1
     assert waits[0].loading > 1234
+
+
+def test_a_server_that_is_not_ready_is_waited_for_and_no_request_is_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = Backoff(first_seconds=0.01, most_seconds=0.01)
+    monkeypatch.setattr(runner, "RunConfig", partial(RunConfig, backoff=quick))
+    model = HeldModel(status=503, error={"message": "Loading model", "code": 503})
+    with (
+        model.upstream() as upstream,
+        gateway(upstream.url, tmp_path, batches={"concurrency": 1}) as door,
+        client_of(door.openai_base_url) as client,
+    ):
+        batch_id = submit(client, [chat("a"), chat("b")])
+        until(lambda: model.asked.total() > 8)
+        model.status = 200
+        batch = ended(client, batch_id)
+
+    assert batch.request_counts.completed == 2

@@ -33,6 +33,9 @@ from batchata.providers.transport import Reply, Transport, read_refusal
 #: codes that end a batch; Anthropic's word for every 403 is none of them
 _STOPPING: Final = ACCOUNT_CODES - {"permission_error"}
 
+#: said by a server that loads its model, or by what stands before one that is away
+_NOT_YET: Final = 503
+
 
 class RelayCodec(BodyCodec):
     """Requests and answers are for the server and its client to read, not for us.
@@ -104,7 +107,7 @@ class Relay:
             return LiveReply(quota, reply.body, None, request_id)
         name = ANTHROPIC_ID if self._vendor == "anthropic" else OPENAI_ID
         failure = read_refusal(reply, name)
-        if failure.code == UNREACHABLE:
+        if failure.code == UNREACHABLE or reply.status == _NOT_YET:
             raise ProviderUnavailableError(failure.message)
         if failure.code in (BROKE_OFF, TIMED_OUT):
             raise OutcomeUnknownError(failure.message)
