@@ -72,7 +72,7 @@ async def running(
         each.book = prices
     queue = EventQueue([each for each in chain.all if observes(each)], isolation)
     sessions = _sessions(config)
-    upstreams, guard = Upstreams([each.upstream() for each in config.sections]), _guard(config)
+    upstreams, guard = Upstreams(config.all_upstreams()), _guard(config)
     client = Client(
         connect_seconds=config.server.connect_seconds,
         idle_seconds=config.server.idle_seconds,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -108,7 +110,8 @@ class UpstreamSection(Section):
     #: its address, with or without the `/v1` at the end; or `unix:///run/vllm.sock`
     base_url: str
     type: Vendor = "openai"  #: whose protocol it speaks; of api.anthropic.com `anthropic`
-    name: str = ""  #: in metrics, logs and errors; if not given its host
+    #: in metrics, logs and errors; if not given its host, with port and prefix where another has it
+    name: str = ""
     provider: str = ""  #: whose prices hold, as `vllm`; if not given those of `type`
     api_key: str | None = Field(None, repr=False)  #: added where a client brings no key
     prefix: str = ""  #: requests whose path begins so go here; it is taken off
@@ -178,6 +181,15 @@ class UpstreamSection(Section):
         if value and not value.startswith("/"):
             raise ValueError(f"prefix {value!r} does not begin with /")
         return value.rstrip("/")
+
+    @property
+    def place(self) -> str:
+        """What it is asked for; of two with one place the second never is."""
+        if self.prefix:
+            return f"the prefix {self.prefix}"
+        if self.models:
+            return f"the models {', '.join(self.models)}"
+        return f"no prefix and no models, and the type {self.type}"
 
     def upstream(self) -> Upstream:
         """The upstream that this describes."""
@@ -317,15 +329,17 @@ class GatewayConfig(Section):
 
     @model_validator(mode="after")
     def _has_upstream(self) -> GatewayConfig:
-        places = [(each.prefix, each.models) for each in self.sections]
+        places = [each.place for each in self.sections]
         if not places:
             raise ValueError(
                 "there is no upstream: write --base-url https://api.openai.com --type openai, "
                 "or `llm:` or `upstreams:` in the file"
             )
-        names = [each.upstream().name for each in self.sections]
-        if len(set(names)) < len(names) and len(set(places)) < len(places):
-            raise ValueError("two upstreams have the same prefix and models: one is never asked")
+        if twice := [place for place in places if places.count(place) > 1]:
+            raise ValueError(f"two upstreams have {twice[0]}: one of them is never asked")
+        given = [each.name for each in self.sections if each.name]
+        if names := [name for name in given if given.count(name) > 1]:
+            raise ValueError(f"two upstreams have the name {names[0]!r}: limits would mix them up")
         is_flex = any(each.enabled and each.type == "flex" for each in self.interceptors)
         if self.to_batch is not None and any(each.upstream().socket for each in self.sections):
             raise ValueError("to_batch needs a vendor's batches: no Unix socket has them")
@@ -343,6 +357,20 @@ class GatewayConfig(Section):
         is_tls = all(each.base_url.startswith("https:") for each in self.sections)
         usual = _TLS_KEEPALIVE_SECONDS if is_tls else _KEEPALIVE_SECONDS
         return self.server.keepalive_seconds or usual
+
+    def all_upstreams(self) -> list[Upstream]:
+        """What the sections describe, each under a name of its own."""
+        found: dict[str, Upstream] = {}
+        known = Counter(each.upstream().name for each in self.sections)
+        for section in self.sections:
+            upstream = section.upstream()
+            name = upstream.name
+            if known[name] > 1 and not section.name:
+                name = f"{urlsplit(upstream.address).netloc or upstream.socket}{upstream.prefix}"
+            number = 1 + sum(each.partition("#")[0] == name for each in found)
+            name = name if number == 1 else f"{name}#{number}"
+            found[name] = replace(upstream, name=name)
+        return list(found.values())
 
     @property
     def sections(self) -> tuple[UpstreamSection, ...]:

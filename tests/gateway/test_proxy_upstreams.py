@@ -1,0 +1,93 @@
+"""Several upstreams: none is taken for another, and none is there for nothing."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from raw_lab import JSON, RawUpstream, call, request_bytes
+
+from batchata.core.errors import ValidationError
+from batchata.gateway import Gateway
+from batchata.gateway.proxy.config.loading import load_config
+
+VENDOR = "https://api.openai.com"
+
+
+def names(*upstreams: dict[str, Any]) -> list[str]:
+    found = load_config(given={"upstreams": list(upstreams)}, environment={})
+    return [each.name for each in found.all_upstreams()]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "found"),
+    [
+        ({"base_url": VENDOR}, {"base_url": "http://h:1", "models": ["x"]}, "api.openai.com h"),
+        (
+            {"base_url": "http://h:1"},
+            {"base_url": "http://h:2", "models": ["x"]},
+            "h:1 h:2",
+        ),
+        (
+            {"base_url": VENDOR, "prefix": "/a"},
+            {"base_url": VENDOR, "prefix": "/b"},
+            "api.openai.com/a api.openai.com/b",
+        ),
+        (
+            {"base_url": VENDOR, "models": ["a"]},
+            {"base_url": VENDOR, "models": ["b"]},
+            "api.openai.com api.openai.com#2",
+        ),
+        (
+            {"base_url": VENDOR, "name": "h"},
+            {"base_url": "http://h:1", "models": ["b"]},
+            "h h:1",
+        ),
+        (
+            {"base_url": "unix:///a/v.sock"},
+            {"base_url": "unix:///b/v.sock", "models": ["b"]},
+            "/a/v.sock /b/v.sock",
+        ),
+    ],
+)
+def test_each_upstream_has_a_name_of_its_own(
+    first: dict[str, Any], second: dict[str, Any], found: str
+) -> None:
+    assert names(first, second) == found.split()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ({}, {}, "no prefix and no models, and the type openai: one of them is never asked"),
+        ({"prefix": "/a", "models": ["x"]}, {"prefix": "/a"}, "the prefix /a: one of them is"),
+        ({"models": ["x", "y*"]}, {"models": ["x", "y*"]}, "the models x, y*: one of them is"),
+        ({"name": "a"}, {"name": "a", "prefix": "/b"}, "have the name 'a': limits would mix"),
+    ],
+)
+def test_an_upstream_that_is_never_asked_or_taken_for_another_is_an_error(
+    first: dict[str, Any], second: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        names({"base_url": "http://a", **first}, {"base_url": "http://b", **second})
+
+
+def test_both_vendors_may_be_there_without_prefix_and_models() -> None:
+    claude = {"base_url": "https://api.anthropic.com"}
+
+    assert names({"base_url": VENDOR}, claude) == ["api.openai.com", "api.anthropic.com"]
+
+
+def test_upstreams_of_one_host_are_counted_apart() -> None:
+    with RawUpstream() as one, RawUpstream() as other:
+        upstreams = [{"base_url": one.url}, {"base_url": other.url, "models": ["llama-*"]}]
+        with Gateway(config={"upstreams": upstreams}) as gateway:
+            for model in (b"gpt-6-luna", b"llama-4", b"llama-5"):
+                body = b'{"model": "%b"}' % model
+                call(gateway.url, request_bytes(b"/v1/x", JSON, method=b"POST", body=body))
+            text = call(gateway.url, request_bytes(b"/metrics")).body.decode()
+
+    for upstream, count in ((one, 1), (other, 2)):
+        name = upstream.url.removeprefix("http://")
+        assert re.search(rf'requests_total{{upstream="{name}",.*}} {count}\n', text)
