@@ -16,12 +16,8 @@ _QUESTIONS: Final = ("prompt", "messages")
 
 def read_jobs(path: Path, prompt: Template | None, id_column: str | None) -> Iterator[Row]:
     """Arguments of `Batch.add_job` for each row; columns that are not asked become metadata."""
-    is_empty = True
     for where, row in read_rows(path):
-        is_empty = False
         yield _job(row, where, prompt, id_column)
-    if is_empty:
-        raise ValidationError(f"{path} has no rows", hint="give a file with at least one row")
 
 
 def _job(row: Row, where: str, prompt: Template | None, id_column: str | None) -> Row:

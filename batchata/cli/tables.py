@@ -32,8 +32,6 @@ class FileTable:
         self.path = path
         self._seen = _stamp(path)
         self.columns = list(dict.fromkeys(str(name) for _, row in read_rows(path) for name in row))
-        if not self.columns and next(read_rows(path), None) is None:
-            raise ValidationError(f"{path} has no rows", hint="give a file with at least one row")
         self._texts = _Texts(folder)
 
     def __enter__(self) -> Self:

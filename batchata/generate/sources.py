@@ -22,6 +22,7 @@ from batchata.rows.reading import (
     csv_header,
     csv_rows,
     json_rows,
+    no_rows,
     opened_parquet,
     opened_text,
 )
@@ -169,7 +170,7 @@ def open_rows(path: Path, index: Index | None = None) -> RowFile:
         )
     file = _READERS[path.suffix.lower()](path, index)
     if not file.index.rows:
-        raise ValidationError(f"{path} has no rows", hint="give a file with at least one row")
+        raise no_rows(path)
     return file
 
 

@@ -12,6 +12,7 @@ from batchata.rows.reading import (
     csv_header,
     csv_rows,
     json_rows,
+    no_rows,
     opened_parquet,
     opened_text,
 )
@@ -21,8 +22,17 @@ _PARQUET_ROWS: Final = 1_000
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    """Rows with the place they stand at, as "data.csv line 7"."""
-    return reader_of(path)(path)
+    """Rows with the place they stand at, as "data.csv line 7"; ValidationError without any."""
+    return _at_least_one(path, reader_of(path)(path))
+
+
+def _at_least_one(path: Path, rows: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, Row]]:
+    is_empty = True
+    for each in rows:
+        is_empty = False
+        yield each
+    if is_empty:
+        raise no_rows(path)
 
 
 def reader_of(path: Path) -> Callable[[Path], Iterator[tuple[str, Row]]]:

@@ -124,6 +124,11 @@ def _value(line: str, where: str) -> Any:
         ) from error
 
 
+def no_rows(path: Path) -> ValidationError:
+    """What is said of a file without rows."""
+    return ValidationError(f"{path} has no rows", hint="give a file with at least one row")
+
+
 def check_names(path: Path, names: Sequence[str]) -> None:
     """Raise ValidationError when two columns have the same name: one would hide the other."""
     twice = [repr(name) for name, times in Counter(names).items() if times > 1]

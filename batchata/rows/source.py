@@ -48,9 +48,7 @@ class RowSource:
             is_empty = False
             yield self._job(pattern, where, row)
         if is_empty:
-            raise ValidationError(
-                f"{self._path or 'the table'} has no rows", hint="give at least one row"
-            )
+            raise ValidationError("the table has no rows", hint="give at least one row")
 
     def _read(self) -> Iterator[tuple[str, Row]]:
         if self._path is not None:
