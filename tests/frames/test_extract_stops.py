@@ -20,7 +20,13 @@ from batchata.gateway import HttpFault, Sandbox, Scenario
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked here")
 WORKERS = 4
-SLOW = Scenario(http=(HttpFault(action="slow", route="openai.chat", times=None, seconds=0.1),))
+
+
+def slow(seconds: float) -> Scenario:
+    """A model that takes so long for each answer."""
+    return Scenario(
+        http=(HttpFault(action="slow", route="openai.chat", times=None, seconds=seconds),)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +46,11 @@ def start(other: Zygote, tables: FrameLab, route: str = "live") -> Forked:
 
 @contextmanager
 def half_done(tables: FrameLab, other: Zygote) -> Iterator[Forked]:
-    """Another process that extracts slowly, and has been answered a dozen times."""
-    tables.box.set_scenario(SLOW)
+    """Another process that has been answered a dozen times, and slowly gets the rest."""
+    tables.box.set_scenario(slow(0.1))
     with start(other, tables) as process:
         process.wait_until(lambda: len(tables.model.packs) >= 12)
+        tables.box.set_scenario(slow(0.5))
         yield process
 
 
@@ -93,6 +100,7 @@ def test_a_second_process_is_told_who_asks_already(tables: FrameLab, other: Zygo
     with half_done(tables, other) as process:
         with pytest.raises(StateLockedError, match=f"answers.sqlite.*process {process.pid}"):
             tables.extract(frame(), chunk_size=1)
+        tables.box.set_scenario(Scenario())
         process.wait(60)
 
     assert process.returncode == 0

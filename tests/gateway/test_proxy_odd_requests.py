@@ -74,7 +74,7 @@ def test_an_upstream_that_takes_no_more_of_a_body_is_a_504(target: bytes) -> Non
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         # longer than a busy machine takes to send the next piece
-        with Gateway(address, idle_seconds=0.6) as gateway:
+        with Gateway(address, idle_seconds=1.5) as gateway:
             body = LARGE * 8
             reply = call(gateway.url, request_bytes(target, JSON, method=b"POST", body=body))
 

@@ -29,7 +29,7 @@ def test_killed_anywhere_the_same_command_goes_on_and_asks_nothing_twice(
     made: GenerationLab, zygote: Zygote
 ) -> None:
     made.rows = questions(60)
-    slow = HttpFault(action="slow", route="openai.chat*", times=None, seconds=0.02)
+    slow = HttpFault(action="slow", route="openai.chat*", times=None, skip=30, seconds=0.5)
     made.box.set_scenario(Scenario(http=(slow,)))
     config = made.config(processing={"rows_per_part": 15, "batch_size": 1})
     path = made.folder / "config.yaml"
@@ -184,8 +184,7 @@ def test_a_sigterm_keeps_what_is_answered_and_says_how_to_go_on(
 
 
 def test_a_dead_server_is_left_out_and_its_rows_go_to_the_others(made: GenerationLab) -> None:
-    with Sandbox() as gone:
-        dead = gone.openai_base_url
+    dead = "http://127.0.0.1:9/v1"
     made.rows = questions(40)
 
     summary = made.run(model={"url": [dead, made.box.openai_base_url]})
@@ -253,8 +252,7 @@ def test_without_a_server_left_the_run_stops_and_goes_on_with_another(
 
 
 def test_without_any_server_nothing_is_begun(made: GenerationLab) -> None:
-    with Sandbox() as gone:
-        dead = gone.openai_base_url
+    dead = "http://127.0.0.1:9/v1"
 
     with pytest.raises(ProviderUnavailableError, match="no server can be reached"):
         made.run(model={"url": dead})

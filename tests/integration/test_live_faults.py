@@ -240,8 +240,10 @@ def test_a_server_that_never_works_again_fails_its_jobs_in_the_end(lab: Lab) -> 
 
 
 def test_a_server_that_is_away_is_waited_for_however_long_and_by_few_calls(lab: Lab) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    kept = socket.socket()  # nobody else is given the port meanwhile
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    port = kept.getsockname()[1]
     batch = live(lab, 300).set_polling(0.0001)
     batch.set_provider("openai", api_key="k", base_url=f"http://127.0.0.1:{port}/v1")
     run = batch.start()
@@ -250,7 +252,7 @@ def test_a_server_that_is_away_is_waited_for_however_long_and_by_few_calls(lab: 
     wait_until(lambda: responses.exists() and responses.read_bytes().count(b"\n") > 500)
     before = run.status()
 
-    with Sandbox(port=port) as box:
+    with kept, Sandbox(port=port) as box:
         run.wait()
         billed = len(box.ledger.live)
 
