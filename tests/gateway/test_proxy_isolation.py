@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -239,6 +240,33 @@ def test_an_observer_that_is_slow_is_told_everything_at_the_end() -> None:
     assert counts.failures == 0
 
 
+def test_an_observer_is_not_given_up_for_a_process_that_stood_still() -> None:
+    """As after a Ctrl-Z, or a pause of its container: nothing went on, this observer neither."""
+
+    class Waiting(TestRecorder):
+        async def on_event(self, event: GatewayEvent) -> None:
+            if event.at_us == 300:
+                queue._watch(None)
+                asyncio.get_running_loop().call_soon(time.sleep, 0.02)
+                await asyncio.sleep(0.001)
+            await super().on_event(event)
+
+    slow, counts = Waiting(), Isolation()
+    queue = EventQueue([slow], counts)
+
+    async def tell() -> None:
+        await slow.start()
+        queue.start()
+        for number in range(600):
+            queue.put(GatewayEvent("session.end", number, "s", "", "", "", {}, {}))
+        await queue.aclose(patience_seconds=0.005)
+
+    asyncio.run(tell())
+
+    assert len(slow.events) == 600
+    assert counts.failures == 0
+
+
 def test_an_observer_that_never_comes_back_lets_requests_go_on_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -349,12 +377,11 @@ def test_a_second_signal_ends_it_at_once_unless_it_comes_with_the_first(
 
     async def close(self: TestRecorder) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.sleep(5 if is_again else 0.01)
+        await asyncio.sleep(60 if is_again else 0.01)
         ended.append(True)
 
     monkeypatch.setattr(TestRecorder, "aclose", close)
-    if is_again:
-        monkeypatch.setattr(server, "_TWICE_SECONDS", -1)
+    monkeypatch.setattr(server, "_TWICE_SECONDS", -1 if is_again else 1e6)
     given = {"llm": {"base_url": "http://h"}, "interceptors": ["test_recorder"]}
     config = load_config(None, {("server", "port"): 0}, environment={}, given=given)
     serving = serve(config, on_ready=lambda url: os.kill(os.getpid(), signal.SIGTERM))

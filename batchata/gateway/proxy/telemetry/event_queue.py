@@ -16,6 +16,7 @@ LOG: Final = logging.getLogger("batchata.gateway")
 #: an observer that takes not one event for so long is given up: all others would wait for it
 PATIENCE_SECONDS: Final = 60.0
 CLOSING_PATIENCE_SECONDS: Final = 10.0
+_LOOKS: Final = 2  #: in which that time is looked whether it has come back
 #: events that may wait for slow observers; then requests wait too
 MOST_WAITING: Final = 20_000
 #: for so long events are gathered before observers are told
@@ -95,16 +96,20 @@ class EventQueue:
         if self._watching is not None:
             self._watching.cancel()
 
-    def _watch(self, before: object) -> None:
-        """Give up an observer that has not come back since the last look."""
+    def _watch(self, before: object, still: int = 0) -> None:
+        """Give up an observer that has not come back at several looks in a row.
+
+        One look says little: all stands still in a process that was itself stopped for a while.
+        """
         now = (self._current, self._isolation.told, self._flushes)
-        if self._current is not None and now == before and self._task is not None:
-            self._stuck = self._current
+        still = still + 1 if self._current is not None and now == before else 0
+        if still >= _LOOKS and self._task is not None:
+            self._stuck, still = self._current, 0
             self._task.cancel()
         if self._watching is not None:
             self._watching.cancel()
         loop = asyncio.get_running_loop()
-        self._watching = loop.call_later(self._patience, self._watch, now)
+        self._watching = loop.call_later(self._patience / _LOOKS, self._watch, now, still)
 
     def _wake(self) -> None:
         if self._soon is not None:
