@@ -303,7 +303,7 @@ def test_rows_travel_by_batch_as_well(tables: FrameLab) -> None:
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 def test_a_large_file_is_never_held_in_memory(tmp_path: Path, suffix: str) -> None:
-    path, count, text = tmp_path / f"large{suffix}", 10_000, "x" * 1_000
+    path, count, text = tmp_path / f"large{suffix}", 6_000, "x" * 1_000
     if suffix == ".parquet":
         rows = {"text": [f"{n}{text}" for n in range(count)]}
         pq.write_table(pa.table(rows), path, row_group_size=1_000)
