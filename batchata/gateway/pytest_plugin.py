@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _FOLDER: Final = "cassettes"
 _MOST_NAME: Final = 120
+#: names of tests that no other test is left with once they are names of files
+_TOLD_APART: Final = re.compile(r"[\w.:]+(?:\[[\w.-]*\w\])?")
 _KEYS: Final = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 #: cassettes that this session has begun anew
 _RENEWED: Final = pytest.StashKey[set[Path]]()
@@ -93,8 +95,9 @@ def _place(item: pytest.Item) -> Path:
         return named if named.is_dir() or named.suffix == ".jsonl" else _file(named)
     _, _, within = item.nodeid.partition("::")
     name = re.sub(r"[^\w.-]+", "-", within).strip("-.") or "test"
-    if len(name) > _MOST_NAME:
-        name = f"{name[:_MOST_NAME]}-{blake2b(within.encode(), digest_size=4).hexdigest()}"
+    if len(name) > _MOST_NAME or not _TOLD_APART.fullmatch(within):
+        digest = blake2b(within.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+        name = f"{name[:_MOST_NAME]}-{digest}"
     return _file(folder / item.path.stem / name)
 
 

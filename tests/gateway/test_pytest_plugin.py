@@ -146,6 +146,25 @@ def test_a_new_question_is_added_and_all_writes_the_cassette_anew(
     assert [path.name for path in (project.path / CASSETTE).parent.iterdir()] == ["test_it.jsonl"]
 
 
+def test_each_case_of_a_test_has_its_own_cassette(project: pytest.Pytester) -> None:
+    cases = ["a b", "a-b", "a/b", "a", "a-", ""]
+    project.makepyfile(
+        test_app=TEST.partition("def test_it")[0]
+        + f"import pytest\n@pytest.mark.parametrize('what', {cases})\n"
+        + "def test_case(batchata_gateway, what): ask(what)\n"
+    )
+    with Sandbox() as box, pytest.MonkeyPatch.context() as patch:
+        asking(project, box.url)
+        patch.setenv("OPENAI_API_KEY", "k")
+        run(project, "--batchata-record=all").assert_outcomes(passed=len(cases))
+
+    run(project).assert_outcomes(passed=len(cases))
+
+    names = {path.name for path in (project.path / "cassettes/test_app").iterdir()}
+    assert len(names) == len(cases)
+    assert {"test_case-a.jsonl", "test_case-a-b.jsonl"} < names
+
+
 def test_the_tests_of_the_page_run(project: pytest.Pytester) -> None:
     blocks = [each.partition("```")[0] for each in PAGE.read_text().split("```python\n")[1:]]
     project.makepyfile(test_app="", test_rivers="\n".join(blocks[:2]))
