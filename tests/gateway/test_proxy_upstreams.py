@@ -61,7 +61,8 @@ def test_each_upstream_has_a_name_of_its_own(
     ("first", "second", "said"),
     [
         ({}, {}, "no prefix and no models, and the type openai: one of them is never asked"),
-        ({"prefix": "/a", "models": ["x"]}, {"prefix": "/a"}, "the prefix /a: one of them is"),
+        ({"prefix": "/a"}, {"prefix": "/a/"}, "the prefix /a: one of them is"),
+        ({"prefix": "/a", "models": ["x"]}, {}, "models says nothing beside prefix"),
         ({"models": ["x", "y*"]}, {"models": ["x", "y*"]}, "the models x, y*: one of them is"),
         ({"name": "a"}, {"name": "a", "prefix": "/b"}, "have the name 'a': limits would mix"),
     ],

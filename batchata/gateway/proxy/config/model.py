@@ -171,6 +171,8 @@ class UpstreamSection(Section):
 
     @model_validator(mode="after")
     def _is_reached_one_way(self) -> UpstreamSection:
+        if self.prefix and self.models:
+            raise ValueError("models says nothing beside prefix: leave one of them out")
         if self.outbound_proxy and self.base_url.startswith(_UNIX):
             raise ValueError("a Unix socket is reached without outbound_proxy: leave it out")
         return self
