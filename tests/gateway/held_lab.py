@@ -38,11 +38,12 @@ def sdk(url: str, **options: Any) -> openai.OpenAI:
 
 def chat(url: str, content: str = "hi", **params: Any) -> Any:
     with sdk(url) as client:
-        return client.chat.completions.create(
+        answer = client.chat.completions.create(
             model=GPT,
             messages=[{"role": "user", "content": content}],
             **{"max_completion_tokens": 100, **params},
         )
+        return list(answer) if params.get("stream") else answer  # before the client closes it
 
 
 def asked(content: str = "hi", **params: Any) -> bytes:

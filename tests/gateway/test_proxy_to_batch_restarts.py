@@ -107,7 +107,7 @@ def test_a_call_that_no_vendor_has_heard_of_costs_nothing(
 
 
 def test_a_killed_gateway_pays_once_and_loses_nothing(tmp_path: Path, zygote: Zygote) -> None:
-    with Sandbox(Scenario(latency_seconds=0.7)) as box:
+    with Sandbox(Scenario(latency_seconds=SLOW)) as box:
         section = {"directory": str(tmp_path / "held"), "gather_seconds": 0.05}
         config = {"llm": {"base_url": box.url}, "server": {"port": 0}, "to_batch": section}
         with (
@@ -117,6 +117,7 @@ def test_a_killed_gateway_pays_once_and_loses_nothing(tmp_path: Path, zygote: Zy
             connection.sendall(asked())
             until(lambda: box.ledger.batches)
             process.kill()
+        box.set_scenario(Scenario(clock_skew_seconds=SLOW + 1))
         (kept,) = (tmp_path / "held").glob("*/group.json")
         begun = orjson.loads(kept.read_bytes())["calls"][0]["asked"]["exchange_id"]
 
