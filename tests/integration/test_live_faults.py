@@ -265,7 +265,7 @@ def test_a_server_that_is_away_is_waited_for_however_long_and_by_few_calls(lab: 
 
 @pytest.mark.parametrize("model", [GPT, CLAUDE])
 def test_nothing_new_leaves_after_a_stop_and_all_is_there_afterwards(lab: Lab, model: str) -> None:
-    lab.play(scenario=Scenario(http=(HttpFault(action="slow", times=None, seconds=0.1),)))
+    lab.play(scenario=Scenario(http=(HttpFault(action="slow", times=None, seconds=0.5),)))
     first = live(lab, 20, model).start()
     wait_until(lambda: len(lab.box.requests) >= 4)
 
@@ -282,7 +282,7 @@ def test_nothing_new_leaves_after_a_stop_and_all_is_there_afterwards(lab: Lab, m
 
 def test_a_live_run_says_how_many_calls_are_out_and_for_how_long_it_is_throttled(lab: Lab) -> None:
     slow = HttpFault(action="slow", times=None, seconds=0.3, skip=1)
-    told = HttpFault(action="status", status=429, retry_after_seconds=400)
+    told = HttpFault(action="status", status=429, retry_after_seconds=1_000)
     lab.play(scenario=Scenario(http=(told, slow)))
     run = live(lab, 8).start()
     seen: list[dict[str, Any]] = []
@@ -293,7 +293,7 @@ def test_a_live_run_says_how_many_calls_are_out_and_for_how_long_it_is_throttled
 
     wait_until(is_over)
 
-    assert 0 < max(each["throttled_seconds"] for each in seen) <= 0.4
+    assert 0 < max(each["throttled_seconds"] for each in seen) <= 1
     assert 0 < max(each["calls_in_flight"] for each in seen) <= 4
     assert max(each["tokens_per_minute"] for each in seen) > 0
     assert seen[-1]["calls_in_flight"] == 0

@@ -23,7 +23,7 @@ from batchata.stores.reader import ResultReader
 from batchata.stores.sqlite import SQLiteStore
 
 QUICK = Plan(name="quick", jobs=9, items_per_batch=3)
-SLOW = replace(QUICK, max_parallel_batches=3, scenario=Scenario(latency_seconds=0.8))
+SLOW = replace(QUICK, max_parallel_batches=3, scenario=Scenario(latency_seconds=3_600))
 FULL_DISKS = range(0, 60, 4 if IS_THOROUGH else 12)
 TORN_LOGS = how_often(12)
 #: the write at which the disk becomes one, with raw files or without
@@ -52,6 +52,7 @@ def running(arena: Arena, plan: Plan, folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        arena.play(replace(plan, scenario=Scenario(clock_skew_seconds=3_601)))
         thread.join()
 
 
