@@ -268,6 +268,23 @@ def test_one_key_is_one_client_however_it_is_written() -> None:
     assert client_of(tuple(written)) == client_of((written[0],))
 
 
+@pytest.mark.parametrize(
+    "name", ["Authorization", "x-api-key", "api-key", "x-goog-api-key", "Ocp-Apim-Subscription-Key"]
+)
+def test_nobody_is_given_what_another_key_has_asked_nor_our_key_besides(
+    upstream: RawUpstream, tmp_path: Path, name: str
+) -> None:
+    cache = {"type": "cache", "config": {"file": f"{tmp_path}/c.db"}}
+    llm = {"base_url": upstream.url, "api_key": "ours"}
+    with Gateway(config={"llm": llm, "interceptors": [cache]}) as gateway:
+        for key in (b"one", b"two", b"one"):
+            assert ask(gateway, "hi", (name.encode(), key)).status == 200
+
+    assert [each.all(name.lower().encode()) for each in upstream.seen] == [[b"one"], [b"two"]]
+    told = [each for seen in upstream.seen for each in seen.headers]
+    assert not [value for _, value in told if b"ours" in value]
+
+
 def test_tokens_count_when_an_answer_tells_them(upstream: RawUpstream) -> None:
     limit = {"type": "rate_limit", "config": {"tokens_per_minute": 15}}
     with through(upstream.url, limit) as gateway:

@@ -24,6 +24,8 @@ from batchata.run import BatchRun
 POLL_FACTOR: float = 1.0
 _NO_KEY: Final = "none"
 _VERSION: Final = "anthropic-version"
+#: key headers that the vendors' SDKs write themselves
+_SDK_HEADERS: Final = ("authorization", "x-api-key")
 
 
 class _HeldCodec(RelayCodec):
@@ -102,8 +104,7 @@ def _client(group: Group, upstream: Upstream, keys: Mapping[str, str]) -> Any:
         return client
     import openai
 
-    if "api-key" in keys:
-        headers["api-key"] = keys["api-key"]
+    headers |= {name: each for name, each in keys.items() if name not in _SDK_HEADERS}
     asked = openai.AsyncOpenAI(
         base_url=f"{upstream.base_url}/v1",
         api_key=bearer or key or _NO_KEY,

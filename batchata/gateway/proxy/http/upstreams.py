@@ -12,8 +12,10 @@ from yarl import URL
 from batchata.gateway.proxy.http.headers import Headers, with_header
 from batchata.gateway.wire.vendors import Vendor
 
-#: the headers in which vendors look for a key
-KEY_HEADERS: Final = frozenset({"authorization", "x-api-key", "api-key"})
+#: the headers in which vendors look for a key; the last two are Google's and Azure's gateway's
+KEY_HEADERS: Final = frozenset(
+    {"authorization", "x-api-key", "api-key", "x-goog-api-key", "ocp-apim-subscription-key"}
+)
 #: what a client's digest begins with that sends several keys: nobody knows which one is used
 SEVERAL_KEYS: Final = "several-"
 
