@@ -49,13 +49,13 @@ def _no_documents(
 
 @dataclass(slots=True)
 class Stop:
-    """Asked for with a reason: nothing new is sent after it, and the run comes to its end.
+    """A stop that was asked for, with its reason: nothing new is sent, and the run ends.
 
     With `stays` the run first waits for what is in flight, until it is asked again.
     """
 
-    event: asyncio.Event = field(default_factory=asyncio.Event)
-    leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    event: asyncio.Event = field(default_factory=asyncio.Event)  #: nothing new is sent
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)  #: nor waited for what was
     told: asyncio.Event = field(default_factory=asyncio.Event)  #: vendors were asked to cancel
     reason: str | None = None
     error: Exception | None = None
