@@ -59,10 +59,10 @@ class Outcome:
 
 
 class Arena:
-    """A sandbox process, a folder in memory, and a zygote for the scripts."""
+    """A sandbox process, a folder, and a zygote for the scripts."""
 
     def __init__(self, zygote: Zygote) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="kill-", dir=_memory()))
+        self.folder = Path(tempfile.mkdtemp(prefix="kill-"))
         self._zygote = zygote
         self._sandbox = zygote.start(_serve)
         self.url = self._sandbox.stdout.readline().decode().strip()
@@ -231,7 +231,3 @@ def _serve() -> None:
     # it would complain of every connection that a kill cuts
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     sandbox.main(["--quiet"])
-
-
-def _memory() -> str | None:
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None

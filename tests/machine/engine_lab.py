@@ -33,8 +33,7 @@ class EngineLab:
     """A script that is started, killed, stopped and started again."""
 
     def __init__(self, jobs: int, *, is_blind: bool = False, **config: Any) -> None:
-        memory = Path("/dev/shm")
-        self.folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+        self.folder = Path(tempfile.mkdtemp())
         self.jobs = self.more_jobs(jobs)
         self.loop = VirtualLoop()
         self.vendor = FakeVendor(lambda: self.loop.seconds, is_blind=is_blind)
