@@ -16,7 +16,8 @@ from batchata.gateway.batches.store import BatchStore
 from batchata.gateway.proxy.http.guard import TOKEN_HEADER
 from batchata.gateway.proxy.http.headers import Headers, by_name
 from batchata.gateway.proxy.http.upstreams import KEY_HEADERS, Upstream
-from batchata.gateway.wire.errors import RefusedError, VendorError
+from batchata.gateway.proxy.reading.sse import whole
+from batchata.gateway.wire.errors import RefusedError, VendorError, invalid
 from batchata.gateway.wire.vendors import Vendor
 from batchata.providers.registry import provider_names
 
@@ -46,7 +47,10 @@ class ClientCall:
             if len(pieces) > most_bytes:
                 message = f"Request exceeds the maximum size of {most_bytes} bytes"
                 raise RefusedError(VendorError(status=413, message=message))
-        return bytes(pieces)
+        data = whole(bytes(pieces), self.found.get("content-encoding", ""), most_bytes)
+        if data is None:
+            raise invalid("The request's content encoding cannot be undone.")
+        return data
 
     def once(self, body: bytes) -> Idempotency:
         """What makes a create call known again."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from batchata.gateway.batches import anthropic, openai
 from batchata.gateway.batches.client_call import ClientCall, secrets_of
 from batchata.gateway.batches.runner import LOG, BatchRunner, wall_clock
 from batchata.gateway.batches.store import BatchStore
+from batchata.gateway.proxy.admission import stalled_error
 from batchata.gateway.proxy.config.model import BatchesSection, GatewayConfig
 from batchata.gateway.proxy.http.guard import TOKEN_HEADER, Guard
 from batchata.gateway.proxy.http.headers import by_name, decoded
+from batchata.gateway.proxy.http.parsing import StalledBodyError
 from batchata.gateway.proxy.http.upstreams import Upstreams, client_of
 from batchata.gateway.wire.errors import RefusedError, VendorError
 from batchata.gateway.wire.vendors import Vendor
@@ -52,6 +55,7 @@ class BatchRoutes:
     ) -> None:
         token = config.server.client_token
         self._upstreams = upstreams
+        self._idle_seconds = config.server.idle_seconds
         self._guard = guard
         self._store = BatchStore(section.directory, wall_clock)
         self._runner = BatchRunner(
@@ -121,7 +125,10 @@ class BatchRoutes:
         if handler is None:
             message = f"Invalid URL ({request.method} {request.path})"
             raise RefusedError(VendorError(status=404, message=message))
-        return await (handler(call, found["id"]) if found["id"] else handler(call))
+        answering = handler(call, found["id"]) if found["id"] else handler(call)
+        if request.method != "POST":
+            return await answering
+        return await _read_in_time(request.content, answering, self._idle_seconds)
 
     def _client_call(self, request: web.BaseRequest) -> ClientCall:
         headers = decoded(request.raw_headers)
@@ -148,6 +155,25 @@ class BatchRoutes:
             store=self._store,
             runner=self._runner,
         )
+
+
+async def _read_in_time(
+    content: StreamReader, answering: Awaitable[web.StreamResponse], seconds: float
+) -> web.StreamResponse:
+    """What answers a request; RefusedError when so long nothing comes of the request's body."""
+    task = asyncio.ensure_future(answering)
+    try:
+        while True:
+            before = content.total_bytes
+            done, _ = await asyncio.wait((task,), timeout=seconds)
+            if done:
+                return task.result()
+            if content.total_bytes == before and not content.is_eof():
+                stalled = StalledBodyError(f"nothing of it came for {seconds:g} seconds")
+                raise RefusedError(stalled_error(stalled))
+    finally:
+        if task.cancel():
+            await asyncio.wait((task,))
 
 
 def _scheme(request: web.BaseRequest) -> str:

@@ -51,7 +51,17 @@ def is_form(request: web.BaseRequest) -> bool:
 
 
 async def read_form(request: web.BaseRequest, path: Path) -> tuple[dict[str, str], int]:
-    """Read the fields of an upload, its file to `path`, and count its lines."""
+    """Read the fields of an upload, its file to `path`, and count its lines.
+
+    Raises RefusedError for a form that is too large, not whole, or none.
+    """
+    try:
+        return await _read_parts(request, path)
+    except ValueError as error:
+        raise invalid(f"The form cannot be read: {error}.") from error
+
+
+async def _read_parts(request: web.BaseRequest, path: Path) -> tuple[dict[str, str], int]:
     fields: dict[str, str] = {}
     lines = 0
     async for part in MultipartReader(
