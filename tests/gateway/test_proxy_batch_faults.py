@@ -14,12 +14,13 @@ import orjson
 import pyarrow.parquet
 import pytest
 from batch_lab import HeldModel, chat, client_of, ended, gateway, lines_of, submit, until
-from budget_lab import used_usd
+from budget_lab import BOOK, GPT, used_usd
 from raw_lab import RawUpstream, Seen
 from sandbox_lab import Lab
 
 from batchata.core.config import RunConfig
 from batchata.core.retry import Backoff
+from batchata.core.usage import Usage
 from batchata.gateway import Gateway, Interceptor
 from batchata.gateway.batches import relay, runner, store
 from batchata.gateway.proxy.exchange import Exchange
@@ -28,7 +29,15 @@ from batchata.providers.control import Patience
 from batchata.providers.transport import Reply, Transport
 
 HEAD = b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+PROVIDERS = {GPT: "openai", "local-1": "vllm"}
 FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def cost_usd(folder: Path) -> Decimal:
+    """What the results of the one batch in a folder have cost."""
+    (table,) = folder.glob("batches/*/results/*.parquet")
+    costs = pyarrow.parquet.read_table(table).column("cost_usd").to_pylist()
+    return sum(map(Decimal, map(str, costs)), Decimal())
 
 
 def text_of(seen: Seen) -> str:
@@ -126,9 +135,23 @@ def test_a_result_costs_what_the_tier_costs_that_answered_it(lab: Lab, tmp_path:
     ):
         ended(client, submit(client, lines))
 
-    (table,) = (tmp_path / "batches").glob("batches/*/results/*.parquet")
-    costs = pyarrow.parquet.read_table(table).column("cost_usd").to_pylist()
-    assert sum(map(Decimal, map(str, costs))) == used_usd(tmp_path / "s.db") > 0
+    assert cost_usd(tmp_path / "batches") == used_usd(tmp_path / "s.db") > 0
+
+
+@pytest.mark.parametrize("names", [("local-1", GPT), (GPT, "local-1")])
+def test_a_result_costs_what_its_own_upstream_asks(tmp_path: Path, names: tuple[str, str]) -> None:
+    first, second = HeldModel(), HeldModel()
+    with first.upstream() as one, second.upstream() as other:
+        upstreams = [
+            {"base_url": each.url, "models": [name], "provider": PROVIDERS[name]}
+            for each, name in zip((one, other), names, strict=True)
+        ]
+        config = {"upstreams": upstreams, "batches": {"directory": str(tmp_path)}}
+        with Gateway(config=config) as door, client_of(door.openai_base_url) as client:
+            ended(client, submit(client, [chat("a", model=GPT)]))
+
+    assert first.asked.total() + second.asked.total() == 1
+    assert cost_usd(tmp_path) == BOOK.card("openai", GPT, "standard").cost_usd(Usage(3, 2))
 
 
 def test_a_row_is_asked_live_also_where_other_calls_wait_for_a_batch(

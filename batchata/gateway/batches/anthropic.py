@@ -55,7 +55,6 @@ async def create_batch(call: ClientCall) -> web.StreamResponse:
             vendor="anthropic",
             owner=call.owner,
             prefix=call.upstream.prefix,
-            provider=call.provider,
             endpoint=ENDPOINT,
             created_at=now,
             expires_at=now + DAY,
@@ -66,6 +65,7 @@ async def create_batch(call: ClientCall) -> web.StreamResponse:
             total=total,
             once=once,
         )
+        batch.provider = runner.provider_of(batch)
         store.take(batch, path)
     finally:
         path.unlink(missing_ok=True)

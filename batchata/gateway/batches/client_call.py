@@ -19,7 +19,6 @@ from batchata.gateway.proxy.http.upstreams import KEY_HEADERS, Upstream
 from batchata.gateway.proxy.reading.sse import whole
 from batchata.gateway.wire.errors import RefusedError, VendorError, invalid
 from batchata.gateway.wire.vendors import Vendor
-from batchata.providers.registry import provider_names
 
 #: for so long an SDK may go on trying
 _AGAIN_SECONDS: Final = 1_800.0
@@ -78,12 +77,6 @@ class ClientCall:
     def _is_tried_again(self) -> bool:
         """True where the client's SDK has lost the answer to this very call."""
         return self.found.get("x-stainless-retry-count", "0") != "0"
-
-    @property
-    def provider(self) -> str:
-        """The provider whose prices hold."""
-        name = self.upstream.provider
-        return name if name in provider_names() else self.upstream.type
 
     @property
     def kept_headers(self) -> dict[str, str]:

@@ -124,7 +124,6 @@ async def create_batch(call: ClientCall) -> web.StreamResponse:
         vendor="openai",
         owner=call.owner,
         prefix=call.upstream.prefix,
-        provider=call.provider,
         endpoint=wanted.endpoint,
         created_at=now,
         expires_at=now + _seconds(wanted.completion_window),

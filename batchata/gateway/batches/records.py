@@ -49,8 +49,8 @@ class BatchRecord(msgspec.Struct, kw_only=True):
     vendor: Vendor
     owner: str  #: digest of the client's key; empty where the gateway has the key
     prefix: str  #: of its upstream's paths
-    provider: str  #: whose prices hold
     endpoint: str
+    provider: str = ""  #: whose prices hold; there once the model is known
     created_at: float
     expires_at: float
     window: str = "24h"

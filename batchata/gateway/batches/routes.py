@@ -11,6 +11,7 @@ from aiohttp import StreamReader, web
 
 from batchata.gateway.batches import anthropic, openai
 from batchata.gateway.batches.client_call import ClientCall, secrets_of
+from batchata.gateway.batches.records import BatchRecord
 from batchata.gateway.batches.runner import LOG, BatchRunner, wall_clock
 from batchata.gateway.batches.store import BatchStore
 from batchata.gateway.proxy.admission import stalled_error
@@ -21,6 +22,7 @@ from batchata.gateway.proxy.http.parsing import StalledBodyError
 from batchata.gateway.proxy.http.upstreams import Upstreams, client_of
 from batchata.gateway.wire.errors import RefusedError, VendorError
 from batchata.gateway.wire.vendors import Vendor
+from batchata.providers.registry import provider_names
 
 _PATH: Final = re.compile(
     r"/v1/(?P<what>files|batches|messages/batches)"
@@ -64,6 +66,7 @@ class BatchRoutes:
             headers={TOKEN_HEADER: token} if token else {},
             server=config.server,
             prices=config.prices,
+            provider_of=self._provider_of,
         )
 
     def take_folder(self) -> None:
@@ -129,6 +132,14 @@ class BatchRoutes:
         if request.method != "POST":
             return await answering
         return await _read_in_time(request.content, answering, self._idle_seconds)
+
+    def _provider_of(self, batch: BatchRecord) -> str:
+        target = batch.prefix + batch.endpoint
+        placed = self._upstreams.by_path(target)
+        found = placed[0] if placed else self._upstreams.choose(target, batch.model or "")
+        if found is None:  # each of its requests is told
+            return batch.vendor
+        return found.provider if found.provider in provider_names() else found.type
 
     def _client_call(self, request: web.BaseRequest) -> ClientCall:
         headers = decoded(request.raw_headers)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +43,7 @@ class BatchRunner:
         headers: Mapping[str, str],
         server: ServerSection,
         prices: Mapping[str, Mapping[str, Any]],
+        provider_of: Callable[[BatchRecord], str],
     ) -> None:
         self._store = store
         self._config = config
@@ -50,6 +51,7 @@ class BatchRunner:
         self._keys = ClientKeys()
         self._server = server
         self._prices = prices
+        self.provider_of = provider_of  #: whose prices hold for a batch whose model is known
         self._url = ""
         self._running = 0
         self._is_closing = False
@@ -141,6 +143,7 @@ class BatchRunner:
             message = f"The batch has {check.count} requests, the limit is {_MOST_REQUESTS}."
             batch.errors = [FileError(code="too_many_tasks", message=message)]
         batch.model, batch.total = check.model, check.count
+        batch.provider = self.provider_of(batch)
         if batch.errors:
             batch.phase, batch.ended_at = "failed", self._store.now()
         else:
