@@ -36,6 +36,7 @@ class SpendLimit:
         if limit is not None:
             self.tracker.limit = max(0, limit - used_by_runs)
         self.allowed = self.used
+        self.waiting = 0  #: calls that wait for room in it
 
     @property
     def used(self) -> int:
@@ -110,7 +111,13 @@ class SpendLimits:
         """
         short = _short(limits, parts)
         if short is not None and wait_seconds > 0:
-            short = await self._waited(limits, parts, wait_seconds)
+            for each in limits:
+                each.waiting += 1
+            try:
+                short = await self._waited(limits, parts, wait_seconds)
+            finally:
+                for each in limits:
+                    each.waiting -= 1
         if short is not None:
             return short
         for each in limits:
@@ -188,7 +195,8 @@ class SpendLimits:
         if len(self._all) <= _MOST_LIMITS or self._writing is not None:
             return  # what is being written now could be read as it was before
         for key, kept in list(self._all.items())[: _MOST_LIMITS // 10]:
-            if not kept.tracker.reserved and key not in self._dirty:
+            in_use = kept.tracker.reserved or kept.waiting
+            if not in_use and key not in self._dirty:
                 del self._all[key]
 
     async def _write(self) -> None:
