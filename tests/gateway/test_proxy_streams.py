@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES, Answered
-from batchata.gateway.proxy.reading.sse import EventParser, whole
+from batchata.gateway.proxy.reading.sse import EventParser, decoder_for, whole
 from batchata.gateway.proxy.reading.tee import Tee
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 7, "total_tokens": 17}
@@ -113,6 +113,16 @@ def test_an_error_within_a_stream_is_an_error(endpoint: str, event: object) -> N
 
     assert said.error == "gone wrong"
     assert not said.is_success
+
+
+@pytest.mark.parametrize("size", [1, 5, 9999])
+def test_gzip_of_several_members_is_read_whole(size: int) -> None:
+    text = b"".join(gzip.compress(word) for word in (b"many ", b"", b"words")) + b"\0\0"
+    unpack = decoder_for("gzip")
+
+    assert unpack is not None
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    assert b"".join(map(unpack, pieces)) == b"many words"
 
 
 BEGUN = {"id": "m", "model": "claude", "usage": {"input_tokens": 10, "output_tokens": 1}}

@@ -73,10 +73,28 @@ def decoder_for(encoding: str) -> Callable[[bytes], bytes] | None:
     if word in ("", "identity"):
         return bytes
     if word in ("gzip", "x-gzip"):
-        return zlib.decompressobj(16 + zlib.MAX_WBITS).decompress
+        return _Gzip().decompress
     if word == "deflate":
         return _Deflate().decompress
     return _installed(word)
+
+
+class _Gzip:
+    """Gzip of any number of members, as a server writes that packs each flush for itself."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        self._is_between = False  #: members, where some senders pad with zeros
+
+    def decompress(self, piece: bytes) -> bytes:
+        text = b""
+        while piece := piece.lstrip(b"\0") if self._is_between else piece:
+            text += self._member.decompress(piece)
+            piece = self._member.unused_data
+            self._is_between = self._member.eof
+            if self._is_between:
+                self._member = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        return text
 
 
 class _Deflate:
