@@ -51,8 +51,9 @@ def read_events(
     for name in ("parent_run_id", *FIELDS):
         if name not in frame or frame[name].isna().all():
             frame[name] = pd.Series([row.get(name) for row in found], dtype=object)
-    frame["latency_seconds"] = frame["latency_seconds"].fillna(
-        pd.Series(_latencies(frame), dtype=object)
+    measured = zip(frame["latency_seconds"], _latencies(frame), strict=True)
+    frame["latency_seconds"] = pd.Series(
+        [between if pd.isna(told) else told for told, between in measured], dtype=object
     )
     return frame.infer_objects()
 
