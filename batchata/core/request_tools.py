@@ -21,6 +21,7 @@ _CALLERS_TOOLS: Final = (
     "apply_patch",
     "namespace",
 )
+_CONVERSATIONS: Final = ("input", "messages")
 #: items of a conversation that bring tools, as `tools` does
 _BRINGING: Final = ("additional_tools", "tool_search_output")
 
@@ -28,27 +29,23 @@ _BRINGING: Final = ("additional_tools", "tool_search_output")
 def tools_of(request: Mapping[str, Any]) -> list[Any]:
     """The tools of a request, with those that come in the middle of its conversation."""
     tools = list(request.get("tools") or ())
-    for name in ("input", "messages"):
+    for name in _CONVERSATIONS:
         items = request.get(name)
-        if isinstance(items, (list, tuple)):
-            for item in items:
-                if isinstance(item, dict) and type(item.get("content")) is not str:
-                    tools += _brought(item)
+        for item in items if isinstance(items, (list, tuple)) else ():
+            if not isinstance(item, dict):
+                continue
+            if "tools" in item and item.get("type") in _BRINGING:
+                tools += item["tools"] or ()
+            blocks = item.get("content")
+            if isinstance(blocks, (list, tuple)):
+                for block in blocks:
+                    if isinstance(block, dict) and block.get("type") == "tool_addition":
+                        tools += _added(block.get("tool"))
     return tools
 
 
-def _brought(item: Mapping[str, Any]) -> Iterable[Any]:
-    if item.get("type") in _BRINGING:
-        return item.get("tools") or ()
-    blocks = item.get("content")
-    if not isinstance(blocks, (list, tuple)):
-        return ()
-    added = [
-        block.get("tool")
-        for block in blocks
-        if isinstance(block, dict) and block.get("type") == "tool_addition"
-    ]
-    return [each["definition"] for each in added if isinstance(each, dict) and "definition" in each]
+def _added(tool: object) -> Iterable[Any]:
+    return (tool["definition"],) if isinstance(tool, dict) and "definition" in tool else ()
 
 
 def is_callers_tool(tool: Mapping[str, Any]) -> bool:
