@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
+
+import orjson
 
 from batchata.stores.files import closed_on_error, disk_error
 from batchata.stores.spend_table import TABLE
@@ -17,6 +19,7 @@ from batchata.stores.transactions import transaction
 #: the row of everything; other scopes name a part of it
 TOTAL: Final = ("total", "")
 _SELECT: Final = "SELECT spent, uncertain, allowed FROM spend WHERE scope=? AND name=?"
+_OWN_TIERS: Final = "own_tiers"  #: key of `meta`
 
 
 class Spend(NamedTuple):
@@ -67,11 +70,18 @@ class SpendFile:
             raise disk_error(self.path, error) from error
         return Spend(scope, name, *(row or (0, 0, 0)))
 
-    def write(self, lines: Iterable[Spend]) -> None:
-        """Bring lines to disk, all or none."""
+    def own_tiers(self) -> dict[str, str]:
+        """Dearer tiers on which upstreams put calls that name none, by upstream."""
+        found: dict[str, str] = orjson.loads(self._store.meta(_OWN_TIERS) or "{}")
+        return found
+
+    def write(self, lines: Iterable[Spend], own_tiers: Mapping[str, str] | None = None) -> None:
+        """Bring lines to disk, and tiers where given; all or none."""
+        tiers = () if own_tiers is None else ((_OWN_TIERS, orjson.dumps(own_tiers).decode()),)
         try:
             with transaction(self._db):
                 self._db.executemany("INSERT OR REPLACE INTO spend VALUES (?,?,?,?,?)", list(lines))
+                self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?,?)", tiers)
         except sqlite3.Error as error:
             raise disk_error(self.path, error) from error
 

@@ -56,3 +56,16 @@ def test_a_tier_that_a_project_prefers_is_set_aside_once_it_is_known(
         ask(gateway, service_tier="default")
 
     assert spent < used_usd(tmp_path / "s.db") <= limit
+
+
+def test_a_tier_that_a_project_prefers_is_known_after_a_restart(tmp_path: Path) -> None:
+    standard, dearer = (BOOK.card("openai", GPT, tier) for tier in ("default", TIER))
+    limit = float(dearer.cost_usd(Usage(USED, USED)) + standard.worst_case_usd(150, USED))
+
+    with RawUpstream(prefers_priority) as upstream:
+        with limited(upstream.url, tmp_path / "s.db", limit) as gateway:
+            ask(gateway)
+        with limited(upstream.url, tmp_path / "s.db", limit) as gateway:
+            with pytest.raises(openai.RateLimitError, match="budget refuses"):
+                ask(gateway)
+            ask(gateway, service_tier="default")

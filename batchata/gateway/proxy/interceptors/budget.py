@@ -110,8 +110,6 @@ class Budget(Interceptor):
         self._total = None if total is None else to_parts(checked_usd(total))
         self._ledger = str(Path(self.state).absolute())
         self._held: dict[str, tuple[tuple[SpendLimit, ...], int]] = {}
-        #: dearer tiers that upstreams have put calls on which named none
-        self._own_tiers: dict[str, str] = {}
 
     async def start(self) -> None:
         """Open the ledger."""
@@ -149,7 +147,7 @@ class Budget(Interceptor):
                 "that its cost has no bound",
                 status=400,
             )
-        tier = self._own_tier(exchange) if self._own_tiers else None
+        tier = self._own_tier(exchange) if self._limits.own_tiers else None
         try:
             card = card_of(exchange, self.book, tier)
             worst = worst_case_usd(exchange, card)
@@ -179,7 +177,7 @@ class Budget(Interceptor):
             self._limits.settle(limits, parts, 0)
         elif answered.usage is not None:
             if answered.service_tier in DEARER_TIERS and names_no_tier(exchange):
-                self._own_tiers[exchange.upstream.name] = answered.service_tier
+                self._limits.learn_tier(exchange.upstream.name, answered.service_tier)
             cost = None if self._has_unknown_fee(exchange, answered.usage) else answered.cost_usd
             self._limits.settle(limits, parts, parts if cost is None else to_parts(cost))
         elif _is_refusal(answered):
@@ -200,7 +198,8 @@ class Budget(Interceptor):
 
     def _own_tier(self, exchange: Exchange) -> str | None:
         """The tier that a call which names none has come to here before."""
-        return self._own_tiers.get(exchange.upstream.name) if names_no_tier(exchange) else None
+        tiers = self._limits.own_tiers
+        return tiers.get(exchange.upstream.name) if names_no_tier(exchange) else None
 
     def _is_let_pass(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self.uncounted)

@@ -86,6 +86,9 @@ class SpendLimits:
             self._file.read(*TOTAL), total, used_by_runs=self._file.used_by_runs
         )
         self._dirty[TOTAL] = self.total
+        #: dearer tiers on which upstreams have put calls that named none
+        self.own_tiers = self._file.own_tiers()
+        self._new_tiers: dict[str, str] | None = None  #: that are not on disk yet
 
     def start(self) -> None:
         """Write now and then what has changed."""
@@ -170,6 +173,15 @@ class SpendLimits:
             each.tracker.uncertain += parts
         self._notify(limits)
 
+    def learn_tier(self, upstream: str, tier: str) -> None:
+        """Remember the dearer tier of an upstream, also beyond this process.
+
+        It is written with the cost of the call that told it.
+        """
+        if self.own_tiers.get(upstream) != tier:
+            self.own_tiers[upstream] = tier
+            self._new_tiers = self.own_tiers.copy()
+
     async def aclose(self) -> None:
         """Give allowances back and let go of the file."""
         self._is_closing = True
@@ -208,15 +220,17 @@ class SpendLimits:
     async def _commit(self) -> None:
         try:
             limits, self._dirty = list(self._dirty.values()), {}
+            tiers, self._new_tiers = self._new_tiers, None
             targets = [each.used if self._is_closing else each.target() for each in limits]
             for each, target in zip(limits, targets, strict=True):
                 # a smaller allowance holds from now on, a larger one once it is on disk
                 each.allowed = min(each.allowed, target)
             lines = [each.line(target) for each, target in zip(limits, targets, strict=True)]
             try:
-                await asyncio.to_thread(self._file.write, lines)
+                await asyncio.to_thread(self._file.write, lines, tiers)
             except StateError:
                 self._touch(limits)
+                self._new_tiers = self._new_tiers or tiers
                 raise
             for each, target in zip(limits, targets, strict=True):
                 each.allowed = target
