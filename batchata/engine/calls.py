@@ -39,6 +39,8 @@ _REFUSALS: Final = (*_FAULTS, Reason.RATE_LIMITED, Reason.ACCOUNT)
 _FAULTS_IN_A_ROW: Final = 8
 #: which is waited out for so long; then each fault is counted as a try of its job
 _OUTAGE_SECONDS: Final = 900.0
+#: where fewer meet nothing but 5xx it may be their own doing: no last try counts for so long
+_SHORT_OUTAGE_SECONDS: Final = 120.0
 #: a pause that is worth a word
 _LONG_PAUSE_SECONDS: Final = 5.0
 #: between two words about a server that has faults now and then
@@ -170,11 +172,16 @@ class Calls:
         """A server that has faults only is down: no job is to blame for that for a while."""
         queue.pace.troubled(now)
         queue.fault(ask, now)
-        outage = _OUTAGE_SECONDS * self._context.config.poll_factor
-        if queue.faults > _FAULTS_IN_A_ROW and now - queue.faulty_since < outage:
+        config, down = self._context.config, queue.down_seconds(now)
+        if queue.faults > _FAULTS_IN_A_ROW and down < _OUTAGE_SECONDS * config.poll_factor:
             self._hold(queue, ask, failure.message)
             return None
-        ask.tries += 1
+        is_last_try = 0 < ask.tries == config.max_attempts - 1 and queue.is_down_for(ask)
+        if is_last_try and down < _SHORT_OUTAGE_SECONDS * config.poll_factor:
+            self._note(queue, failure.message)
+            ask.waited += 1
+        else:
+            ask.tries += 1
         return await self._again(ask, failure, reply.quota.retry_after_seconds)
 
     async def _answered(
@@ -218,7 +225,7 @@ class Calls:
                 return replace(outcome, status=JobStatus.FAILED, attempt=max(ask.tries, 1))
             return outcome
         wait = context.config.backoff.wait_seconds(
-            max(ask.tries, min(ask.slowed, 4), 1), context.clock.random, retry_after
+            max(ask.tries + ask.waited, min(ask.slowed, 4), 1), context.clock.random, retry_after
         )
         await context.pause(wait * context.config.poll_factor)
         return None

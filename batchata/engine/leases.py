@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from batchata.core.document import Attachment
 from batchata.core.events import Durable, OutcomesRecorded
@@ -27,6 +28,8 @@ class Ask:
     attachments: tuple[Attachment, ...] = ()
     tries: int = 0  #: calls of it that failed without costing anything
     slowed: int = 0  #: calls of it that were told to wait
+    waited: int = 0  #: calls of it that met an outage, and were no tries
+    faulty_at: float = inf  #: when its first call met a fault of the server's
     sent_at: float = 0.0  #: when its last call left
     is_begun: bool = False  #: the vendor has it, or may have it: it is not called again
     tokens: int = 0  #: what that call was thought to take from a limit on tokens

@@ -27,7 +27,7 @@ class ModelQueue:
     missed: int = 0  #: how often in a row nobody was there
     missed_at: float = 0.0  #: when that was noticed last
     faults: int = 0  #: jobs in a row whose first answer was the server's own fault
-    faulty_since: float = 0.0  #: when the first of them came
+    faulty_at: float | None = None  #: the first fault since anything else was said
     quiet_until: float = 0.0  #: until then no more is said of what is waited for
     said_tokens: float = 0.0  #: what answers have held of late
 
@@ -37,13 +37,23 @@ class ModelQueue:
 
     def fault(self, ask: Ask, now: float) -> None:
         """An answer was the server's own fault."""
-        if not self.faults:
-            self.faulty_since = now
+        if self.faulty_at is None:
+            self.faulty_at = now
         self.faults += not ask.tries
+        ask.faulty_at = min(ask.faulty_at, now)
+
+    def down_seconds(self, now: float) -> float:
+        """For how long the server has had nothing but faults."""
+        return 0.0 if self.faulty_at is None else now - self.faulty_at
+
+    def is_down_for(self, ask: Ask) -> bool:
+        """True when nobody else was answered since this job met its first fault."""
+        return self.faulty_at is not None and self.faulty_at <= ask.faulty_at
 
     def is_well(self) -> None:
         """Somebody is there, and at work."""
         self.missed = self.faults = 0
+        self.faulty_at = None
 
     def learn(self, thought: int, usage: Usage | None, now: float) -> None:
         """A request took what it took."""

@@ -230,6 +230,25 @@ def test_an_outage_of_the_server_is_waited_out_and_no_job_is_blamed(lab: Lab) ->
     assert len(lab.ledger.live) == 40
 
 
+@pytest.mark.parametrize("jobs", [1, 8])
+def test_a_short_outage_fails_no_row_however_few_meet_it(lab: Lab, jobs: int) -> None:
+    lab.play(scenario=fault("openai", times=4 * jobs, status=502))
+
+    run = live(lab, jobs).set_polling(0.02).run()
+
+    assert run.status()["completed"] == jobs
+    assert len(lab.ledger.live) == jobs
+
+
+def test_who_wants_no_second_try_has_none_from_a_server_that_fails(lab: Lab) -> None:
+    lab.play(scenario=fault("openai", status=500))
+
+    run = live(lab, 1).set_retries(max_attempts=1).run()
+
+    assert [result.attempts for result in run.results().failed] == [1]
+    assert len(lab.box.requests) == 1
+
+
 def test_a_server_that_never_works_again_fails_its_jobs_in_the_end(lab: Lab) -> None:
     lab.play(scenario=fault("openai", times=None, status=500))
 
