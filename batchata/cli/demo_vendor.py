@@ -106,9 +106,7 @@ def demo_scenario(latency_seconds: float) -> Scenario:
     )
 
 
-async def serve_until_idle(
-    scenario: Scenario, tell: Callable[[str], None], idle_seconds: float = IDLE_SECONDS
-) -> None:
+async def serve_until_idle(scenario: Scenario, tell: Callable[[str], None]) -> None:
     """Serve until SIGTERM, or until no request has come for a while."""
     from batchata.gateway.sandbox.server import running
 
@@ -117,7 +115,7 @@ async def serve_until_idle(
     async with running(scenario=scenario) as world:
         tell(world.url)
         seen, since = 0, time.monotonic()
-        while not stopping.is_set() and time.monotonic() - since < idle_seconds:
+        while not stopping.is_set() and time.monotonic() - since < IDLE_SECONDS:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), timeout=1)
             if len(world.requests) != seen:

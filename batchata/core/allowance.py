@@ -1,8 +1,8 @@
-"""Rates that several processes share: handed out for a few seconds, and what is left handed back.
+"""Rate limits shared by several processes, each of which holds a few seconds' worth at a time.
 
-In any 60 seconds all of them together use no more than the limit: what they hold and what is free
-never are more than a burst, and a minute adds so much that both together fit. What a dead process
-held counts as used.
+What is free and what is held never exceed one burst together, and the pool refills slowly enough
+that a burst and a minute's refill stay within the limit: no 60 seconds see more than it allows.
+What a process held when it died counts as used.
 """
 
 from __future__ import annotations
@@ -12,34 +12,34 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-#: nobody holds what was handed out for longer
+#: how long a process may hold what it was granted
 HOLD_SECONDS: Final = 5.0
-#: so many seconds' worth may be used at once
+#: how many seconds' worth may be used at once
 _BURST_SECONDS: Final = 2.0
-#: who waits is given at least this part of a burst: not each call is asked for alone
+#: a waiting process gets at least this part of a burst, so that it need not ask for every call
 _LEAST_PART: Final = 8
-#: a process that waits and says nothing for so long has lost its place
+#: a waiting process that is silent for this long loses its place
 _PLACE_SECONDS: Final = 2.0
 _MOST_WAIT_SECONDS: Final = 1.0
 _POLL_SECONDS: Final = 0.05
 
 
 class Amount(NamedTuple):
-    """So many calls, with so many tokens."""
+    """A number of calls, and of tokens in them."""
 
     requests: int = 0
     tokens: int = 0
 
     def plus(self, other: Amount) -> Amount:
-        """Both together."""
+        """The sum of both."""
         return Amount(self.requests + other.requests, self.tokens + other.tokens)
 
     def minus(self, other: Amount) -> Amount:
-        """What is left; may be below zero."""
+        """The difference, which may be negative."""
         return Amount(self.requests - other.requests, self.tokens - other.tokens)
 
     def has(self, other: Amount) -> bool:
-        """True when the other is in this."""
+        """True when this is at least as much as the other."""
         return self.requests >= other.requests and self.tokens >= other.tokens
 
 
@@ -47,23 +47,23 @@ NOTHING: Final = Amount()
 
 
 class Use(NamedTuple):
-    """What a process tells of its allowance."""
+    """A process's account of its allowance."""
 
-    spent: Amount = NOTHING  #: since it told last
-    kept: Amount = NOTHING  #: what it goes on with
+    spent: Amount = NOTHING  #: since its last account
+    kept: Amount = NOTHING  #: what it holds on to
     need: Amount | None = None  #: the call that did not fit
-    want: Amount = NOTHING  #: more would be of use, and nothing waits for it
+    want: Amount = NOTHING  #: what it could use as well, though nothing waits for it
 
 
 class Grant(NamedTuple):
-    """What a process may use from now on, beside what it kept."""
+    """What a process may use from now on, on top of what it kept."""
 
     amount: Amount = NOTHING
-    wait_seconds: float = 0.0  #: when to ask again, where it is nothing
+    wait_seconds: float = 0.0  #: how long to wait before asking again, when nothing was granted
 
 
 class Rates(NamedTuple):
-    """Limits a minute; None: none."""
+    """Limits per minute; None means no limit."""
 
     requests: int | None = None
     tokens: int | None = None
@@ -75,7 +75,7 @@ class Rates(NamedTuple):
 
 
 class Allowance:
-    """What one process may still ask, of what all of them may. Pure: the time is passed in."""
+    """One process's share of the common rates. Pure: the time is passed in."""
 
     def __init__(self, rates: Rates) -> None:
         self._rates = rates
@@ -92,11 +92,11 @@ class Allowance:
 
     @property
     def is_in_use(self) -> bool:
-        """True when there is something to tell."""
+        """True when there is something to account for."""
         return any(self._left) or any(self._spent)
 
     def wait_seconds(self, tokens: int, now: float) -> float:
-        """Zero when a call of so many tokens may leave; else a while, after which to look again."""
+        """Zero when a call of this many tokens may leave, else how long to wait and ask again."""
         need = self._limited(Amount(1, tokens))
         if now < self._until and self._left.has(need):
             return 0.0
@@ -105,20 +105,20 @@ class Allowance:
         return _POLL_SECONDS
 
     def use(self, amount: Amount) -> None:
-        """A call left, or took more or less than was thought."""
+        """Count a call that left, or the difference when it took more or less than expected."""
         amount = self._limited(amount)
         self._left = self._left.minus(amount)
         self._spent = self._spent.plus(amount)
 
     def _limited(self, amount: Amount) -> Amount:
-        """So much of it as there are limits on."""
+        """The amount without what has no limit."""
         requests, tokens = self._rates
         return Amount(
             0 if requests is None else amount.requests, 0 if tokens is None else amount.tokens
         )
 
     def tell(self, now: float) -> Use:
-        """Give an account of it; what is not kept is no longer there."""
+        """Account for what was used and give up what is not kept."""
         spent, need = self._spent, self._need
         kept = want = NOTHING
         if need is None and now < self._until:
@@ -130,7 +130,7 @@ class Allowance:
         return Use(spent, kept, need, want)
 
     def grant(self, amount: Amount, told_at: float) -> None:
-        """More of it, in answer to what was told then."""
+        """Add what was granted in answer to the account given at `told_at`."""
         self._left = self._left.plus(amount)
         self._until = told_at + HOLD_SECONDS
         if self._need is not None and self._left.has(self._need):
@@ -138,7 +138,7 @@ class Allowance:
 
 
 class Hold(msgspec.Struct):
-    """What a process has, or what it waits for."""
+    """What a process holds, or what it waits for."""
 
     until: float
     kept: Amount
@@ -147,7 +147,7 @@ class Hold(msgspec.Struct):
 
 
 class SharedRates(msgspec.Struct):
-    """All of it: what is free or held, and who holds or waits. Pure: the time is passed in."""
+    """The common pool, and who holds or waits for a part of it. Pure: the time is passed in."""
 
     at: float = 0.0
     #: requests and tokens that are free or held; below zero where a call took more
@@ -155,10 +155,10 @@ class SharedRates(msgspec.Struct):
     holds: dict[str, Hold] = {}
 
     def draw(self, worker: str, use: Use, rates: Rates, now: float) -> Grant:
-        """Take a worker's account, and give it what it waits for when its turn comes.
+        """Take a worker's account, and grant what it waits for when its turn comes.
 
-        A worker that waits holds nothing, and is given all that a call needs or nothing, so that
-        no two wait for each other.
+        A waiting worker holds nothing and is granted either all that its call needs or nothing,
+        so that no two workers wait for each other.
         """
         self._pass(rates, now)
         mine = self.holds.pop(worker, None)
@@ -167,7 +167,7 @@ class SharedRates(msgspec.Struct):
         free = self._free(since, rates)
         fair = Amount(*(max(0, int(each / (len(self.holds) + 1))) for each in free))
         if use.need is None:
-            # what it keeps is of its own share
+            # what it keeps counts against its fair share
             room = (max(0, there - kept) for there, kept in zip(fair, use.kept, strict=True))
             more = Amount(*map(min, room, use.want))
             self.holds[worker] = Hold(now + HOLD_SECONDS, use.kept.plus(more))
@@ -181,7 +181,7 @@ class SharedRates(msgspec.Struct):
         return Grant(given)
 
     def _pass(self, rates: Rates, now: float) -> None:
-        """Time goes on: what the dead held is used, and there is more of it."""
+        """Advance to `now`: refill the pool, and count what dead processes held as used."""
         elapsed = min(60.0, max(0.0, now - self.at))
         self.at = now
         for worker, hold in list(self.holds.items()):
@@ -201,7 +201,7 @@ class SharedRates(msgspec.Struct):
             self.pool = self.pool[0] - spent.requests, self.pool[1] - spent.tokens
 
     def _free(self, since: float, rates: Rates) -> list[float]:
-        """What nobody holds, and nobody waits for since earlier."""
+        """What nobody holds, and nobody who has waited longer has a claim to."""
         holds, pool = self.holds.values(), self.pool or (0.0, 0.0)
         before = [each.need for each in holds if each.need is not None and each.since < since]
         free: list[float] = []
@@ -213,7 +213,7 @@ class SharedRates(msgspec.Struct):
 
 
 def _wait_seconds(need: Amount, free: Sequence[float], rates: Rates) -> float:
-    """For how long there is too little for a call, or for a few of them; zero if there is not."""
+    """How long until there is enough for the call and a few more; zero when there is now."""
     wait = 0.0
     for amount, there, limit in zip(need, free, rates, strict=True):
         least = min(_burst(limit), max(amount, _burst(limit) / _LEAST_PART))
@@ -227,7 +227,7 @@ def _burst(limit: int | None) -> float:
 
 
 def _per_second(limit: int | None) -> float:
-    """So much that a burst and a minute of it come to less than one over the limit."""
+    """The refill rate: a burst and a minute of it stay less than one above the limit."""
     return 0.0 if limit is None else (limit + 0.999 - _burst(limit)) / 60.0
 
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -44,9 +44,6 @@ from batchata.sdk.run_sinks import RunSinks
 from batchata.sdk.script_jobs import ScriptJobs, batch_data
 from batchata.stores.files import clear_folder, files_error
 from batchata.stores.sqlite import SQLiteStore
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger("batchata")
 

@@ -94,7 +94,7 @@ class Surroundings:
         text = self._text
         begin = clause_start(text, start)
         left = text[begin:start]
-        cut = self._last_value_end(begin, start, end)
+        cut = self._last_value_end(begin, start)
         near_text = text[cut:start]
         bare = _NOTE.sub("", near_text)
         parts = _PHRASE_START.split(bare)
@@ -117,7 +117,7 @@ class Surroundings:
             headings=_headings(text, begin),
         )
 
-    def _last_value_end(self, begin: int, start: int, end: int) -> int:
+    def _last_value_end(self, begin: int, start: int) -> int:
         """Where the last other value before `start` in the clause ends."""
         cut = begin
         for found in _DIGITS.finditer(self._text, begin, start):

@@ -76,16 +76,11 @@ def load_config(
     return config
 
 
-def unused_variables(
-    config: GatewayConfig, environment: Mapping[str, str] | None = None
-) -> list[str]:
+def unused_variables(config: GatewayConfig) -> list[str]:
     """Variables that say nothing, since a file names its upstreams itself."""
-    environment = os.environ if environment is None else environment
     if config.llm is not None:
         return []
-    return [
-        name for name, (part, _) in VARIABLES.items() if part == "llm" and environment.get(name)
-    ]
+    return [name for name, (part, _) in VARIABLES.items() if part == "llm" and os.environ.get(name)]
 
 
 def _is_in(tree: Tree, place: tuple[str, str]) -> bool:
