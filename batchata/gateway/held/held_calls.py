@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-import orjson
 from aiohttp import web
 
 from batchata.gateway.batches.records import KEPT_HEADERS
@@ -23,6 +22,7 @@ from batchata.gateway.proxy.http.connections import may_be_gone
 from batchata.gateway.proxy.http.headers import by_name
 from batchata.gateway.proxy.http.upstreams import Upstreams
 from batchata.gateway.proxy.tape.cassette import body_key
+from batchata.gateway.wire.objects import without_fields
 from batchata.gateway.wire.vendors import Vendor
 from batchata.providers.registry import provider_names
 
@@ -251,7 +251,5 @@ def _lane(exchange: Exchange, owner: str) -> _Lane:
 
 def _whole(exchange: Exchange) -> bytes:
     """The request without what only a stream has."""
-    body = exchange.json or {}
-    if not any(name in body for name in STREAMS):
-        return exchange.body or b"{}"
-    return orjson.dumps({name: value for name, value in body.items() if name not in STREAMS})
+    text, body = exchange.body or b"{}", exchange.json or {}
+    return without_fields(text, STREAMS) if any(name in body for name in STREAMS) else text

@@ -9,7 +9,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
-import orjson
 from pydantic import Field
 
 from batchata.core.bounds import DEARER_TIERS, output_cap
@@ -44,6 +43,7 @@ from batchata.gateway.proxy.money.bounds import (
     worst_case_usd,
 )
 from batchata.gateway.proxy.money.spend_limits import SpendLimit, SpendLimits
+from batchata.gateway.wire.objects import with_fields
 from batchata.stores.spending import TOTAL
 
 SCOPES: Final = ("", "session", "agent", "key", "model", "day")
@@ -243,10 +243,10 @@ def _asking_usage(exchange: Exchange) -> Outcome:
         return CONTINUE
     if not isinstance(options, Mapping) or options.get("include_usage") is not None:
         return CONTINUE
-    if exchange.spilled is not None:  # it cannot be written anew: it counts as its worst case
+    if exchange.body is None:  # it cannot be written anew: it counts as its worst case
         return CONTINUE
     wanted = {**options, "include_usage": True}
-    return Replace(body=orjson.dumps({**body, "stream_options": wanted}))
+    return Replace(body=with_fields(exchange.body, {"stream_options": wanted}))
 
 
 def _is_refusal(answered: Answered) -> bool:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar, Final
 
-import orjson
-
 from batchata.core.errors import ValidationError
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Reject, Replace
+from batchata.gateway.wire.objects import with_texts
 
 #: where a word begins and ends: in scripts without spaces a key may follow a letter
 _BEGIN: Final = "(?<![0-9A-Za-z])"
@@ -71,12 +70,10 @@ class Redact(Interceptor):
         """Replace the body where something in it matches."""
         if exchange.is_unread and not self.pass_unread:
             return _UNREAD
-        if exchange.json is None or exchange.spilled is not None:
+        if exchange.json is None or exchange.spilled is not None or exchange.body is None:
             return CONTINUE
-        cleaned = self.cleaned(exchange.json)
-        if cleaned == exchange.json:
-            return CONTINUE
-        return Replace(body=orjson.dumps(cleaned))
+        cleaned = with_texts(exchange.body, self.cleaned)
+        return CONTINUE if cleaned == exchange.body else Replace(body=cleaned)
 
     def found(self, text: str) -> list[Edit]:
         """Where in a text something matches, and what takes its place, in order."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import aiohttp
 import orjson
@@ -16,6 +16,7 @@ from batchata.gateway.proxy.http.asking import Payload
 from batchata.gateway.proxy.http.forward import Client
 from batchata.gateway.proxy.interceptor import Replace
 from batchata.gateway.proxy.reading.sse import whole
+from batchata.gateway.wire.objects import without_fields
 
 LOG: Final = logging.getLogger("batchata.gateway")
 _MARK: Final = b'{"service_tier":"flex",'
@@ -97,8 +98,6 @@ def _leave_flex(exchange: Exchange) -> None:
     if body.startswith(_MARK):
         body = b"{" + body.removeprefix(_MARK)
     else:  # an interceptor has written it anew
-        kept: dict[str, Any] = dict(exchange.json or {})
-        kept.pop("service_tier", None)
-        body = orjson.dumps(kept)
+        body = without_fields(body, ("service_tier",))
     exchange.is_on_flex = False
     put_in(exchange, Replace(body=body))
