@@ -61,14 +61,14 @@ def output_bound(max_tokens: int, n: int = 1) -> int:
 
 
 def output_cap(endpoint: str | None, request: Mapping[str, Any]) -> int | None:
-    """The most tokens of one answer that a request in the vendor's words allows, if it says."""
+    """The output cap that a vendor's request body sets for one answer; None when it sets none."""
     names = _CAPS.get(endpoint or "", ())
     caps = [request[name] for name in names if type(request.get(name)) is int]
     return max(caps) if caps else None
 
 
 def answers_asked(request: Mapping[str, Any]) -> int:
-    """How many answers a request in the vendor's words asks for; ValidationError for no number."""
+    """How many answers a vendor's request body asks for; ValidationError when that is no number."""
     if _SEVERAL.isdisjoint(request):
         return 1
     counts = [request.get(name) for name in ("n", "best_of")]
@@ -101,7 +101,7 @@ def input_bound(
 
 
 def dearer_tier(request: Mapping[str, Any]) -> str | None:
-    """The tier a live request names that costs more than the standard one; None for no such."""
+    """The tier that a live request asks for, if it costs more than the standard one; else None."""
     for name in ("service_tier", "speed"):
         asked = request.get(name)
         if isinstance(asked, str) and asked in DEARER_TIERS:

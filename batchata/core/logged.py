@@ -99,7 +99,7 @@ def to_json(value: Any, clean: Callable[[Any], Any] = lambda value: value) -> by
 
 
 class _Plain:
-    """What JSON can say of objects; TypeError for more of them than an event may open."""
+    """Objects as plain JSON values; TypeError for more of them than one event may unpack."""
 
     def __init__(self, clean: Callable[[Any], Any], most: int = _OBJECTS_MOST) -> None:
         self._clean = clean
@@ -121,14 +121,14 @@ def _slowly(value: Any, clean: Callable[[Any], Any]) -> bytes:
 
 
 class _Careful:
-    """Plain values of anything: what holds itself, and what leads on and on, is named only."""
+    """Plain values of anything: only the name of what contains itself, or is nested without end."""
 
     def __init__(self, clean: Callable[[Any], Any]) -> None:
         self._open = _Plain(clean)
         self._above: set[int] = set()  #: what the value in hand lies in
 
     def plain(self, value: Any, depth: int) -> Any:
-        """The value in words of JSON."""
+        """The value as plain JSON values."""
         if value is None or isinstance(value, (str, int, bool)):
             return value
         if isinstance(value, float):
@@ -158,12 +158,12 @@ def _kind(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """A value as text, also one of a class that fails to say it."""
+    """A value as text, even where its class fails to give one."""
     return str(attempted(lambda: str(value), _kind(value)))
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can say of an object."""
+    """An object as a plain JSON value."""
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, (date, time)):

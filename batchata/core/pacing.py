@@ -36,7 +36,7 @@ class PaceCaps:
 
 
 class _Bucket:
-    """So many in any minute: refilled steadily, with bursts of a second's worth inside."""
+    """A token bucket for a limit per minute: refilled steadily, with bursts of a second's worth."""
 
     def __init__(self, per_minute: float, now: float) -> None:
         self.per_minute = per_minute
@@ -62,7 +62,7 @@ class _Bucket:
         self._level = min(self._level, left)
 
     def level(self, now: float) -> float:
-        """What may be used at once."""
+        """What may be used right now."""
         self._refill(now)
         return self._level
 
@@ -118,7 +118,7 @@ class Pace:
         return _Bucket(float(per_minute), now) if per_minute else None
 
     def wait_seconds(self, tokens: int, now: float) -> float | None:
-        """Seconds until a request of this many tokens may leave; None until one comes back."""
+        """Seconds until a request of so many tokens may leave; None when too many are in flight."""
         if self.in_flight >= int(self.window):
             return None
         wait = max(self.paused_seconds(now), self._away_until - now)
@@ -131,7 +131,7 @@ class Pace:
         return wait
 
     def paused_seconds(self, now: float) -> float:
-        """For how long the vendor still wants to hear nothing."""
+        """How much longer the vendor wants no requests."""
         return max(0.0, self._paused_until - now)
 
     def sent(self, tokens: int, now: float) -> None:
@@ -154,14 +154,14 @@ class Pace:
             self.window = min(self.window, self.most)
 
     def used(self, tokens: int, now: float) -> None:
-        """A request took so many tokens more than was thought when it left, or less."""
+        """Correct the count for a request that took more or fewer tokens than expected."""
         if self._tokens is not None:
             self._tokens.take(tokens, now)
         if self._allowance is not None:
             self._allowance.use(Amount(0, tokens))
 
     def failed(self) -> None:
-        """A request came back with a fault of its own: nothing is learnt about the pace."""
+        """A request failed through a fault of its own, which says nothing about the pace."""
         self.in_flight -= 1
 
     def troubled(self, now: float) -> None:
@@ -171,7 +171,7 @@ class Pace:
         self._is_slow_start = False
 
     def away(self, seconds: float, now: float) -> None:
-        """Nobody is there: no request leaves for so long."""
+        """The server cannot be reached: no request leaves for this long."""
         self._away_until = max(self._away_until, now + seconds * self._hurry)
 
     def congested(self, quota: Quota, sent_at: float, now: float) -> float:

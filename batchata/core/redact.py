@@ -72,7 +72,7 @@ class Redactor:
         self._bytes = [orjson.dumps(value)[1:-1] for value in self._texts]
 
     def named(self, value: Any) -> Any:
-        """The value without what lies under telling names; itself when nothing does."""
+        """The value without what names of secrets stand for; the same object if there is none."""
         return _named(value, 0)
 
     def json(self, data: bytes) -> bytes:
@@ -99,7 +99,7 @@ class Redactor:
         return not any(value in data for value in self._bytes)
 
     def names_none(self, data: bytes) -> bool:
-        """True for JSON text in which nothing lies under a telling name; False: something may."""
+        """True for JSON text with no name of a secret in it; False when there may be one."""
         return not _may_be_named(data.decode("utf-8", "replace"))
 
     def text(self, text: str) -> str:

@@ -1,11 +1,11 @@
-"""How fast a run goes, told by its last seconds."""
+"""How fast a run has been over its last few seconds."""
 
 from __future__ import annotations
 
 from collections import deque
 
 _WINDOW_SECONDS = 10.0
-#: readings that are closer together than this say no more than one
+#: readings closer together than this are not kept
 _LEAST_SECONDS = 0.2
 
 
@@ -16,7 +16,7 @@ class Speed:
         self._seen = deque([(now, jobs, tokens)])
 
     def read(self, now: float, jobs: int, tokens: int) -> tuple[float, float]:
-        """(jobs a second, tokens a minute), with so many of both since the beginning."""
+        """(jobs a second, tokens a minute); `jobs` and `tokens` are totals since the start."""
         seen = self._seen
         while len(seen) > 1 and seen[1][0] <= now - _WINDOW_SECONDS:
             seen.popleft()

@@ -265,7 +265,7 @@ class RunState:
     def count_reasks(
         self, seq: int, status: JobStatus, attempt: int, reason: Reason | str | None
     ) -> None:
-        """Take in that an attempt ended so; a final one, or one before the first, begins anew."""
+        """Count refused answers asked for again; a final status, or attempt 0, starts over."""
         if status is not JobStatus.PENDING or not attempt:
             self.reasks.pop(seq, None)
         elif reason == Reason.INVALID_ANSWER:

@@ -34,7 +34,7 @@ class UploadStatus(IntEnum):
 
 
 class Destination(NamedTuple):
-    """As what a vendor keeps a file."""
+    """The purpose and the name under which a vendor keeps a file."""
 
     purpose: str
     name: str  #: files of one content and two names are two, where the model is shown the name
@@ -66,7 +66,7 @@ class Upload:
 
     @property
     def key(self) -> UploadKey:
-        """What it is known by."""
+        """What tells it from other uploads."""
         return UploadKey(self.provider, self.purpose, self.name, self.sha256)
 
     @property
@@ -77,7 +77,7 @@ class Upload:
         return f"{stem[:_NAME_CHARACTERS]}.{self.token}{path.suffix}"
 
     def lasts(self, seconds: float, now_us: int) -> bool:
-        """True when the vendor keeps it so long from now."""
+        """True when the vendor keeps it for at least this long from now."""
         return self.expires_us is None or self.expires_us - now_us >= seconds * 1e6
 
 

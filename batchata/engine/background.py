@@ -49,7 +49,7 @@ class _OneByOne(Leases):
 
 
 class BackgroundRoute(LiveRoute):
-    """Begins responses and brings them home; those of an earlier run on any route."""
+    """Begins responses and fetches them, those of an earlier run on any route too."""
 
     def __init__(self, context: RunContext, caps: PaceCaps, uploads: Uploads) -> None:
         super().__init__(context, caps, uploads)
@@ -78,7 +78,7 @@ class BackgroundRoute(LiveRoute):
         return replace(calls, in_flight=calls.in_flight + responses)
 
     def recover(self) -> None:
-        """Take up what an earlier process began, or may have begun."""
+        """Take over what an earlier process began, or may have begun."""
         super().recover()
         opened = [e for e in self._context.state.open_submissions() if e.route == "background"]
         for start in range(0, len(opened), _GROUP):

@@ -1,4 +1,4 @@
-"""One call that only begins a response: on disk before it leaves, and as soon as it has a name."""
+"""A call that only starts a response: on disk before it leaves, and as soon as it has an id."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Unresolved = Callable[[int, str, str], Outcome | None]
 
 
 class SubmissionMoves:
-    """What is to be on disk with the next commit, which is woken for it; who waits for that."""
+    """Moves to be written with the next commit, which they wake, and the tasks that wait for it."""
 
     def __init__(self, wake: asyncio.Event) -> None:
         self._wake = wake
@@ -37,7 +37,7 @@ class SubmissionMoves:
         self._wake.set()
 
     def take(self) -> list[Durable]:
-        """What is to be committed now."""
+        """The moves to commit now."""
         moves, self._moves = self._moves, []
         return moves
 
@@ -49,7 +49,7 @@ class SubmissionMoves:
                 each.set_result(None)
 
     async def on_disk(self) -> None:
-        """Until everything so far is on disk."""
+        """Wait until everything so far is on disk."""
         done = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
         await done

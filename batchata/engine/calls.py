@@ -1,4 +1,4 @@
-"""One live call from its body to its outcome, or to the wait before it is made once more."""
+"""One live call, from its body to its outcome or to the wait before the next attempt."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Calls:
         self.in_flight = 0  #: calls without an answer
 
     async def make(self, queue: ModelQueue, ask: Ask) -> Outcome | None:
-        """Call once; None when the same call may be made again at once, or the ask is begun."""
+        """Call once; None when the call may be repeated at once, or has only begun a response."""
         clock = self._context.clock
         body = await self._body(queue, ask)
         if not isinstance(body, bytes):
@@ -95,7 +95,7 @@ class Calls:
         return reply
 
     async def _body(self, queue: ModelQueue, ask: Ask) -> bytes | Outcome | None:
-        """What is sent, its files brought to the vendor before; None when nothing is sent now."""
+        """The body, after its files are at the vendor; None when nothing can be sent now."""
         try:
             body = await self._uploads.body(ask, queue.api.request_bytes)
         except AccountStoppedError as error:
@@ -116,7 +116,7 @@ class Calls:
         return None
 
     def _hold(self, queue: ModelQueue, ask: Ask, why: str) -> None:
-        """Nobody is there to answer: all calls wait, longer each time."""
+        """The server cannot be reached: all calls wait, longer each time."""
         context = self._context
         now = context.clock.monotonic()
         self._note(queue, why)
@@ -169,7 +169,7 @@ class Calls:
     async def _faulty(
         self, queue: ModelQueue, ask: Ask, reply: LiveReply, failure: Failure, now: float
     ) -> Outcome | None:
-        """A server that has faults only is down: no job is to blame for that for a while."""
+        """A server that only ever fails is down; for a while no job is blamed for it."""
         queue.pace.troubled(now)
         queue.fault(ask, now)
         config, down = self._context.config, queue.down_seconds(now)
@@ -208,7 +208,7 @@ class Calls:
         return self._failed(ask, Failure(Reason.OUTCOME_UNKNOWN, error.message))
 
     def stop(self, provider: str, failure: Failure) -> None:
-        """No call of this account will be answered: the run ends, and can be taken up again."""
+        """The vendor refuses this account altogether: the run ends, and can be resumed."""
         hint = _MENDS.get(failure.status or 0, _PAY)
         error = AccountStoppedError(
             f"{provider} refuses all calls: {failure.message}",
@@ -217,7 +217,7 @@ class Calls:
         self._context.stop.ask(failure.message, error=error)
 
     async def _again(self, ask: Ask, failure: Failure, retry_after: float | None) -> Outcome | None:
-        """The vendor surely did not answer, and bills nothing: the same call once more, later."""
+        """Repeat the call later: the vendor surely did not answer it, and bills nothing."""
         context = self._context
         if ask.slowed >= _SLOWED_MOST or ask.tries >= context.config.max_attempts:
             outcome = self._failed(ask, failure)
@@ -231,7 +231,7 @@ class Calls:
         return None
 
     def _note(self, queue: ModelQueue, why: str, until: str = "") -> None:
-        """Say what is being waited for, once for as long as it lasts, and not all the time."""
+        """Log what the call waits for: once for each reason, and not over and over."""
         now = self._context.clock.monotonic()
         if queue.note not in self._context.notes and now >= queue.quiet_until:
             log.warning("%s: %s%s", queue.note, why, until)

@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 
 
 class SystemClock:
-    """Time and chance as the machine has them."""
+    """The machine's own time and randomness."""
 
     def now(self) -> datetime:
         """Aware UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds that never go back."""
+        """Seconds that never go backwards."""
         return time.monotonic()
 
     def random(self) -> float:

@@ -1,4 +1,4 @@
-"""A finished batch brought home: downloaded whole, decoded in one pass, settled in groups."""
+"""Collects a finished batch: downloaded whole, decoded in one pass, settled in groups."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Collector:
         return True
 
     async def _mended(self, outcome: Outcome, submission: Submission) -> Outcome:
-        """A job whose file was deleted at the vendor goes again, with the file uploaded anew."""
+        """Retry a job whose file was deleted at the vendor; the file is uploaded again."""
         is_refused = outcome.reason is Reason.INVALID_REQUEST
         if not is_refused or outcome.attempt >= self._context.config.max_attempts:
             return outcome
@@ -91,7 +91,7 @@ class Collector:
         return replace(outcome, status=JobStatus.PENDING)
 
     def refuse(self, submission: Submission, look: BatchLook) -> None:
-        """The vendor refused the whole batch: the jobs it names fail, the others go again."""
+        """Settle a refused batch: the jobs that the vendor names fail, the others go again."""
         context = self._context
         failure = look.failure or Failure(Reason.BATCH_FAILED, "the vendor refused the batch")
         outcomes = []
@@ -114,7 +114,7 @@ class Collector:
         context.record(OutcomesRecorded(outcomes=outcomes, closes=submission.token))
 
     def give_up(self, submission: Submission, error: ProviderRejectedError) -> None:
-        """The vendor gives out no answers any more: they may have been billed all the same."""
+        """Settle a batch whose answers are gone at the vendor, which may have billed them."""
         context, settler = self._context, Settler(self._context, "batch")
         said = (
             f"the vendor no longer gives out the results of batch {submission.remote_id}: "
@@ -194,7 +194,7 @@ class Collector:
             yield from api.items(path)
 
     def _sorted(self, paths: list[Path]) -> list[Path]:
-        """The files where they stay: errors have a folder of their own."""
+        """The files where they are kept: errors have a folder of their own."""
         if not self._context.keeps_raw:
             return paths
         return [self._filed(path) if path.stem.endswith("_errors") else path for path in paths]
@@ -231,7 +231,7 @@ class _Reading:
         self.account: Failure | None = None
 
     def outcome(self, item: Item) -> Outcome | None:
-        """What a line means for its job; None for a line that is nobody's or came before."""
+        """The outcome that a line gives its job; None for an unknown or repeated one."""
         seq = self._left.pop(item.custom_id, None)
         if seq is None:
             self._strange(item)
@@ -247,7 +247,7 @@ class _Reading:
         return self._answered(seq, shape, answer, item.request_id)
 
     def missing(self) -> list[Outcome]:
-        """Outcomes of the jobs that no line was about."""
+        """Outcomes of the jobs that no line belongs to."""
         if not self._left:
             return []
         if self._unreadable:
@@ -265,7 +265,7 @@ class _Reading:
         ]
 
     def _lost_answers(self) -> int:
-        """Answers that the vendor counts, and so bills, and that are in none of its files."""
+        """How many answers the vendor counts, and so bills, but has in none of its files."""
         return self._look.counts.succeeded - self._answers
 
     def _answered_before(self, left: int) -> int:
@@ -316,7 +316,7 @@ def _why_missing(look: BatchLook) -> Failure:
 
 
 def _what_came(paths: list[Path], error: ProviderRejectedError) -> list[Path]:
-    """Files that came before they were gone are all that there will be; the error without any."""
+    """The files fetched before the rest was gone; raises the error when there are none."""
     if not paths:
         raise error
     return paths

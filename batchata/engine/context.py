@@ -137,10 +137,10 @@ class RunContext:
     _error: BaseException | None = None  #: of a commit: the run ends with it
 
     async def join(self, *events: Durable) -> None:
-        """Record in one transaction with what other tasks bring in the same turn of the loop.
+        """Record events in one transaction with those of other tasks in this turn of the loop.
 
-        After a commit that failed nothing more is taken: tasks that have not heard yet do not
-        write past it.
+        Once a commit has failed nothing more is accepted, so that tasks which have not heard of it
+        yet cannot write past it.
         """
         if self._error is not None:
             raise self._error
@@ -157,9 +157,9 @@ class RunContext:
                 self.record()
 
     def record(self, *events: Durable) -> None:
-        """Disk, then memory, then watchers; what tasks have joined comes after it.
+        """Write events to disk, then to memory, then tell watchers.
 
-        That way round, because it was decided on what is known now, without what was joined.
+        They go before what tasks have joined, because they were decided without knowing of that.
         """
         joined, self._joined = self._joined, []
         waiting = [done for _, done in joined if not done.done()]
@@ -183,7 +183,7 @@ class RunContext:
         self.changed.set()
 
     def tell(self, event: RemoteProgress) -> None:
-        """Pass on how far a vendor is; nothing of it is kept on disk."""
+        """Pass on a vendor's progress, which is not kept on disk."""
         self.progress[event.token] = event
         self.emit(event)
 
@@ -213,7 +213,7 @@ class RunContext:
         return found.background
 
     def canceller(self, submission: Submission) -> BatchAPI | BackgroundAPI:
-        """What can be asked to cancel a submission."""
+        """The API that can cancel a submission."""
         of = self.background if submission.route == "background" else self.api
         return of(submission.provider)
 

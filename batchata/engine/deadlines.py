@@ -63,7 +63,7 @@ class Deadlines:
         await self._cancel_all()
 
     def _waited_seconds(self) -> float:
-        """For how long the oldest batch in flight is under way, of whichever process."""
+        """How long the oldest batch in flight has been under way, whichever process sent it."""
         now_us, opened = self._context.now_us(), self._context.state.open_submissions()
         oldest = min((each.intended_us for each in opened if each.route == "batch"), default=now_us)
         return (now_us - oldest) / 1e6
@@ -80,7 +80,7 @@ class Deadlines:
                 group.create_task(cancel(submission))
 
     def why_unsent(self) -> Failure | None:
-        """With what the jobs end that a stop kept from being sent; None when they stay pending."""
+        """The failure of jobs that a stop kept from being sent; None when they stay pending."""
         match (self._context.stop.reason or "").split(":")[0]:
             case "cancelled":
                 return Failure(Reason.CANCELLED, "Cancelled by user")

@@ -1,4 +1,4 @@
-"""Jobs that ask the same: one of them is asked, and all are given its answer."""
+"""Jobs that ask the same question: one of them is sent, and all get its answer."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Deduplicator:
         return asked
 
     def share(self, event: Durable) -> Durable:
-        """The event with the outcomes of those who waited for one of its own."""
+        """The event, with the outcomes of jobs that waited for one of its own added."""
         if not isinstance(event, OutcomesRecorded) or not self._followers:
             return event
         shared = [
@@ -59,7 +59,7 @@ class Deduplicator:
         return OutcomesRecorded(outcomes=[*event.outcomes, *shared], closes=event.closes)
 
     def _meet(self, seqs: Iterable[int]) -> list[int]:
-        """Note the first of each kind; the jobs among these that are."""
+        """Note the first job of each question, and return those that are the first."""
         first = []
         for seq, key in self._keys(seqs):
             leader = self._leaders.setdefault(key, seq)

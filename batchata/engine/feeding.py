@@ -101,7 +101,7 @@ class Feed:
                 self._loop.call_soon_threadsafe(self._news.set)
 
     def close(self) -> None:
-        """The run takes no more."""
+        """Accept no more jobs."""
         self._is_closed = True
         self._room.set()
 
@@ -138,7 +138,7 @@ class Feed:
     def _told_apart(
         self, seqs: Sequence[int], group: Sequence[Ready | Refused]
     ) -> tuple[list[int], list[int]]:
-        """Those of the jobs that may be asked, and those of them that have to wait."""
+        """The jobs that may be sent, and those that have to wait."""
         state = self._context.state
         holds = self._context.config.uploads != "never"
         now: list[int] = []
@@ -150,7 +150,7 @@ class Feed:
         return now, later
 
     async def _let_others(self, live: LiveRoute) -> None:
-        """Give calls their turn: while enough jobs wait for theirs, more are taken in slowly."""
+        """Let calls run: while enough jobs are waiting, more are taken in slowly."""
         pause = self._context.pause
         if live.waiting < _ENOUGH:
             await asyncio.sleep(0)

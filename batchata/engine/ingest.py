@@ -146,7 +146,7 @@ class Ingest:
             self._recall(seq, ready)
 
     def _meet_again(self, seq: int, ready: Ready) -> None:
-        """A job that will be asked with its refused answer: bounded by the prices of today."""
+        """Bound a job that is asked again with its refused answer, at today's prices."""
         state, encoded = self.state, ready.encoded
         tokens = state.input_bound[seq]
         shape, most = encoded.shape, encoded.output_bound
@@ -226,7 +226,7 @@ def _row(seq: int, shape: int, ready: Ready) -> JobRow:
 
 
 def no_jobs() -> ValidationError:
-    """The script has no job."""
+    """The error of a script without jobs."""
     return ValidationError(
         "No jobs added to batch",
         hint="what add_jobs() was given is empty, or an earlier run or estimate read it",

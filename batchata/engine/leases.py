@@ -43,7 +43,7 @@ class Leases:
         self._open: dict[str, int] = {}  #: token → jobs without an outcome
 
     def intend(self, seqs: Sequence[int]) -> list[Submission]:
-        """What is to be written down before these jobs, which are of one model, leave."""
+        """The submissions to write down before these jobs, all of one model, are sent."""
         return [self._submission(seqs, "live", SubmissionStatus.CREATING)]
 
     def _submission(self, seqs: Sequence[int], route: str, status: SubmissionStatus) -> Submission:
@@ -61,7 +61,7 @@ class Leases:
         )
 
     def adopt(self, submission: Submission) -> None:
-        """Answer for the jobs of a submission that an earlier process left."""
+        """Take over the jobs of a submission that an earlier process left."""
         self._open[submission.token] = self._context.state.left[submission.token]
 
     def drop(self, token: str) -> None:

@@ -58,7 +58,7 @@ class LiveRoute:
         return not self.waiting and not self.is_fed
 
     def supply(self, most: int) -> Supply:
-        """What there is money for, and the next `most` jobs that wait for some."""
+        """What has money set aside, and the next `most` jobs that wait for some."""
         queues = self._queues.values()
         bounds = self._context.state.cost_bound
         return Supply(
@@ -69,7 +69,7 @@ class LiveRoute:
 
     @property
     def view(self) -> LiveView | None:
-        """Its calls now; None when it has none and expects none."""
+        """The calls in flight; None when there are none and none are expected."""
         if not self.waiting and not self._tasks:
             return None
         now = self._context.clock.monotonic()
@@ -208,11 +208,11 @@ class LiveRoute:
             queue.asks.extend(self._leases.open(submission))
 
     def _news(self) -> list[Durable]:
-        """What else is to be written down with the next commit, and at once."""
+        """What else the next commit has to hold; it is made at once for them."""
         return []
 
     def _committed(self) -> None:
-        """Everything so far is on disk."""
+        """Called when everything so far is on disk."""
 
     def _has_place(self, queue: ModelQueue) -> bool:
         """True when one more job of the queue may be on its way."""
@@ -229,7 +229,7 @@ class LiveRoute:
         return [(submission, queue) for submission in self._leases.intend(seqs)]
 
     def _give_back(self) -> None:
-        """What did not leave is surely not billed: its money is free again."""
+        """Release the money of jobs that did not leave, which are surely not billed."""
         unsent: list[Ask] = []
         for queue in self._queues.values():
             self._earmarked -= self._context.state.bounds_of(queue.ready)
@@ -251,7 +251,7 @@ class LiveRoute:
             self._wake.set()
 
     def _next(self, queue: ModelQueue) -> Ask | None:
-        """The call that leaves now; None when none may."""
+        """The next call that may leave now, if any."""
         context = self._context
         if not queue.asks or context.stop.is_asked or not self._has_place(queue):
             return None
@@ -281,7 +281,7 @@ class LiveRoute:
         self._group.create_task(wake())
 
     async def _work(self, queue: ModelQueue, ask: Ask | None) -> None:
-        """One call after another, each in the place that the last one leaves free."""
+        """Make one call after another, each in the place that the last one left free."""
         while ask is not None:
             outcome = await self._calls.make(queue, ask)
             if outcome is not None:
@@ -301,7 +301,7 @@ class LiveRoute:
         self._ended.append(outcome)
 
     async def _pause(self) -> None:
-        """Until something changed; no longer than a group of answers may wait for its commit."""
+        """Wait for a change, but no longer than a group of answers may wait for its commit."""
         context = self._context
         if self._ended:
             age = context.clock.monotonic() - self._since

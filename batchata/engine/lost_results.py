@@ -1,4 +1,4 @@
-"""What a vendor gives out no more: when it is believed, so that a hitch loses no answer."""
+"""When to believe that results are gone at the vendor, so that no hiccup loses an answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Create calls whose answers were lost: looked for at the vendor, and never simply sent again."""
+"""Create calls without an answer: looked up at the vendor, and never simply repeated."""
 
 from __future__ import annotations
 

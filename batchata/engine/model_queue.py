@@ -32,11 +32,11 @@ class ModelQueue:
     said_tokens: float = 0.0  #: what answers have held of late
 
     def tokens(self, input_bound: int) -> int:
-        """What a request will probably take from a limit on tokens."""
+        """How much of a token limit a request will probably use."""
         return input_bound // 4 + int(self.said_tokens)
 
     def fault(self, ask: Ask, now: float) -> None:
-        """An answer was the server's own fault."""
+        """Count an answer that failed through the server's own fault."""
         if self.faulty_at is None:
             self.faulty_at = now
         self.faults += not ask.tries
@@ -51,12 +51,12 @@ class ModelQueue:
         return self.faulty_at is not None and self.faulty_at <= ask.faulty_at
 
     def is_well(self) -> None:
-        """Somebody is there, and at work."""
+        """Note that the server answers, and works."""
         self.missed = self.faults = 0
         self.faulty_at = None
 
     def learn(self, thought: int, usage: Usage | None, now: float) -> None:
-        """A request took what it took."""
+        """Learn from the tokens that a request really used."""
         if usage is not None:
             self.said_tokens += (usage.output_tokens - self.said_tokens) / 8
             self.pace.used(usage.input_tokens + usage.output_tokens - thought, now)

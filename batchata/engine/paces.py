@@ -33,7 +33,7 @@ class Paces:
         return found
 
     def _room(self, wanted: int) -> int:
-        """How many requests the system lets be in flight beside those of other models."""
+        """How many requests the system allows in flight beside those of other models."""
         others = int(sum(pace.most for pace in self._paces.values()))
         room = max(1, room_for_connections(wanted + others) - others)
         if room < wanted:
@@ -60,16 +60,16 @@ class Paces:
         self._waiting.append(wake)
 
     def leave(self, wake: asyncio.Event) -> None:
-        """A run has ended."""
+        """Stop waking a run that has ended."""
         self._waiting.remove(wake)
 
     def freed(self) -> None:
-        """A run has no use for a place that became free."""
+        """Wake other runs: this one has no use for a place that became free."""
         if len(self._waiting) > 1:
             for wake in self._waiting:
                 wake.set()
 
     def changed(self) -> None:
-        """There is more that may be used: every run looks again."""
+        """Wake every run: there is more that may be used."""
         for wake in self._waiting:
             wake.set()

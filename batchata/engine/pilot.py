@@ -1,4 +1,4 @@
-"""A few jobs live, before all the others: to see answers, failures and the bill to come."""
+"""A few jobs sent live before the rest, to see answers, failures and the expected bill."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHOWN = 3
 async def run_pilot(
     context: RunContext, live: LiveRoute, size: PilotSize, decide: Decide | None, pending: list[int]
 ) -> list[int]:
-    """Send a sample live and ask whether to go on; the jobs that are left, none after a no."""
+    """Send a sample live and ask whether to go on; returns the remaining jobs, none after a no."""
     sample = set(random.Random(_SEED).sample(pending, size.of(len(pending))))
     left = [seq for seq in pending if seq not in sample]
     seen: list[Outcome] = []
@@ -62,9 +62,10 @@ async def run_pilot(
 
 
 async def _asked(context: RunContext, decide: Decide, told: PilotReport) -> bool:
-    """What the user says; a stop does not wait for that.
+    """The user's decision; a stop does not wait for it.
 
-    The question is asked in a thread that does not keep the process when nobody answers.
+    The question is asked in a daemon thread, so that an unanswered one does not keep the process
+    alive.
     """
 
     async def ask() -> bool:
@@ -110,14 +111,14 @@ def _report(
 
 
 class _Prices:
-    """What an answer of the sample would have cost on the way the other jobs go."""
+    """What an answer of the sample would have cost on the route of the other jobs."""
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
         self._cards: dict[tuple[str, str], RateCard | None] = {}
 
     def on_the_others_way(self, outcome: Outcome) -> int:
-        """1e-12 USD; the live cost where the others go live too, or no price is known."""
+        """The cost in 1e-12 USD: the live one if the others go live too, or no price is known."""
         context = self._context
         if not context.config.makes_batches or outcome.usage == Usage():
             return outcome.cost

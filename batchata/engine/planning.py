@@ -1,4 +1,4 @@
-"""What goes out next: funded in order, grouped by what may share a batch, within every limit."""
+"""Which jobs go out next: funded in order, grouped by what may share a batch, within limits."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Planner:
             self._waiting.extend(seqs)
 
     def fund(self) -> None:
-        """Give money to waiting jobs in order; one that does not fit now holds the line."""
+        """Earmark money for waiting jobs, in order; one that does not fit now holds up the rest."""
         context, waiting = self._context, self._waiting
         cost, bounds = context.state.cost, context.state.cost_bound
         while waiting and cost.fits(self._earmarked + bounds[waiting[0]]):
@@ -74,7 +74,7 @@ class Planner:
         self._earmarked -= self._context.state.bounds_of(seqs)
 
     def too_dear(self) -> list[int]:
-        """Waiting jobs that do not fit although nothing else is in flight; they leave the line."""
+        """Take out the waiting jobs that do not fit though nothing else is in flight."""
         cost, bounds = self._context.state.cost, self._context.state.cost_bound
         if self._earmarked or cost.reserved:
             return []
@@ -84,7 +84,7 @@ class Planner:
         return dear
 
     def drain(self) -> list[int]:
-        """All jobs that are not in a chunk yet; they leave the line, without their money."""
+        """Take out all jobs that are not in a chunk yet, and release their money."""
         left = [seq for group in self._groups.values() for seq in group.ready]
         left.extend(self._waiting)
         for group in self._groups.values():
@@ -104,12 +104,12 @@ class Planner:
         return not self.waiting
 
     def learn_size(self, submission: Submission) -> None:
-        """A vendor refused this batch as too large: send half as many at once."""
+        """Learn from a batch that was too large for its vendor: send half as many at once."""
         group = self._group(submission.seqs[0])
         group.most_requests = max(1, len(submission.seqs) // 2)
 
     def learn_queue(self, submission: Submission) -> None:
-        """A vendor's queue was full with this batch in it: keep below that from now on."""
+        """Learn from a batch that overfilled its vendor's queue: stay below that from now on."""
         group = self._group(submission.seqs[0])
         enqueued = self._ahead(group, submission) + _queue_tokens(submission.input_tokens)
         group.queue_tokens = max(enqueued * 9 // 10, 1)
@@ -189,7 +189,7 @@ class Planner:
         return sum(_queue_tokens(each.input_tokens) for each in self._queued(group))
 
     def _ahead(self, group: _Group, submission: Submission) -> int:
-        """Tokens of what is in the queue, and of what waits for it longer than this submission."""
+        """Tokens in the vendor's queue, and of what has waited longer than this submission."""
         tokens, waits_longer = 0, True
         for each in self._queued(group):
             if each.token == submission.token:

@@ -69,7 +69,7 @@ class Poller:
             watch.final.cancel()
 
     async def run(self) -> None:
-        """Ask until the run stops, then each once more; until it is cancelled."""
+        """Ask until the run stops, then once more for each; then wait to be cancelled."""
         async with asyncio.TaskGroup() as group:
             while await self._wait():
                 now = self._context.clock.monotonic()
@@ -100,7 +100,7 @@ class Poller:
         self._added.set()
 
     async def _wait(self) -> bool:
-        """Until somebody can be asked, or somebody new is there; False when the run leaves."""
+        """Wait until a submission is due, or a new one is there; False when the run leaves."""
         clock, leaving = self._context.clock, self._context.stop.leaving
         if leaving.is_set():
             return False
@@ -120,7 +120,7 @@ class Poller:
             self._push(at, watch)
 
     async def _asked(self, watch: _Watch) -> float:
-        """Ask once; how long to wait before the next time."""
+        """Ask once, and return how long to wait before asking again."""
         context, submission = self._context, watch.submission
         api = context.api(submission.provider)
         try:

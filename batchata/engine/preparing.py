@@ -1,4 +1,4 @@
-"""Jobs in their vendors' words: encoded once, bounded, and named."""
+"""Jobs made ready to be sent: encoded for their vendors once, bounded, and named."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from batchata.ports import Encoded, Provider
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
-    """A job in its vendor's words, with its name and its upper bound."""
+    """A job encoded for its vendor, with its name and its upper bound."""
 
     id: str
     key: bytes | None
@@ -36,7 +36,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     response_model: type[BaseModel] | None
 
     def takes(self, found: Outcome) -> bool:
-        """True when an answer of the cache is one of the model that the job names today."""
+        """True when a cached answer fits the response model that the job has today."""
         model = self.response_model
         return model is None or not found.parsed or bound_to(model, found.parsed) is not None
 

@@ -41,9 +41,9 @@ def requests(context: RunContext, seqs: Sequence[int]) -> Iterator[bytes]:
 def next_bounds(
     context: RunContext, seq: int, shape: Shape, answer: str, error: str
 ) -> Bounds | None:
-    """What asking again after this answer can use and cost; None: no more than before.
+    """What asking again after this answer can use and cost; None when that is no more than before.
 
-    Raises UnknownPriceError when nobody can tell.
+    Raises UnknownPriceError when a price is not known.
     """
     with_errors = _with_errors(context, shape)
     if with_errors is None:
@@ -66,7 +66,7 @@ def next_bounds(
 
 
 def added_cost(card: RateCard, before: int, after: int, output_bound: int, factor: Decimal) -> int:
-    """What a request can cost more, 1e-12 USD, when its input grows to `after` tokens."""
+    """How much more a request can cost, in 1e-12 USD, when its input grows to `after` tokens."""
     first = card.worst_case_usd(before, output_bound)
     return to_parts((card.worst_case_usd(after, output_bound) - first) * factor)
 

@@ -1,4 +1,4 @@
-"""The file that goes to a vendor: framed, spliced with attachments, whole or not there."""
+"""The request file of a batch: framed, spliced with attachments, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class RequestFiles:
         return path
 
     def _end_bad(self, submission: Submission, bad: list[Outcome]) -> bool:
-        """Write down how the jobs end that are not in the file; True when no other is left."""
+        """Record the outcomes of jobs left out of the file; True when no other job is left."""
         is_empty = len(bad) == self._context.state.left[submission.token]
         if bad:
             closes = submission.token if is_empty else None

@@ -1,4 +1,4 @@
-"""Responses that a vendor makes in the background, asked for at its pace until each has ended."""
+"""Polls responses that a vendor makes in the background, at its pace, until each has ended."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ class ResponsePoller:
         return not self._is_over and self.open.total() > 0
 
     def watch(self, watch: Watch, wait_seconds: float = 0.0) -> None:
-        """Ask for a response from now on, for the first time after so long."""
+        """Poll a response from now on, for the first time after this many seconds."""
         self.open[watch.model_key] += 1
         self._push(watch, wait_seconds)
 
     async def run(self) -> None:
-        """Ask until the run leaves; then ask once more for what may be there by now."""
+        """Poll until the run leaves; then once more for what may be there by now."""
         self._is_over = False
         try:
             async with asyncio.TaskGroup() as group:
@@ -98,7 +98,7 @@ class ResponsePoller:
         self._changed.set()
 
     async def _wait(self) -> bool:
-        """Until somebody can be asked; False when the run leaves."""
+        """Wait until a response is due; False when the run leaves."""
         context = self._context
         self._changed.clear()
         is_full = len(self._asking) >= _AT_ONCE
@@ -112,7 +112,7 @@ class ResponsePoller:
         return not context.stop.leaving.is_set()
 
     def _ask(self, group: asyncio.TaskGroup) -> None:
-        """Ask for what is due, so many at once."""
+        """Poll what is due, a limited number at once."""
         now = self._context.clock.monotonic()
         while self._due and self._due[0][0] <= now and len(self._asking) < _AT_ONCE:
             watch = heapq.heappop(self._due)[2]
@@ -137,7 +137,7 @@ class ResponsePoller:
             self._push(watch, wait)
 
     async def _look(self, watch: Watch) -> float | None:
-        """Ask once; how long to wait before the next time, None when there is none."""
+        """Poll once, and return how long to wait before the next time; None when there is none."""
         context = self._context
         try:
             look = await watch.api.retrieve(watch.response_id)
@@ -192,7 +192,7 @@ class ResponsePoller:
         return _REFUSED_SECONDS
 
     async def _last_looks(self, group: asyncio.TaskGroup) -> None:
-        """Ask for each once more; a vendor that does not answer holds the run for a moment only."""
+        """Poll each once more; a vendor that does not answer holds up the run only briefly."""
         stop = self._context.stop
         tasks = set(self._asking)
 

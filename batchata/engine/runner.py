@@ -257,15 +257,15 @@ class Runner:
             self._collector.refuse(submission, look)
 
     async def _split(self, submission: Submission, why: str) -> None:
-        """The vendor wants smaller batches: the jobs go again in halves."""
+        """Send the jobs again in halves, as the vendor wants smaller batches."""
         log.warning("batch %s: %s; sending smaller batches", submission.remote_id, why)
         self._planner.learn_size(submission)
         await self._sender.give_back(submission.token, why)
 
     async def _requeue(self, submission: Submission, look: BatchLook, refusals: int) -> None:
-        """The vendor's queue was full: the same file goes again when there is room.
+        """Send the same file again when the vendor's queue has room.
 
-        A batch that is refused again though nothing else of ours is in the queue goes in halves;
+        A batch that is refused again though nothing else of ours is in the queue is sent in halves;
         a single job is given up in the end.
         """
         context = self._context

@@ -75,8 +75,8 @@ class Sender:
     async def send(self, token: str) -> Submission | None:
         """Bring an intended submission to the vendor; None when it was dropped or left for later.
 
-        Raises QueueFullError and TooLargeError, the submission dropped, for the planner to mend;
-        AccountStoppedError stops the run.
+        Raises QueueFullError and TooLargeError when the planner has to repack the jobs of the
+        dropped submission; AccountStoppedError stops the run.
         """
         context = self._context
         attempt = 0
@@ -171,10 +171,10 @@ class Sender:
         return references
 
     async def _uploaded(self, submission: Submission, path: Path) -> str | None:
-        """Bring the file to the vendor, unless an earlier call whose answer was lost did so.
+        """Upload the file, unless an earlier call whose answer was lost did so.
 
-        Its name there goes to disk with the word that the create call leaves: until then it can
-        be found again.
+        Its id is written to disk together with the news that the create call leaves; until then the
+        file can be found by its name.
         """
         token, api = submission.token, self._context.api(submission.provider)
         reference = None
@@ -184,9 +184,9 @@ class Sender:
         return reference or await api.upload(submission, path)
 
     async def cancel(self, submission: Submission) -> None:
-        """Ask the vendor to stop a batch, until it has heard, or the run leaves.
+        """Ask the vendor to cancel a batch, again and again until it answers or the run leaves.
 
-        It is written down before: the answer may be lost.
+        The wish is written down first, because the answer may be lost.
         """
         context, token, remote_id = self._context, submission.token, submission.remote_id
         if remote_id is None or token not in context.state.left:
@@ -227,7 +227,7 @@ class Sender:
         return self._now(token)
 
     async def resolve(self, token: str) -> Submission | None:
-        """Find out what became of a create call without an answer; None when it is not there.
+        """Find out what became of a create call without an answer; None when no batch is there.
 
         A submission that surely never left, or may be sent again, is sent now.
         """
@@ -238,7 +238,7 @@ class Sender:
         return await self.send(token) if found else None
 
     async def give_back(self, token: str, why: str) -> None:
-        """The vendor surely does not have it: its jobs, its money and its upload are free again."""
+        """Drop a submission that the vendor surely does not have; its jobs and money are free."""
         self._move(token, SubmissionStatus.DROPPED, note=why)
         self._files.discard(self._now(token))
         await self.forget(self._now(token))
@@ -264,7 +264,7 @@ class Sender:
         )
 
     async def tidy(self) -> None:
-        """Put in order what an earlier process had no time for: files here and at the vendors."""
+        """Clean up what an earlier process had no time for: files here and at the vendors."""
         self._files.tidy()
         await self.forget_left()
 

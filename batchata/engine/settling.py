@@ -1,4 +1,4 @@
-"""What one attempt of a job comes to: its status, its reason and its cost, on every route."""
+"""The outcome of one attempt of a job on any route: its status, its reason and its cost."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Settler:
         return config.retry_on
 
     def _is_free(self, failure: Failure, token: str) -> bool:
-        """True for an attempt that was not the job's own fault, nor the vendor's: it counts not."""
+        """True for an attempt that does not count, being no fault of the job or the vendor."""
         if failure.reason is Reason.VENDOR_CANCELLED:
             submission = self._context.state.submissions.get(token)
             is_ours = submission is not None and submission.note == CANCEL_ASKED

@@ -1,4 +1,4 @@
-"""How a stopped run leaves: a moment for answers that are there, all the time for create calls."""
+"""How a stopped run leaves: a moment for pending answers, but as long as create calls take."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Shutdown:
         self._until: float | None = None
 
     def seconds(self) -> float:
-        """What is left of the moment, which begins when this is first asked."""
+        """How much of the moment is left; it begins at the first call."""
         now = self._context.clock.monotonic()
         if self._until is None:
             self._until = now + GRACE_SECONDS
@@ -32,7 +32,7 @@ class Shutdown:
         return left if left > _LEAST_SECONDS else 0.0
 
     async def finish(self, tasks: Mapping[str, Task]) -> None:
-        """Wait for tasks until the run is to leave, and then for the rest of its moment."""
+        """Wait for tasks until the run is to leave, and then until its moment is over."""
         leaving = asyncio.ensure_future(self._context.stop.leaving.wait())
         while tasks and not leaving.done():
             waits = {*tasks.values(), leaving}

@@ -14,7 +14,7 @@ from batchata.ports import Provider
 
 @dataclass(frozen=True, slots=True)
 class UploadChoice:
-    """The choice at one provider, as a run's settings have it."""
+    """The choice for one provider, by the run's settings."""
 
     provider: Provider
     config: RunConfig
@@ -52,7 +52,7 @@ class UploadChoice:
 
     @property
     def _most_bytes(self) -> float:
-        """What a request may hold on each of the routes that it may go."""
+        """The size that a request must keep within on every route it may take."""
         config, provider = self.config, self.provider
         limits = [float("inf")]
         if provider.batch is not None and config.makes_batches:

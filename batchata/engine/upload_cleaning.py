@@ -1,4 +1,4 @@
-"""Files of ours at vendors that nothing needs any more are removed."""
+"""Removes our files at vendors once nothing needs them any more."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class UploadCleaner:
         self._uploads = uploads
 
     async def clean(self, seconds: float | None = None) -> None:
-        """Remove every file that no open job asks about; what stays is told, and no error."""
+        """Remove every file that no open job asks about; what cannot be removed is logged."""
         try:
             async with asyncio.timeout(seconds):
                 await self._clean()
@@ -77,7 +77,7 @@ class UploadCleaner:
         return {each.sha256 for attachments in attached for each in attachments}
 
     async def _remove(self, upload: Upload) -> str | None:
-        """Delete one file; why it is still there."""
+        """Delete one file; returns why it could not be, if so."""
         context = self._context
         attempt = 0
         while True:

@@ -1,4 +1,4 @@
-"""Which files go to their vendor by id, and what that spares the requests."""
+"""Which files go to their vendor by id, and how many bytes that saves in the requests."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Viewer:
         self._waiting, self._is_exact, self._live = waiting, is_exact, live
 
     def met(self, done: int) -> None:
-        """So many more jobs were done before this process began."""
+        """Count jobs that were done before this process began."""
         self._done_before += done
 
     def view(self, *, has_ended: bool = False) -> RunView:

@@ -1,4 +1,4 @@
-"""Waiting for whatever happens first."""
+"""Wait for whichever happens first."""
 
 from __future__ import annotations
 
