@@ -13,7 +13,7 @@ import orjson
 import pytest
 from conversation_lab import HI, block, chat, conversation, message
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
-from raw_lab import RawUpstream, Reply, call, request_bytes
+from raw_lab import SECONDS, RawUpstream, Reply, Seen, call, request_bytes
 
 from batchata.gateway import Gateway, GatewayEvent
 from batchata.gateway.proxy.exchange import CHAT, MESSAGES
@@ -158,6 +158,35 @@ def test_spans_that_a_collector_rejects_are_counted(
     upstream.answer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said))
 
     assert asyncio.run(exported(upstream.url, preset="otlp")) == (True, dropped)
+
+
+def test_a_reply_without_an_end_is_not_read_to_its_end(upstream: RawUpstream) -> None:
+    def talk(connection: socket.socket, seen: Seen) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n")
+        try:
+            while True:
+                connection.sendall(bytes(65536))
+        except OSError:
+            upstream.freed.set()
+
+    upstream.script = talk
+
+    assert asyncio.run(exported(upstream.url, preset="otlp")) == (True, 0)
+    assert upstream.freed.wait(SECONDS)
+    assert len(upstream.seen) == 1
+
+
+def test_a_post_whose_reply_breaks_off_was_taken_and_is_not_sent_again(
+    upstream: RawUpstream,
+) -> None:
+    def break_off(connection: socket.socket, seen: Seen) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{")
+        connection.shutdown(socket.SHUT_RDWR)
+
+    upstream.script = break_off
+
+    assert asyncio.run(exported(upstream.url)) == (True, 0)
+    assert len(upstream.seen) == 1
 
 
 def values_of(span: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,8 @@ _TRIES: Final = 4
 _FIRST_WAIT: Final = 0.5
 #: a collector that asks for more patience is asked again all the same
 _LONGEST_WAIT: Final = 60.0
+#: what is read of a collector's reply
+_MOST_SAID: Final = 64 * 1024
 #: posts that are on their way together, where each event is one
 _AT_ONCE: Final = 8
 
@@ -155,7 +157,7 @@ class TraceExport(Interceptor):
                     self.url, data=body, allow_redirects=False
                 ) as response:
                     if response.status < 300:
-                        self._look_through(await response.read())
+                        await self._look_through(response)
                         return True
                     if response.status not in (408, 429) and response.status < 500:
                         LOG.warning("trace_export: the collector said %d", response.status)
@@ -169,15 +171,16 @@ class TraceExport(Interceptor):
             await asyncio.sleep(wait)
         return False
 
-    def _look_through(self, said: bytes) -> None:
-        """Count the spans that an OTLP collector has taken none of."""
-        if self.preset != "otlp" or b"rejectedSpans" not in said:
-            return
+    async def _look_through(self, response: aiohttp.ClientResponse) -> None:
+        """Count the spans that an OTLP collector has not taken, where it says so."""
+        said = bytearray()
         try:
+            while len(said) <= _MOST_SAID and (piece := await response.content.readany()):
+                said += piece
             rejected = int(orjson.loads(said)["partialSuccess"]["rejectedSpans"])
-        except (ValueError, KeyError, TypeError):
-            return
-        if rejected > 0:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError):
+            return  # it has taken the post all the same
+        if rejected > 0 and self.preset == "otlp":
             self.dropped += rejected
             LOG.warning("trace_export: the collector took all but %d spans", rejected)
 
