@@ -209,7 +209,7 @@ def _failure(row: Mapping[str, Any]) -> Failure:
 
 
 def _takes_jobs(method: Callable[..., Any]) -> bool:
-    """True when `get_batch_results` has a place for the jobs beside the batch's id."""
+    """True when `get_batch_results` takes the jobs as well as the batch's id."""
     places = [
         each
         for each in inspect.signature(method).parameters.values()

@@ -1,4 +1,4 @@
-"""Async work for callers that wait, whether or not a loop runs in their thread."""
+"""Async work for blocking callers, whether or not a loop runs in their thread."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from batchata.providers.control import Patience, call, strange_answer
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """What a vendor's SDK calls its errors, and what they mean."""
+    """A vendor's SDK errors, and what they mean."""
 
     title: str
     error_type: Callable[[], type[Exception]]  #: imports the SDK
@@ -41,11 +41,11 @@ class Caller:
         return self._connection.client
 
     async def control(self, method: Callable[..., Awaitable[Any]], *args: Any, **kw: Any) -> Any:
-        """A call with a short answer, which must not keep others waiting."""
+        """Make a control call, whose answer is short and must not keep others waiting."""
         return await self.ask(method, *args, timeout=self._patience.asking, **kw)
 
     async def control_if_there(self, method: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-        """The same about what may be gone: None if the vendor does not have it."""
+        """The same for something that may be gone: None if the vendor does not have it."""
         try:
             return await self.control(method, *args)
         except ProviderRejectedError as error:
@@ -61,11 +61,10 @@ class Caller:
         named: bool = False,
         **kw: Any,
     ) -> Any:
-        """Any call; with `creating`, an answer that was lost is said to be unknown.
+        """Make any call; with `creating`, an answer that was lost is reported as unknown.
 
-        What is created, or `named`, has an id, or the answer is not the vendor's.
-
-        An error of ours in what was being sent comes out as it is.
+        An answer about something created, or `named`, must have an id, or it is not the vendor's.
+        An error of ours in what was being sent is passed on as it is.
         """
         title = self._vendor.title
         try:

@@ -102,7 +102,7 @@ class ClientTransport(Transport):
 
     @asynccontextmanager
     async def _pieces(self, url: str, headers: Mapping[str, str]) -> AsyncIterator[Any]:
-        """What gives the next piece of a download, empty at its end."""
+        """A function that returns the next piece of a download, empty at its end."""
         request = self._request("GET", url, headers)
         response = await self._called(self._http.send, request, stream=True)
         try:
@@ -156,12 +156,12 @@ class ClientTransport(Transport):
             ) from error
 
     async def aclose(self) -> None:
-        """Let the threads go; the connections are the user's."""
+        """End the threads; the connections belong to the user."""
         self._threads.shutdown(wait=False)
 
 
 def _errors_of(http: Any) -> tuple[type[Exception], ...]:
-    """What the client raises: its library is httpx or httpx2."""
+    """The errors that the client's library, httpx or httpx2, raises."""
     roots = {each.__module__.partition(".")[0] for each in type(http).__mro__}
     modules = [sys.modules[name] for name in ("httpx", "httpx2") if name in roots]
     return tuple(each for module in modules for each in (module.HTTPError, module.StreamError))

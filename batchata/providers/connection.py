@@ -32,7 +32,7 @@ class Connection:
         return str(self.client.base_url).rstrip("/")
 
     async def has_new_key(self) -> bool:
-        """Fetch the key of now for a client that asks for one at each call, as logins of clouds do.
+        """Fetch the current key for a client that asks for one at each call, as cloud logins do.
 
         False for a client whose key stays the same.
         """
@@ -76,7 +76,7 @@ class Connection:
         return {n: v for n, v in self.headers.items() if n.lower() != "content-type"}
 
     async def aclose(self) -> None:
-        """Close the client, unless nothing was ever asked of it."""
+        """Close the client if it was ever used."""
         if self._client is not None:
             if not self._is_shared:
                 await call(self._client.close)
@@ -84,7 +84,7 @@ class Connection:
 
 
 async def _signed(client: Any) -> dict[str, str]:
-    """What the login of an Anthropic client adds to the headers of a call."""
+    """The headers that an Anthropic client's login adds to a call."""
     request = client._client.build_request("GET", client.base_url, headers=plain_headers(client))
     if inspect.iscoroutinefunction(client.close):
         async for _ in client.custom_auth.async_auth_flow(request):

@@ -91,7 +91,7 @@ def patience_of(settings: ProviderSettings) -> Patience:
 
 
 def is_shared(client: Any) -> bool:
-    """True when a run uses the connections of this client of the user's, and leaves them open."""
+    """True when a run uses this client's own connections, and leaves them open."""
     return client is not None and not _has_own_pool(client)
 
 
@@ -102,9 +102,9 @@ def _has_own_pool(client: Any) -> bool:
 
 
 def lent(client: Any, new_pool: Callable[[], Any], **changes: Any) -> Any:
-    """A user's client for one run: without its retries, with no connections of another loop.
+    """A user's client for one run: without retries, and without connections of another loop.
 
-    An async pool of the user's own making is used as it is, each connection once.
+    An async pool that the user made is used as it is, each connection once.
     """
     if _has_own_pool(client):
         changes["http_client"] = new_pool()
@@ -129,7 +129,7 @@ async def pieces(path: Path) -> AsyncIterator[bytes]:
 
 
 def unreachable(vendor: str, error: Exception, *, creating: bool) -> ProviderError:
-    """A call without an answer: unknown, with `creating`, unless it surely never left."""
+    """The error of an unanswered call; with `creating`, unknown unless it surely never left."""
     message = f"{vendor} cannot be reached: {type(error).__name__}: {error}"
     if creating and type(error.__cause__).__name__ not in _NEVER_LEFT:
         return OutcomeUnknownError(message)
@@ -137,20 +137,20 @@ def unreachable(vendor: str, error: Exception, *, creating: bool) -> ProviderErr
 
 
 def strange_answer(vendor: str, why: object, *, creating: bool) -> ProviderError:
-    """What a 200 that is not the vendor's own JSON means: a proxy's page, a cut body."""
+    """The error of a 200 that is not the vendor's JSON: a proxy's page, or a truncated body."""
     kind = OutcomeUnknownError if creating else ProviderUnavailableError
     return kind(f"{vendor} answered something strange: {why!r:.200}")
 
 
 def count_of(said: object) -> int:
-    """A count that a vendor gives, some as text; zero for what is none."""
+    """A vendor's count as a number; some send text. Zero for anything that is no count."""
     text = str(said)
     return int(text) if text.isascii() and text.isdigit() else 0
 
 
 @contextmanager
 def readable(vendor: str) -> Iterator[None]:
-    """What is read here may be anything that a proxy says: no vendor's object, asked for again."""
+    """Turns an answer that is no vendor's object, as a proxy may send, into an error to retry."""
     try:
         yield
     except (AttributeError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""What every codec does the same way when it puts a job into words."""
+"""What all codecs share when they encode a job."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _endless(value: Any, path: str = "") -> str | None:
 
 
 def unsayable(value: Any, path: str = "") -> str | None:
-    """Path of the first value inside that JSON cannot say, None when all can be said."""
+    """Path of the first value inside that JSON cannot represent, if there is one."""
     if value is None or type(value) in (bool, float):
         return None
     if isinstance(value, int):
@@ -88,7 +88,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def check_params(job: Job, mappings: frozenset[str]) -> None:
-    """Raise ValidationError for a parameter that we read and cannot: `mappings` must be such."""
+    """Raise ValidationError for a parameter that we cannot read: `mappings` must be mappings."""
     params = job.params
     if not params:
         return

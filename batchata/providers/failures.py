@@ -1,4 +1,4 @@
-"""What vendors' error words mean for us."""
+"""What vendors' error codes and messages mean for us."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _SERVER_CODES: Final = frozenset({"server_error", "api_error", "timeout_error", 
 
 
 def word(code: object) -> str | None:
-    """An error code as text; None for what is no word, whatever a vendor put there."""
+    """An error code as text; None for anything else that a vendor may put there."""
     return str(code) if isinstance(code, (str, int)) and not isinstance(code, bool) else None
 
 
@@ -65,7 +65,7 @@ def error_words(body: bytes) -> tuple[str | None, str]:
 
 
 def moved_words(status: int, headers: Mapping[str, str]) -> tuple[None, str] | None:
-    """What an answer says that names another address; None for any other answer."""
+    """The code and message of a redirect; None for any other answer."""
     if status not in (301, 302, 303, 307, 308):
         return None
     address = headers.get("location", "nowhere")
@@ -87,7 +87,7 @@ def _error_in(found: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def is_account_stop(status: int | None, code: str | None, message: str) -> bool:
-    """True when nothing more can be sent until the user mends key, permission or credit."""
+    """True when nothing more can be sent until the user fixes the key, permissions or credit."""
     if status in (401, 402, 403) or code in ACCOUNT_CODES:
         return True
     lowered = message.lower()
@@ -155,7 +155,7 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
 
 
 def _seconds(value: str, unit: float) -> float | None:
-    """A number of `unit` seconds, or the seconds until a date; None where it is neither."""
+    """Seconds from a number of `unit` seconds or until a date; None when it is neither."""
     with contextlib.suppress(ValueError):
         return float(value) * unit
     try:
@@ -169,7 +169,8 @@ def _seconds(value: str, unit: float) -> float | None:
 def is_congestion(failure: Failure, quota: Quota) -> bool:
     """True when the vendor asked to slow down, rather than having a fault of its own.
 
-    A plain 503 is such a fault: it says neither that it was too much, nor when to come back.
+    A plain 503 is such a fault: it neither says that there were too many requests nor when to come
+    back.
     """
     if failure.reason is not Reason.OVERLOADED:
         return failure.reason is Reason.RATE_LIMITED

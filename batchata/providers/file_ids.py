@@ -1,4 +1,4 @@
-"""Requests whose marked files were uploaded: each mark becomes the file's id. Pure."""
+"""Puts the ids of uploaded files in the place of their markers in requests. Pure."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class _Choice(msgspec.Struct):
 
 
 class _Body(msgspec.Struct):
-    """What every answer has one of, and what it took."""
+    """The parts of an answer that tell whether it is one, and its usage."""
 
     choices: list[_Choice] | None = None  #: chat completions
     output: msgspec.Raw | None = None  #: responses
@@ -91,11 +91,11 @@ class Server:
     latencies: Latencies = field(default_factory=Latencies)
 
     def load(self, now: float) -> tuple[bool, int]:
-        """How busy it is; one that is full, or asked for a pause, is busier than any other."""
+        """How busy the server is; one that is full or asked for a pause counts as busiest."""
         return self.in_flight >= self.window or now < self.paused_until, self.in_flight
 
     def report(self) -> dict[str, Any]:
-        """What it did so far."""
+        """What the server has done so far."""
         return {
             "url": self.url,
             "is_up": self.is_up,
@@ -258,7 +258,7 @@ class ServerPool:
                 self._down(server, why)
 
     def give_up(self) -> None:
-        """Calls that wait for a server to come back end at once."""
+        """End calls that wait for a server to come back."""
         self._is_closed = True
         self._is_any_up.set()
 
@@ -294,7 +294,7 @@ class ServerPool:
 
 
 def _body_of(data: bytes) -> _Body:
-    """What is in an answer; of an object that cannot be read the codec says what is wrong."""
+    """The parts of an answer; for one that cannot be read the codec says what is wrong."""
     try:
         return _read(data)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Vendors' rate-limit headers in our words. Source: the vendors' rate-limit guides."""
+"""Vendors' rate-limit headers as quotas. Source: the vendors' rate-limit guides."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _Limit(NamedTuple):
 
 
 def _lowest(limit: _Limit) -> float:
-    """Of two limits on the same thing, the one that is lower holds."""
+    """The lower of two limits on the same thing."""
     return float("inf") if limit.per_minute is None else limit.per_minute
 
 

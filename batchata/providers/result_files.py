@@ -1,4 +1,4 @@
-"""Result files of batches: a line an item."""
+"""Result files of batches: one item per line."""
 
 from __future__ import annotations
 

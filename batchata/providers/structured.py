@@ -57,7 +57,7 @@ class AskedSchemas:
 
 
 def _check_tools(job: Job, asked: AskedSchema) -> None:
-    """A tool of the user's with the schema's name would be taken for the answer."""
+    """Raise ValidationError for the user's tools where they clash with the one of the schema."""
     tools = job.params.get("tools") or ()
     names = [each.get("name") or (each.get("function") or {}).get("name") for each in tools]
     if asked.wire.name in names:
@@ -72,12 +72,12 @@ def _check_tools(job: Job, asked: AskedSchema) -> None:
 
 
 def tool_words(name: str) -> str:
-    """Told to a model that may choose whether to call the tool."""
+    """The instruction for a model that may choose whether to call the tool."""
     return f"Give your answer by calling the tool {name!r}, once, with the whole answer."
 
 
 def tool_description(asked: AskedSchema) -> str:
-    """What the answer's tool says of itself."""
+    """The description of the tool that takes the answer."""
     return str(asked.wire.schema.get("description") or _TOOL_WORDS)
 
 

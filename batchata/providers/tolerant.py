@@ -1,4 +1,4 @@
-"""Answers that are not quite as their protocol says: what was paid for is read all the same."""
+"""Answers that deviate from their protocol: what was paid for is read all the same."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def _fits(kind: Any, value: Any) -> bool:
 
 
 def unreadable_answer(data: bytes | msgspec.Raw, error: Exception) -> Failure:
-    """Why there is no answer in a body that came with a good status.
+    """Why there is no answer in a body that came with a 2xx status.
 
-    Some servers and routers say with it what went wrong: that is their refusal, and not billed.
+    Some servers and routers report their errors this way: it is a refusal, and not billed.
     """
     body = bytes(data)
     try:

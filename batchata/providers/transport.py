@@ -120,7 +120,7 @@ class Transport:
             ) from error
 
     def _within(self, seconds: float) -> aiohttp.ClientTimeout:
-        """So long for a whole call; every call of a run says the same."""
+        """The time-out for a whole call; kept, as all calls of a run have the same."""
         found = self._limits.get(seconds)
         if found is None:
             connecting = self._timeout.sock_connect
@@ -215,7 +215,7 @@ def refusal(
 
 
 def shown(url: str) -> str:
-    """An address without what may be secret in it."""
+    """An address without the parts that may be secret."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}{parts.path}"
 

@@ -203,7 +203,7 @@ class AnthropicBatch:
             after = page.last_id or page.data[-1].id
 
     async def _marks_of(self, batch: Any) -> frozenset[str]:
-        """What stands before the first underscore of a batch's custom_ids; empty if unreadable."""
+        """The parts of a batch's custom_ids before the first underscore; empty if unreadable."""
         known = self._marks.get(batch.id)
         if known:
             return known
@@ -235,10 +235,10 @@ class AnthropicBatch:
         return await fetch(*others[0])
 
     def _places(self, batch: Any) -> list[tuple[str, dict[str, str]]]:
-        """Addresses of the results, each with the headers for it.
+        """Addresses of the results, each with its headers.
 
-        A gateway that passes the vendor's answers on names the vendor's host, where its users
-        may have neither a way nor a key: the address that they know comes first.
+        A gateway that passes on the vendor's answers names the vendor's own host, which its users
+        may have no way to reach and no key for; so the address that they know comes first.
         """
         base, headers = self._connection.base_url, self._connection.reading_headers
         known = f"{base}/v1/messages/batches/{batch.id}/results{self._connection.query}"
@@ -250,7 +250,7 @@ class AnthropicBatch:
         return [(known, headers), (told, {})]  # a key is never sent to another host
 
     async def download(self, remote_id: str, folder: Path) -> list[Path]:
-        """The results of an ended batch, whose address is of the last look."""
+        """Fetch the results of an ended batch, from the address that the last look found."""
         batch = self._ended.pop(remote_id, None)  # a second attempt asks where they are now
         if batch is None:
             batch = await self._caller.control(self.client.messages.batches.retrieve, remote_id)

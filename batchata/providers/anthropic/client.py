@@ -49,7 +49,7 @@ def connect(settings: ProviderSettings) -> Any:
 
 
 def translate(error: anthropic.AnthropicError, *, creating: bool = False) -> ProviderError:
-    """An SDK error as ours; with `creating`, an answer that was lost is said to be unknown."""
+    """An SDK error as ours; with `creating`, an answer that was lost is reported as unknown."""
     import anthropic
 
     if isinstance(error, anthropic.APIStatusError):

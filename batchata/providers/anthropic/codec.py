@@ -1,4 +1,4 @@
-"""Jobs in Anthropic's words: messages. Pure."""
+"""Jobs as Anthropic's messages requests, and the answers to them. Pure."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def _body(
 
 
 def _ask(body: dict[str, Any], schema: AskedSchema, *, is_cited: bool) -> None:
-    """Say which schema the answer must fit."""
+    """Ask for an answer that fits this schema."""
     name = schema.wire.name
     if schema.mode == "prompt" and is_cited:
         return  # asked for as labelled lines

@@ -1,4 +1,4 @@
-"""Anthropic's answers in our words. Pure, and never raises for what a vendor sends."""
+"""Anthropic's answers as ours. Pure, and never raises for what a vendor sends."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class OutputDetails(msgspec.Struct):
 
 
 class Iteration(msgspec.Struct):
-    """One pass of several; what it took to shorten the conversation is in no other number."""
+    """One of several passes; only here are the tokens counted that a compaction used."""
 
     type: str | None = None
     input_tokens: int | None = 0
@@ -65,7 +65,7 @@ class MessageUsage(msgspec.Struct):
 
     @property
     def tier(self) -> str | None:
-        """The tier whose prices hold: a fast answer has prices of its own."""
+        """The tier whose prices apply: a fast answer has its own."""
         return self.service_tier if self.speed in (None, "standard") else self.speed
 
 
@@ -172,7 +172,7 @@ def _text(said: Any) -> str:
 
 
 def _citations(said: Any) -> tuple[Citation, ...]:
-    """What a block rests on; what is no citation costs nobody the answer."""
+    """The citations of a block; one that cannot be read does not cost the answer."""
     if not isinstance(said, list):
         return ()
     return tuple(_citation(each) for each in said if isinstance(each, dict))
@@ -192,6 +192,6 @@ def _citation(cited: dict[str, Any]) -> Citation:
 
 
 def _first(cited: dict[str, Any], names: tuple[str, ...], kind: type[_T]) -> _T | None:
-    """The first value of these names that is of its kind, and says something."""
+    """The first value under these names that has the right type and is not empty."""
     values = (cited.get(name) for name in names)
     return next((each for each in values if type(each) is kind and each != ""), None)

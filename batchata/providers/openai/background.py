@@ -1,4 +1,4 @@
-"""OpenAI's responses that are made in the background. Source: OpenAI guide, Background mode."""
+"""OpenAI's background responses. Source: OpenAI guide, Background mode."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LONGEST_WAIT: Final = 3600.0
 
 
 class _Asked(msgspec.Struct):
-    """What a request says of the background itself."""
+    """The fields of a request that concern background mode."""
 
     store: Any = msgspec.UNSET
     background: Any = msgspec.UNSET
@@ -47,7 +47,7 @@ _begun = msgspec.json.Decoder(_Begun).decode
 
 
 class OpenAIBackground:
-    """Begins responses, asks how far they are, and cancels them."""
+    """Starts responses, polls and cancels them."""
 
     request_bytes: int | None = None
     endpoint = RESPONSES
@@ -105,7 +105,7 @@ class OpenAIBackground:
             raise strange_answer("OpenAI", error, creating=True) from error
 
     async def retrieve(self, response_id: str) -> ResponseLook:
-        """Ask how far a response is."""
+        """Poll a response."""
         await self._connect()
         reply = await self._transport.get(
             self._url(response_id), self._reading, seconds=self._seconds

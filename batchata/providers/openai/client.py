@@ -95,7 +95,7 @@ def _no_key(profile: Profile) -> MissingKeyError:
 def translate(
     error: openai.OpenAIError, *, creating: bool = False, title: str = OPENAI.title
 ) -> ProviderError:
-    """An SDK error as ours; with `creating`, an answer that was lost is said to be unknown."""
+    """An SDK error as ours; with `creating`, an answer that was lost is reported as unknown."""
     import openai
 
     if isinstance(error, openai.APIStatusError):
@@ -148,7 +148,7 @@ def vendor_of(profile: Profile) -> Vendor:
 async def pages(
     caller: Caller, method: Callable[..., Awaitable[Any]], **query: Any
 ) -> AsyncIterator[Any]:
-    """Everything that a listing shows, page by page."""
+    """All items of a listing, fetched page by page."""
     after: str | None = None
     while True:
         more: dict[str, Any] = {} if after is None else {"after": after}

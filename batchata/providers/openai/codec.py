@@ -1,4 +1,4 @@
-"""Jobs in OpenAI's words: chat completions, responses and embeddings. Pure."""
+"""Jobs as OpenAI's chat completions, responses and embeddings, and the answers. Pure."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def _chat(asked: _Asked) -> dict[str, Any]:
 def _ask_chat(
     body: dict[str, Any], schema: AskedSchema, params: dict[str, Any], profile: Profile
 ) -> None:
-    """Say in a chat completion which schema the answer must fit."""
+    """Ask in a chat completion for an answer that fits this schema."""
     name, wanted = schema.wire.name, schema.wire.schema
     if schema.mode == "native":
         format_: dict[str, Any] = {"name": name, "schema": wanted}
@@ -215,7 +215,7 @@ def _response(asked: _Asked) -> dict[str, Any]:
 
 
 def _ask_response(body: dict[str, Any], schema: AskedSchema, profile: Profile) -> None:
-    """Say in a response which schema the answer must fit."""
+    """Ask in a responses request for an answer that fits this schema."""
     name, wanted = schema.wire.name, schema.wire.schema
     if schema.mode == "native":
         format_: dict[str, Any] = {"type": "json_schema", "name": name, "schema": wanted}

@@ -1,4 +1,4 @@
-"""OpenAI's answers in our words. Pure, and never raises for what a vendor sends."""
+"""OpenAI's answers as ours. Pure, and never raises for what a vendor sends."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def chat_usage(usage: wire.ChatUsage | None) -> Usage | None:
 
 
 def _all_output(told: int | None, total: int | None, read: int) -> int:
-    """Output with thoughts: xAI and Gemini tell them beside it, and have them in the total."""
+    """Output including reasoning, which xAI and Gemini count beside it and in the total."""
     output = told or 0
     return max(output, (total or 0) - read) if output >= 0 else output
 
@@ -83,7 +83,7 @@ def _chat(body: bytes | msgspec.Raw, tool: str | None) -> Answer | Failure:
 
 
 def _told_apart(message: wire.ChatMessage) -> tuple[str, str | None]:
-    """The answer and the thoughts: in a field of their own, or in front of the answer."""
+    """The answer and its reasoning, which has a field of its own or precedes the answer."""
     text = text_of(message.content)
     thinking = message.reasoning or message.reasoning_content
     if thinking:
@@ -99,7 +99,7 @@ def _split_calls(calls: list[Any], tool: str) -> tuple[str | None, list[Any]]:
 
 
 def _arguments(call: dict[str, Any]) -> str:
-    """The arguments of a call as JSON text, which some servers send as the value itself."""
+    """The arguments of a call as JSON text; some servers send them as a JSON value."""
     said = call.get("arguments")
     return said if isinstance(said, str) else "" if said is None else json_text(said)
 
@@ -133,7 +133,7 @@ def _choice_extra(choice: wire.Choice) -> dict[str, Any]:
 
 
 def text_of(content: Any) -> str:
-    """A content's text, whether it is one or in parts."""
+    """The text of a content, which may be in parts."""
     return content if isinstance(content, str) else _joined(content)
 
 
@@ -232,7 +232,7 @@ def _response_usage(answer: wire.Response) -> Usage | None:
 
 
 def _searches(answer: wire.Response) -> int:
-    """Web searches that are charged for: as the vendor counts them, else as they are shown."""
+    """Billable web searches: the vendor's own count, else the number of searches shown."""
     told = answer.tool_usage.web_search if answer.tool_usage is not None else None
     if told is not None and told.num_requests is not None:
         return told.num_requests
