@@ -8,29 +8,20 @@ import sqlite3
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, assert_never
+from typing import Any, TypeVar
 
 from batchata.core.document import Attachment
 from batchata.core.errors import BatchataError, StateError
-from batchata.core.events import (
-    Durable,
-    JobsAdded,
-    LimitSet,
-    OutcomesRecorded,
-    ShapeAdded,
-    SubmissionIntended,
-    SubmissionMoved,
-    UploadIntended,
-    UploadMoved,
-)
+from batchata.core.events import Durable
 from batchata.core.state import RunState
-from batchata.core.status import CODES, JobStatus, SubmissionStatus
-from batchata.core.submission import Outcome, reopened
+from batchata.core.status import CODES, JobStatus
+from batchata.core.submission import Outcome
 from batchata.disk.atomic import numbered_name
 from batchata.stores import schema
 from batchata.stores.files import check_file, disk_error, fold_log
 from batchata.stores.loading import Loader
 from batchata.stores.lock import RunLock
+from batchata.stores.statements import Statements, Work, has_attachments
 from batchata.stores.table import ResultTable
 from batchata.stores.transactions import transaction
 
@@ -75,9 +66,7 @@ class SQLiteStore:
             self._db = self._connect()
             # results are read as they are asked for: whoever drops them lets go of the file too
             weakref.finalize(self, self._db.close)
-            self._numbers = self._read(self._next_numbers)
-            self._submissions = {} if read_only else self._read(self._open_submissions)
-            self._new_submissions: dict[str, int] = {}  #: of the commit that is being made
+            self._statements = self._read(lambda: Statements(self._db, is_read_only=read_only))
             self.table = ResultTable(self._db, path)
         except BatchataError:
             self._unlock()
@@ -116,17 +105,6 @@ class SQLiteStore:
                     db.execute(statement)
             db.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
             db.execute(f"PRAGMA user_version={schema.VERSION}")
-
-    def _next_numbers(self) -> dict[str, int]:
-        select = "SELECT (SELECT max(n) FROM outcomes), (SELECT max(n) FROM submissions), "
-        found = self._db.execute(select + "(SELECT max(seq)+1 FROM jobs)").fetchone()
-        names = ("outcomes", "submissions", "jobs")
-        return {name: number or 0 for name, number in zip(names, found, strict=True)}
-
-    def _open_submissions(self) -> dict[str, int]:
-        """Numbers of the submissions that an earlier process left, by token."""
-        select = "SELECT token, n FROM submissions WHERE status<>?"
-        return dict(self._db.execute(select, (SubmissionStatus.COLLECTED,)))
 
     def load(self) -> RunState:
         """Everything the file knows, folded; no job is wanted until a run says so."""
@@ -173,17 +151,12 @@ class SQLiteStore:
 
     def attachments(self, seqs: Iterable[int]) -> dict[int, tuple[Attachment, ...]]:
         """Files of these jobs; jobs without any are left out."""
-        if not self._has_attachments():
+        if not self._read(lambda: has_attachments(self._db)):
             return {}
         found: dict[int, tuple[Attachment, ...]] = {}
         for row in self._by_seq("SELECT * FROM attachments", seqs):
             found[row[0]] = (*found.get(row[0], ()), schema.attachment_of(row))
         return found
-
-    def _has_attachments(self) -> bool:
-        return bool(
-            self._read(lambda: self._db.execute("SELECT 1 FROM attachments LIMIT 1").fetchone())
-        )
 
     def meta(self, key: str) -> Any:
         """A small value kept beside the run, None when it was never set."""
@@ -199,109 +172,14 @@ class SQLiteStore:
     @property
     def last_number(self) -> int:
         """Number of the newest outcome."""
-        return self._numbers["outcomes"]
+        return self._statements.last_outcome
 
     def commit(self, *events: Durable) -> None:
         """Keep these events, all or none; StateError when the disk refuses."""
-        numbers = dict(self._numbers)
-        self._new_submissions.clear()
-        work: list[tuple[str, list[tuple[Any, ...]]]] = []
-        for event in events:
-            work.extend(self._statements(event, numbers))
-        self._write(work)
-        self._numbers = numbers
-        self._submissions.update(self._new_submissions)
+        self._write(self._read(lambda: self._statements.of(events)))
+        self._statements.kept()
 
-    def _statements(
-        self, event: Durable, numbers: dict[str, int]
-    ) -> list[tuple[str, list[tuple[Any, ...]]]]:
-        match event:
-            case ShapeAdded():
-                return [(schema.ADD_SHAPE, [schema.shape_row(event.number, event.shape)])]
-            case JobsAdded():
-                work = _job_statements(event, has_attachments=self._has_attachments())
-                return [*work, *self._replacing(event, numbers)]
-            case SubmissionIntended():
-                number = numbers["submissions"] = numbers["submissions"] + 1
-                self._name(event.submission.token, number)
-                row = schema.submission_row(number, event.submission)
-                return [(schema.ADD_SUBMISSION, [row])]
-            case SubmissionMoved():
-                return [(schema.MOVE_SUBMISSION, [self._moved(event)])]
-            case OutcomesRecorded():
-                return self._outcome_statements(event, numbers)
-            case UploadIntended():
-                return [(schema.ADD_UPLOAD, [schema.upload_row(event.upload)])]
-            case UploadMoved():
-                moved = (int(event.status), event.file_id, event.expires_us, event.token)
-                return [(schema.MOVE_UPLOAD, [moved])]
-            case LimitSet():
-                return [("INSERT OR REPLACE INTO meta VALUES ('limit',?)", [(event.limit,)])]
-            case _:
-                assert_never(event)
-
-    def _replacing(
-        self, event: JobsAdded, numbers: dict[str, int]
-    ) -> list[tuple[str, list[tuple[Any, ...]]]]:
-        """A job that is replaced is pending again, whatever became of its earlier question."""
-        known = numbers["jobs"]
-        numbers["jobs"] = max([known, *(row.seq + 1 for row in event.rows)])
-        again = [reopened(row.seq, 0) for row in event.rows if row.seq < known]
-        return self._outcome_statements(OutcomesRecorded(outcomes=again), numbers) if again else []
-
-    def _outcome_statements(
-        self, event: OutcomesRecorded, numbers: dict[str, int]
-    ) -> list[tuple[str, list[tuple[Any, ...]]]]:
-        first = numbers["outcomes"] + 1
-        numbers["outcomes"] += len(event.outcomes)
-        subs: dict[str | None, int | None] = {None: None}
-        narrow, wide = [], []
-        for number, outcome in enumerate(event.outcomes, first):
-            token = outcome.token
-            if token is not None and token not in subs:
-                subs[token] = self._submission_number(token)
-            narrow.append(schema.outcome_row(number, subs[token], outcome))
-            wide.append(schema.answer_row(number, outcome))
-        work = [(schema.ADD_OUTCOME, narrow), (schema.ADD_ANSWER, wide)]
-        bounds = [
-            (each.again.size_bytes, each.again.input_bound, each.again.cost_bound, each.seq)
-            for each in event.outcomes
-            if each.again is not None
-        ]
-        if bounds:
-            work.append((schema.REBOUND_JOB, bounds))
-        if event.closes is not None:
-            collected = SubmissionMoved(token=event.closes, status=SubmissionStatus.COLLECTED)
-            work.append((schema.MOVE_SUBMISSION, [self._moved(collected)]))
-        return work
-
-    def _name(self, token: str, number: int) -> None:
-        if token in self._submissions or token in self._new_submissions:
-            raise StateError(f"the state file has a submission {token!r} already")
-        self._new_submissions[token] = number
-
-    def _submission_number(self, token: str) -> int:
-        """The number of a submission; tokens have no index, a page of which each would write."""
-        for known in (self._new_submissions, self._submissions):
-            if token in known:
-                return known[token]
-        row = self._db.execute("SELECT n FROM submissions WHERE token=?", (token,)).fetchone()
-        if row is None:
-            raise StateError(f"the state file has no submission {token!r}")
-        return int(row[0])
-
-    def _moved(self, event: SubmissionMoved) -> tuple[Any, ...]:
-        return (
-            int(event.status),
-            event.remote_id,
-            event.input_ref,
-            event.sent_us,
-            event.accepted_us,
-            event.note,
-            self._submission_number(event.token),
-        )
-
-    def _write(self, work: list[tuple[str, list[tuple[Any, ...]]]]) -> None:
+    def _write(self, work: list[Work]) -> None:
         try:
             with transaction(self._db):
                 for statement, rows in work:
@@ -367,19 +245,3 @@ def _set_aside(path: Path) -> None:
 
 def _select(select: str, marks: str) -> str:
     return select.format(marks=marks) if "{marks}" in select else f"{select} WHERE seq IN ({marks})"
-
-
-def _job_statements(
-    event: JobsAdded, *, has_attachments: bool
-) -> list[tuple[str, list[tuple[Any, ...]]]]:
-    work = [
-        (schema.ADD_JOB, [schema.job_row(row) for row in event.rows]),
-        # sqlite3 takes a bytearray as it is, and looks for an adapter of bytes each time
-        (schema.ADD_BODY, [(row.seq, bytearray(row.body)) for row in event.rows]),
-    ]
-    if has_attachments:  # a job that is replaced keeps none of its files
-        work.append((schema.DROP_ATTACHMENTS, [(row.seq,) for row in event.rows]))
-    files = [each for row in event.rows for each in schema.attachment_rows(row)]
-    if files:
-        work.append((schema.ADD_ATTACHMENT, files))
-    return work
