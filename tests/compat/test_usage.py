@@ -98,6 +98,22 @@ def test_a_run_has_the_known_attributes(tmp_path: Path) -> None:
     assert (run.total_batches, run.completed_batches) == (2, 2)
 
 
+def test_how_jobs_ended_is_told_by_the_known_names(tmp_path: Path) -> None:
+    batch = a_batch(tmp_path, jobs=1)
+    batch.add_job(id="unread", prompt="read", file="/nowhere/a.txt")
+    batch.add_cost_limit(usd=0.01).add_job(id="dear", prompt="write", max_tokens=1_000_000)
+
+    run = batch.run()
+
+    (done,) = run.completed_results.values()
+    assert done.is_success
+    assert run.failed_jobs.keys() == {"unread"}
+    assert "/nowhere/a.txt" in run.failed_jobs["unread"]
+    assert run.get_failed_jobs().keys() == {"unread", "dear"}
+    assert "limit" in run.get_failed_jobs()["dear"]
+    assert run.cancelled_jobs == {}
+
+
 @pytest.mark.parametrize(
     "bad",
     [

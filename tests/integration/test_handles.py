@@ -169,6 +169,23 @@ def test_cancel_ends_every_job_and_asks_the_vendor_to_stop(lab: Lab, model: str)
     assert run.is_complete
 
 
+def test_cancelled_jobs_are_told_by_the_run_and_by_its_state(lab: Lab) -> None:
+    lab.play(scenario=SLOW)
+    run = lab.chat(2).start()
+    until_in_flight(run, 1)
+
+    run.cancel()
+    assert run.wait(timeout=60)
+
+    state = run.state_manager.load()
+    assert state is not None
+    assert run.cancelled_jobs == run.get_failed_jobs()
+    assert set(run.cancelled_jobs.values()) == {"Cancelled by user"}
+    told = {each["id"]: (each["error"], each["reason"]) for each in state.cancelled_jobs}
+    assert told == dict.fromkeys(run.results(), ("Cancelled by user", "cancelled"))
+    assert state.failed_jobs == []
+
+
 @VENDORS
 def test_cancel_keeps_and_pays_what_was_answered(lab: Lab, model: str) -> None:
     lab.play(scenario=SLOW)

@@ -160,6 +160,18 @@ def test_answers_as_completed_are_no_live_calls(
     assert box.ledger.live == []
 
 
+def test_answers_as_completed_are_no_live_calls_from_async_code_either(
+    lc: langchain_lab, box: Sandbox, tmp_path: Path
+) -> None:
+    model = lc.part.batch_model(lc.model("openai", box), through(tmp_path))
+
+    async def ask() -> dict[int, Any]:
+        return {number: answer async for number, answer in model.abatch_as_completed(QUESTIONS)}
+
+    assert sorted(asyncio.run(ask())) == [0, 1, 2]
+    assert box.ledger.live == []
+
+
 KILLED = """
 import sys
 from langchain_openai import ChatOpenAI

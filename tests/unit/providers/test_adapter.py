@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -358,6 +359,25 @@ def test_unknown_names_are_refused(tmp_path: Path) -> None:
 def test_names_that_are_ours_or_cannot_be_written_are_refused(name: str) -> None:
     with pytest.raises(ValidationError):
         register(name, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "said"),
+    [
+        ("echo-2", {}, "there is no model 'echo-2'"),
+        ("echo-1", {"temperature": 2.1}, "temperature"),
+        ("echo-1", {"max_tokens": 0}, "max_tokens"),
+        ("echo-1", {"max_tokens": 1.5}, "max_tokens"),
+    ],
+)
+def test_parameters_that_no_vendor_takes_are_refused(
+    vendor: ToyVendor, model: str, params: dict[str, Any], said: str
+) -> None:
+    provider = ToyProvider(vendor)
+    provider.validate_params("echo-1", temperature=2, max_tokens=1)
+
+    with pytest.raises(ValidationError, match=said):
+        provider.validate_params(model, **params)
 
 
 def test_a_result_of_another_kind_is_named(vendor: ToyVendor, tmp_path: Path) -> None:
