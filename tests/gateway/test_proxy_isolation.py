@@ -25,7 +25,6 @@ from batchata.gateway import (
     Replace,
     Respond,
 )
-from batchata.gateway.proxy import chain as chain_module
 from batchata.gateway.proxy import server
 from batchata.gateway.proxy.chain import Chain
 from batchata.gateway.proxy.config.loading import load_config
@@ -154,24 +153,6 @@ def test_a_client_that_leaves_is_no_fault_of_the_interceptor_that_it_waited_for(
 
 
 # on_response
-
-
-def test_an_observer_that_holds_answers_up_is_told_of_no_more(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(chain_module, "TOLD_WITHIN_SECONDS", 0.01)
-    recorder, counts = TestRecorder(), Isolation()
-    chain = Chain([recorder, Wrong("on_response", "hangs")], counts)
-
-    async def end() -> None:
-        await recorder.start()
-        for number in range(3):
-            await chain.on_response(exchange_of(CHAT, number, {}))
-
-    asyncio.run(end())
-
-    assert len(recorder.exchanges) == 3
-    assert counts.failures == 1
 
 
 @pytest.mark.parametrize("how", ["raises", "is cancelled", "exits"])

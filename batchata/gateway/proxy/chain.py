@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
@@ -21,7 +20,7 @@ from batchata.gateway.proxy.interceptor import (
     Replace,
     Respond,
 )
-from batchata.gateway.proxy.isolation import Isolation, is_cancelled, name_of
+from batchata.gateway.proxy.isolation import HeldUpError, Isolation, is_cancelled, name_of, within
 
 LOG: Final = logging.getLogger("batchata.gateway")
 #: a client waits no longer for an interceptor that is told of its answer
@@ -93,12 +92,21 @@ class Chain:
             if each.ends_at_once:
                 await self._isolation.alone(each, each.on_response(exchange))
                 continue
-            began, seconds = time.monotonic(), TOLD_WITHIN_SECONDS
-            if await self._isolation.alone(each, each.on_response(exchange), seconds=seconds):
-                continue
-            if time.monotonic() - began >= seconds and not each.is_policy:
-                LOG.error("%s held answers up: it is told of no more of them", name_of(each))
-                self._observers = [other for other in self._observers if other is not each]
+            await self._isolation.alone(each, self._told(each, exchange))
+
+    async def _told(self, interceptor: Interceptor, exchange: Exchange) -> None:
+        try:
+            await within(interceptor.on_response(exchange), TOLD_WITHIN_SECONDS)
+        except HeldUpError:
+            if not interceptor.is_policy:
+                self._give_up(interceptor)
+            raise
+
+    def _give_up(self, interceptor: Interceptor) -> None:
+        """Leave an observer out of all calls, at both ends: what it keeps of one would stay."""
+        LOG.error("%s held answers up: it is told of no more calls", name_of(interceptor))
+        self._asked = [each for each in self._asked if each is not interceptor]
+        self._observers = [each for each in self._observers if each is not interceptor]
 
     async def start(self) -> None:
         """Start all of them; what one raises stops the gateway."""

@@ -14,6 +14,10 @@ LOG: Final = logging.getLogger("batchata.gateway")
 T = TypeVar("T")
 
 
+class HeldUpError(Exception):
+    """What was awaited has not come back in time."""
+
+
 class Isolation:
     """Awaits what is done beside the way of an answer, and keeps count of what fails."""
 
@@ -29,7 +33,7 @@ class Isolation:
         What is cancelled within it is its own fault too, unless this task is.
         """
         try:
-            await (work if seconds is None else _within(work, seconds))
+            await (work if seconds is None else within(work, seconds))
         except asyncio.CancelledError:
             if is_cancelled():
                 raise
@@ -63,9 +67,24 @@ class Isolation:
             await interceptor.on_event(event)
 
 
-async def _within(work: Awaitable[None], seconds: float) -> None:
-    async with asyncio.timeout(seconds):
-        await work
+async def within(work: Awaitable[None], seconds: float) -> None:
+    """Await the work for so long; HeldUpError when that is over.
+
+    The second half of the time begins once the first is seen to be over, so that nobody is held to
+    account for a process that was itself stopped for a while.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(None) as limit:
+            half = loop.call_later(seconds / 2, lambda: limit.reschedule(loop.time() + seconds / 2))
+            try:
+                await work
+            finally:
+                half.cancel()
+    except TimeoutError as error:
+        if limit.expired():
+            raise HeldUpError(f"it has not come back for {seconds:g} seconds") from error
+        raise
 
 
 def name_of(interceptor: Interceptor) -> str:
