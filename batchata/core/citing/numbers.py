@@ -47,8 +47,7 @@ class Reading:
 
     value: Decimal
     quality: float
-    #: decimal places that can be seen, after scaling; None when it is written out in full
-    is_short: bool = False
+    is_short: bool = False  #: written with a scale, as "3k" or "12 %"
 
 
 def as_decimal(value: Any) -> Decimal | None:
