@@ -92,3 +92,32 @@ def test_upstreams_of_one_host_are_counted_apart() -> None:
     for upstream, count in ((one, 1), (other, 2)):
         name = upstream.url.removeprefix("http://")
         assert re.search(rf'requests_total{{upstream="{name}",.*}} {count}\n', text)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *(b"/../team-b/v1/models", b"/..", b"/v1/../../team-b", b"/a//../../b", b"/./../b?c=/d"),
+        *(b"/%2e%2E/team-b", b"/..%2fteam-b", b"/..\\team-b", b"/..;x=1/team-b"),
+    ],
+)
+def test_no_path_leaves_that_of_its_upstream(target: bytes) -> None:
+    with RawUpstream() as upstream:
+        given = {"base_url": f"{upstream.url}/team-a", "name": "a", "prefix": "/a"}
+        with Gateway(config={"upstreams": [given]}) as gateway:
+            refused = call(gateway.url, request_bytes(b"/a" + target))
+
+    assert refused.status == 400
+    assert b"leaves the gateway's upstream a with its '..'" in refused.body
+    assert not upstream.seen
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [("/team-a", b"/v1/x/../y/..z/...?q=../.."), ("", b"/../v1/models"), ("", b"/%2e%2e/x")],
+)
+def test_dots_that_lead_nowhere_else_are_sent_as_they_are(path: str, target: bytes) -> None:
+    with RawUpstream() as upstream, Gateway(upstream.url + path) as gateway:
+        assert call(gateway.url, request_bytes(target)).status == 200
+
+    assert upstream.seen[0].target == path.encode() + target

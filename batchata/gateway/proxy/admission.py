@@ -80,6 +80,8 @@ class Admission:
             upstream = upstream or self._upstreams.choose(path, model)
             if upstream is None:
                 raise NotAdmittedError(_unserved(request), self._vendor(request))
+            if upstream.is_left_by(path):
+                raise NotAdmittedError(_outside(upstream), Exchange.vendor_of(path, upstream))
             length = request.headers.get("Content-Length", "")
             headers, error = head.onward(upstream, request.method, length)
             if error is not None:
@@ -156,6 +158,15 @@ def _unserved(request: web.BaseRequest) -> VendorError:
         status=404,
         message=f"no upstream of the gateway serves {request.raw_path.partition('?')[0]}",
         code="unknown_upstream",
+    )
+
+
+def _outside(upstream: Upstream) -> VendorError:
+    return VendorError(
+        status=400,
+        message=f"this path leaves the gateway's upstream {upstream.name} with its '..': only what "
+        f"is below {upstream.address} is asked",
+        code="outside_upstream",
     )
 
 

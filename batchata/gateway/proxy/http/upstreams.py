@@ -1,11 +1,12 @@
 """Where requests go: one or several upstreams, told apart by path prefix or by model."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 from typing import Final, get_args
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from yarl import URL
 
@@ -18,7 +19,8 @@ KEY_HEADERS: Final = frozenset(
 )
 #: what a client's digest begins with that sends several keys: nobody knows which one is used
 SEVERAL_KEYS: Final = "several-"
-
+#: how a segment begins that leads upwards
+_DOTS: Final = re.compile(r"(?:\.|%2e){2}", re.IGNORECASE)
 #: where Azure's keys are asked for in a header of their own: as a Bearer it takes Entra's tokens
 _AZURE_HOSTS: Final = (
     ".openai.azure.com",
@@ -63,6 +65,18 @@ class Upstream:
         if url.raw_path_qs != asked:  # an empty query, which yarl leaves out
             url._cache["raw_path_qs"] = asked
         return url
+
+    def is_left_by(self, path: str) -> bool:
+        """True for a path that a server may take for one outside of what `base_url` names."""
+        if not _DOTS.search(path) or not urlsplit(self.base_url).path.strip("/"):
+            return False
+        depth = 0
+        for part in re.split(r"[/\\]+", unquote(path)):
+            name = part.partition(";")[0]
+            depth += -1 if name == ".." else name not in ("", ".")
+            if depth < 0:
+                return True
+        return False
 
     def with_key(self, headers: Headers) -> Headers:
         """The headers with our key, unless the client brought one of its own."""
