@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from batchata.core.errors import (
     AccountStoppedError,
+    BatchataError,
+    MissingKeyError,
     OutcomeUnknownError,
     ProviderRejectedError,
     ProviderUnavailableError,
@@ -72,6 +74,8 @@ class Calls:
         try:
             await self._quoting.read_ahead(ask.seq)
             reply = await self._send(queue, ask, body)
+        except (MissingKeyError, ValidationError) as error:  # there is no client: nothing left
+            return self._stopped(queue, ask, error)
         except OutcomeUnknownError as error:  # it may have been answered and billed
             queue.pace.troubled(clock.monotonic())
             return self._unknown(ask, error)
@@ -98,10 +102,8 @@ class Calls:
         """The body, after its files are at the vendor; None when nothing can be sent now."""
         try:
             body = await self._uploads.body(ask, queue.api.request_bytes)
-        except AccountStoppedError as error:
-            queue.pace.failed()
-            self._context.stop.ask(error.message, error=error)
-            return self._failed(ask, Failure(Reason.ACCOUNT, error.message))
+        except (AccountStoppedError, MissingKeyError) as error:
+            return self._stopped(queue, ask, error)
         except ProviderUnavailableError as error:
             queue.pace.troubled(self._context.clock.monotonic())
             ask.tries += 1
@@ -114,6 +116,12 @@ class Calls:
             return body
         queue.pace.failed()
         return None
+
+    def _stopped(self, queue: ModelQueue, ask: Ask, error: BatchataError) -> Outcome:
+        """Nothing can be asked for now: the run ends with this error, and no job is to blame."""
+        queue.pace.failed()
+        self._context.stop.ask(error.message, error=error)
+        return self._failed(ask, Failure(Reason.ACCOUNT, error.message))
 
     def _hold(self, queue: ModelQueue, ask: Ask, why: str) -> None:
         """The server cannot be reached: all calls wait, longer each time."""

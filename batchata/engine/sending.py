@@ -12,6 +12,7 @@ from typing import Any
 
 from batchata.core.errors import (
     AccountStoppedError,
+    MissingKeyError,
     OutcomeUnknownError,
     ProviderError,
     ProviderRejectedError,
@@ -98,7 +99,7 @@ class Sender:
                 log.warning("%s; trying again in %.0f s", error.message, wait)
                 if not await context.pause(wait * context.config.poll_factor):
                     return None
-            except AccountStoppedError as error:
+            except (AccountStoppedError, MissingKeyError) as error:
                 await self.give_back(token, error.message)
                 context.stop.ask(error.message, error=error)
                 return None

@@ -13,6 +13,8 @@ from batchata.core.document import Attachment
 from batchata.core.errors import (
     AccountStoppedError,
     BatchataError,
+    MissingKeyError,
+    ProviderError,
     ProviderNotFoundError,
     ProviderRejectedError,
     ProviderUnavailableError,
@@ -62,14 +64,15 @@ class Uploads:
         """Have the files of these jobs at their vendor for so long; None: not now, or not so.
 
         A file that is gone or was refused is an error among the references. Raises
-        ProviderUnavailableError when the vendor cannot be asked, AccountStoppedError.
+        ProviderUnavailableError when the vendor cannot be asked, AccountStoppedError and
+        MissingKeyError.
         """
         references = References()
         wanted = self._wanted(seqs)
         if not wanted:
             return references
         left = iter(wanted.items())
-        troubles: list[ProviderUnavailableError | AccountStoppedError] = []
+        troubles: list[ProviderError] = []
         refused: list[UploadKey] = []
 
         async def work() -> None:
@@ -80,7 +83,7 @@ class Uploads:
                     references.found[key] = await self._bring(key, sources, seconds)
                 except _GoesInlineError:
                     refused.append(key)
-                except (ProviderUnavailableError, AccountStoppedError) as error:
+                except (ProviderUnavailableError, AccountStoppedError, MissingKeyError) as error:
                     troubles.append(error)
 
         async with asyncio.TaskGroup() as group:
