@@ -66,7 +66,12 @@ def job_result(
 
 
 def unfinished(
-    job_id: str, status: JobStatus, shape: Shape, attempts: int, paid: int = 0
+    job_id: str,
+    status: JobStatus,
+    shape: Shape,
+    attempts: int,
+    metadata: bytes | None,
+    paid: int = 0,
 ) -> JobResult:
     """The result of a job that has no answer yet."""
     where = "at the vendor" if status is JobStatus.SUBMITTED else "not sent"
@@ -77,6 +82,7 @@ def unfinished(
         model=shape.model,
         provider=shape.provider,
         attempts=attempts,
+        metadata=orjson.loads(metadata) if metadata else None,
         cost_usd=from_parts(paid),
     )
 

@@ -122,6 +122,7 @@ class ResultReader:
             )
         }
         ids = self._store.ids(seqs)
+        metadata = self._store.metadata([seq for seq in seqs if not self._is_final(seq)])
         for seq, job_id in zip(seqs, ids, strict=True):
             status = self.state.status_of(seq)
             if status.is_final:
@@ -131,7 +132,12 @@ class ResultReader:
             else:
                 shape = self.state.shapes[self.state.shape_of[seq]]
                 paid = self.state.paid.get(seq, 0)
-                yield unfinished(job_id, status, shape, self.state.attempts[seq], paid)
+                yield unfinished(
+                    job_id, status, shape, self.state.attempts[seq], metadata.get(seq), paid
+                )
+
+    def _is_final(self, seq: int) -> bool:
+        return self.state.status_of(seq).is_final
 
     def _result(self, row: tuple[object, ...], paid_before: int) -> JobResult:
         return result_of(row, self.state, self._submissions.get, self._bind, paid_before)

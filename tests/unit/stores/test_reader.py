@@ -95,6 +95,7 @@ def test_every_job_is_there_with_its_state(store: SQLiteStore, path: Path) -> No
     assert (results["j0"].batch_id, results["j0"].metadata) == ("r-t", {"n": 0})
     assert (results["j2"].reason, results["j2"].error) == (Reason.REFUSED, "no")
     assert "run again" in (results["j1"].error or "")
+    assert (results["j1"].metadata, results["j3"].metadata) == ({"n": 1}, {"n": 3})
     assert repr(results) == ("Results(completed=1, failed=1, cancelled=0, skipped=0, unfinished=2)")
 
 
