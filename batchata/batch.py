@@ -57,7 +57,7 @@ class Batch(Settings):
 
     def add_job(
         self,
-        messages: list[Message] | None = None,
+        messages: Sequence[Message] | None = None,
         file: FileSource | None = None,
         prompt: str | None = None,
         model: str | None = None,

@@ -14,6 +14,7 @@ class Watch(Interceptor):
     name = "watch"
     is_policy = True
     options: ClassVar = {"most_bytes": 100}
+    most_bytes: int
     spent_usd = Decimal(0)
 
     async def on_request(self, exchange: Exchange) -> Outcome:
@@ -23,8 +24,8 @@ class Watch(Interceptor):
         return CONTINUE
 
     async def on_response(self, exchange: Exchange) -> None:
-        """Look at the end of every exchange."""
-        self.spent_usd += exchange.answer.cost_usd or 0
+        if exchange.answer is not None:
+            self.spent_usd += exchange.answer.cost_usd or 0
 
 
 watch = Watch(most_bytes=200)

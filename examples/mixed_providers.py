@@ -20,4 +20,4 @@ with Sandbox() as box:  # stands in for both vendors
 
     for job_id in ("short", "french", "reply"):
         print(job_id, "·", results[job_id].response)
-    print("vector ·", list(results["vector"].extra))
+    print("vector ·", list(results["vector"].extra or ()))

@@ -78,5 +78,5 @@ def config_of(
     batch.set_stop(on_unresolved=on_unresolved)
     limit = kept.limit_usd if limit_usd is None else limit_usd
     if limit is not None:
-        batch.add_cost_limit(limit)  # type: ignore[arg-type]
+        batch.add_cost_limit(limit)
     return batch.config

@@ -142,7 +142,7 @@ class JobResult:
 
     job_id: str
     raw_response: str | None = None
-    parsed_response: BaseModel | dict[str, Any] | list[Any] | None = None
+    parsed_response: Any = None  #: the response model's instance, or JSON that fits the schema
     citations: list[Citation] | None = None
     citation_mappings: dict[str, list[Citation]] | None = None
     input_tokens: int = 0
@@ -159,7 +159,7 @@ class JobResult:
     attempts: int = 0
     submitted_at: datetime | None = None  #: aware UTC
     finished_at: datetime | None = None  #: aware UTC
-    metadata: dict[str, Any] | None = None
+    metadata: Any = None  #: as it was given with the job
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from batchata.batch import Batch
 from batchata.core.errors import ValidationError
@@ -25,9 +26,11 @@ from batchata.sdk.driver import rarely_swept
 
 log = logging.getLogger("batchata")
 
+Frame = TypeVar("Frame")
+
 
 def extract_df(
-    df: Any,
+    df: Frame,
     *,
     prompt: str,
     cache_path: str | Path,
@@ -45,10 +48,10 @@ def extract_df(
     client: Any = None,
     max_tokens: int | None = None,
     params: Mapping[str, Any] | None = None,
-    limit_usd: float | None = None,
+    limit_usd: Decimal | float | None = None,
     route: Literal["batch", "live"] = "live",
     print_status: bool = True,
-) -> Any:
+) -> Frame:
     """Ask `prompt` about each row of a table and give back a table of the same kind.
 
     It has a row for each row given, in their order: `input_id`, the fields of the answer,
@@ -87,7 +90,8 @@ def extract_df(
     names = (id_col, text_col)
     texts = partial(table.values, text_col)
     ended = extract(table.tuples(names), options, cache_path, texts=texts, names=names)
-    return table.renamed({id_col: ID}).with_columns(*columns_of(ended, asking.schema))
+    answered: Frame = table.renamed({id_col: ID}).with_columns(*columns_of(ended, asking.schema))
+    return answered
 
 
 @rarely_swept()
@@ -139,7 +143,7 @@ class Reach:
     base_url: str | None = None
     route: Literal["batch", "live"] = "live"
     concurrency: int = 20
-    limit_usd: float | None = None
+    limit_usd: Decimal | float | None = None
     poll_factor: float = 1.0
     go_on: str | None = None  #: what to do after a stop
 

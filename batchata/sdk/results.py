@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from batchata.core.assemble import Bind
 from batchata.core.config import RunConfig
@@ -17,7 +17,8 @@ from batchata.core.submission import Outcome, Shape
 from batchata.stores.cache import AnswerCache
 from batchata.stores.reader import ResultReader, bind_nothing
 
-_LISTS = {
+_ListName = Literal["completed", "failed", "cancelled", "skipped", "unfinished"]
+_LISTS: dict[str, tuple[JobStatus, ...]] = {
     "completed": (JobStatus.SUCCEEDED,),
     "failed": (JobStatus.FAILED,),
     "cancelled": (JobStatus.CANCELLED,),
@@ -70,6 +71,10 @@ class Results(Mapping[str, JobResult]):
         """Results of the jobs with these numbers in the state file, in this order."""
         return self._reader.read(seqs)
 
+    @overload
+    def __getitem__(self, job_id: _ListName) -> Any: ...
+    @overload
+    def __getitem__(self, job_id: str) -> JobResult: ...
     def __getitem__(self, job_id: str) -> Any:
         """One result; `results["completed"]` and the like are the lists, as they always were."""
         seq = self._reader.ids().get(job_id)

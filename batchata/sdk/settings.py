@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -153,7 +154,7 @@ class Settings(RouteSettings):
         self.providers[name] = settings
         return self
 
-    def add_cost_limit(self, usd: float) -> Self:
+    def add_cost_limit(self, usd: Decimal | float) -> Self:
         """Never spend more than `usd` USD, all runs of the state file together."""
         if checked_usd(usd) <= 0:
             raise ValidationError(

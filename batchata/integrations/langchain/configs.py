@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 from batchata.core.errors import EventLogError, ValidationError
@@ -160,7 +161,7 @@ class ProcessingConfig:
     return_results: bool = False
     event_types: Collection[str] | None = None
     partition_on: PartitionOn = "date"
-    cost_limit_usd: float | None = None  #: over all calls of the same job; None: no limit
+    cost_limit_usd: Decimal | float | None = None  #: over all calls of the same job; None: no limit
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ async def batch_run(
     return_results: bool = True,
     *,
     results_dir: str | Path | None = None,
-    cost_limit_usd: float | None = None,
+    cost_limit_usd: Decimal | float | None = None,
 ) -> list[Any] | None:
     """Ask a chat model or chain about each row of a pandas or polars table.
 
