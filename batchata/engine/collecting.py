@@ -140,9 +140,9 @@ class Collector:
         context.responses_dir.mkdir(parents=True, exist_ok=True)
         attempt = fetched = refused = 0
         paths: list[Path] = []
-        asked: float | None = None
         while True:
             attempt += 1
+            asked: float | None = None
             try:
                 paths = await api.download(submission.remote_id or "", context.responses_dir)
             except AccountStoppedError as error:

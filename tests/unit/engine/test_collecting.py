@@ -205,6 +205,17 @@ def test_a_download_that_breaks_off_is_begun_again_for_as_long_as_it_takes(bench
     assert bench.api.billed == ["j0"]
 
 
+def test_a_wait_that_the_vendor_asked_for_once_is_kept_once(bench: Bench, spoiler: Spoiler) -> None:
+    busy = ProviderUnavailableError("the vendor is busy", retry_after_seconds=5_000)
+    bench.api.break_next("download", busy)
+    spoiler.left, spoiler.change = 2, lambda lines: lines[:1]
+
+    bench.add(*[BOUND] * 3).run()
+
+    assert bench.statuses == ["succeeded"] * 3
+    assert 5_000 < bench.clock.monotonic() < 10_000
+
+
 def test_results_that_the_vendor_keeps_back_are_left_for_the_next_run(bench: Bench) -> None:
     bench.api.break_next("download", ProviderRejectedError("400", status=400), times=20)
     bench.add(BOUND).run()
