@@ -28,7 +28,8 @@ class RunLock:
     """Held by the one run that may write; raises StateLockedError naming the run that has it."""
 
     def __init__(self, state_file: Path) -> None:
-        self.path = state_file.with_name(state_file.name + ".lock")
+        # absolute: the process may change its folder
+        self.path = state_file.absolute().with_name(state_file.name + ".lock")
         self._state_file = state_file
         self._fd: int | None = None
 
@@ -60,12 +61,21 @@ class RunLock:
             else:  # the holder before us removed the file between our open and our lock
                 os.close(fd)
 
+    @property
+    def is_held(self) -> bool:
+        """True while nobody else can have it: whoever deletes the file lets another run begin."""
+        try:
+            return self._fd is not None and self._is_current(self._fd)
+        except OSError:  # the disk does not tell
+            return True
+
     def release(self) -> None:
         """Let go; the lock file disappears while it is still held."""
         if self._fd is None:
             return
-        with contextlib.suppress(OSError):
-            self.path.unlink()
+        if self.is_held:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
         os.close(self._fd)
         self._fd = None
 
@@ -80,7 +90,7 @@ class RunLock:
 
     def _is_current(self, fd: int) -> bool:
         try:
-            return os.fstat(fd).st_ino == self.path.stat().st_ino
+            return os.path.samestat(os.fstat(fd), self.path.stat())
         except FileNotFoundError:
             return False
 

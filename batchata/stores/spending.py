@@ -84,6 +84,7 @@ class SpendFile:
                 self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?,?)", tiers)
         except sqlite3.Error as error:
             raise disk_error(self.path, error) from error
+        self._store.check()
 
     def close(self) -> None:
         """Let go of the file."""

@@ -19,6 +19,7 @@ from batchata.core.submission import Outcome
 from batchata.disk.atomic import numbered_name
 from batchata.stores import schema
 from batchata.stores.files import check_file, disk_error, fold_log
+from batchata.stores.identity import Identity
 from batchata.stores.loading import Loader
 from batchata.stores.lock import RunLock
 from batchata.stores.statements import Statements, Work, has_attachments
@@ -66,6 +67,8 @@ class SQLiteStore:
             self._db = self._connect()
             # results are read as they are asked for: whoever drops them lets go of the file too
             weakref.finalize(self, self._db.close)
+            lock = self._lock
+            self._identity = None if lock is None else Identity(path, self._db, lock)
             self._statements = self._read(lambda: Statements(self._db, is_read_only=read_only))
             self.table = ResultTable(self._db, path)
         except BatchataError:
@@ -186,6 +189,12 @@ class SQLiteStore:
                     self._db.executemany(statement, rows)
         except sqlite3.Error as error:
             raise disk_error(self.path, error) from error
+        self.check()
+
+    def check(self) -> None:
+        """Raise StateError when the file that is written to is not the one that others find."""
+        if self._identity is not None:
+            self._identity.check()
 
     def _read(self, read: Callable[[], T]) -> T:
         try:
@@ -206,8 +215,8 @@ class SQLiteStore:
 
     def close(self) -> None:
         """Fold the log into the file, so that the file alone can be copied, and let go of it."""
-        if not self.is_read_only:
-            self._fold()
+        if self._identity is not None and not self._identity.is_lost:
+            self._fold()  # it would take away the log of whoever has the name now
         self._db.close()
         self._unlock()
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from run_lab import CLAUDE, GPT, MODELS, Lab
+from run_lab import CLAUDE, GPT, MODELS, Lab, wait_until
 
 from batchata import Batch, BatchataError
 from batchata.core.errors import ResultsError, StateError
+from batchata.gateway import HttpFault, Scenario
 
 if TYPE_CHECKING:
     from zygote import Zygote
@@ -162,3 +163,42 @@ def test_a_state_file_that_may_not_grow_stops_the_run_and_the_next_one_finishes_
     assert StateError.__name__ in said
     assert "hint:" in said
     assert set(lab.times_billed().values()) == {1}
+
+
+def test_a_state_file_that_is_deleted_under_a_live_run_stops_it_and_is_saved(lab: Lab) -> None:
+    slow = HttpFault(action="slow", times=None, seconds=0.05)
+    lab.play(scenario=Scenario(http=(slow,)))
+    run = lab.chat(100).set_route("live", concurrency=4).start()
+    wait_until(lambda: run.status()["completed"] > 0)
+
+    for each in lab.out.glob("state.db*"):
+        each.unlink()
+    with pytest.raises(StateError, match="deleted or moved away"):
+        run.wait()
+    asked = len(lab.box.requests)
+    lab.play()
+    lab.state_file.with_name("state.db.1").rename(lab.state_file)
+    again = lab.chat(100).set_route("live").run()
+
+    assert asked < 100
+    assert again.status()["completed"] == 100
+    assert len(lab.ledger.live) <= 100 + 2 * 4  # those in flight
+
+
+def test_a_state_file_that_is_deleted_under_a_batch_run_is_saved_with_its_batches(
+    lab: Lab,
+) -> None:
+    lab.play(scenario=Scenario(latency_seconds=3_600))
+    run = lab.chat(20).start()
+    wait_until(lambda: run.status()["batches_pending"] == 2)
+
+    for each in lab.out.glob("state.db*"):
+        each.unlink()
+    lab.play(scenario=Scenario(clock_skew_seconds=3_601))
+    with pytest.raises(StateError, match="deleted or moved away"):
+        run.wait()
+    lab.state_file.with_name("state.db.1").rename(lab.state_file)
+    again = lab.chat(20).run()
+
+    assert again.status()["completed"] == 20
+    assert lab.ledger.billed_items == 20
