@@ -11,7 +11,7 @@ from typing import Any
 
 import openai
 import pytest
-from raw_lab import SSE_HEAD, RawUpstream, Seen, call, request_bytes
+from raw_lab import SSE_HEAD, RawUpstream, Seen, call, chunked, request_bytes
 
 from batchata.gateway import Gateway
 from batchata.gateway.proxy.http.spilled import Spilled
@@ -20,8 +20,8 @@ GONE = "http://127.0.0.1:9"
 WORDS = ("once", "upon", "a", "time")
 
 
-def tape(url: str, kind: str, folder: Path) -> Gateway:
-    config = {"interceptors": [{"type": kind, "config": {"directory": str(folder)}}]}
+def tape(url: str, kind: str, folder: Path, **more: Any) -> Gateway:
+    config = {"interceptors": [{"type": kind, "config": {"directory": str(folder)}}], **more}
     return Gateway(url, type="openai", config=config)
 
 
@@ -76,6 +76,35 @@ def test_other_bodies_are_told_apart_too(tmp_path: Path, body: bytes) -> None:
         recorded = [asked(gateway, number) for number in (1, 2)]
     with tape(GONE, "replay", tmp_path) as gateway:
         assert [asked(gateway, number) for number in (2, 1)] == recorded[::-1]
+
+
+@pytest.mark.parametrize("has_length", [True, False])
+def test_an_upload_that_the_disk_may_not_hold_is_recorded_by_its_place(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, has_length: bool
+) -> None:
+    headers = ((b"Content-Type", b"audio/mp3"), (b"Authorization", b"Bearer k"))
+    config: Any = {"server": {"spill_bytes": 100_000}}
+
+    def asked(gateway: Gateway, name: bytes) -> bytes:
+        body = b"AUDIO-%b " % name + bytes(500_000)
+        request = request_bytes(b"/v1/x", *headers, method=b"POST", body=body)
+        if not has_length:
+            length = b"Content-Length: %d" % len(body)
+            request = request.replace(length, b"Transfer-Encoding: chunked").removesuffix(body)
+            request += chunked(body[:90_000], body[90_000:200_000], body[200_000:])
+        return call(gateway.url, request).body
+
+    with (
+        RawUpstream(lambda connection, seen: reply(connection, seen.body)) as upstream,
+        tape(upstream.url, "record", tmp_path, **config) as gateway,
+    ):
+        recorded = [asked(gateway, name) for name in (b"a", b"b")]
+    with tape(GONE, "replay", tmp_path, **config) as gateway:
+        assert [asked(gateway, name) for name in (b"a", b"b")] == recorded
+
+    assert [len(each) for each in recorded] == [500_008] * 2
+    assert [each[:7] for each in recorded] == [b"AUDIO-a", b"AUDIO-b"]
+    assert "POST /v1/x is larger than spill_bytes" in caplog.text
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 1000])

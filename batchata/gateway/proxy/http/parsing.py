@@ -37,6 +37,9 @@ class Body(msgspec.Struct, frozen=True):
     pieces: AsyncIterator[bytes] | None = None
     text: bytes | None = None  #: the JSON in it, content encoding undone
     spilled: Spilled | None = None
+    begun: Spilled | None = (
+        None  #: the first of the pieces, where they are more than the disk takes
+    )
 
     @property
     def is_empty(self) -> bool:
@@ -52,8 +55,9 @@ class Body(msgspec.Struct, frozen=True):
 
     def close(self) -> None:
         """Let go of what is on disk."""
-        if self.spilled is not None:
-            self.spilled.close()
+        for each in (self.spilled, self.begun):
+            if each is not None:
+                each.close()
 
 
 class BodyTooLargeError(Exception):
@@ -67,7 +71,7 @@ class StalledBodyError(Exception):
 async def take_body(request: web.BaseRequest, limits: Limits, *, is_question: bool) -> Body:
     """Read a JSON body, a question's also when it is large; pass all others on as they come.
 
-    Where all is taken in, those wait on disk too, but for the largest.
+    Where all is taken in, those wait on disk too, but for what is more than may be there.
     Raises BodyTooLargeError, StalledBodyError.
     """
     if not request.can_read_body:
@@ -88,12 +92,17 @@ async def take_body(request: web.BaseRequest, limits: Limits, *, is_question: bo
             return _whole(request, parts[0] if len(parts) == 1 else b"".join(parts), limits)
         parts.append(part)
         size += len(part)
-    rest = _rest(parts, _pieces(read))
+    rest = _in_turn(_these(parts), _pieces(read))
     if not is_question:
         return await _other(request, limits, rest)
     if length is not None and length > limits.disk:
         raise BodyTooLargeError(f"it has {length} bytes")
-    return Body(spilled=await _spilled(rest, limits.disk))
+    spilled, over = await _spilled(rest, limits.disk)
+    if over:
+        if spilled is not None:
+            spilled.close()
+        raise BodyTooLargeError(f"it has more than {limits.disk} bytes")
+    return Body(spilled=spilled)
 
 
 async def _other(request: web.BaseRequest, limits: Limits, pieces: AsyncIterator[bytes]) -> Body:
@@ -102,7 +111,10 @@ async def _other(request: web.BaseRequest, limits: Limits, pieces: AsyncIterator
         return Body(pieces=pieces)
     found = _BOUNDARY.search(request.headers.get("Content-Type", ""))
     boundary = (found[1] or found[2]).encode("latin-1", "replace") if found else b""
-    return Body(spilled=await _spilled(pieces, limits.disk, boundary))
+    spilled, over = await _spilled(pieces, limits.disk, boundary)
+    if spilled is None or not over:
+        return Body(spilled=spilled)
+    return Body(pieces=_in_turn(spilled.pieces(), _these([over]), pieces), begun=spilled)
 
 
 def _whole(request: web.BaseRequest, data: bytes, limits: Limits) -> Body:
@@ -125,14 +137,15 @@ async def _pieces(read: Callable[[], Awaitable[bytes]]) -> AsyncIterator[bytes]:
 
 async def _spilled(
     pieces: AsyncIterator[bytes], most: int, boundary: bytes = b""
-) -> Spilled | None:
+) -> tuple[Spilled | None, bytes]:
+    """What is on disk of them, and the first piece that is too much for it."""
     spilled: Spilled | None = None
     try:
         async for piece in pieces:
             try:
                 spilled = spilled or Spilled(boundary)
                 if spilled.size + len(piece) > most:
-                    raise BodyTooLargeError(f"it has more than {most} bytes")
+                    return spilled, piece
                 await spilled.add(piece)
             except OSError as error:
                 raise BodyTooLargeError(f"no room on disk: {error.strerror or error}") from error
@@ -140,14 +153,18 @@ async def _spilled(
         if spilled is not None:
             spilled.close()
         raise
-    return spilled
+    return spilled, b""
 
 
-async def _rest(parts: list[bytes], more: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _these(parts: list[bytes]) -> AsyncIterator[bytes]:
     for part in parts:
         yield part
-    async for part in more:
-        yield part
+
+
+async def _in_turn(*all_of_it: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    for pieces in all_of_it:
+        async for piece in pieces:
+            yield piece
 
 
 def parse_body(text: bytes | None) -> tuple[Mapping[str, Any] | None, str]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from batchata.gateway.proxy.disk.lines import LineFile
 from batchata.gateway.proxy.exchange import Exchange
 from batchata.gateway.proxy.interceptor import CONTINUE, Outcome
 from batchata.gateway.proxy.interceptors.line_writer import LineWriter
 from batchata.gateway.proxy.tape.cassette import cassette_file, request_row, response_row, row_key
+
+LOG: Final = logging.getLogger("batchata.gateway")
 
 
 class Record(LineWriter):
@@ -35,6 +38,12 @@ class Record(LineWriter):
     async def on_request(self, exchange: Exchange) -> Outcome:
         """Number the request among its equals, in the order they are asked."""
         request, nth = self._numbered(exchange)
+        if exchange.is_unread and exchange.body is None and exchange.spilled is None:
+            LOG.warning(
+                "record: the body of %s %s is larger than spill_bytes: its recording is found by "
+                "its place among all such requests",
+                *(exchange.method, exchange.path),
+            )
         self._open[exchange.id] = request, exchange.nth or nth
         return CONTINUE
 
