@@ -33,18 +33,14 @@ from batchata.cli import (
     validate,
 )
 from batchata.cli.help_text import HelpCommand, HelpGroup
+from batchata.cli.hints import hint_of
 from batchata.cli.output import ERROR, INTERRUPTED, complain, say
-from batchata.core.errors import BatchataError, JobChangedError, UnknownPriceError
+from batchata.core.errors import BatchataError
 
 EPILOG = (
     "Exit codes: 0 all succeeded, 1 error, 2 wrong usage, 3 some jobs failed or are unfinished, "
     "130 interrupted."
 )
-#: what to write here, where the error itself speaks of Python
-HINTS: dict[type[BatchataError], str] = {
-    UnknownPriceError: "give its price with --prices FILE, or --allow-unpriced to count it as free",
-    JobChangedError: "give changed rows new ids, or use another --state and --results",
-}
 
 
 class Commands(HelpGroup):
@@ -65,7 +61,7 @@ def errors_reported() -> Iterator[None]:
         error.message = error.message.removeprefix("Value error, ")  # pydantic's, by way of typer
         raise
     except BatchataError as error:
-        complain(error.message, HINTS.get(type(error), error.hint))
+        complain(error.message, hint_of(error))
         raise typer.Exit(ERROR) from None
     except KeyboardInterrupt:
         say("interrupted")
@@ -133,21 +129,24 @@ def top(
 _LOGS = ("generate",)
 
 
-app.command("demo")(demo.demo)
-app.command("run")(run.run)
-app.command("estimate")(estimate.estimate)
-app.command("extract")(extract.extract)
-app.command("generate", cls=HelpCommand)(generate.generate)
-app.command("validate")(validate.validate)
-app.command("list-models")(list_models.list_models)
-app.command("merge-splits")(merge_splits.merge_splits)
-app.command("status")(status.status)
-app.command("results")(results.results)
-app.command("events")(events.events)
-app.command("report")(report.report)
-app.command("resume")(resume.resume)
-app.command("retry")(retry.retry)
-app.command("cancel")(cancel.cancel)
-app.command("sandbox")(sandbox.sandbox)
+for name, command in (
+    ("demo", demo.demo),
+    ("run", run.run),
+    ("estimate", estimate.estimate),
+    ("extract", extract.extract),
+    ("generate", generate.generate),
+    ("validate", validate.validate),
+    ("list-models", list_models.list_models),
+    ("merge-splits", merge_splits.merge_splits),
+    ("status", status.status),
+    ("results", results.results),
+    ("events", events.events),
+    ("report", report.report),
+    ("resume", resume.resume),
+    ("retry", retry.retry),
+    ("cancel", cancel.cancel),
+    ("sandbox", sandbox.sandbox),
+    ("models", models.models),
+):
+    app.command(name, cls=HelpCommand)(command)
 app.add_typer(proxy.proxy, name="proxy")
-app.command("models")(models.models)

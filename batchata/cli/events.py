@@ -69,7 +69,8 @@ def _read(log: str, wanted: dict[str, Any]) -> Any:
 
     if "://" not in log and not Path(log).exists():
         raise EventLogError(
-            f"there is no event log {log!r}", hint="name the folder of .set_event_log(...)"
+            f"there is no event log {log!r}",
+            hint="name the folder or address of .set_event_log(...) or of a ParquetLogger",
         )
     return read_events(log, **wanted)
 

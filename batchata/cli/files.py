@@ -24,7 +24,7 @@ def state_file(path: Path) -> Path:
     if not found.exists():
         raise StateError(
             f"there is no state file {str(found)!r}",
-            hint="name the file of .set_state(...) or --state, or the results folder",
+            hint="name the state file of a run, or its results folder",
         )
     return found
 

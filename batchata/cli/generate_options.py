@@ -131,8 +131,16 @@ Temperature = Annotated[
         rich_help_panel=_GENERATION,
     ),
 ]
-TopP = Annotated[float | None, typer.Option(rich_help_panel=_GENERATION)]
-TopK = Annotated[int | None, typer.Option(rich_help_panel=_GENERATION)]
+TopP = Annotated[
+    float | None,
+    typer.Option(help="Share of the likeliest tokens to choose from.", rich_help_panel=_GENERATION),
+]
+TopK = Annotated[
+    int | None,
+    typer.Option(
+        help="Number of the likeliest tokens to choose from.", rich_help_panel=_GENERATION
+    ),
+]
 MaxTokens = Annotated[
     int | None, typer.Option(help="Most tokens of an answer; 512.", rich_help_panel=_GENERATION)
 ]
@@ -144,7 +152,10 @@ MoreStops = Annotated[list[str] | None, typer.Argument(hidden=True)]
 Seed = Annotated[
     int | None, typer.Option(help="Seed of the first sample.", rich_help_panel=_GENERATION)
 ]
-Penalty = Annotated[float | None, typer.Option(rich_help_panel=_GENERATION)]
+Penalty = Annotated[
+    float | None,
+    typer.Option(help="From -2 to 2; above 0 it avoids repetition.", rich_help_panel=_GENERATION),
+]
 Thinking = Annotated[
     bool | None,
     typer.Option(
@@ -153,7 +164,9 @@ Thinking = Annotated[
         rich_help_panel=_GENERATION,
     ),
 ]
-SystemPrompt = Annotated[str | None, typer.Option(rich_help_panel=_GENERATION)]
+SystemPrompt = Annotated[
+    str | None, typer.Option(help="System prompt of every call.", rich_help_panel=_GENERATION)
+]
 ResponseSchema = Annotated[
     Path | None,
     typer.Option(help="JSON Schema that answers must fit.", rich_help_panel=_GENERATION),
@@ -162,8 +175,13 @@ ExtraBody = Annotated[
     str | None,
     typer.Option(help="JSON object of other parameters.", rich_help_panel=_GENERATION),
 ]
-SplitId = Annotated[int | None, typer.Option(help="Do this split, from 1,", rich_help_panel=_WORK)]
-NumSplits = Annotated[int | None, typer.Option(help="of so many.", rich_help_panel=_WORK)]
+SplitId = Annotated[
+    int | None,
+    typer.Option(help="Do this split of --num-splits; the first is 1.", rich_help_panel=_WORK),
+]
+NumSplits = Annotated[
+    int | None, typer.Option(help="How many splits there are.", rich_help_panel=_WORK)
+]
 Workers = Annotated[
     int | None, typer.Option(help="Processes that share the work; 1.", rich_help_panel=_WORK)
 ]
@@ -212,9 +230,17 @@ DryRun = Annotated[
 ]
 Bar = Annotated[
     bool,
-    typer.Option("--progress-bar/--no-progress-bar", rich_help_panel=_SAYING),
+    typer.Option(
+        "--progress-bar/--no-progress-bar", help="Show the progress.", rich_help_panel=_SAYING
+    ),
 ]
 LogLevel = Annotated[
-    Level | None, typer.Option("--log-level", case_sensitive=False, rich_help_panel=_SAYING)
+    Level | None,
+    typer.Option(
+        "--log-level", case_sensitive=False, help="INFO if not given.", rich_help_panel=_SAYING
+    ),
 ]
-LogFile = Annotated[Path | None, typer.Option("--log-file", rich_help_panel=_SAYING)]
+LogFile = Annotated[
+    Path | None,
+    typer.Option("--log-file", help="Write the log here, too.", rich_help_panel=_SAYING),
+]

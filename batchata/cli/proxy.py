@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from batchata.cli import proxy_options as options
-from batchata.cli.help_text import HelpGroup
+from batchata.cli.help_text import HelpCommand, HelpGroup
 from batchata.cli.output import print_json, say, stdout
 from batchata.core.errors import ValidationError
 
@@ -26,7 +26,7 @@ proxy = typer.Typer(
 )
 
 
-@proxy.command()
+@proxy.command(cls=HelpCommand)
 def run(
     base_url: options.BaseURL = None,
     type: options.Type = None,  # noqa: A002
@@ -96,9 +96,11 @@ def run(
     _serve(found, as_json=as_json)
 
 
-@proxy.command("validate-config")
+@proxy.command("validate-config", cls=HelpCommand)
 def validate_config(
-    file: Annotated[Path, typer.Argument(help="YAML file.", dir_okay=False, exists=True)],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="YAML file.", dir_okay=False, exists=True)
+    ],
 ) -> None:
     """Check a configuration file: every wrong key, interceptor and option is named.
 
@@ -117,9 +119,9 @@ def validate_config(
     stdout().print(f"{file} is valid: {upstreams}; {names}", markup=False, soft_wrap=True)
 
 
-@proxy.command("generate-config")
+@proxy.command("generate-config", cls=HelpCommand)
 def generate_config(
-    file: Annotated[Path, typer.Argument(help="File to write; it must not exist.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to write; it must not exist.")],
     base_url: options.BaseURL = None,
     type: options.Type = None,  # noqa: A002
 ) -> None:
@@ -144,9 +146,11 @@ def generate_config(
     stdout().print(f"wrote {file}", markup=False, soft_wrap=True)
 
 
-@proxy.command("replay")
+@proxy.command("replay", cls=HelpCommand)
 def replay_folder(
-    folder: Annotated[Path, typer.Argument(help="Recordings, or results of a batch run.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Recordings, or results of a batch run.")
+    ],
     host: options.Host = None,
     port: options.Port = None,
     repeat: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -46,6 +47,15 @@ def test_every_command_helps_with_an_example(cli: Cli, command: str) -> None:
     assert f"batchata {command}" in cli(command, "--help").out.partition("Example:")[2]
 
 
+@pytest.mark.parametrize("command", [*COMMANDS, "generate", "merge-splits", "events", "report"])
+def test_help_names_values_as_other_programs_do(cli: Cli, command: str) -> None:
+    before, _, options = cli(command, "--help").out.partition("─ Options ─")
+    usage = next(line for line in before.splitlines() if "Usage" in line)
+
+    assert "{" not in usage
+    assert not re.search(r"<\w+|list\[", options)
+
+
 def test_help_fills_the_lines_of_a_terminal(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
 
@@ -64,6 +74,21 @@ def test_the_usage_of_generate_shows_no_hidden_argument(cli: Cli) -> None:
     usage = next(line for line in cli("generate", "--help").out.splitlines() if "Usage" in line)
 
     assert usage.split() == ["Usage:", "batchata", "generate", "[OPTIONS]"]
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("status", "reviews.csv"), "as --state ./state.db"),
+        (("run", "reviews.csv", "-m", GPT, "-p", "a", "--limit-usd", "0"), "write --limit-usd 5"),
+    ],
+)
+def test_what_to_do_about_an_error_is_said_in_flags(
+    cli: Cli, args: tuple[str, ...], says: str
+) -> None:
+    Path("reviews.csv").write_text("text\ngood\n")
+
+    assert says in cli(*args, code=1).err
 
 
 @pytest.mark.parametrize("flag", ["--version", "-v"])
