@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import socket
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -24,7 +26,8 @@ GPT, CLAUDE = "gpt-6-luna", "claude-haiku-5-5"
 CHAT, RESPONSES, MESSAGES = b"/v1/chat/completions", b"/v1/responses", b"/v1/messages"
 JSON = (b"Content-Type", b"application/json")
 HI = [{"role": "user", "content": "hi"}]
-HEARD = {"content": [{"type": "input_audio", "input_audio": {"data": "x" * 400}}]}
+MP3 = base64.b64encode(b"\xff\xfb\x90\x00" + bytes(296)).decode()
+HEARD = {"content": [{"type": "input_audio", "input_audio": {"data": MP3}}]}
 ADDED = {
     "role": "system",
     "content": [
@@ -123,6 +126,19 @@ def test_audio_is_paid_for_at_its_own_price(tmp_path: Path) -> None:
     text = rates.input_usd * 20 + rates.output_usd * 10
     audio = rates.input_audio_usd * 10 + rates.output_audio_usd * 50
     assert spent_usd(tmp_path) == (text + audio) / 1_000_000
+
+
+def test_audio_that_is_longer_than_its_size_tells_passes_by_name_only(tmp_path: Path) -> None:
+    slow = b"RIFF\0\0\0\0WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 1, 1, 1, 8) + b"data"
+    part = {"data": base64.b64encode(slow + bytes(9000)).decode(), "format": "wav"}
+    message = {"role": "user", "content": [{"type": "input_audio", "input_audio": part}]}
+    request = asked(CHAT, model="gpt-audio", messages=[message], max_tokens=9)
+    with saying({}) as upstream, limited(upstream.url, tmp_path, 100) as gateway:
+        refused = call(gateway.url, request)
+
+    assert refused.status == 429
+    assert b"what input_audio may cost" in refused.body
+    assert not upstream.seen
 
 
 @pytest.mark.parametrize("uncounted", [[], ["input_audio"]])

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from batchata.core.audio import heard_parts, is_as_long_as_it_is_large
 from batchata.core.bounds import (
     answers_asked,
     input_bound,
@@ -159,7 +160,11 @@ def _heard(exchange: Exchange, body: Mapping[str, Any], card: RateCard) -> Itera
     is_unread = spilled is not None and bool(spilled.unread)
     # written anew, as JSON has many ways to write a word
     if is_unread or (b'"input_audio"' in orjson.dumps(body)):
-        yield from () if counts_audio(exchange, card, HEARD) and not is_unread else (HEARD,)
+        is_counted = counts_audio(exchange, card, HEARD) and not is_unread
+        is_bounded = is_counted and all(
+            is_as_long_as_it_is_large(each.get("data")) for each in heard_parts(body)
+        )
+        yield from () if is_bounded else (HEARD,)
     for message in body.get("messages") or ():
         if isinstance(message, Mapping) and message.get("audio"):  # by an id, of unknown length
             yield HEARD_AGAIN
