@@ -82,9 +82,14 @@ def answers_asked(request: Mapping[str, Any]) -> int:
 
 
 def input_bound(
-    body: bytes, request: Mapping[str, Any], *, provider: str, sizes: Sizes | None = None
+    body: bytes,
+    request: Mapping[str, Any],
+    *,
+    provider: str,
+    sizes: Sizes | None = None,
+    tools: Sequence[Any] | None = None,
 ) -> int:
-    """The most input tokens of `request`, whose JSON is `body`.
+    """The most input tokens of `request`, whose JSON is `body` and whose tools are `tools`.
 
     No token is shorter than a byte, and JSON is never shorter than the text in it. `sizes` tells
     what is known of files, by their marker, file id, URL, file name or title.
@@ -94,7 +99,7 @@ def input_bound(
         items = request.get(name)
         if type(items) is list or type(items) is tuple:
             bound += _list_bound(items, request, provider, sizes)
-    tools = tools_of(request)
+    tools = tools_of(request) if tools is None else tools
     if tools or not _OPTIONS.isdisjoint(request):
         bound += _options_bound(request, tools, provider)
     return bound

@@ -89,7 +89,11 @@ def to_json(value: Any, clean: Callable[[Any], Any] = lambda value: value) -> by
 
     `clean` is given the insides of objects before they are written.
     """
-    for options in _TEXT_KEYS, _ANY_KEYS:  # the first is quicker, and nearly always enough
+    try:
+        return orjson.dumps(value, option=_TEXT_KEYS)  # nearly always enough
+    except (TypeError, RecursionError):
+        pass
+    for options in _TEXT_KEYS, _ANY_KEYS:
         try:
             return orjson.dumps(value, _Plain(clean), options)
         except (TypeError, RecursionError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 #: rounds of a tool that the vendor runs itself, where the request sets no limit
@@ -32,16 +32,23 @@ def tools_of(request: Mapping[str, Any]) -> list[Any]:
     for name in _CONVERSATIONS:
         items = request.get(name)
         for item in items if isinstance(items, (list, tuple)) else ():
-            if not isinstance(item, dict):
-                continue
-            if "tools" in item and item.get("type") in _BRINGING:
-                tools += item["tools"] or ()
-            blocks = item.get("content")
-            if isinstance(blocks, (list, tuple)):
-                for block in blocks:
-                    if isinstance(block, dict) and block.get("type") == "tool_addition":
-                        tools += _added(block.get("tool"))
+            # the everyday message is a role and a text
+            if not (type(item) is dict and len(item) == 2 and type(item.get("content")) is str):
+                tools.extend(_brought(item))
     return tools
+
+
+def _brought(item: object) -> Iterator[Any]:
+    """The tools that one item of a conversation brings."""
+    if not isinstance(item, dict):
+        return
+    if "tools" in item and item.get("type") in _BRINGING:
+        yield from item["tools"] or ()
+    blocks = item.get("content")
+    if isinstance(blocks, (list, tuple)):
+        for block in blocks:
+            if isinstance(block, dict) and block.get("type") == "tool_addition":
+                yield from _added(block.get("tool"))
 
 
 def _added(tool: object) -> Iterable[Any]:
@@ -64,10 +71,10 @@ def hosted_rounds(request: Mapping[str, Any], tool: Mapping[str, Any]) -> int:
     return limit + 1 if isinstance(limit, int) and limit >= 0 else HOSTED_ROUNDS
 
 
-def web_search_bound(request: Mapping[str, Any]) -> int:
-    """The most web searches that the vendor may charge for."""
+def web_search_bound(request: Mapping[str, Any], tools: Iterable[Any] | None = None) -> int:
+    """The most web searches that the vendor may charge for; `tools` are those of the request."""
     bound = 0 if request.get("web_search_options") is None else HOSTED_ROUNDS
-    for tool in tools_of(request):
+    for tool in tools_of(request) if tools is None else tools:
         if isinstance(tool, Mapping) and str(tool.get("type")).startswith("web_search"):
             bound += hosted_rounds(request, tool)
     return bound

@@ -38,6 +38,7 @@ from batchata.gateway.proxy.money.bounds import (
     card_of,
     is_free,
     names_no_tier,
+    tools_asked,
     uncounted,
     uncounted_audio,
     worst_case_usd,
@@ -150,8 +151,9 @@ class Budget(Interceptor):
         tier = self._own_tier(exchange) if self._limits.own_tiers else None
         try:
             card = card_of(exchange, self.book, tier)
-            worst = worst_case_usd(exchange, card)
-            more = [] if self.allow_unpriced else uncounted(exchange, card)
+            tools = tools_asked(exchange)
+            worst = worst_case_usd(exchange, card, tools)
+            more = [] if self.allow_unpriced else uncounted(exchange, card, tools)
         except UnknownPriceError:
             if self.allow_unpriced:
                 return CONTINUE

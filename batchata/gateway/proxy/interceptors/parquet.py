@@ -99,30 +99,34 @@ def _asked(found: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _answer_fields(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    fields = dict(zip(_FIELDS, map(found.get, _FIELDS.values()), strict=True))
+    counts = zip(_COUNTS, map(found.get, _COUNTS.values()), strict=True)
     message = found.get("error.message")
-    return {
-        "answer": found.get("llm.response.content"),
-        "choices": found.get("llm.response.choices"),
-        "thinking": found.get("llm.response.thinking"),
-        "refusal": found.get("llm.response.refusal"),
-        "model": found["llm.model"],
-        "finish_reason": found.get("llm.response.finish_reason"),
-        "usage": {name: found[attribute] for name, attribute in _COUNTS if attribute in found},
-        "cost_usd": found.get("llm.cost_usd"),
-        "latency_seconds": found.get("llm.response.seconds"),
-        "first_byte_seconds": found.get("llm.response.first_byte_seconds"),
-        "error": message and {"type": found.get("error.type"), "message": message},
-        "status_code": found["http.status_code"],
-        "source": found["source"],
-        "ending": found.get("ending", "answered"),
-        "attempt": found["attempt"],
-        "request_id": found.get("llm.request_id"),
-        "response_id": found.get("llm.response.id"),
-    }
+    fields["usage"] = {name: count for name, count in counts if count is not None}
+    fields["error"] = message and {"type": found.get("error.type"), "message": message}
+    fields["ending"] = found.get("ending", "answered")
+    return fields
 
 
-_COUNTS: Final = tuple(
-    (name, f"llm.usage.{name}")
+#: what the log calls the attributes of an answer
+_FIELDS: Final = {
+    "answer": "llm.response.content",
+    "choices": "llm.response.choices",
+    "thinking": "llm.response.thinking",
+    "refusal": "llm.response.refusal",
+    "model": "llm.model",
+    "finish_reason": "llm.response.finish_reason",
+    "cost_usd": "llm.cost_usd",
+    "latency_seconds": "llm.response.seconds",
+    "first_byte_seconds": "llm.response.first_byte_seconds",
+    "status_code": "http.status_code",
+    "source": "source",
+    "attempt": "attempt",
+    "request_id": "llm.request_id",
+    "response_id": "llm.response.id",
+}
+_COUNTS: Final = {
+    name: f"llm.usage.{name}"
     for name in (
         "input_tokens",
         "output_tokens",
@@ -134,7 +138,7 @@ _COUNTS: Final = tuple(
         "input_audio_tokens",
         "output_audio_tokens",
     )
-)
+}
 _KINDS: Final[dict[EventName, tuple[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]]] = {
     "session.start": ("session_start", dict),
     "session.end": ("session_end", dict),

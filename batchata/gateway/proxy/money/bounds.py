@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -92,14 +92,21 @@ def card_of(exchange: Exchange, prices: PriceBook, tier: str | None = None) -> R
     return prices.card(exchange.provider, exchange.model, tier or tier_of(exchange))
 
 
-def uncounted(exchange: Exchange, card: RateCard) -> list[str]:
-    """What a call asks for that may cost more than its tokens, nobody here knows how much.
+def tools_asked(exchange: Exchange) -> list[Any]:
+    """The tools that a call names; ValidationError for what are none."""
+    try:
+        return tools_of(exchange.json or {})
+    except TypeError as error:
+        raise _wrong_type(error) from error
+
+
+def uncounted(exchange: Exchange, card: RateCard, tools: Sequence[Any]) -> list[str]:
+    """What a call with these tools may cost besides its tokens, nobody here knows how much.
 
     Raises ValidationError for a field of a wrong type.
     """
     body, model = exchange.json or {}, exchange.model
     try:
-        tools = tools_of(body)
         is_plain = not tools and _TELLING.isdisjoint(body) and "-search-" not in model
         if is_plain and not _may_hear(model, card):
             return []
@@ -112,7 +119,7 @@ def uncounted(exchange: Exchange, card: RateCard) -> list[str]:
 
 
 def _uncounted(
-    exchange: Exchange, body: Mapping[str, Any], tools: list[Any], card: RateCard
+    exchange: Exchange, body: Mapping[str, Any], tools: Sequence[Any], card: RateCard
 ) -> Iterator[str]:
     for tool in tools:
         if isinstance(tool, Mapping) and not _is_counted(tool, card):
@@ -187,8 +194,11 @@ def uncounted_audio(exchange: Exchange, usage: Usage, card: RateCard) -> list[st
     return [kind for kind, n in told.items() if n and not counts_audio(exchange, card, kind)]
 
 
-def worst_case_usd(exchange: Exchange, card: RateCard) -> Decimal:
-    """Upper bound of a call's price in USD; ValidationError for numbers that cannot be."""
+def worst_case_usd(exchange: Exchange, card: RateCard, tools: Sequence[Any]) -> Decimal:
+    """Upper bound of the price of a call with these tools, in USD.
+
+    Raises ValidationError for numbers that cannot be.
+    """
     body = exchange.json or {}
     most = 0
     if exchange.endpoint != EMBEDDINGS:
@@ -199,8 +209,8 @@ def worst_case_usd(exchange: Exchange, card: RateCard) -> Decimal:
         if foreseen := body.get("prediction"):  # what of it does not come is paid for too
             most += len(orjson.dumps(foreseen)) * answers_asked(body)
     try:
-        read = _input_bound(exchange, body)
-        searches = web_search_bound(body)
+        read = _input_bound(exchange, body, tools)
+        searches = web_search_bound(body, tools)
         is_spoken = speaks(body)
     except (TypeError, AttributeError) as error:
         raise _wrong_type(error) from error
@@ -212,10 +222,10 @@ def _wrong_type(error: Exception) -> ValidationError:
     return ValidationError(f"a field of the body has a wrong type: {error}")  # no API takes it
 
 
-def _input_bound(exchange: Exchange, body: Mapping[str, Any]) -> int:
+def _input_bound(exchange: Exchange, body: Mapping[str, Any], tools: Sequence[Any]) -> int:
     spilled = exchange.spilled
     if spilled is None:
-        return input_bound(exchange.body or b"", body, provider=exchange.provider)
+        return input_bound(exchange.body or b"", body, provider=exchange.provider, tools=tools)
     if not spilled.unread <= _ONLY_READ:
         names = ", ".join(sorted(spilled.unread))
         raise ValidationError(
@@ -225,7 +235,8 @@ def _input_bound(exchange: Exchange, body: Mapping[str, Any]) -> int:
     if exchange.endpoint == EMBEDDINGS:
         return spilled.size  # no token is shorter than a byte
     # whatever the model is given to read, it is no more than a context holds
-    return context_bound(exchange.provider) + input_bound(b"", body, provider=exchange.provider)
+    hidden = input_bound(b"", body, provider=exchange.provider, tools=tools)
+    return context_bound(exchange.provider) + hidden
 
 
 def _is_ambiguous(path: str) -> bool:

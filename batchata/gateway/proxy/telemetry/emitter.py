@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from batchata.core.redact import Redactor
-from batchata.core.usage import Usage
 from batchata.gateway.proxy.exchange import Answered, Exchange
 from batchata.gateway.proxy.reading.tools import (
     ToolCall,
@@ -23,25 +23,38 @@ from batchata.gateway.proxy.telemetry.history import history, since_the_model
 from batchata.gateway.proxy.telemetry.sessions import Session, Sessions
 
 _TOLD_ELSEWHERE: Final = frozenset({"messages", "input", "model"})
-#: counts of a usage that most calls have none of
+#: attributes of an event by what they are called in an answer, or in its usage
+_WHERE_KNOWN: Final = {
+    "first_byte_seconds": "llm.response.first_byte_seconds",
+    "finish_reason": "llm.response.finish_reason",
+    "thinking": "llm.response.thinking",
+    "refusal": "llm.response.refusal",
+    "response_id": "llm.response.id",
+    "request_id": "llm.request_id",
+    "service_tier": "llm.service_tier",
+    "error": "error.message",
+    "error_type": "error.type",
+}
+_COUNTS: Final = (
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+)
+#: counts that most calls have none of
 _SELDOM: Final = (
     "cache_write_1h_tokens",
     "web_searches",
     "input_audio_tokens",
     "output_audio_tokens",
 )
-#: attributes of an event, and what they are called in an answer
-_TOLD_WHERE_KNOWN: Final = (
-    ("llm.response.first_byte_seconds", "first_byte_seconds"),
-    ("llm.response.finish_reason", "finish_reason"),
-    ("llm.response.thinking", "thinking"),
-    ("llm.response.refusal", "refusal"),
-    ("llm.response.id", "response_id"),
-    ("llm.request_id", "request_id"),
-    ("llm.service_tier", "service_tier"),
-    ("error.message", "error"),
-    ("error.type", "error_type"),
-)
+_ATTRIBUTES: Final = (*_WHERE_KNOWN.values(),)
+_COUNTED: Final = tuple(f"llm.usage.{name}" for name in _COUNTS)
+_known_of: Final = attrgetter(*_WHERE_KNOWN)
+_counts_of: Final = attrgetter(*_COUNTS)
+_seldom_of: Final = attrgetter(*_SELDOM)
 _REDACTOR: Final = Redactor()
 
 
@@ -189,8 +202,7 @@ def answer_attributes(answered: Answered) -> dict[str, Any]:
         "llm.response.seconds": round(answered.seconds, 6),
         "source": answered.source,
     }
-    for name, field in _TOLD_WHERE_KNOWN:
-        told = getattr(answered, field)
+    for name, told in zip(_ATTRIBUTES, _known_of(answered), strict=True):
         if told is not None:
             found[name] = told
     if answered.text:
@@ -202,19 +214,10 @@ def answer_attributes(answered: Answered) -> dict[str, Any]:
     if answered.cost_usd is not None:
         found["llm.cost_usd"] = str(answered.cost_usd)
     if (usage := answered.usage) is not None:
-        found["llm.usage.input_tokens"] = usage.input_tokens
-        found["llm.usage.output_tokens"] = usage.output_tokens
-        found["llm.usage.total_tokens"] = usage.total_tokens
-        found["llm.usage.cache_read_tokens"] = usage.cache_read_tokens
-        found["llm.usage.cache_write_tokens"] = usage.cache_write_tokens
-        found["llm.usage.reasoning_tokens"] = usage.reasoning_tokens
-        if (
-            usage.cache_write_1h_tokens
-            or usage.web_searches
-            or usage.input_audio_tokens
-            or usage.output_audio_tokens
-        ):
-            _add_seldom(found, usage)
+        found.update(zip(_COUNTED, _counts_of(usage), strict=True))
+        if any(seldom := _seldom_of(usage)):
+            pairs = zip(_SELDOM, seldom, strict=True)
+            found.update((f"llm.usage.{name}", count) for name, count in pairs if count)
     return found
 
 
@@ -237,12 +240,6 @@ def _opening(exchange: Exchange) -> dict[str, Any]:
     if user and isinstance(user, str):
         found["user.id"] = id_of(user, ())
     return found
-
-
-def _add_seldom(found: dict[str, Any], usage: Usage) -> None:
-    for name in _SELDOM:
-        if told := getattr(usage, name):
-            found[f"llm.usage.{name}"] = told
 
 
 def _turns_of(exchange: Exchange, body: Mapping[str, Any]) -> tuple[Sequence[Any], Sequence[Any]]:
