@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, ClassVar, Protocol, get_type_hints
 
 import pydantic
 
 from batchata.configs.wording import nearest, wrong_value
 from batchata.core.errors import ValidationError
 
-if TYPE_CHECKING:
-    from batchata.gateway.proxy.interceptor import Interceptor
+
+class HasOptions(Protocol):
+    """A class that names its options, and what they are if not given."""
+
+    name: ClassVar[str]
+    options: ClassVar[Mapping[str, Any]]
 
 
-def checked_options(kind: type[Interceptor], given: Mapping[str, Any]) -> dict[str, Any]:
+def checked_options(kind: type[HasOptions], given: Mapping[str, Any]) -> dict[str, Any]:
     """The given options as their annotations want them: a number that came as text is a number.
 
     Raises ValidationError for an option that is not known, and for a value of another type.
@@ -43,7 +47,7 @@ def check_hooks(kind: type, like: type, hooks: Iterable[str]) -> None:
             ) from error
 
 
-def _checked(kind: type[Interceptor], option: str, value: Any) -> Any:
+def _checked(kind: type[HasOptions], option: str, value: Any) -> Any:
     who, known = kind.name or kind.__name__, kind.options
     if option not in known:
         close = nearest(option, known)
@@ -69,7 +73,7 @@ def _checked(kind: type[Interceptor], option: str, value: Any) -> Any:
         ) from None
 
 
-def _type_of(kind: type[Interceptor], option: str) -> Any:
+def _type_of(kind: type[HasOptions], option: str) -> Any:
     """What is annotated; None where nothing is."""
     try:
         return get_type_hints(kind, include_extras=True).get(option)
