@@ -24,6 +24,7 @@ class Reason(StrEnum):
     """Why a job did not succeed."""
 
     INVALID_REQUEST = "invalid_request"  #: the vendor refused the request; it was not billed
+    MODEL_NOT_FOUND = "model_not_found"  #: the vendor does not have it, or not for this key
     BAD_INPUT = "bad_input"  #: the job could not be built, nothing was sent
     SERVER_ERROR = "server_error"
     OVERLOADED = "overloaded"

@@ -95,6 +95,7 @@ class BackgroundCalls(Calls):
     ) -> Outcome | None:
         context = self._context
         queue.pace.answered(reply.quota, now)
+        queue.is_known = True
         context.notes.pop(queue.note, None)
         try:
             response_id = context.background(queue.provider).id_of(reply.body or b"")

@@ -47,6 +47,8 @@ _SHORT_OUTAGE_SECONDS: Final = 120.0
 _LONG_PAUSE_SECONDS: Final = 5.0
 #: between two words about a server that has faults now and then
 _QUIET_SECONDS: Final = 10.0
+#: when so many calls are told that the vendor lacks the model, and none was answered, it is so
+_UNKNOWN_MOST: Final = 8
 _MENDS: Final = {
     401: "check the key",
     403: "give the key the permission, or use another",
@@ -156,9 +158,16 @@ class Calls:
             return await self._again(ask, failure, wait)
         if is_fault:
             return await self._faulty(queue, ask, reply, failure, now)
+        return await self._refused(queue, ask, failure, now)
+
+    async def _refused(
+        self, queue: ModelQueue, ask: Ask, failure: Failure, now: float
+    ) -> Outcome | None:
         queue.pace.failed()
         if failure.reason is Reason.ACCOUNT:
             self.stop(queue.provider, failure)
+        elif failure.reason is Reason.MODEL_NOT_FOUND:
+            self._unknown_model(queue, failure)
         elif await self._lost_its_files(ask, failure, now):
             ask.tries += 1
             return await self._again(ask, failure, None)
@@ -167,6 +176,15 @@ class Calls:
     def _is_refusal(self, failure: Failure) -> bool:
         """True for the server's refusal of a call, said in a body with a good status."""
         return failure.reason in _REFUSALS
+
+    def _unknown_model(self, queue: ModelQueue, failure: Failure) -> None:
+        """One of several servers may lack it; where nobody has it, no more jobs ask for it."""
+        queue.unknown += 1
+        if queue.unknown < _UNKNOWN_MOST or queue.is_known or queue.refusal is not None:
+            return
+        queue.refusal = failure
+        said = "%s: %s; its other jobs fail without being asked, and a later run asks them again"
+        log.error(said, queue.note, failure.message)
 
     async def _lost_its_files(self, ask: Ask, failure: Failure, now: float) -> bool:
         if not ask.attachments or failure.reason is not Reason.INVALID_REQUEST:
@@ -196,6 +214,7 @@ class Calls:
         self, queue: ModelQueue, ask: Ask, reply: LiveReply, answer: Answer | Failure, now: float
     ) -> Outcome | None:
         queue.pace.answered(reply.quota, now)
+        queue.is_known = True
         if isinstance(answer, Failure):
             return self._failed(ask, answer)
         queue.learn(ask.tokens, answer.usage, now)

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 
+from msgspec.structs import replace
+
 from batchata.core.events import Durable, OutcomesRecorded, SubmissionIntended
 from batchata.core.pacing import PaceCaps
 from batchata.core.progress import LiveView
@@ -16,7 +18,7 @@ from batchata.engine.calls import Calls
 from batchata.engine.context import RunContext, Supply
 from batchata.engine.leases import Ask, Leases
 from batchata.engine.model_queue import ModelQueue
-from batchata.engine.settling import skipped
+from batchata.engine.settling import ended, skipped
 from batchata.engine.uploads import Uploads
 from batchata.engine.waiting import first_of
 from batchata.ports import LiveAPI
@@ -24,6 +26,7 @@ from batchata.ports import LiveAPI
 #: a group of answers is committed when it is this old, or as large as the config says
 _COMMIT_SECONDS = 0.1
 _LEASE_LEAST, _LEASE_MOST = 32, 500
+_REFUSED_GROUP = 1000
 
 
 class LiveRoute:
@@ -114,6 +117,7 @@ class LiveRoute:
             if is_stopping:
                 self._give_back()
             for queue in self._queues.values():
+                self._refuse(queue)
                 self._launch(queue)
             if not self._tasks and not self._ended and not self._goes_on(is_stopping):
                 self._calls.raw.write()
@@ -199,10 +203,10 @@ class LiveRoute:
             self._calls.raw.write()
         if not is_needed:
             return
-        ended, self._ended = self._ended, []
-        self._waiting.extend(each.seq for each in ended if each.status is JobStatus.PENDING)
+        came, self._ended = self._ended, []
+        self._waiting.extend(each.seq for each in came if each.status is JobStatus.PENDING)
         intents = (SubmissionIntended(submission=submission) for submission, _ in new)
-        context.record(*news, *self._leases.ended(ended), *intents)
+        context.record(*news, *self._leases.ended(came), *intents)
         self._committed()
         for submission, queue in new:
             queue.asks.extend(self._leases.open(submission))
@@ -239,6 +243,22 @@ class LiveRoute:
             queue.asks.clear()
         self._leases.give_back(unsent)
 
+    def _refuse(self, queue: ModelQueue) -> None:
+        """End the jobs of a model that the vendor does not have."""
+        if queue.refusal is None:
+            return
+        context, failure, failed = self._context, queue.refusal, JobStatus.FAILED
+        asks, ready = list(queue.asks), list(queue.ready)
+        queue.asks.clear()
+        queue.ready.clear()
+        self._earmarked -= context.state.bounds_of(ready)
+        outcomes = ended(context, [ask.seq for ask in asks], failed, failure)
+        for ask, outcome in zip(asks, outcomes, strict=True):
+            self._end(replace(outcome, token=ask.token))
+        for start in range(0, len(ready), _REFUSED_GROUP):
+            group = ready[start : start + _REFUSED_GROUP]
+            context.record(OutcomesRecorded(outcomes=ended(context, group, failed, failure)))
+
     def _launch(self, queue: ModelQueue) -> None:
         """Let as many calls leave as the pace allows now."""
         if self._group is None:
@@ -253,7 +273,8 @@ class LiveRoute:
     def _next(self, queue: ModelQueue) -> Ask | None:
         """The next call that may leave now, if any."""
         context = self._context
-        if not queue.asks or context.stop.is_asked or not self._has_place(queue):
+        is_closed = context.stop.is_asked or queue.refusal is not None
+        if not queue.asks or is_closed or not self._has_place(queue):
             return None
         now = context.clock.monotonic()
         tokens = queue.tokens(context.state.input_bound[queue.asks[0].seq])

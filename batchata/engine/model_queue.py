@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from batchata.core.pacing import Pace
+from batchata.core.result import Failure
 from batchata.core.usage import Usage
 from batchata.engine.leases import Ask
 from batchata.ports import Codec, LiveAPI
@@ -28,6 +29,9 @@ class ModelQueue:
     missed_at: float = 0.0  #: when that was noticed last
     faults: int = 0  #: jobs in a row whose first answer was the server's own fault
     faulty_at: float | None = None  #: the first fault since anything else was said
+    is_known: bool = False  #: the model has answered
+    unknown: int = 0  #: calls that were refused because the vendor does not have it
+    refusal: Failure | None = None  #: why none of its jobs is asked any more
     quiet_until: float = 0.0  #: until then no more is said of what is waited for
     said_tokens: float = 0.0  #: what answers have held of late
 

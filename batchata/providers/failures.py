@@ -94,6 +94,15 @@ def is_account_stop(status: int | None, code: str | None, message: str) -> bool:
     return status in (400, 429) and any(word in lowered for word in _ACCOUNT_WORDS)
 
 
+def is_model_missing(status: int | None, code: str | None, message: str) -> bool:
+    """True when every request to the model would be refused: it is not there for this key.
+
+    Files, conversations and other things that a request names can be missing too.
+    """
+    is_missing = status == 404 or (status is None and code == "not_found_error")
+    return code == "model_not_found" or (is_missing and "model" in message.lower())
+
+
 def is_queue_full(code: str | None, message: str) -> bool:
     """True when a batch was refused for now because too many tokens are enqueued."""
     lowered = message.lower()
@@ -126,6 +135,8 @@ def _reason(status: int | None, code: str | None, message: str) -> Reason:
         return Reason.VENDOR_CANCELLED
     if is_account_stop(status, code, message):
         return Reason.ACCOUNT
+    if is_model_missing(status, code, message):
+        return Reason.MODEL_NOT_FOUND
     if code in _OVERLOADED_CODES or status in (503, 529):
         return Reason.OVERLOADED
     if code in _RATE_CODES or status == 429:

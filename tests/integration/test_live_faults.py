@@ -131,6 +131,55 @@ def test_a_server_that_sends_elsewhere_is_not_followed_with_the_key(lab: Lab) ->
     assert "give the address of the API itself as base_url" in str(failed.error)
 
 
+NO_MODEL = {
+    "openai": {"code": "model_not_found", "message": "The model `m` does not exist."},
+    "anthropic": {"code": "not_found_error", "message": "model: m"},
+}
+
+
+@VENDORS
+def test_a_model_that_the_vendor_lacks_is_asked_for_a_few_times_and_told_once(
+    lab: Lab, vendor: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab.play(scenario=fault(vendor, times=None, status=404, **NO_MODEL[vendor]))
+    run = live(lab, 600, MODELS[vendor]).set_route("live", concurrency=4, rpm=6_000).run()
+    asked = len(lab.box.requests)
+    told = [each.message for each in caplog.records if "without being asked" in each.message]
+
+    failed = run.results().failed
+    lab.play()
+    again = live(lab, 600, MODELS[vendor]).run()
+
+    assert asked <= 8 + 4
+    assert len(told) == 1
+    assert {result.reason for result in failed} == {"model_not_found"}
+    assert len(failed) == 600
+    assert run.status()["cost_usd"] == run.status()["reserved_usd"] == 0
+    assert again.status()["completed"] == 600
+
+
+def test_a_model_that_one_of_several_servers_lacks_is_asked_on(lab: Lab) -> None:
+    fault_ = HttpFault(
+        action="status", route=ROUTES["openai"], skip=1, times=20, status=404, **NO_MODEL["openai"]
+    )
+    lab.play(scenario=Scenario(http=(fault_,)))
+
+    run = lab.chat(60).set_route("live", concurrency=1).run()
+
+    assert (run.status()["completed"], run.status()["failed"]) == (40, 20)
+
+
+def test_the_jobs_of_other_models_go_on_without_the_one_that_is_not_there(lab: Lab) -> None:
+    lab.play(scenario=fault("openai", times=None, status=404, **NO_MODEL["openai"]))
+    batch = live(lab, 100)
+    for number in range(20):
+        batch.add_job(prompt=f"and {number}", model=CLAUDE)
+
+    run = batch.run()
+
+    assert (run.status()["completed"], run.status()["failed"]) == (20, 100)
+
+
 @VENDORS
 @pytest.mark.parametrize("status", [400, 404, 413, 422])
 def test_a_call_that_is_wrong_is_made_once(lab: Lab, vendor: str, status: int) -> None:

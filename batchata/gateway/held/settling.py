@@ -22,6 +22,7 @@ from batchata.gateway.wire.vendors import Vendor
 _SAID: Final = re.compile(r"(4\d\d|5\d\d): (.*)", re.DOTALL)
 _STATUSES: Final = {
     Reason.INVALID_REQUEST: 400,
+    Reason.MODEL_NOT_FOUND: 404,
     Reason.BAD_INPUT: 400,
     Reason.BATCH_FAILED: 400,
     Reason.RATE_LIMITED: 429,

@@ -25,6 +25,7 @@ from batchata.providers.connection import Connection
 from batchata.providers.control import Patience, count_of, readable
 from batchata.providers.failures import (
     error_words,
+    is_model_missing,
     is_queue_full,
     is_too_large,
     item_failure,
@@ -245,7 +246,9 @@ def read_batch(batch: Any) -> BatchLook:
         failure=_batch_failure(errors) if state is RemoteState.FAILED else None,
         bad_lines={
             each.line: Failure(
-                Reason.INVALID_REQUEST,
+                Reason.MODEL_NOT_FOUND
+                if is_model_missing(None, word(each.code), "")
+                else Reason.INVALID_REQUEST,
                 str(each.message or each.code or "refused"),
                 code=word(each.code),
             )

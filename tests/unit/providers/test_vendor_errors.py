@@ -21,6 +21,8 @@ from batchata.core.errors import (
     QueueFullError,
 )
 from batchata.core.pacing import Quota
+from batchata.core.retry import may_reopen
+from batchata.core.status import JobStatus
 from batchata.providers.anthropic.client import translate as claude
 from batchata.providers.failures import is_congestion, item_failure, retry_after_seconds
 from batchata.providers.openai.client import translate as gpt
@@ -227,3 +229,30 @@ def test_only_a_vendor_that_asks_for_it_slows_all_calls_down(
 
 def test_a_call_that_is_wrong_is_wrong_whatever_its_error_is_called() -> None:
     assert item_failure(status=422, code="api_error", message="no").reason == "invalid_request"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "expected"),
+    [
+        (
+            404,
+            "model_not_found",
+            "The model `m` does not exist or you do not have access to it.",
+            True,
+        ),
+        (404, "not_found_error", "model: claude-nobody", True),
+        (404, "NotFoundError", "The model `m` does not exist.", True),  # vLLM
+        (404, None, "model 'm' not found", True),  # Ollama
+        (None, "not_found_error", "model: claude-nobody", True),  # in a batch
+        (404, "not_found_error", "File not found: file_1", False),
+        (404, None, "Not Found", False),
+        (400, "invalid_request_error", "the model wants max_tokens", False),
+    ],
+)
+def test_a_model_that_is_not_there_is_told_from_other_things(
+    status: int | None, code: str | None, message: str, expected: bool
+) -> None:
+    failure = item_failure(status=status, code=code, message=message)
+
+    assert (failure.reason == "model_not_found") is expected
+    assert may_reopen(JobStatus.FAILED, failure.reason) is expected
