@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from inspect import isclass
-from typing import Any, Final, TypeVar, get_args, get_origin
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -38,18 +37,12 @@ def _fitted(kind: Any, value: Any) -> Any:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError:
-        if get_origin(kind) is list and isinstance(value, list):
-            return [_fitted(get_args(kind)[0], each) for each in value]
-        if not (isclass(kind) and issubclass(kind, msgspec.Struct) and isinstance(value, dict)):
+        if not isinstance(value, dict):
             raise
-    kept = dict(value)
-    for field in msgspec.structs.fields(kind):
-        if field.name in _SPARE:
-            if not _fits(field.type, kept.get(field.name)):
-                kept.pop(field.name, None)
-        elif field.required and field.name in kept:
-            kept[field.name] = msgspec.to_builtins(_fitted(field.type, kept[field.name]))
-    return msgspec.convert(kept, kind)
+    types = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    spare = _SPARE & types.keys() & value.keys()
+    odd = {name for name in spare if not _fits(types[name], value[name])}
+    return msgspec.convert({name: each for name, each in value.items() if name not in odd}, kind)
 
 
 def _fits(kind: Any, value: Any) -> bool:

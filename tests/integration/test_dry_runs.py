@@ -131,9 +131,11 @@ def test_jobs_that_ask_the_same_are_estimated_once_where_they_are_asked_once(lab
 
     once, thrice = twins(dedupe=True).estimate(), twins(dedupe=False).estimate()
     run = twins(dedupe=True).run()
+    after = twins(dedupe=True).estimate()
 
     assert (once.jobs, once.shared) == (2, 1)
     assert (thrice.jobs, thrice.shared) == (3, 0)
+    assert (after.jobs, after.done, after.shared) == (0, 3, 0)
     assert run.status()["completed"] == 3
     assert len(lab.ledger.items) == once.jobs
 

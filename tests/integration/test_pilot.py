@@ -45,6 +45,16 @@ def test_a_sample_goes_first_and_tells_of_the_bill_to_come(lab: Lab, route: str)
     assert len(all_of(run)) == 60
 
 
+@pytest.mark.parametrize(("route", "discount"), [("live", 1), ("batch", 2), ("auto", 2)])
+def test_the_bill_to_come_is_at_the_prices_of_the_others_route(
+    lab: Lab, route: str, discount: int
+) -> None:
+    run = lab.chat(20).set_route(route).add_pilot(jobs=5, decide=lambda report: False).run()
+
+    assert run.pilot is not None
+    assert run.pilot.expected_usd == pytest.approx(run.pilot.cost_usd * 3 / discount)
+
+
 def test_a_no_stops_the_run_and_the_next_one_does_the_rest(lab: Lab) -> None:
     first = lab.chat(30).add_pilot(jobs=5, decide=lambda report: False).run()
     second = lab.chat(30).run()

@@ -42,6 +42,7 @@ def chat(**changes: Any) -> Answer:
     "usage",
     [
         {"prompt_tokens": "5", "completion_tokens": 2},
+        {"prompt_tokens": None, "completion_tokens": 2},
         {"prompt_tokens": 5, "completion_tokens": 2.5},
         {"prompt_tokens": 5, "prompt_tokens_details": []},
         "none",
@@ -79,8 +80,16 @@ def test_an_answer_is_kept_that_strict_json_would_not_have(body: bytes) -> None:
     assert found.text == "said"
 
 
-def test_a_part_that_matters_is_not_left_out() -> None:
-    found = decode(orjson.dumps(ANSWER | {"choices": [{"message": "said"}]}))
+@pytest.mark.parametrize(
+    ("endpoint", "body"),
+    [
+        (CHAT, ANSWER | {"choices": [{"message": "said"}]}),
+        (RESPONSES, {"output": [], "incomplete_details": "max_output_tokens"}),
+        ("/v1/messages", {"content": [{"type": "text", "text": "said"}], "stop_reason": 7}),
+    ],
+)
+def test_a_part_that_matters_is_not_left_out(endpoint: str, body: dict[str, Any]) -> None:
+    found = decode(orjson.dumps(body), endpoint)
 
     assert isinstance(found, Failure)
     assert found.reason is Reason.UNREADABLE
