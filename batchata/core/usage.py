@@ -159,8 +159,8 @@ def to_parts(usd: Decimal) -> int:
 
 
 def from_parts(parts: int) -> Decimal:
-    """USD of a whole number of 1e-12 dollars."""
-    return parts * _PART
+    """USD of a whole number of 1e-12 dollars, without zeros at its end."""
+    return (parts * _PART).normalize() + 0  # without the sum, a hundred would be 1E+2
 
 
 def rates_from_mapping(name: str, prices: Mapping[str, object]) -> Rates:

@@ -9,6 +9,7 @@ import pytest
 
 from batchata import CostTracker
 from batchata.core.errors import StateError, ValidationError
+from batchata.core.usage import from_parts
 
 
 def test_no_more_is_reserved_than_the_limit_leaves() -> None:
@@ -112,3 +113,10 @@ def test_what_is_no_amount_of_money_is_refused(amount: Any) -> None:
         with pytest.raises(ValidationError, match="amount"):
             ask(amount)
     assert tracker.remaining() == 1
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"), [(0, "0"), (37_850_000, "0.00003785"), (100 * 10**12, "100")]
+)
+def test_money_is_printed_without_zeros_at_its_end(parts: int, text: str) -> None:
+    assert str(from_parts(parts)) == text
