@@ -212,7 +212,11 @@ def _config_error(
     more = f" (and {len(others)} more)" if others else ""
     hint = "batchata generate --help names all flags; the reference page all keys"
     if place == ("data",) and first["type"] == "missing":
-        hint = "write data:, and below it input_path: rows.parquet and output_path: out.parquet"
+        hint = (
+            "write data:, and below it input_path: rows.parquet and output_path: out.parquet"
+            if file is not None
+            else "give --config FILE, or --input rows.parquet and --output out.parquet"
+        )
     stands = place[:-1] if first["type"] == "missing" else place
     return ValidationError(_line(file, *stands) + message + more, hint=hint)
 

@@ -49,9 +49,11 @@ def merge_splits(
     ]
     missing = [path.name for path in paths if not path.exists()]
     if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
+        number = paths.index(output.with_name(missing[0])) + 1
         raise ValidationError(
-            f"{missing[0]}{more} is missing", hint="run it: --split-id I --num-splits N"
+            f"{missing[0]}{more} missing",
+            hint=f"run the same command with --split-id {number} --num-splits {num_splits}",
         )
     said = [_checked(path, number, num_splits) for number, path in enumerate(paths, 1)]
     _check_alike(paths, said)

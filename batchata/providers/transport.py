@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import ssl
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -36,6 +39,16 @@ PIECE = 256 * 1024
 #: a connection that nobody uses is closed by us before a server does it, as many do after 5 s: a
 #: call that leaves in that very moment is lost, and nobody can tell whether it was taken
 _IDLE_SECONDS = 3.0
+
+
+def reason(error: Exception) -> str:
+    """Why a connection failed: in the system's words where it was the system that said no."""
+    cause = getattr(error, "os_error", None)
+    if isinstance(cause, socket.gaierror):
+        return str(cause.strerror)
+    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and cause.errno:
+        return os.strerror(cause.errno)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 class Reply(NamedTuple):
@@ -80,7 +93,7 @@ class Transport:
                 return await self._stream(url, headers, part)
         except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
             raise ProviderUnavailableError(
-                f"the download of {shown(url)} broke off: {type(error).__name__}: {error}"
+                f"the download of {shown(url)} broke off: {reason(error)}"
             ) from error
         except OSError as error:
             raise ResultsError(
@@ -112,11 +125,11 @@ class Transport:
             ) from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ProviderUnavailableError(
-                f"{shown(url)} cannot be reached: {type(error).__name__}: {error}"
+                f"{shown(url)} cannot be reached: {reason(error)}"
             ) from error
         except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
             raise OutcomeUnknownError(
-                f"the answer of {shown(url)} was lost: {type(error).__name__}: {error}"
+                f"the answer of {shown(url)} was lost: {reason(error)}"
             ) from error
 
     def _within(self, seconds: float) -> aiohttp.ClientTimeout:
@@ -143,7 +156,7 @@ class Transport:
                 return Reply(response.status, response.headers, await response.read())
         except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
             raise ProviderUnavailableError(
-                f"{shown(url)} cannot be read: {type(error).__name__}: {error}"
+                f"{shown(url)} cannot be read: {reason(error)}"
             ) from error
 
     async def head(self, url: str, headers: Mapping[str, str], size: int = 65_536) -> bytes:
@@ -157,7 +170,7 @@ class Transport:
             return error.partial
         except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
             raise ProviderUnavailableError(
-                f"{shown(url)} cannot be read: {type(error).__name__}: {error}"
+                f"{shown(url)} cannot be read: {reason(error)}"
             ) from error
 
     async def _stream(self, url: str, headers: Mapping[str, str], part: Path) -> int:

@@ -72,8 +72,10 @@ def splits(made: GenerationLab) -> GenerationLab:
 def test_a_missing_split_is_refused(splits: GenerationLab) -> None:
     (splits.folder / "out-2-of-2.parquet").unlink()
 
-    with pytest.raises(ValidationError, match=r"out-2-of-2\.parquet is missing"):
+    with pytest.raises(ValidationError, match=r"out-2-of-2\.parquet is missing") as caught:
         merge_splits(splits.out, 2)
+
+    assert "--split-id 2 --num-splits 2" in str(caught.value.hint)
 
     assert not splits.out.exists()
 
