@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import gc
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -166,6 +167,12 @@ def public_methods(node: ast.ClassDef) -> set[str]:
         and not each.name.startswith(("_", "test_"))
         and not any("property" in ast.unparse(mark) for mark in each.decorator_list)
     }
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    names = [name for file in ALL_FILES if (name := file.rpartition("/")[2]).startswith("test_")]
+
+    assert [name for name, times in Counter(names).items() if times > 1] == []
 
 
 def test_no_file_has_a_vague_name() -> None:
