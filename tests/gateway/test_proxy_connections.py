@@ -64,6 +64,23 @@ def test_a_client_that_only_stopped_sending_is_answered(
     assert half_closed(url, request_).startswith(b"HTTP/1.1 200 OK")
 
 
+@pytest.mark.parametrize("count", [2, 5, 40])
+def test_all_that_it_asked_in_a_row_is_answered(
+    upstream: RawUpstream, url: str, count: int
+) -> None:
+    targets = [b"/v1/models/%d" % number for number in range(count)]
+    before = len(upstream.seen)
+    upstream.script = lambda connection, seen: connection.sendall(
+        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(seen.target), seen.target)
+    )
+
+    found = half_closed(url, b"".join(request_bytes(each) for each in targets))
+
+    assert [each.target for each in upstream.seen[before:]] == targets
+    assert found.count(b"HTTP/1.1 200 OK") == count
+    assert [each.partition(b"HTTP")[0] for each in found.split(b"\r\n\r\n")[1:]] == targets
+
+
 @pytest.mark.parametrize("is_stream", [False, True])
 def test_it_is_answered_late_too(upstream: RawUpstream, url: str, is_stream: bool) -> None:
     asked = threading.Event()

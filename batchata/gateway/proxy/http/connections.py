@@ -107,9 +107,16 @@ class Connection(web.RequestHandler):
         if not self._is_asked():
             return False
         self.is_half_closed = True
-        self.close()  # after the answer
+        if not self._messages:
+            self.close()  # after the answer
         self._ask_later(0)
         return True
+
+    def takes(self, body: aiohttp.StreamReader) -> None:
+        """Hear of the request that is answered now, of which this is the body."""
+        self.body = body
+        if self.is_half_closed and not self._messages:  # it is the last one
+            self.close()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Read on after a pause; aiohttp asks for it after each piece that was read."""
@@ -117,13 +124,13 @@ class Connection(web.RequestHandler):
             super().resume_reading(resume_parser)
 
     def _is_asked(self) -> bool:
-        """True when a whole request is here, and nothing of its answer was sent."""
+        """True when a whole request is here of which no answer was begun."""
         if not self._is_known or not self._request_count:
             return False
         if self._waiter is not None and not self._waiter.done():
             return False
         request = self._current_request
-        if request is not None and request.writer.output_size:
+        if request is not None and request.writer.output_size and not self._messages:
             return False
         return self.body.is_eof() and (not self._messages or self._messages[-1][1].is_eof())
 

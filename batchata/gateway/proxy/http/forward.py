@@ -244,7 +244,7 @@ class Request(web.BaseRequest):
         super().__init__(
             message, payload, protocol, writer, task, task.get_loop(), client_max_size=0
         )
-        protocol.body = payload
+        protocol.takes(payload)
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         """Just before a response leaves: take out what aiohttp added to the headers."""
