@@ -87,7 +87,7 @@ def make_batch(inputs: Inputs) -> Batch:
         batch.set_provider(_provider_of(inputs.model), base_url=inputs.base_url)
     prompt = None if inputs.prompt is None else Template(text_of(inputs.prompt))
     # a generator: a million rows are never held in memory
-    return batch.add_jobs(read_jobs(inputs.file, prompt, inputs.id_column))
+    return batch.add_jobs(read_jobs(inputs.file, prompt, inputs.id_column, inputs.model))
 
 
 def _set_way(batch: Batch, inputs: Inputs) -> None:

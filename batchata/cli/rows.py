@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchata.core.errors import ValidationError
+from batchata.core.job import Job, UnaskableJob
 from batchata.core.template import Template
 from batchata.rows.files import Row, plain, read_rows
 
@@ -14,10 +15,26 @@ from batchata.rows.files import Row, plain, read_rows
 _QUESTIONS: Final = ("prompt", "messages")
 
 
-def read_jobs(path: Path, prompt: Template | None, id_column: str | None) -> Iterator[Row]:
-    """Arguments of `Batch.add_job` for each row; columns that are not asked become metadata."""
+def read_jobs(
+    path: Path, prompt: Template | None, id_column: str | None, model: str
+) -> Iterator[Row | Job]:
+    """Arguments of `Batch.add_job` for each row; columns that are not asked become metadata.
+
+    A row without a value for its prompt becomes a job that fails alone.
+    """
     for where, row in read_rows(path):
-        yield _job(row, where, prompt, id_column)
+        job = _job(row, where, prompt, id_column)
+        why = None if prompt is None else prompt.why_unfilled(row)
+        if why is None:
+            yield job
+        else:
+            yield UnaskableJob(
+                job.get("id", ""),
+                model,
+                prompt=where,
+                metadata=job.get("metadata"),
+                why=f"{where} {why}",
+            )
 
 
 def _job(row: Row, where: str, prompt: Template | None, id_column: str | None) -> Row:

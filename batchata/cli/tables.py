@@ -50,11 +50,8 @@ class FileTable:
     def pairs(self, id_column: str | None, text_column: str) -> Iterator[tuple[Any, Any]]:
         """Id and text of each row; ValidationError when there are no such texts."""
         self._check(text_column)
-        is_csv = self.path.suffix.lower() == ".csv"
         for number, row in enumerate(self.rows(), 1):
             text = row.get(text_column)
-            if is_csv and text == "":
-                text = None
             self._texts.add("" if is_missing(text) else text_of(text))
             yield (number if id_column is None else row.get(id_column)), text
 

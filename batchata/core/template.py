@@ -43,6 +43,15 @@ class Template:
                     hint=f"its columns are: {columns}; write {{{{{name}}}}} for literal braces",
                 )
 
+    def why_unfilled(self, row: Mapping[str, Any]) -> str | None:
+        """Why there is no prompt of a row, as "has no value ..."; None where there is one."""
+        for name in self.columns:
+            if is_missing(row[name]):
+                return f"has no value in column {name!r}, which the prompt needs"
+            if is_binary(row[name]):
+                return f"has bytes in column {name!r}, not text: decode them first"
+        return None
+
     def fill(self, row: Mapping[str, Any]) -> str:
         """The prompt of one row."""
         said = []

@@ -11,7 +11,7 @@ import pyarrow
 
 from batchata.core.errors import ValidationError
 from batchata.core.job import Job, UnaskableJob
-from batchata.core.template import Template, is_missing
+from batchata.core.template import Template
 from batchata.generate.config import Config, GenerationConfig
 
 #: what the body says in ways of its own
@@ -31,7 +31,6 @@ class Asker:
         self._template = Template(config.data.template)
         self._is_bare = config.data.prompt_template is None
         self.columns = self._template.columns
-        self._is_csv = config.data.input_path.suffix.lower() == ".csv"
         settings = config.generation
         self.asks = 1 if settings.one_request else settings.num_samples  #: per row
         params = _params(config)
@@ -79,9 +78,9 @@ class Asker:
 
     def _asked(self, row: Mapping[str, Any]) -> tuple[str | list[dict[str, Any]], str | None]:
         """What a row asks, a prompt or a whole conversation, and why it cannot be asked."""
-        empty = self._empty(row)
-        if empty is not None:
-            return "", f"has no value in column {empty!r}"
+        why = self._template.why_unfilled(row)
+        if why is not None:
+            return "", why
         talk = _conversation(row[self.columns[0]]) if self._is_bare else None
         if talk is None:
             return self._template.fill(row), None
@@ -89,14 +88,6 @@ class Asker:
             if each.get("content") is None and not each.get("tool_calls"):
                 return "", f"cannot be asked: messages[{number}] has no content"
         return talk, None
-
-    def _empty(self, row: Mapping[str, Any]) -> str | None:
-        """The first column of the prompt that has no value in a row."""
-        for name in self.columns:
-            value = row[name]
-            if is_missing(value) or (self._is_csv and value == ""):
-                return name
-        return None
 
 
 def _conversation(value: Any) -> list[dict[str, Any]] | None:

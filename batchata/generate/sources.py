@@ -107,9 +107,7 @@ class CsvRows(RowFile):
             for begin, count in self.index.chunks[chunk:]:
                 file.seek(begin)
                 rows = islice(csv_rows(Lines(self.path, file), self.schema.names), count)
-                columns = [
-                    [value or None for value in column] for column in zip(*rows, strict=True)
-                ]
+                columns = list(map(list, zip(*rows, strict=True)))
                 yield pyarrow.record_batch(columns, schema=self.schema)
 
 

@@ -1,9 +1,10 @@
 """How files of rows are read: one set of rules, whether rows are wanted one by one or in columns.
 
 Text is UTF-8, with or without a byte order mark; lines may end as on any system, and empty ones
-are passed over. A CSV file has a header, and every row as many values as it. Each line of a JSONL
-file is an object; its numbers may be of any size, and a value may be NaN. No two columns have one
-name. Whatever is not so is a ValidationError that names the line.
+are passed over. A CSV file has a header, and every row as many values as it: texts, and none where
+a cell is empty, in quotes or not. Each line of a JSONL file is an object; its numbers may be of any
+size, and a value may be NaN. No two columns have one name. Whatever is not so is a ValidationError
+that names the line.
 """
 
 from __future__ import annotations
@@ -79,15 +80,15 @@ def csv_header(path: Path, lines: Lines) -> list[str]:
     return names
 
 
-def csv_rows(lines: Lines, names: Sequence[str]) -> Iterator[list[str]]:
-    """The rows from here on, which have these columns."""
+def csv_rows(lines: Lines, names: Sequence[str]) -> Iterator[list[str | None]]:
+    """The rows from here on, which have these columns; an empty cell has no value."""
     for row in _records(lines):
         if len(row) != len(names):
             raise ValidationError(
                 f"{lines.where} has {len(row)} values for {len(names)} columns",
                 hint="put values with commas or line breaks into double quotes",
             )
-        yield row
+        yield [value or None for value in row]
 
 
 def _records(lines: Lines) -> Iterator[list[str]]:

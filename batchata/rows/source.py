@@ -71,7 +71,7 @@ class RowSource:
         metadata = pattern.metadata
         if self._keep:
             metadata = {**(metadata or {}), **{name: _kept(row, name) for name in self._keep}}
-        why = self._why_unaskable(row)
+        why = self.template.why_unfilled(row)
         if why is None:
             prompt = self.template.fill(row)
             return replace(pattern, id=job_id, prompt=prompt, metadata=metadata)
@@ -79,18 +79,6 @@ class RowSource:
         # the place is part of the question: rows without an id must not be taken for one
         said.update(id=job_id, prompt=where, metadata=metadata)
         return UnaskableJob(**said, why=f"{where} {why}")
-
-    def _why_unaskable(self, row: Row) -> str | None:
-        for name in self.template.columns:
-            if _is_empty(row[name], self._is_csv):
-                return f"has no value in column {name!r}, which the prompt needs"
-            if is_binary(row[name]):
-                return f"has bytes in column {name!r}, not text: decode them first"
-        return None
-
-    @property
-    def _is_csv(self) -> bool:
-        return self._path is not None and self._path.suffix.lower() == ".csv"
 
     def _id(self, column: str, where: str, row: Row) -> str:
         if column not in row:
@@ -157,11 +145,6 @@ def _properties(job: Job) -> Mapping[str, Any]:
     if model is None or issubclass(model, RootModel):
         return said if isinstance(said, Mapping) else {}
     return {name: said.get(each.alias or name, {}) for name, each in model.model_fields.items()}
-
-
-def _is_empty(value: Any, is_csv: bool) -> bool:
-    """CSV has no other way to say that a value is missing than an empty cell."""
-    return is_missing(value) or (is_csv and value == "")
 
 
 def _no_column(row: Row, where: str, name: str, what_for: str) -> ValidationError:

@@ -177,11 +177,13 @@ def test_a_mended_row_is_asked_when_the_script_runs_again(tables: FrameLab) -> N
 
 def test_an_empty_cell_of_a_csv_is_a_missing_value(tables: FrameLab) -> None:
     path = tables.folder / "rows.csv"
-    path.write_text("key,text\n1,one\n2,\n")
+    path.write_text('key,text,note\n1,one,\n2,"",good\n')
 
-    out = tables.batch().add_rows(path, prompt="Rate {text}").run().to_dataframe()
+    run = tables.batch().add_rows(path, prompt="Rate {text}", id="key", keep=["note"]).run()
 
-    assert out.status.tolist() == ["succeeded", "failed"]
+    assert run.to_dataframe().status.tolist() == ["succeeded", "failed"]
+    assert run.to_dataframe().note.isna().tolist() == [True, False]
+    assert run.results()["1"].metadata == {"note": None}
 
 
 def test_braces_are_doubled_and_values_are_not_templates(tables: FrameLab) -> None:

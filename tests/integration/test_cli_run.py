@@ -117,6 +117,22 @@ def test_failed_jobs_are_told_with_exit_code_3(cli: Cli) -> None:
     assert "invalid_request" in said.out
 
 
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("rows.csv", "id,text\na,one\nb,\n"),
+        ("rows.jsonl", '{"id": "a", "text": "one"}\n{"id": "b", "text": null}\n'),
+    ],
+)
+def test_a_row_without_a_value_for_its_prompt_fails_unasked(cli: Cli, name: str, rows: str) -> None:
+    asked = ("run", cli.file(name, rows), "-m", GPT, "-p", "Rate {text}", "--id-column", "id")
+
+    said = cli(*asked, "--live", *FAST, code=3)
+
+    assert len(cli.box.ledger.live) == 1
+    assert f"{name} line {len(rows.splitlines())} has no value in column 'text'" in said.out
+
+
 def test_a_limit_that_is_too_low_skips_jobs(cli: Cli) -> None:
     said = cli.run("--limit-usd", "0.0000001", "--json", code=3)
 

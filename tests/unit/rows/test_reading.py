@@ -14,7 +14,7 @@ from batchata.rows.files import read_rows
 
 
 def one_by_one(path: Path) -> list[dict[str, Any]]:
-    return [{name: value or None for name, value in row.items()} for _, row in read_rows(path)]
+    return [dict(row) for _, row in read_rows(path)]
 
 
 def in_columns(path: Path) -> list[dict[str, Any]]:
