@@ -106,6 +106,17 @@ def test_rows_that_are_never_answered_fail_with_the_raw_text_and_are_not_kept(
     assert len(tables.model.asked) - first == len(failed)
 
 
+def test_a_row_without_its_answer_is_told_which_others_came_in_its_place(
+    tables: FrameLab,
+) -> None:
+    tables.model.reply = alters_ids
+
+    out = tables.extract(FRAME)
+
+    alone = out[out.status == "failed"].iloc[0]
+    assert f"it has rows for 'row {alone.input_id}', which were not sent" in alone.error
+
+
 def test_rows_that_were_not_sent_are_left_out(tables: FrameLab) -> None:
     tables.model.reply = adds_strangers
 

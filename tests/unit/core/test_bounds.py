@@ -295,6 +295,15 @@ def test_a_larger_image_never_has_a_smaller_bound(width: int, height: int) -> No
     )
 
 
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "gpt-4o-mini-2024-07-18"])
+def test_an_image_for_a_model_that_counts_many_tokens_a_tile_is_bounded_by_those(
+    model: str,
+) -> None:
+    tiles = 8  # of 512 pixels, in 768 by 2,048 pixels
+
+    assert image_bound("openai", model, size=(64, 64)) >= 2_833 + tiles * 5_667
+
+
 @given(st.text(max_size=300))
 def test_the_size_of_damaged_image_data_is_unknown_and_no_error(data: str) -> None:
     found = image_size(data)

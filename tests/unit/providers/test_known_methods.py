@@ -124,6 +124,16 @@ def test_an_answer_that_may_be_audio_is_bounded_at_the_price_of_audio(box: Sandb
     assert more >= (rates.output_audio_usd - rates.output_usd) * 5_000 / 1_000_000
 
 
+def test_citations_of_the_vendor_come_with_the_result(box: Sandbox) -> None:
+    provider = provider_of(CLAUDE, box)
+    job = Job("q", CLAUDE, prompt="who pays?", file=b"Acme pays 5 EUR.", enable_citations=True)
+
+    result = provider.get_batch_results(provider.create_batch([job]))[0]
+
+    assert result.citations
+    assert result.citations[0].text in "Acme pays 5 EUR."
+
+
 def test_what_must_stay_within_a_country_costs_what_the_vendor_asks_for_it(box: Sandbox) -> None:
     provider = provider_of(CLAUDE, box)
     job = Job("q", CLAUDE, prompt="q", max_tokens=50)

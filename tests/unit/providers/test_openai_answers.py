@@ -109,6 +109,16 @@ def test_a_documented_answer_is_read_whole(endpoint: str, text: str, thinking: s
     assert (found.thinking, found.refusal, found.extra) == (thinking, None, None)
 
 
+def test_audio_in_a_chat_is_counted_apart_as_it_costs_more() -> None:
+    found = answer(
+        CHAT,
+        ("usage.prompt_tokens_details.audio_tokens", 6),
+        ("usage.completion_tokens_details.audio_tokens", 2),
+    )
+
+    assert found.usage == Usage(10, 4, 3, 2, 1, input_audio_tokens=6, output_audio_tokens=2)
+
+
 def test_one_embedding_and_several_are_kept_beside_the_text() -> None:
     two = [{"embedding": [1.0]}, {"embedding": [2.0]}]
 

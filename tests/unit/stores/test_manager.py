@@ -9,12 +9,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from run_lab import GPT, Lab, all_of
 from state_lab import Later, loaded, manager, mixed
 
-from batchata import BatchRun, BatchState, JobResult, JobStatus, StateError, StateManager
+from batchata import BatchRun, BatchState, Citation, JobResult, JobStatus, StateError, StateManager
 from batchata.core.errors import StateLockedError
 from batchata.core.result import Reason
 from batchata.gateway import ItemFault, Scenario
@@ -61,6 +62,25 @@ def test_what_was_saved_is_what_is_loaded(lab: Lab) -> None:
     other.save(state)
 
     assert other.load() == state
+
+
+def test_all_that_an_answer_has_beside_its_text_is_saved(lab: Lab) -> None:
+    mixed(lab).run()
+    state = loaded(manager(lab))
+    cited = Citation(text="two minutes", source="a.txt", page=3, start=5, end=16)
+    beside: dict[str, Any] = {
+        "citations": [cited],
+        "citation_mappings": {"items[0].name": [cited]},
+        "thinking": "hm",
+        "extra": {"tool_calls": [{"id": "c"}]},
+    }
+    state.results = [replace(each, **beside) for each in state.results]
+    other = StateManager(lab.folder / "copy.db")
+
+    other.save(state)
+
+    for each in loaded(other).results:
+        assert {name: getattr(each, name) for name in beside} == beside
 
 
 def test_a_run_goes_on_from_a_saved_file_and_asks_nothing_twice(lab: Lab) -> None:

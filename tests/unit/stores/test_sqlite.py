@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -124,6 +125,20 @@ def test_a_lock_dies_with_its_process(path: Path) -> None:
 
     assert killed.returncode == 9
     store.close()
+
+
+@pytest.mark.parametrize(
+    "sql", ["CREATE TABLE theirs(a)", "PRAGMA user_version=1", "PRAGMA application_id=7"]
+)
+def test_a_database_of_another_program_is_refused_and_left_as_it_is(path: Path, sql: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as theirs:
+        theirs.execute(sql)
+    before = path.read_bytes()
+
+    with pytest.raises(StateError, match="of another program"):
+        SQLiteStore(path)
+
+    assert path.read_bytes() == before
 
 
 def test_a_refused_file_keeps_no_lock(path: Path) -> None:

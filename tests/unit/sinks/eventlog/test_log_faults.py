@@ -155,6 +155,16 @@ def test_a_log_that_may_fail_a_run_raises(tmp_path: Path) -> None:
     assert ids(where) == ["row-1", "row-2"]
 
 
+def test_a_log_that_may_fail_a_run_raises_at_its_end_too(tmp_path: Path) -> None:
+    where = tmp_path / "logs"
+    where.write_text("in the way")
+    log = still(where, on_failure="error")
+    log.write(event(1))
+
+    with pytest.raises(EventLogError, match="cannot be written"):
+        log.close()
+
+
 def test_events_are_held_in_memory_when_no_journal_can_be_written(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
