@@ -17,10 +17,10 @@ from typing import Any, Final, Literal, Self
 
 from batchata.core.errors import EventLogError, ValidationError
 from batchata.core.job import check_number
-from batchata.core.logged import LoggedEvent, envelopes, to_json
-from batchata.core.redact import Redactor
+from batchata.core.logged import LoggedEvent
 from batchata.sinks.eventlog.journal import Journal, create, line_of, orphans
 from batchata.sinks.eventlog.place import Place, journal_dir_of, place_of
+from batchata.sinks.eventlog.row_maker import RowMaker
 from batchata.sinks.eventlog.segment import Segment
 from batchata.sinks.eventlog.spans import Spans
 from batchata.sinks.eventlog.table import PartitionOn, Row, import_pyarrow
@@ -79,11 +79,7 @@ class EventLog:
         import_pyarrow()
         self._places: list[Place] = [place_of(where, filesystem), *map(place_of, also)]
         self.journal_dir = journal_dir_of(self._places[0], journal_dir)
-        self._redactor = Redactor(secrets)
-        self._provider = provider
-        self._metadata = self._redactor.json(
-            to_json(self._redactor.named(dict(logger_metadata or {})), self._redactor.named)
-        ).decode()
+        self._maker = RowMaker(secrets, provider, logger_metadata or {})
         self._partition_on: PartitionOn = partition_on
         self._size, self._seconds = int(buffer_size), float(flush_seconds)
         self._raises = on_failure == "error"
@@ -129,14 +125,13 @@ class EventLog:
     def write(self, event: LoggedEvent) -> None:
         """Keep one event; it is on this machine's disk when this returns."""
         self._own()
-        at_us = event.timestamp_us or time.time_ns() // 1000
-        row = self._row(event, at_us, event.payload(at_us, self._redactor))
+        row = self._maker.row(event)
         self._take((row,), line_of(row))
 
     def write_many(self, events: Iterable[LoggedEvent]) -> None:
         """Keep several events; they are on this machine's disk when this returns."""
         self._own()
-        rows = self._made(events)
+        rows = self._maker.rows(events)
         self._take(rows, b"".join(map(line_of, rows)))
 
     def _take(self, rows: Sequence[Row], lines: bytes) -> None:
@@ -151,29 +146,6 @@ class EventLog:
             self._spans.write(rows)
         if self._raises and self.error is not None:
             raise self.error
-
-    def _made(self, events: Iterable[LoggedEvent]) -> list[Row]:
-        redactor = self._redactor
-        timed = [(each, each.timestamp_us or time.time_ns() // 1000) for each in events]
-        payloads = redactor.jsons(envelopes(timed, redactor))
-        return [
-            self._row(each, at_us, payload)
-            for (each, at_us), payload in zip(timed, payloads, strict=True)
-        ]
-
-    def _row(self, event: LoggedEvent, at_us: int, payload: bytes) -> Row:
-        run_id, custom_id = event.run_id, event.custom_id
-        if self._redactor.knows_values:
-            run_id, custom_id = self._redactor.text(run_id), self._redactor.text(custom_id)
-        return Row(
-            at_us,
-            run_id,
-            custom_id,
-            event.event_type,
-            event.provider or self._provider,
-            self._metadata,
-            payload,
-        )
 
     def flush(self) -> bool:
         """Write everything so far; True when all of it is in its place.
@@ -241,7 +213,7 @@ class EventLog:
             if self._journal is not None:
                 self._journal.append(lines)
             elif not self._rows:  # else events that no journal has are held in memory
-                self._journal = create(self.journal_dir, self._metadata)
+                self._journal = create(self.journal_dir, self._maker.metadata)
                 self._journal.append(lines)
             elif len(self._rows) >= _MOST_HOMELESS:
                 self.lost += count
@@ -333,7 +305,7 @@ class EventLog:
         for each in [each for each in self._full if each.journal is None and each.rows]:
             count = len(each.rows)
             try:
-                journal = create(folder, self._metadata)
+                journal = create(folder, self._maker.metadata)
                 journal.append(b"".join(map(line_of, each.rows)))
             except OSError as error:
                 self.lost += count
