@@ -123,3 +123,33 @@ def test_requests_that_differ_in_what_is_ignored_keep_their_answers(tmp_path: Pa
         again = [asked(gateway, "same", user=user) for user in "xyz"]
 
     assert sorted(again) == sorted(first)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "timing", "given"),
+    [
+        ({"retry-after": "20"}, False, {"retry-after": "0", "retry-after-ms": "1"}),
+        ({"retry-after": "0.5"}, False, {"retry-after": "0", "retry-after-ms": "1"}),
+        ({"retry-after-ms": "2500.5"}, False, {"retry-after-ms": "1"}),
+        ({"retry-after": "20"}, True, {"retry-after": "20"}),
+        ({"retry-after": "3600"}, False, {"retry-after": "3600"}),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, False, None),
+        ({"retry-after": "nan"}, False, None),
+        ({}, False, None),
+    ],
+)
+def test_a_wait_that_a_refusal_asked_for_is_not_waited_again(
+    line: bytes, tmp_path: Path, recorded: dict[str, str], timing: bool, given: Any
+) -> None:
+    row = orjson.loads(line)
+    row["response"] |= {"status": 429, "headers": {"content-type": "text/plain", **recorded}}
+    cassette = tmp_path / "refused.jsonl"
+    cassette.write_bytes(orjson.dumps(row))
+    target, data = b"/v1/chat/completions", orjson.dumps(row["request"]["body"])
+
+    with with_tapes(GONE, ("replay", cassette), timing=timing) as gateway:
+        reply = call(gateway.url, request_bytes(target, JSON, KEY, method=b"POST", body=data))
+
+    waits = {n.decode(): v.decode() for n, v in reply.headers if n.startswith(b"retry-after")}
+    assert reply.status == 429
+    assert waits == (recorded if given is None else given)

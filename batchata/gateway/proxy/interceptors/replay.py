@@ -8,12 +8,15 @@ from typing import Any, ClassVar
 
 from batchata.core.errors import ValidationError
 from batchata.gateway.proxy.exchange import Exchange
+from batchata.gateway.proxy.http.headers import Headers, first, with_header
 from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Reject, Respond
 from batchata.gateway.proxy.tape.cassette import Recorded, load, request_row, row_key
 
 #: what a request may be asked that no recording has
 _MISSES = ("strict", "repeat", "fallthrough")
 _MOST_MISSED = 1000
+#: SDKs give a call up that is to wait longer
+_LONGEST_WAIT_SECONDS = 120
 
 
 class Replay(Interceptor):
@@ -21,7 +24,8 @@ class Replay(Interceptor):
 
     `miss` says what happens to others: "strict" refuses them, "repeat" gives the last answer of an
     equal request again, "fallthrough" sends them to the upstream. `ignore` names fields of the
-    body that need not be equal; `timing` keeps the recorded pace of streams.
+    body that need not be equal; `timing` keeps the recorded pace of streams and the waits that
+    refusals asked for.
     """
 
     name = "replay"
@@ -37,7 +41,7 @@ class Replay(Interceptor):
     }
     directory: str | Path  #: of recordings, of the results of a batch run, or one file
     miss: str  #: what was not recorded: `strict` refuses, `repeat`, `fallthrough` to the upstream
-    timing: bool  #: keep the recorded pace of streams
+    timing: bool  #: keep the recorded pace of streams, and waits that refusals ask for
     ignore: tuple[str, ...]  #: fields of the body that need not be equal
 
     def __init__(self, **options: Any) -> None:
@@ -74,7 +78,8 @@ class Replay(Interceptor):
         pieces = (
             recorded.pieces if self.timing else tuple((0.0, each) for _, each in recorded.pieces)
         )
-        status, headers = recorded.status, recorded.headers
+        status = recorded.status
+        headers = recorded.headers if self.timing else _without_waits(recorded.headers)
         if len(pieces) == 1 and not recorded.is_cut:
             return Respond(status=status, headers=headers, body=pieces[0][1])
         return Respond(status=status, headers=headers, pieces=pieces, is_cut=recorded.is_cut)
@@ -96,3 +101,16 @@ class Replay(Interceptor):
             code="not_recorded",
             headers=(("x-should-retry", "false"),),
         )
+
+
+def _without_waits(headers: Headers) -> Headers:
+    """The headers with waits that a client need not wait again; longer ones it does not wait."""
+    seconds, milliseconds = first(headers, "retry-after"), first(headers, "retry-after-ms")
+    try:
+        wait_seconds = float(milliseconds) / 1000 if milliseconds else float(seconds)
+    except ValueError:
+        return headers
+    if not 0 < wait_seconds <= _LONGEST_WAIT_SECONDS:
+        return headers
+    soon = with_header(headers, "retry-after", "0") if seconds else headers
+    return with_header(soon, "retry-after-ms", "1")  # SDKs take 0 for none
