@@ -71,9 +71,9 @@ class Batch(Settings):
     ) -> Self:
         """Add one job: `messages`, or a `prompt`, on its own or about a `file` or several `files`.
 
-        `id=`, `metadata=`, `endpoint=`, `response_schema=`, `structured=` and `downscale_images=`
-        are batchata's own; every other parameter is passed to the vendor unchanged. Raises
-        ValidationError at once for anything that cannot be sent.
+        `id=`, `metadata=`, `endpoint=`, `response_schema=`, `structured=`, `verify_quotes=` and
+        `downscale_images=` are batchata's own; every other parameter is passed to the vendor
+        unchanged. Raises ValidationError at once for a job that is no question.
         """
         named = {
             "files": files,

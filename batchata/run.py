@@ -213,6 +213,14 @@ class BatchRun(LegacyRun):
             print_view(view)
         return view.stats()
 
+    def __repr__(self) -> str:
+        if self._driver is None:
+            return f"BatchRun({'starting' if self._is_started else 'not started'})"
+        stats = self.status()
+        names = ("completed", "failed", "cancelled", "skipped", "pending")
+        counts = ", ".join(f"{name}={stats[name]}" for name in names)
+        return f"BatchRun({counts}, cost=${stats['cost_usd']:f})"
+
     def results(self) -> Results:
         """Every job of the run, with how it has ended so far."""
         if self._results is not None:

@@ -51,6 +51,16 @@ def test_start_comes_back_at_once_and_wait_brings_the_end(lab: Lab) -> None:
     assert run.status()["completed"] == 10
 
 
+def test_a_run_shows_how_it_stands(lab: Lab) -> None:
+    run = unstarted(lab.chat(2))
+    before = repr(run)
+
+    run.execute()
+
+    assert before == "BatchRun(not started)"
+    assert repr(run).startswith("BatchRun(completed=2, failed=0, cancelled=0, skipped=0, pending=0")
+
+
 def test_run_without_waiting_is_a_start(lab: Lab) -> None:
     run = lab.chat(5).run(wait=False)
 

@@ -58,8 +58,8 @@ def connect(settings: ProviderSettings, profile: Profile = OPENAI) -> Any:
         key, address = _key(settings, profile), _address(settings, profile)
     try:
         client = openai.AsyncOpenAI(api_key=key, base_url=address, max_retries=0, timeout=timeout)
-    except openai.OpenAIError as error:
-        raise _no_key(profile) from error
+    except openai.OpenAIError:
+        raise _no_key(profile) from None  # the SDK says the same, of keys that we do not take
     if profile is not OPENAI:  # names of an OpenAI account are not for others to see
         client.organization = client.project = None
     return client
