@@ -64,6 +64,15 @@ def test_a_no_stops_the_run_and_the_next_one_does_the_rest(lab: Lab) -> None:
     assert second.status()["completed"] == 30
 
 
+def test_a_run_that_leaves_nothing_at_the_vendor_says_how_to_send_the_rest(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab.chat(10).add_pilot(jobs=2, decide=lambda report: False).run()
+
+    assert f"`batchata resume {lab.state_file} --pending`" in caplog.text
+    assert "at the vendor" not in caplog.text
+
+
 def test_failures_of_the_sample_are_told_by_reason(lab: Lab) -> None:
     lab.play(scenario=Scenario(items=(ItemFault(outcome="refusal", share=0.5),)))
     seen: list[PilotReport] = []
