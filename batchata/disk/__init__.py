@@ -1,1 +1,1 @@
-"""Floor 1: how files get to a disk, the same way for everybody who writes one."""
+"""Floor 1: the one way in which files are written to disk."""

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what brings them and their names to the disk."""
+"""Files that appear whole or not at all, and the syncing of files and their names to disk."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _ONE_BY_ONE: Final = 64
 
 @contextmanager
 def atomic_file(target: Path, *, durable: bool = True) -> Iterator[Path]:
-    """A name to write under; the file gets its own name when the block has ended without an error.
+    """A temporary name to write to; the file gets its own when the block ends without an error.
 
-    `durable` brings it and its name to the disk; without it the caller does, for many at once.
+    `durable` syncs it and its name to disk; without it the caller does, for many at once.
     """
     part = target.with_name(f".{target.name}.part")
     try:
@@ -39,7 +39,7 @@ def atomic_write(target: Path, data: bytes, *, durable: bool = True) -> None:
 
 
 def sync_files(folder: Path, paths: Sequence[Path]) -> None:
-    """Bring files of a folder, and their names, to the disk."""
+    """Sync files of a folder, and their names, to disk."""
     if len(paths) > _ONE_BY_ONE and hasattr(os, "sync"):
         os.sync()
         return
@@ -49,7 +49,7 @@ def sync_files(folder: Path, paths: Sequence[Path]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names of a folder's files to the disk; Windows has no such call and needs none."""
+    """Sync the names of a folder's files to disk; Windows has no such call and needs none."""
     if os.name != "nt":
         _sync(folder)
 

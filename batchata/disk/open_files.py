@@ -16,10 +16,10 @@ _LEAST: Final = 4
 
 
 def room_for_connections(wanted: int) -> int:
-    """How many of so many connections there is room for.
+    """How many of the wanted connections there is room for.
 
-    The limit of open files is raised as far as the system allows and the connections need it:
-    macOS begins with 256.
+    The limit of open files is raised as far as the system allows and the connections need it: macOS
+    begins with 256.
     """
     if sys.platform == "win32":  # connections are no files there
         return wanted

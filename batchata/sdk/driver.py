@@ -33,7 +33,7 @@ _NEW_OBJECTS = 10_000
 
 
 def _nothing() -> None:
-    """What is done between two jobs in a thread that has nothing else to do."""
+    """Do nothing: the callback for a thread with nothing else to do between jobs."""
 
 
 class Display(Protocol):
@@ -75,7 +75,7 @@ class Driver:
         self._portal.soon(lambda: stop.ask(reason, cancels=cancels, stays=stays))
 
     def refresh(self) -> RunView:
-        """The run now; the last view while it is too busy to say."""
+        """Take a fresh view of the run; keep the last one while it is too busy to give one."""
         if self._future is None or self._future.done():
             return self.view
         asked = self._portal.start(self._look())
@@ -159,7 +159,7 @@ class Driver:
 
     @contextlib.contextmanager
     def _shown(self) -> Iterator[None]:
-        """Keep the display going while this thread does something else."""
+        """Keep the display up to date while this thread does something else."""
         display, is_over = self._display, threading.Event()
         if display is None:
             yield
@@ -318,7 +318,7 @@ class Terminated(BaseException):
 
 
 def _left(opened: Sequence[Submission]) -> str:
-    """What is at the vendors when a run has stopped."""
+    """What a stopped run leaves at the vendors, in words."""
     if not opened:
         return ""
     one, many = "batch", "batches"

@@ -1,4 +1,4 @@
-"""How an estimate is made: what a run would send and cost, before anything is sent."""
+"""Makes an estimate: what a run would send and cost, before anything is sent."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _bad(job: Job, error: BatchataError) -> str:
 
 
 def _spare(parts: Parts, sums: Mapping[tuple[str, str], _Sum]) -> dict[UploadKey, int]:
-    """Take files that would be uploaded out of the requests; what they are, with their sizes."""
+    """Take files that would be uploaded out of the requests; returns them with their sizes."""
     files: defaultdict[str, _Files] = defaultdict(_Files)
     for (provider, _), total in sums.items():
         for _, encoded in total.attached:
@@ -153,7 +153,7 @@ def _add(parts: Parts, total: _Sum, ready: Ready) -> None:
 
 
 def _likely_card(parts: Parts, provider: str, model: str) -> RateCard:
-    """The prices that most jobs will pay: those of batches, unless none is made."""
+    """The prices that most jobs will pay: those of batches, if any are made."""
     if not parts.config.makes_batches:
         return parts.card(provider, model, "standard")
     try:

@@ -36,7 +36,7 @@ class LegacyRun(ABC):
 
     @abstractmethod
     def _opened(self) -> Session:
-        """What does the run's work; RunError before the run was started."""
+        """The session behind the run; RunError before the run was started."""
 
     @property
     @abstractmethod

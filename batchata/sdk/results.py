@@ -102,7 +102,7 @@ class Results(Mapping[str, JobResult]):
 
 
 class Tail:
-    """Final results of a run that is going on, as they come."""
+    """Final results of a running run, as they come."""
 
     def __init__(self, state_file: Path, bind: Bind) -> None:
         self._reader = ResultReader(state_file, bind=bind)
@@ -141,7 +141,7 @@ def settled_ids(path: Path) -> set[str]:
 
 @contextmanager
 def cached_answers(config: RunConfig) -> Iterator[Callable[[Shape, bytes], Outcome | None]]:
-    """What the answer cache of a run has for a question; no cache is made, or changed, for it."""
+    """Looks questions up in a run's answer cache, without making or changing one."""
     path = config.cache_file
     if path is None or not path.exists():
         yield lambda shape, body: None

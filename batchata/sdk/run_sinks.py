@@ -1,4 +1,4 @@
-"""What is told of a run's events: its results folder, answer cache and event log, and watchers."""
+"""The sinks of a run's events: results folder, answer cache, event log and watchers."""
 
 from __future__ import annotations
 

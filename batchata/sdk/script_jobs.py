@@ -41,7 +41,7 @@ class ScriptJobs:
 
 
 class BatchJobs(Sequence[Job]):
-    """The jobs of one batch; they are looked for when somebody looks at them."""
+    """The jobs of one batch, looked up when they are first asked for."""
 
     def __init__(self, script: ScriptJobs, seqs: Sequence[int]) -> None:
         self._script = script

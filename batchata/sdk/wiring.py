@@ -72,7 +72,7 @@ class Parts:
             return found
 
     def card(self, provider: str, model: str, tier: str) -> RateCard:
-        """Prices of a model, with a note of those that are not exact."""
+        """Prices of a model; models whose prices are not exact are noted."""
         if self.prices is None:
             self.prices = GenaiPriceBook(
                 self.config.prices, allow_unpriced=self.config.allow_unpriced
@@ -83,7 +83,7 @@ class Parts:
         return card
 
     def preparer(self) -> Preparer:
-        """What makes jobs ready to be sent."""
+        """The preparer that makes jobs ready to be sent."""
         return Preparer(
             route=route,
             provider=self._on_route,
@@ -94,7 +94,7 @@ class Parts:
         )
 
     def _on_route(self, name: str) -> Provider:
-        """The provider, which offers the route that its jobs will take; NoRouteError if not."""
+        """The provider; NoRouteError unless it offers the route that its jobs will take."""
         provider = self.provider(name)
         offers = [each for each in ("batch", "live", "background") if getattr(provider, each)]
         check_route(self.config, name, offers)
@@ -102,7 +102,7 @@ class Parts:
 
     @property
     def bound_tier(self) -> str:
-        """At whose prices jobs are bounded: a route that may go live pays live prices."""
+        """The tier whose prices bound jobs: the live one for routes that may go live."""
         is_batch_only = self.config.route == "batch" and self.config.pilot is None
         return "batch" if is_batch_only else "standard"
 
@@ -221,10 +221,10 @@ class Session:
 
     @property
     def _asks_one_by_one(self) -> bool:
-        """True when a job can be asked without a look at those after it.
+        """True when a job can be asked before those after it are known.
 
-        What an earlier run left in batches or in the background comes back at any time, and has
-        to meet its jobs before that.
+        What an earlier run left in batches or in the background comes back at any time, and its
+        jobs have to be known before that.
         """
         config = self.config
         needs_all = config.pilot is not None or config.dedupe
@@ -285,7 +285,7 @@ class Session:
         return self._runner.waiting if self._runner is not None else sum(self.state.counts)
 
     def abandon(self) -> None:
-        """Leave all files as they are: the loop's thread still works with them."""
+        """Leave all files open: the loop's thread still works with them."""
         self._is_abandoned = True
         self._finder.close()
 

@@ -1,4 +1,4 @@
-"""Whether a file can be the state file, and what the disk said if it cannot."""
+"""Checks that a file can be the state file, and explains what the disk said if it cannot."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _check_versions(path: Path, head: bytes) -> None:
 
 
 def fold_log(path: Path) -> None:
-    """Bring what a killed run left in the log into the file: a log belongs to one file only."""
+    """Fold the log that a killed run left into the file it belongs to."""
     try:
         uri = f"{path.absolute().as_uri()}?mode=rw"
         with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=2)) as db:
@@ -108,7 +108,7 @@ def fold_log(path: Path) -> None:
 
 @contextmanager
 def closed_on_error(db: sqlite3.Connection) -> Iterator[None]:
-    """Let go of a file that turns out to be none of ours, or cannot be used."""
+    """Close a database that turns out not to be ours, or to be unusable."""
     try:
         yield
     except BaseException:
@@ -117,13 +117,13 @@ def closed_on_error(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def disk_error(path: Path, error: sqlite3.Error) -> StateError:
-    """What SQLite said of the state file, with what to do about it."""
+    """The error for what SQLite said of the state file, with what to do about it."""
     hint = _HINTS.get((getattr(error, "sqlite_errorcode", None) or 0) & 0xFF, _OUR_FAULT)
     return StateError(f"the state file {str(path)!r} cannot be used: {error}", hint=hint)
 
 
 def files_error(error: OSError) -> ResultsError:
-    """A disk that took no file of the run's any more, with what to do about it."""
+    """The error of a disk that a run can no longer write to, with what to do about it."""
     return ResultsError(
         f"the files of the run cannot be written: {error}",
         hint="make room or make the folder writable, and run again: it goes on",
@@ -131,7 +131,7 @@ def files_error(error: OSError) -> ResultsError:
 
 
 def clear_folder(folder: Path, *, is_done: bool) -> None:
-    """Remove our own folder of passing files, unless something in it is still needed."""
+    """Remove our own folder of temporary files, unless something in it is still needed."""
     with suppress(OSError):  # what stays is only in the way
         if is_done:
             for path in folder.iterdir():

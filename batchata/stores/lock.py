@@ -108,7 +108,7 @@ class RunLock:
 
 
 def _holder_of(fd: int) -> str | None:
-    """Who has the lock of a file, as it says itself; None when we have it now."""
+    """The holder of a file's lock, as it describes itself; None when we have it now."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -1,4 +1,4 @@
-"""The state file for people and tests: look at it, write one, put it aside."""
+"""The state file for people and tests: read it, write one, move it aside."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class StateManager:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """No run has the file and no log lies beside it: it may be replaced or renamed."""
+    """Hold the file while no run has it and no log lies beside it, to replace or rename it."""
     lock = RunLock(path)
     lock.acquire()
     try:
@@ -133,7 +133,7 @@ def _loses(path: Path, state: BatchState) -> bool:
 
 
 def _keep(path: Path) -> None:
-    """A second name for the file, so that at no moment there is none of the right name."""
+    """Give the file a second name, so that its own name is never without a file."""
     aside = numbered_name(path)
     try:
         aside.hardlink_to(path)

@@ -26,7 +26,7 @@ def bind_nothing(number: int) -> type[BaseModel] | None:
 
 
 class ResultReader:
-    """The last word on each job, by its status, in the order the jobs were added."""
+    """The latest result of each job, by its status, in the order the jobs were added."""
 
     def __init__(self, path: Path, wanted: bytes | None = None, bind: Bind = bind_nothing) -> None:
         self._store = SQLiteStore(path, read_only=True)
@@ -102,7 +102,7 @@ class ResultReader:
         return shape >= len(self.state.shapes) or (sub is not None and sub not in self._submissions)
 
     def _refresh(self) -> None:
-        """Meet the shapes and submissions that came since the file was opened."""
+        """Read the shapes and submissions that were added since the file was opened."""
         self.state.shapes = self._store.table.shapes()
         self._submissions = {
             row[0]: schema.submission_of(row) for row in self._store.table.submission_rows()

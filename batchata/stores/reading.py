@@ -80,7 +80,7 @@ class _Reading:
         )
 
     def _results(self) -> tuple[list[JobResult], list[tuple[int, JobResult]]]:
-        """Attempts that were followed by another one, and the last ones with their jobs."""
+        """Attempts followed by another one, and the last ones with their jobs."""
         earlier: list[JobResult] = []
         last: list[tuple[int, JobResult]] = []
         paid: dict[int, int] = {}

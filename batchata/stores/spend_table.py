@@ -18,7 +18,7 @@ _TOTAL: Final = (
 
 
 def spent_outside(db: sqlite3.Connection) -> tuple[int, int]:
-    """What such calls have spent, and may have spent besides (1e-12 USD)."""
+    """What such calls have spent, and what they may have spent on top (1e-12 USD)."""
     if db.execute(_IS_THERE).fetchone() is None:
         return 0, 0
     spent, uncertain = db.execute(_TOTAL).fetchone()

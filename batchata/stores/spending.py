@@ -33,7 +33,7 @@ class Spend(NamedTuple):
 
     @property
     def most(self) -> int:
-        """The most that this may come to."""
+        """The most that this can amount to."""
         return max(self.spent + self.uncertain, self.allowed)
 
 
@@ -87,7 +87,7 @@ class SpendFile:
         self._store.check()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._db.close()
         self._store.close()
 

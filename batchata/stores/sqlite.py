@@ -239,7 +239,7 @@ class SQLiteStore:
 
 
 def _set_aside(path: Path) -> None:
-    """Answers of an earlier run are never lost: its file gets the next free name."""
+    """Rename an earlier run's file to the next free name, so that its answers are never lost."""
     fold_log(path)
     aside = numbered_name(path)
     try:

@@ -16,7 +16,7 @@ from batchata.stores.transactions import transaction
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """What tells one kind of our files from all others."""
+    """What distinguishes one kind of our files from all others."""
 
     name: str  #: as in "the answer cache './answers.db' cannot be used"
     application_id: int
@@ -87,17 +87,17 @@ class SqliteFile:
         self._db.executescript(kind.tables)
 
     def rows(self, question: str, values: Sequence[Any] = ()) -> list[Any]:
-        """What the file says, whole."""
+        """All rows of a query."""
         with self._disk_watched():
             return self._db.execute(question, values).fetchall()
 
     def write(self, statement: str, values: Sequence[Any] = ()) -> None:
-        """Do one thing."""
+        """Execute one statement."""
         with self._disk_watched():
             self._db.execute(statement, values)
 
     def write_all(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Do it for all rows, or for none."""
+        """Execute the statement for all rows, or for none."""
         with self._disk_watched(), transaction(self._db):
             self._db.executemany(statement, rows)
 

@@ -1,4 +1,4 @@
-"""Rows of a state file, as results are read back from them."""
+"""Reads rows of a state file back for results."""
 
 from __future__ import annotations
 

@@ -35,9 +35,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def events_of(state: BatchState) -> Iterator[Durable]:
-    """What happened, so that a file which was told it holds this state.
+    """The events that make a new file hold this state.
 
-    Raises StateError for a state that cannot have come about.
+    Raises StateError for a state that no events can lead to.
     """
     yield from _Writing(state).events()
 
@@ -87,7 +87,7 @@ class _Writing:
         yield LimitSet(limit=None if limit is None else to_parts(limit))
 
     def _check_statuses(self) -> None:
-        """A status is the last result's, or comes from an open submission; nothing else."""
+        """Check that each status comes from the last result or from an open submission."""
         ended = {each.job_id: each.status for each in self._state.results}
         if len(ended) != len(self._state.results):
             raise StateError("a job of the state has two results")
