@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ast
 import importlib
+import runpy
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from types import ModuleType, SimpleNamespace
+from typing import Any, Final
+
+import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 #: heavy or optional, so imported on first use
@@ -65,3 +69,20 @@ def test_every_error_has_a_line_in_the_docs() -> None:
     errors = [node.name for node in nodes if isinstance(node, ast.ClassDef)]
 
     assert [name for name in errors if f"`{name}`" not in page] == []
+
+
+def test_a_package_index_shows_the_readme_without_links_that_lead_nowhere_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hatchling = ModuleType("hatchling.metadata.plugin.interface")
+    hatchling.__dict__["MetadataHookInterface"] = SimpleNamespace
+    monkeypatch.setitem(sys.modules, hatchling.__name__, hatchling)
+    build = runpy.run_path(str(ROOT / "hatch_build.py"))
+    metadata: dict[str, Any] = {}
+
+    build["ReadmeHook"](root=str(ROOT)).update(metadata)
+
+    said = metadata["readme"]["text"]
+    assert "](" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "](" not in said.replace("](http", "")
+    assert "Tutorial: your first batch" in said
