@@ -121,7 +121,7 @@ class BackgroundRoute(LiveRoute):
     def _awaits_answers(self) -> bool:
         return super()._awaits_answers() or self._responses.is_busy
 
-    def _may_free(self) -> bool:
+    def _may_free_money(self) -> bool:
         return self._context.state.cost.reserved > self._stuck
 
     def _has_place(self, queue: ModelQueue) -> bool:

@@ -129,10 +129,10 @@ class LiveRoute:
             return False
         if any(queue.ready or queue.asks for queue in self._queues.values()):
             return True
-        dear = self._too_dear()
-        if dear:
-            self._context.record(OutcomesRecorded(outcomes=skipped(self._context, dear)))
-        if dear or self._fits_next():
+        unaffordable = self._unaffordable()
+        if unaffordable:
+            self._context.record(OutcomesRecorded(outcomes=skipped(self._context, unaffordable)))
+        if unaffordable or self._fits_next():
             self._wake.set()  # there is nothing to wait for
             return True
         return self.is_fed or (bool(self._waiting) and self._context.awaits_money)
@@ -140,17 +140,19 @@ class LiveRoute:
     def _awaits_answers(self) -> bool:
         return bool(self._tasks)
 
-    def _may_free(self) -> bool:
+    def _may_free_money(self) -> bool:
         """True while something is in flight that may give money back, or more may come."""
         return self._context.state.cost.reserved > 0 or self._context.awaits_money
 
-    def _too_dear(self) -> list[int]:
+    def _unaffordable(self) -> list[int]:
         """Jobs that do not fit although nothing is in flight that may give money back."""
         cost, bounds = self._context.state.cost, self._context.state.cost_bound
-        dear: list[int] = []
-        while not self._may_free() and self._waiting and not cost.fits(bounds[self._waiting[0]]):
-            dear.append(self._waiting.popleft())
-        return dear
+        found: list[int] = []
+        while (
+            not self._may_free_money() and self._waiting and not cost.fits(bounds[self._waiting[0]])
+        ):
+            found.append(self._waiting.popleft())
+        return found
 
     def _fund(self) -> None:
         while self._fits_next():

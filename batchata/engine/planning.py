@@ -73,15 +73,15 @@ class Planner:
             group.ready.popleft()
         self._earmarked -= self._context.state.bounds_of(seqs)
 
-    def too_dear(self) -> list[int]:
+    def unaffordable(self) -> list[int]:
         """Take out the waiting jobs that do not fit though nothing else is in flight."""
         cost, bounds = self._context.state.cost, self._context.state.cost_bound
         if self._earmarked or cost.reserved:
             return []
-        dear: list[int] = []
+        found: list[int] = []
         while self._waiting and not cost.fits(bounds[self._waiting[0]]):
-            dear.append(self._waiting.popleft())
-        return dear
+            found.append(self._waiting.popleft())
+        return found
 
     def drain(self) -> list[int]:
         """Take out all jobs that are not in a chunk yet, and release their money."""

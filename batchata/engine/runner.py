@@ -180,10 +180,10 @@ class Runner:
                 planner.is_last_money = False
             self._start_live(group)
             if not self._tasks and not self._is_live:
-                dear = planner.too_dear()
-                if not dear:
+                unaffordable = planner.unaffordable()
+                if not unaffordable:
                     return
-                self._record(skipped(context, dear))
+                self._record(skipped(context, unaffordable))
                 continue
             await self._next_change()
 
@@ -218,9 +218,9 @@ class Runner:
         # those that an earlier process settled, and that go again, wait in the line already
         seqs = self._context.state.unsettled(token)
         try:
-            found = await self._bring(submission)
+            found = await self._ensure_sent(submission)
             if found is not None:
-                await self._bring_home(found)
+                await self._await_results(found)
         except QueueFullError as error:
             self._planner.learn_queue(submission)
             await self._wait_for_queue(error)
@@ -228,9 +228,9 @@ class Runner:
             self._planner.learn_size(submission)
         except ProviderRejectedError as error:
             self._reject(seqs, error)
-        self._again(seqs)
+        self._queue_again(seqs)
 
-    async def _bring(self, submission: Submission) -> Submission | None:
+    async def _ensure_sent(self, submission: Submission) -> Submission | None:
         match submission.status:
             case SubmissionStatus.ACCEPTED:
                 return submission
@@ -239,7 +239,7 @@ class Runner:
             case _:
                 return await self._sender.resolve(submission.token)
 
-    async def _bring_home(self, submission: Submission, refusals: int = 0) -> None:
+    async def _await_results(self, submission: Submission, refusals: int = 0) -> None:
         try:
             look = await self._poller.final(submission)
         except ProviderRejectedError as error:
@@ -273,7 +273,7 @@ class Runner:
         if refusals > 1 and self._planner.is_alone(submission):
             if len(submission.seqs) > 1:
                 await self._split(submission, why)
-                await self._rest(refusals, why)
+                await self._back_off(refusals, why)
                 return
             if refusals > _LONE_REFUSALS:
                 self._collector.refuse(submission, look)
@@ -297,7 +297,7 @@ class Runner:
             SubmissionMoved(token=submission.token, status=SubmissionStatus.DROPPED, note=why),
             SubmissionIntended(submission=again),
         )
-        goes_on = await self._rest(refusals, why)
+        goes_on = await self._back_off(refusals, why)
         while goes_on and not self._planner.has_room(again):
             goes_on = await context.pause(5.0 * context.config.poll_factor)
         if not goes_on:
@@ -305,13 +305,13 @@ class Runner:
             return
         found = await self._sender.send(again.token)
         if found is not None:
-            await self._bring_home(found, refusals)
+            await self._await_results(found, refusals)
 
     async def _wait_for_queue(self, error: QueueFullError) -> None:
         self._queue_refusals += 1
-        await self._rest(self._queue_refusals, error.message, error.retry_after_seconds)
+        await self._back_off(self._queue_refusals, error.message, error.retry_after_seconds)
 
-    async def _rest(
+    async def _back_off(
         self, refusals: int, why: str, retry_after_seconds: float | None = None
     ) -> bool:
         """Wait for the vendor's queue to empty a little; True when the run goes on."""
@@ -322,7 +322,7 @@ class Runner:
         context.notes.pop("queue", None)
         return goes_on
 
-    def _again(self, seqs: list[int]) -> None:
+    def _queue_again(self, seqs: list[int]) -> None:
         state = self._context.state
         back = [seq for seq in seqs if state.wanted[seq] and state.status_of(seq) is PENDING]
         if back and self._sends:

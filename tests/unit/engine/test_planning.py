@@ -118,10 +118,10 @@ def test_what_never_fits_leaves_the_line_only_when_nothing_is_in_flight(bench: B
     desk = Desk(bench.add(BOUND, 9 * BOUND, BOUND).limit(2 * BOUND).set(items_per_batch=1))
     desk.chunks()
 
-    early = desk.planner.too_dear()
+    early = desk.planner.unaffordable()
     desk.end(0, cost=10)
     desk.planner.fund()
-    dear = desk.planner.too_dear()
+    dear = desk.planner.unaffordable()
 
     assert (early, dear) == ([], [1])
     assert desk.chunks() == [[2]]
