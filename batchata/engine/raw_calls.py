@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ from batchata.core.errors import ResultsError
 from batchata.engine.context import RunContext
 from batchata.engine.leases import Ask
 from batchata.ports import LiveReply
+
+log = logging.getLogger("batchata.engine")
 
 #: a file that has grown so large is followed by the next one
 _SEGMENT_BYTES: Final = 64 * 2**20
@@ -66,7 +69,7 @@ class RawCalls:
         self._responses.append(orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE))
 
     def write(self) -> None:
-        """Write what waits; ResultsError when the disk refuses."""
+        """Write what waits; a disk that refuses stops the run, which keeps what is paid for."""
         if not self._responses:
             return
         folders = (self._context.requests_dir, self._context.responses_dir)
@@ -78,11 +81,14 @@ class RawCalls:
                 with (folder / name).open("ab") as file:
                     self._size += file.write(b"".join(each))
         except OSError as error:
-            raise ResultsError(
+            self._size = _SEGMENT_BYTES  # this one may end in the middle of a line
+            refused = ResultsError(
                 f"raw files cannot be written in {str(folders[0].parent)!r}: "
                 f"{error.strerror or error}",
                 hint="free some space and run again, or run with raw_files=False",
-            ) from error
+            )
+            log.error("%s", refused.message)
+            self._context.stop.ask(refused.message, error=refused)
 
     def _segment(self, folders: tuple[Path, Path]) -> str:
         if self._number and self._size < _SEGMENT_BYTES:

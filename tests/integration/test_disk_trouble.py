@@ -202,3 +202,24 @@ def test_a_state_file_that_is_deleted_under_a_batch_run_is_saved_with_its_batche
 
     assert again.status()["completed"] == 20
     assert lab.ledger.billed_items == 20
+
+
+def test_a_disk_too_full_for_raw_files_loses_no_live_answer(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = HttpFault(action="slow", times=None, seconds=0.2)
+    lab.play(scenario=Scenario(http=(slow,)))
+    disk = FullDisk(monkeypatch, lab.out / "raw_files", "live_")
+
+    with pytest.raises(ResultsError, match="No space left") as caught:
+        lab.chat(100).set_route("live", concurrency=8).run()
+
+    asked = len(lab.ledger.live)
+    disk.is_full = False
+    lab.play()
+    again = lab.chat(100).set_route("live").run()
+
+    assert "raw_files=False" in str(caught.value.hint)
+    assert asked < 100
+    assert again.status()["completed"] == len(lab.ledger.live) == 100
+    assert again.status()["possibly_billed"] == 0
