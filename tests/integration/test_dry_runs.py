@@ -140,6 +140,19 @@ def test_jobs_that_ask_the_same_are_estimated_once_where_they_are_asked_once(lab
     assert len(lab.ledger.items) == once.jobs
 
 
+def test_a_dearer_tier_that_batches_do_not_know_is_not_estimated_for_them(lab: Lab) -> None:
+    def asking(**params: Any) -> Batch:
+        batch = lab.batch().set_default_params(model=GPT, max_tokens=5_000, **params)
+        return batch.add_jobs(["who?", "what?"])
+
+    plain = asking().estimate().worst_case_usd
+    hurried = asking(service_tier="priority").estimate().worst_case_usd
+    live = asking(service_tier="priority").set_route("live").estimate().worst_case_usd
+
+    assert plain <= hurried < plain * Decimal("1.1")
+    assert live > plain * 3
+
+
 @pytest.mark.parametrize("route", ["live", "background"])
 def test_a_live_estimate_is_at_live_prices_and_counts_no_batches(lab: Lab, route: Any) -> None:
     def asking() -> Batch:

@@ -127,3 +127,21 @@ def test_any_mix_of_case_comes_back_as_the_enum_writes_it(words: list[str], data
 
     assert isinstance(found, Parsed)
     assert found.value == words
+
+
+def test_words_are_changed_for_the_one_of_several_schemas_that_then_fits() -> None:
+    cash = {"kind": {"enum": ["Cash"]}, "amount": {"type": "number"}}
+    bill = {"kind": {"enum": ["cash"]}, "state": {"enum": ["paid"]}}
+    schema = {
+        "anyOf": [
+            {"type": "object", "properties": each, "required": list(each)} for each in (cash, bill)
+        ]
+    }
+
+    found = parse_answer('{"kind": "cash", "state": "PAID"}', schema=schema)
+    neither = parse_answer('{"kind": "CASH"}', schema=schema)
+
+    assert isinstance(found, Parsed), found
+    assert found.value == {"kind": "cash", "state": "paid"}
+    assert found.repairs == ("state: 'PAID' taken as 'paid'",)
+    assert isinstance(neither, Failure)
