@@ -84,6 +84,40 @@ def test_each_citation_says_how_sure_it_is_and_why() -> None:
     assert (citation.page, kept.metadata) == (3, {"type": "x"})
 
 
+@pytest.mark.parametrize(
+    ("words", "passage", "place"),
+    [
+        ("Total: 1,234.50", "Amounts are listed below", "answer"),
+        ("See the letter", "Total: 1,234.50", "source"),
+        ("Total: 1,234.50", "Total: 1,234.50", "answer and source"),
+    ],
+)
+def test_each_citation_says_where_the_value_stands(words: str, passage: str, place: str) -> None:
+    (citation,) = map_citations([cited(words, passage)], {"total": 1234.5}).fields["total"]
+
+    assert str(citation.match_reason).endswith(f"; value in {place})")
+
+
+@pytest.mark.parametrize(("number", "is_cited"), [(1, False), (9, False), (10, True), (37, True)])
+def test_a_single_digit_without_its_label_is_nobodys_citation(number: int, is_cited: bool) -> None:
+    block = cited(f"There were {number} of them", f"{number} were seen")
+
+    found = map_citations([block], {"weight": number})
+
+    assert ("weight" in found.fields) is is_cited
+    assert all(each.confidence == "low" for each in found.fields.get("weight", ()))
+
+
+def test_a_value_is_cited_by_the_rest_of_its_sentence_and_not_by_an_earlier_one() -> None:
+    value, rest = cited("Vendor is Acme Corp, as"), cited(" stated in the letter", "the letter")
+
+    after = map_citations([value, rest], {"vendor": "Acme Corp"})
+    before = map_citations([rest, value], {"vendor": "Acme Corp"})
+
+    assert passages(after.fields) == {"vendor": ["the letter"]}
+    assert before.unmapped == ("vendor",)
+
+
 def test_a_field_is_found_by_its_alias_and_an_enum_by_its_name() -> None:
     invoice = Invoice(vendor=Vendor(name="Zed"), due=date(2024, 5, 6), status=Status.PAID_IN_FULL)
     blocks = [
