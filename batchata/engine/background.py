@@ -134,7 +134,11 @@ class BackgroundRoute(LiveRoute):
         return context.background(provider) if self._begins else context.live(provider)
 
     def _news(self) -> list[Durable]:
-        return self._moves.take()
+        return list[Durable](self._moves.take())
+
+    def _last_news(self) -> list[Durable]:
+        creating = SubmissionStatus.CREATING  # those calls wait for their commit, and never left
+        return [each for each in self._moves.take() if each.status is not creating]
 
     def _committed(self) -> None:
         self._moves.written()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from batchata.core.errors import OutcomeUnknownError
-from batchata.core.events import Durable, SubmissionMoved
+from batchata.core.events import SubmissionMoved
 from batchata.core.result import Answer, Failure
 from batchata.core.status import SubmissionStatus
 from batchata.core.submission import Outcome
@@ -28,7 +28,7 @@ class SubmissionMoves:
 
     def __init__(self, wake: asyncio.Event) -> None:
         self._wake = wake
-        self._moves: list[Durable] = []
+        self._moves: list[SubmissionMoved] = []
         self._waiting: list[asyncio.Future[None]] = []
 
     def add(self, move: SubmissionMoved) -> None:
@@ -36,7 +36,7 @@ class SubmissionMoves:
         self._moves.append(move)
         self._wake.set()
 
-    def take(self) -> list[Durable]:
+    def take(self) -> list[SubmissionMoved]:
         """The moves to commit now."""
         moves, self._moves = self._moves, []
         return moves

@@ -136,6 +136,11 @@ class RunContext:
     _joined: list[tuple[tuple[Durable, ...], asyncio.Future[None]]] = field(default_factory=list)
     _error: BaseException | None = None  #: of a commit: the run ends with it
 
+    @property
+    def has_failed(self) -> bool:
+        """True after a commit that failed: nothing is written past it."""
+        return self._error is not None
+
     async def join(self, *events: Durable) -> None:
         """Record events in one transaction with those of other tasks in this turn of the loop.
 

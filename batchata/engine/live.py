@@ -106,6 +106,16 @@ class LiveRoute:
                 await self._send_all()
         finally:
             self._context.paces.leave(self._wake)
+            self._keep()
+
+    def _keep(self) -> None:
+        """Answers that came are paid for, whatever has ended the route."""
+        if self._context.has_failed:
+            return
+        came, self._ended = self._ended, []
+        news = [*self._last_news(), *self._leases.ended(came)]
+        if news:
+            self._context.record(*news)
 
     async def _send_all(self) -> None:
         while True:
@@ -215,6 +225,10 @@ class LiveRoute:
 
     def _news(self) -> list[Durable]:
         """What else the next commit has to hold; it is made at once for them."""
+        return []
+
+    def _last_news(self) -> list[Durable]:
+        """What of it holds when nothing leaves any more."""
         return []
 
     def _committed(self) -> None:
