@@ -135,6 +135,19 @@ def test_an_answer_that_the_vendor_counts_and_has_lost_is_taken_as_paid(
     assert bench.api.billed.count("j2") == 2
 
 
+def test_refusals_that_the_vendor_counts_are_waited_for_as_answers_are(
+    bench: Bench, spoiler: Spoiler
+) -> None:
+    refusal = Failure(Reason.INVALID_REQUEST, "no")
+    bench.api.answer = lambda name, body: refusal if name == "j2" else answer_body("hi")
+    spoiler.left, spoiler.change = 1, lambda lines: lines[:2]
+
+    bench.add(*[BOUND] * 3).run()
+
+    assert bench.outcome("j2").reason is Reason.INVALID_REQUEST
+    assert len(bench.sent) == 1
+
+
 def test_a_missing_answer_that_the_vendor_does_not_count_costs_nothing(bench: Bench) -> None:
     seen: list[str] = []
 
