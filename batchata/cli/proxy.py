@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,6 +80,10 @@ def run(
     ]
     if config is None:  # else they go over what it says
         _check_lonely(added)
+        if held is not None and to_batch is None:
+            raise ValidationError(
+                "--held belongs to calls that wait for batches", hint="write --to-batch 1h too"
+            )
     from batchata.gateway.proxy.config.loading import load_config, unused_variables
 
     found = load_config(config, flags, interceptors=added)
@@ -109,11 +114,11 @@ def validate_config(
     Example: [bold]batchata proxy validate-config gateway.yaml[/bold]
     """
     from batchata.gateway.proxy.config.loading import load_config
+    from batchata.gateway.proxy.config.options import all_of
     from batchata.gateway.proxy.config.registry import make_interceptor
 
     found = load_config(file)
-    for each in found.interceptors:
-        make_interceptor(each.type, each.config)
+    all_of(partial(make_interceptor, each.type, each.config) for each in found.interceptors)
     names = ", ".join(each.type for each in found.interceptors if each.enabled) or "no interceptors"
     upstreams = ", ".join(each.base_url for each in found.sections)
     stdout().print(f"{file} is valid: {upstreams}; {names}", markup=False, soft_wrap=True)

@@ -27,10 +27,11 @@ _KILLED: Final = 1 << 8  #: SIGKILL, in a mask of signals
 class RunLock:
     """Held by the one run that may write; raises StateLockedError naming the run that has it."""
 
-    def __init__(self, state_file: Path) -> None:
+    def __init__(self, state_file: Path, *, what: str = "") -> None:
         # absolute: the process may change its folder
         self.path = state_file.absolute().with_name(state_file.name + ".lock")
         self._state_file = state_file
+        self._what = what  #: which it is for where that is no state file
         self._fd: int | None = None
 
     def acquire(self) -> None:
@@ -102,8 +103,11 @@ class RunLock:
                 hint=f"end it (`fuser {self.path}` names it), and start this run again",
             )
         return StateLockedError(
-            f"the state file {str(self._state_file)!r} is in use by {holder or 'another run'}",
-            hint="wait for that run, stop it, or give this run a state file of its own",
+            f"{self._what or f'the state file {str(self._state_file)!r}'} is in use by "
+            f"{holder or 'another run'}",
+            hint="stop it, or name another folder"
+            if self._what
+            else "wait for that run, stop it, or give this run a state file of its own",
         )
 
 

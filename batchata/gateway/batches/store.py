@@ -29,7 +29,7 @@ class BatchStore:
         self.now = now
         self.files: dict[str, KeptFile] = {}
         self.batches: dict[str, BatchRecord] = {}
-        self._lock = RunLock(folder / "gateway")
+        self._lock = RunLock(folder / "gateway", what=f"the folder of batches {str(folder)!r}")
 
     def open(self) -> None:
         """Take the folder and read what is in it.

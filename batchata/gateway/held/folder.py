@@ -98,7 +98,7 @@ class HeldFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._lock = RunLock(folder / "gateway")
+        self._lock = RunLock(folder / "gateway", what=f"the folder of held calls {str(folder)!r}")
 
     def open(self) -> list[Found]:
         """Take the folder; the groups in it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from batchata.configs.yaml_file import YamlFile, read_yaml
 from batchata.core.errors import ValidationError
 from batchata.core.usage import rates_from_mapping
 from batchata.gateway.proxy.config.model import GatewayConfig
+from batchata.gateway.proxy.config.options import all_of
 from batchata.gateway.proxy.config.registry import check_interceptor
 
 #: environment variables and the keys they stand for
@@ -71,8 +73,10 @@ def load_config(
     config = checked(tree, read, told)
     for name, rates in config.prices.items():
         rates_from_mapping(name, rates)
-    for number, each in enumerate(config.interceptors):
-        check_interceptor(each.type, each.config, f"interceptors[{number}]")
+    all_of(
+        partial(check_interceptor, each.type, each.config, f"interceptors[{number}]")
+        for number, each in enumerate(config.interceptors)
+    )
     return config
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, ClassVar, Protocol, get_type_hints
 
 import pydantic
@@ -24,7 +25,28 @@ def checked_options(kind: type[HasOptions], given: Mapping[str, Any]) -> dict[st
 
     Raises ValidationError for an option that is not known, and for a value of another type.
     """
-    return {name: _checked(kind, name, value) for name, value in given.items()}
+    found: dict[str, Any] = {}
+
+    def take(name: str, value: Any) -> None:
+        found[name] = _checked(kind, name, value)
+
+    all_of(partial(take, name, value) for name, value in given.items())
+    return found
+
+
+def all_of(checks: Iterable[Callable[[], object]]) -> None:
+    """Do all of them; one ValidationError says everything that is wrong."""
+    errors: list[ValidationError] = []
+    for check in checks:
+        try:
+            check()
+        except ValidationError as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        told = [f"{each.message} ({each.hint})" if each.hint else each.message for each in errors]
+        raise ValidationError("; ".join(told))
 
 
 def check_hooks(kind: type, like: type, hooks: Iterable[str]) -> None:

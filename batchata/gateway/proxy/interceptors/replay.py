@@ -93,10 +93,12 @@ class Replay(Interceptor):
         asked = f"{exchange.method} {exchange.path}" + (
             f" of {exchange.model}" if exchange.model else ""
         )
-        had = f"was recorded {nth} times and asked once more" if nth else "was not recorded"
+        times = "once" if nth == 1 else f"{nth} times"
+        had = f"was recorded {times} and asked once more" if nth else "was not recorded"
         self.missed.append(f"{asked} {had}")
+        also = ", or have the last answer again with miss: repeat (proxy replay --repeat)"
         return Reject(
-            message=f"replay: {asked} {had}; nothing was sent. {self.advice}",
+            message=f"replay: {asked} {had}; nothing was sent. {self.advice}{also if nth else ''}",
             status=404,
             code="not_recorded",
             headers=(("x-should-retry", "false"),),
