@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from batchata import Batch, Job
 from batchata.core.errors import DuplicateJobError, UnknownModelError, ValidationError
-from batchata.core.job import DEFAULT_MAX_TOKENS
+from batchata.core.job import DEFAULT_MAX_TOKENS, UnaskableJob
 
 GPT = "gpt-6-luna"
 
@@ -72,6 +72,22 @@ def test_building_touches_no_file_no_network_and_no_sdk(tmp_path: Path) -> None:
 
     assert done.stdout.strip() == "[]"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("model", [5, "  ", b"gpt-6-luna"])
+def test_a_model_that_is_no_name_is_refused_at_once(model: Any) -> None:
+    with pytest.raises(ValidationError, match="not a name"):
+        Batch().add_job(prompt="q", model=model)
+
+
+def test_a_model_of_a_generator_that_is_no_name_fails_its_job_alone() -> None:
+    rows: list[dict[str, Any]] = [{"prompt": "q", "model": 5}, {"prompt": "q", "model": "gpt-5"}]
+
+    bad, good = Batch().add_jobs(iter(rows)).jobs
+
+    assert isinstance(bad, UnaskableJob)
+    assert "model is 5, not a name" in bad.why
+    assert good.model == "gpt-5"
 
 
 def test_a_job_keeps_our_fields_and_passes_the_rest_to_the_vendor() -> None:

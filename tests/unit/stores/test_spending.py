@@ -72,3 +72,13 @@ def test_a_run_counts_what_calls_spent_and_may_still_spend(path: Path) -> None:
     store.close()
 
     assert (cost.spent, cost.uncertain, cost.reserved) == (SPENT + 1_000, UNCERTAIN + 500, BOUND)
+
+
+def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "budget.db"
+
+    with ledger_of(path) as ledger:
+        ledger.write([Spend(*TOTAL, 1, 0, 0)])
+        modes = {each.stat().st_mode & 0o777 for each in tmp_path.glob("budget.db*")}
+
+    assert modes == {0o600}
