@@ -15,6 +15,7 @@ import pytest
 from budget_lab import BOOK, CLAUDE, GPT, limited, used_usd
 from raw_lab import JSON, SECONDS, RawUpstream, Seen, call, connect, request_bytes
 
+from batchata import Batch
 from batchata.core.errors import StateLockedError
 from batchata.core.usage import Usage
 from batchata.gateway import Exchange, Gateway, Interceptor, Replace, Sandbox
@@ -255,3 +256,21 @@ def test_runs_of_the_same_state_file_see_what_the_gateway_spent(tmp_path: Path) 
     store = SQLiteStore(state)
     assert store.load().cost.used_usd == spent
     store.close()
+
+
+def test_a_refusal_tells_what_runs_of_the_state_file_have_spent(tmp_path: Path) -> None:
+    state = tmp_path / "s.db"
+    with Sandbox() as box:
+        batch = Batch(tmp_path / "out").set_state(state).set_route("live")
+        batch.set_provider("openai", api_key="k", base_url=box.openai_base_url)
+        run = batch.add_job(id="a", prompt="Name a river.", model=GPT, max_tokens=100).run()
+        spent = run.status()["cost_usd"]
+        with (
+            limited(box.url, state, 0.000001) as gateway,
+            pytest.raises(openai.RateLimitError) as refused,
+        ):
+            chat(gateway.url)
+
+    told = f"of the limit of $0.000001 for the gateway ${spent:.6f} is spent by runs of its state"
+    assert spent > 0
+    assert told in str(refused.value)

@@ -260,10 +260,12 @@ def _is_refusal(answered: Answered) -> bool:
 def _too_dear(exchange: Exchange, worst: Decimal, short: SpendLimit) -> str:
     tracker = short.tracker
     what = f"the {short.scope} {short.name!r}" if short.name else "the gateway"
-    used, limit = from_parts(tracker.spent + tracker.uncertain), _plain(tracker.limit_usd)
+    used, limit = from_parts(tracker.spent + tracker.uncertain), from_parts(short.named or 0)
+    runs = from_parts(short.used_by_runs)
     said = (
-        f"this call may cost ${worst:.6f}, and of the limit of ${limit} for {what} "
-        f"${used:.6f} is spent and ${tracker.reserved_usd:.6f} set aside"
+        f"this call may cost ${worst:.6f}, and of the limit of ${_plain(limit)} for {what} "
+        + (f"${runs:.6f} is spent by runs of its state file, " if runs else "")
+        + f"${used:.6f} is spent and ${tracker.reserved_usd:.6f} set aside"
     )
     if (
         output_cap(exchange.endpoint, exchange.json or {}) is None
@@ -273,9 +275,9 @@ def _too_dear(exchange: Exchange, worst: Decimal, short: SpendLimit) -> str:
     return said
 
 
-def _plain(usd: Decimal | None) -> str:
+def _plain(usd: Decimal) -> str:
     """An amount without zeros at its end."""
-    return f"{(usd or Decimal(0)).normalize():f}"
+    return f"{usd.normalize():f}"
 
 
 def _no_price(what: str) -> str:

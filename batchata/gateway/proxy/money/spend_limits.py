@@ -35,6 +35,8 @@ class SpendLimit:
         self.tracker.uncertain = line.most - line.spent
         if limit is not None:
             self.tracker.limit = max(0, limit - used_by_runs)
+        self.used_by_runs = used_by_runs  #: of the same state file, since before this process
+        self.named = limit  #: as it was given; the tracker's is less by what runs have used
         self.allowed = self.used
         self.waiting = 0  #: calls that wait for room in it
 
