@@ -41,10 +41,11 @@ def models(
         print_json(found)
         return
     from batchata.sinks.tables import prices_table
+    from batchata.sinks.wording import plural
 
     if found:
         stdout().print(prices_table(found))
-    say(f"{len(found)} models; prices in USD per million tokens, from packaged data")
+    say(f"{plural(len(found), 'model')}; prices in USD per million tokens, from packaged data")
 
 
 def _models(provider: str, search: str) -> Iterator[dict[str, Any]]:

@@ -41,6 +41,7 @@ def report(
     Example: [bold]batchata report reviews-results --output reviews.html[/bold]
     """
     from batchata.report import Options, write_report
+    from batchata.sinks.wording import plural
 
     path = state_file(state)
     written = write_report(
@@ -59,7 +60,10 @@ def report(
             }
         )
         return
-    say(f"written to {output}: {written.results:,} results, {written.size_bytes / 1e6:.1f} MB")
+    say(
+        f"written to {output}: {plural(written.results, 'result')}, "
+        f"{written.size_bytes / 1e6:.1f} MB"
+    )
     if written.left_out:
         say(f"{written.left_out:,} results are left out; --limit N takes more")
     if written.pictures and written.pictures_left_out:

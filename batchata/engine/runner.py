@@ -235,6 +235,7 @@ class Runner:
             case SubmissionStatus.ACCEPTED:
                 return submission
             case SubmissionStatus.INTENDED if self._context.stop.is_asked:
+                await self._sender.give_back_new(submission.token)
                 return None
             case _:
                 return await self._sender.resolve(submission.token)

@@ -244,6 +244,11 @@ class Sender:
         self._files.discard(self._now(token))
         await self.forget(self._now(token))
 
+    async def give_back_new(self, token: str) -> None:
+        """Drop a submission of this process of which nothing has left; leave others as they are."""
+        if token in self._new:
+            await self.give_back(token, "the run stopped before it was sent")
+
     async def forget(self, submission: Submission) -> None:
         """Remove the upload of a dropped submission, unless another one goes with it."""
         reference = submission.input_ref

@@ -135,6 +135,9 @@ def _places(view: RunView) -> list[str]:
 
 
 def _ending(each: SubmissionView) -> str:
+    if each.batch_id is None and each.word == "failed":
+        said = [f"{each.provider} batch of {plural(each.total, 'job')} was not sent", each.note]
+        return _SEPARATOR.join(filter(None, said))
     parts = [f"{each.provider} {each.batch_id or each.token} {each.word}"]
     parts.append(f"{each.done - each.failed:,} of {plural(each.total, 'job')} ok")
     if each.started_at is not None and each.finished_at is not None:

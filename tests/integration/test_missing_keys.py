@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,7 @@ def _keyless(monkeypatch: pytest.MonkeyPatch) -> None:
 def jobs(tmp_path: Path, model: str, route: Literal["batch", "live", "background"]) -> Batch:
     """The script."""
     batch = Batch(tmp_path / "out").set_route(route).set_polling(0.01).set_uploads("always")
+    batch.config = replace(batch.config, items_per_batch=1)
     batch.set_prices({"own": {"input": 1, "output": 1}}).set_default_params(model=model)
     return batch.add_jobs(["One?", "Two?", "Three?"])
 

@@ -110,6 +110,17 @@ def test_a_pipe_is_told_of_each_batch_that_ends_once(clock: FakeClock) -> None:
     assert lines[1] == "batchata: openai batch_a complete, 98 of 100 jobs ok, 0:40, $0.0200"
 
 
+def test_a_batch_that_was_not_sent_is_no_batch_that_went_well(clock: FakeClock) -> None:
+    display, file = display_to_a_pipe(clock)
+    display.start_progress(run_view(submissions_done=0))
+
+    unsent = ended("a", batch_id=None, state="dropped", note="no OpenAI key")
+    display.update_progress(run_view(submissions_done=1, active=(unsent,)))
+
+    said = "batchata: openai batch of 100 jobs was not sent, no OpenAI key"
+    assert file.getvalue().splitlines()[1:] == [said]
+
+
 def test_many_batches_that_end_together_make_one_line(clock: FakeClock) -> None:
     display, file = display_to_a_pipe(clock)
     display.start_progress(run_view(submissions_done=0))
