@@ -18,7 +18,7 @@ from sandbox_lab import Lab
 from batchata.core.errors import StateLockedError, ValidationError
 from batchata.core.usage import Usage
 from batchata.gateway import Gateway, HttpFault, ItemFault
-from batchata.gateway.held import asking
+from batchata.gateway.held import asking, held_calls
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +26,15 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "POLL_FACTOR", 0.01)
 
 
-def test_calls_made_together_are_one_batch_at_half_the_price(lab: Lab, tmp_path: Path) -> None:
-    with holding(lab.box.url, tmp_path) as gateway, ThreadPoolExecutor(4) as pool:
+def test_calls_made_together_are_one_batch_at_half_the_price(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_calls, "_MOST_CALLS", 4)  # is full when all are there
+
+    with (
+        holding(lab.box.url, tmp_path, gather_seconds=SLOW) as gateway,
+        ThreadPoolExecutor(4) as pool,
+    ):
         answers = list(pool.map(lambda n: chat(gateway.url, f"question {n}"), range(4)))
 
     assert len({each.choices[0].message.content for each in answers}) == 4
