@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 from exchange_lab import an_exchange
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchata.core.errors import UnknownPriceError, ValidationError
@@ -73,7 +73,6 @@ async def shaped(exporting: TraceExport, events: list[GatewayEvent]) -> list[Any
     return [orjson.loads(body) for body in exporting.shape(events)]
 
 
-@settings(max_examples=40, deadline=None)
 @example({"messages": [{"role": "assistant", "tool_calls": 5}]}, CHAT)
 @example({"messages": [{"role": "assistant", "content": [{"type": "tool_use", "id": [1]}]}]}, CHAT)
 @given(body=BODIES, endpoint=st.sampled_from([CHAT, RESPONSES, MESSAGES]))
@@ -108,7 +107,6 @@ def test_a_call_with_any_body_is_told_and_remembered(body: Any, endpoint: str) -
         assert asyncio.run(shaped(exporting, list(recorder.events)))
 
 
-@settings(max_examples=40, deadline=None)
 @example({"messages": [], "tools": 7}, CHAT)
 @example({"messages": [], "modalities": 7}, CHAT)
 @example({"messages": [], "modalities": [""], "tools": [{"type": ""}]}, CHAT)

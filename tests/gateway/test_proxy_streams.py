@@ -13,7 +13,7 @@ import orjson
 import pytest
 import zstandard
 from exchange_lab import an_exchange
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES, Answered
@@ -291,7 +291,6 @@ def test_a_response_that_ends_in_its_stream_has_id_text_usage_and_tools() -> Non
     assert [call.name for call in said.tool_calls] == ["look"]
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     events=st.lists(st.binary(min_size=1, max_size=8).filter(lambda each: not {10, 13} & {*each})),
     end=st.sampled_from([b"\n", b"\r\n", b"\r"]),

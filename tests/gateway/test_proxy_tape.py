@@ -44,7 +44,7 @@ def asked(gateway: Gateway, content: str, *, stream: bool = False) -> bytes:
 
 
 def test_what_many_asked_at_once_is_given_to_each_again(tmp_path: Path) -> None:
-    questions = [(f"question {number % 60}", number % 2 == 0) for number in range(240)]
+    questions = [(f"question {number % 30}", number % 2 == 0) for number in range(120)]
     with (
         Sandbox() as box,
         with_tape(box.url, "record", tmp_path) as gateway,

@@ -11,7 +11,7 @@ from math import ceil
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -78,7 +78,6 @@ PARTS = st.sampled_from([png(20, 30), png(700, 1_100), png(3_000, 2_000), pdf(1,
 
 
 @pytest.mark.parametrize("route", ["batch", "live"])
-@settings(max_examples=40, deadline=None)
 @given(
     text=TEXTS,
     times=st.sampled_from([1, 1, 500, 20_000]),  # the last one is beyond every long-context tier

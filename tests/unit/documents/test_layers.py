@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchata.core.errors import ValidationError
@@ -54,7 +54,6 @@ def with_form(text: str) -> bytes:
     return out.getvalue()
 
 
-@settings(max_examples=40)
 @given(st.lists(st.lists(WESTERN, max_size=30).map("\n".join), min_size=1, max_size=4))
 def test_the_bound_of_a_pdf_holds_its_text_and_the_image_of_every_page(texts: list[str]) -> None:
     found = load(create_pdf(texts))
