@@ -5,9 +5,11 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import shlex
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from functools import cache
@@ -15,12 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import typer.main
-import typer.testing
-from hypothesis import settings
 from thoroughness import how_often
-
-from batchata.engine import shutdown
 
 if TYPE_CHECKING:
     from run_lab import Lab
@@ -37,7 +34,7 @@ _ONE_CERTIFICATE = Path(__file__).with_name("nobody.pem")
 _HIDDEN = ("OPENAI", "ANTHROPIC", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """No property is held against the clock; temporary folders lie in memory where there is room.
 
     One certificate is trusted, here and in all that is started from here.
@@ -45,13 +42,20 @@ def pytest_configure() -> None:
     """
     gc.disable()  # nothing is garbage before the first test runs
     os.environ["SSL_CERT_FILE"] = str(_ONE_CERTIFICATE)
-    examples = how_often(100)
-    settings.register_profile("unhurried", settings(), deadline=None, max_examples=examples)
-    settings.load_profile("unhurried")
+    if not config.getoption("numprocesses", None):  # who starts workers tries nothing itself
+        _do_not_hurry()
     if "TMPDIR" in os.environ or not os.access(_MEMORY, os.W_OK):
         return
     if shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES:
         os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
+
+
+def _do_not_hurry() -> None:
+    from hypothesis import settings
+
+    examples = how_often(100)
+    settings.register_profile("unhurried", settings(), deadline=None, max_examples=examples)
+    settings.load_profile("unhurried")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -68,6 +72,12 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_sessionfinish() -> None:
+    """Complaints of what is garbage now are heard; pytest searches all there is five times more."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_sessionstart() -> None:
     """A worker of xdist leaves without taking apart a million objects one by one.
 
@@ -77,6 +87,18 @@ def pytest_sessionstart() -> None:
         atexit.register(os._exit, 0)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
+    """Workers are forked from the zygote: what others wrote is imported once for all of them."""
+    if sys.platform != "linux":  # elsewhere not every library stands a fork
+        return
+    folder = os.environ["ZYGOTE_FOLDER"] = tempfile.mkdtemp(prefix="zygote-")
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    script = Path(__file__).with_name("forked_worker.py")
+    for spec in specs:
+        spec.python = shlex.join([sys.executable, str(script), folder])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -103,17 +125,22 @@ def _no_network() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _one_command_line() -> Iterator[None]:
     """Typer reads the signatures of all commands anew for each call of a test: once is enough."""
+    import typer.main
+    import typer.testing
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(typer.testing, "_get_command", cache(typer.main.get_command))
         yield
 
 
-@pytest.fixture(autouse=True)
-def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _no_keys() -> Iterator[None]:
     """Keys and proxies of the machine are not seen."""
-    for name in tuple(os.environ):
-        if name.upper().startswith(_HIDDEN):
-            monkeypatch.delenv(name)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in tuple(os.environ):
+            if name.upper().startswith(_HIDDEN):
+                patch.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -121,8 +148,8 @@ def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
     """Starts processes that need not import anything; one for all workers of xdist."""
     from zygote import Zygote
 
-    folder = tmp_path_factory.getbasetemp()
-    made = Zygote(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
+    folder = os.environ.get("ZYGOTE_FOLDER") or tmp_path_factory.getbasetemp()
+    made = Zygote(Path(folder))
     yield made
     made.close()
 
@@ -141,6 +168,7 @@ def lab(shared_box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """An emptied sandbox in perfect health, a folder, and books of every commit."""
     from run_lab import Lab
 
+    from batchata.engine import shutdown
     from batchata.gateway import Scenario
 
     shared_box.set_scenario(Scenario())
