@@ -121,3 +121,23 @@ def test_dots_that_lead_nowhere_else_are_sent_as_they_are(path: str, target: byt
         assert call(gateway.url, request_bytes(target)).status == 200
 
     assert upstream.seen[0].target == path.encode() + target
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (b"llama-4", "the model 'llama-4' at /v1/x; it has those for gpt-*/o?, /claude"),
+        (b"claude-x", "the model 'claude-x' at /v1/x; it has those for gpt-*/o?, /claude"),
+    ],
+)
+def test_a_model_that_no_upstream_has_is_named(model: bytes, said: str) -> None:
+    upstreams: list[dict[str, Any]] = [
+        {"base_url": "http://127.0.0.1:9", "name": "a", "models": ["gpt-*", "o?"]},
+        {"base_url": "http://127.0.0.1:9", "name": "b", "prefix": "/claude"},
+    ]
+    body = b'{"model": "%b"}' % model
+    with Gateway(config={"upstreams": upstreams}) as gateway:
+        found = call(gateway.url, request_bytes(b"/v1/x", JSON, method=b"POST", body=body))
+
+    assert found.status == 404
+    assert said in found.body.decode()

@@ -79,7 +79,7 @@ class Admission:
             model = deployment or model
             upstream = upstream or self._upstreams.choose(path, model)
             if upstream is None:
-                raise NotAdmittedError(_unserved(request), self._vendor(request))
+                raise NotAdmittedError(self._unserved(path, model), self._vendor(request))
             if upstream.is_left_by(path):
                 raise NotAdmittedError(_outside(upstream), Exchange.vendor_of(path, upstream))
             length = request.headers.get("Content-Length", "")
@@ -119,6 +119,15 @@ class Admission:
         found = placed[0] if placed else self._upstreams.choose(request.path, "")
         return found.type if found else "openai"
 
+    def _unserved(self, path: str, model: str) -> VendorError:
+        what = f"the model {model!r:.100} at {path}" if model else path
+        places = ", ".join(each.prefix or "/".join(each.models) for each in self._upstreams.all)
+        return VendorError(
+            status=404,
+            message=f"no upstream of the gateway serves {what}; it has those for {places}",
+            code="unknown_upstream",
+        )
+
 
 def _question(path: str) -> tuple[str | None, str]:
     """The endpoint that a path is, None for no question; and the deployment that it names."""
@@ -150,14 +159,6 @@ def stalled_error(error: StalledBodyError) -> VendorError:
         status=408,
         message=f"the gateway waits no longer for this request's body: {error}; see idle_seconds",
         code="request_timeout",
-    )
-
-
-def _unserved(request: web.BaseRequest) -> VendorError:
-    return VendorError(
-        status=404,
-        message=f"no upstream of the gateway serves {request.raw_path.partition('?')[0]}",
-        code="unknown_upstream",
     )
 
 
