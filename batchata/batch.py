@@ -262,7 +262,7 @@ class Batch(Settings):
         if job_id is not None and (not isinstance(job_id, str) or not job_id):
             raise ValidationError(f"id is {job_id!r}, not text", hint='write id="invoice-17"')
         if job_id is not None and not is_unicode(job_id):
-            raise ValidationError(f"id is {job_id!r}, which is no valid Unicode")
+            raise ValidationError(f"id is {job_id!r}, which is not valid Unicode")
         self._check_model(model)
         fields = {name: values.pop(name) for name in tuple(values) if name in JOB_FIELDS}
         fields.setdefault("max_tokens", DEFAULT_MAX_TOKENS)

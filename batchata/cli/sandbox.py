@@ -74,7 +74,7 @@ def make_scenario(file: Path | None, faults: str, latency: float | None) -> Scen
             found = replace(found, latency_seconds=latency)
         return with_faults(found, faults)
     except msgspec.DecodeError as error:
-        raise ValidationError(f"{file} is no scenario: {error}") from error
+        raise ValidationError(f"{file} is not a scenario: {error}") from error
     except ValueError as error:
         raise ValidationError(str(error), hint="batchata sandbox --list-faults") from error
 

@@ -26,7 +26,7 @@ class FileTable:
     def __init__(self, path: Path, folder: Path) -> None:
         if path.exists() and not path.is_file():
             raise ValidationError(
-                f"{path} is no file, and its rows are read more than once",
+                f"{path} is not a file, and its rows are read more than once",
                 hint="write the rows to a file first",
             )
         self.path = path

@@ -57,7 +57,7 @@ class FileUrl:
     def __post_init__(self) -> None:
         if not isinstance(self.url, str) or not is_url(self.url):
             raise ValidationError(
-                f"{self.url!r:.80} is no web address", hint='write FileUrl("https://…/a.pdf")'
+                f"{self.url!r:.80} is not a web address", hint='write FileUrl("https://…/a.pdf")'
             )
         if self.kind is not None:
             _check_kind(self.kind)

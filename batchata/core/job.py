@@ -86,7 +86,7 @@ class Job:
         """
         if not isinstance(data, Mapping) or not {"id", "model"} <= data.keys():
             raise ValidationError(
-                f"{data!r:.80} is no job", hint="give what to_dict() returned, with id and model"
+                f"{data!r:.80} is not a job", hint="give what to_dict() returned, with id and model"
             )
         names = {f.name for f in fields(cls)}
         unknown = sorted(set(data) - names)

@@ -160,7 +160,7 @@ def _by_model(compact: bytes, model: type[BaseModel], repairs: tuple[str, ...]) 
     try:
         value = from_json(model, compact)
         if _NO_NUMBER.search(compact) and (path := _no_number_in(value)):
-            return _failure(f"{path}: it is no number, and JSON has no other", model.__name__)
+            return _failure(f"{path}: it is not a number, and JSON has no other", model.__name__)
         return Parsed(compact, value, repairs)
     except ModelError as error:
         return _failure(_problems(error), model.__name__)

@@ -220,7 +220,7 @@ class JobResult:
             return cls._from_dict(data, response_model)
         except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise ValidationError(
-                f"{data!r:.80} is no result: {error}", hint="give what to_dict() returned"
+                f"{data!r:.80} is not a result: {error}", hint="give what to_dict() returned"
             ) from error
 
     @classmethod

@@ -135,7 +135,7 @@ def _check_end(found: OpenedFile) -> None:
 def _check_no_id(source: str) -> None:
     if source.startswith(("file-", "file_")) and not Path(source).exists():
         raise ValidationError(
-            f"{source!r} is no file here, and looks like the id of an uploaded one",
+            f"{source!r} is not a file here, and looks like the id of an uploaded one",
             hint=f'write file=FileId("{source}"), after: from batchata import FileId',
         )
 

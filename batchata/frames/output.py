@@ -64,7 +64,7 @@ def unasked(row: tuple[Any, ...], names: tuple[str, str]) -> RowAnswer | None:
         elif is_binary(value):
             why = f"the value in column {column!r} is bytes, not text"
         elif not is_unicode(str(value)):
-            why = f"the value in column {column!r} is no valid Unicode"
+            why = f"the value in column {column!r} is not valid Unicode"
         if why is not None:
             return RowAnswer("failed", None, f"{why}: it was not asked")
     return None

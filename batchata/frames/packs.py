@@ -134,7 +134,8 @@ def _listed(value: Any) -> list[dict[str, Any]] | str:
         if isinstance(value, dict) and (name is not None or ID in value):
             value = [value]
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-        return f"the answer is no list of rows: {orjson.dumps(value)[:60].decode(errors='replace')}"
+        said = orjson.dumps(value)[:60].decode(errors="replace")
+        return f"the answer is not a list of rows: {said}"
     return value
 
 

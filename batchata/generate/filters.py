@@ -20,7 +20,7 @@ from batchata.core.errors import ValidationError
 
 _QUOTED: Final = re.compile(r"`([^`]+)`")
 _HINT: Final = (
-    "use column names (in backticks where they are no plain words), numbers, texts, "
+    "use column names (in backticks where they are not plain words), numbers, texts, "
     "== != < <= > >=, in, and, or, not, + - * / %, .isna(), .notna(), .str.len(), "
     ".str.contains(), .str.startswith(), .str.endswith(), .str.lower(), .str.upper()"
 )
@@ -97,7 +97,7 @@ class Filter:
         except (pyarrow.ArrowException, TypeError, ValueError, ArithmeticError) as error:
             raise self._wrong(f"does not fit the rows: {error}") from error
         if not is_mask:
-            raise self._wrong("is no condition: it says neither yes nor no of a row")
+            raise self._wrong("is not a condition: it says neither yes nor no of a row")
         return pc.fill_null(mask, False)
 
     def name(self, node: ast.Name) -> str:

@@ -97,7 +97,7 @@ def _sections_of(file: YamlFile, environment: Mapping[str, str]) -> Values:
         elif not isinstance(keys, dict):
             known = name in Config.model_fields
             hint = f"write its keys below `{name}:`" if known else _hint(str(name))
-            raise ValidationError(f"{file.path}: {name!r} is no section", hint=hint)
+            raise ValidationError(f"{file.path}: {name!r} is not a section", hint=hint)
     if "model" in values:
         values["model"] = expanded(values["model"], environment, "model")
     return values

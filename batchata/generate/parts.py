@@ -133,7 +133,7 @@ def _kept_columns(config: Config, schema: pyarrow.Schema, more: Sequence[str]) -
     for name in asked or ():
         if name not in schema.names:
             raise ValidationError(
-                f"data.copy_columns names {name!r}, which is no column of the input",
+                f"data.copy_columns names {name!r}, which is not a column of the input",
                 hint=f"its columns are: {', '.join(schema.names)}",
             )
     kept = list(schema.names) if asked is None else list(dict.fromkeys(asked))

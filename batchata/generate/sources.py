@@ -148,7 +148,7 @@ class JsonRows(RowFile):
                 kinds[name] = _common_kind(name, kinds.get(name), values)
             except UnicodeError as error:
                 raise ValidationError(
-                    f"{self.path} has text in column {name!r} that is no valid Unicode: {error}"
+                    f"{self.path} has text in column {name!r} that is not valid Unicode: {error}"
                 ) from error
 
 

@@ -53,7 +53,7 @@ def checked_address(url: str) -> str:
         is_http = False
     if not is_http:
         raise ValidationError(
-            f"base_url is {url!r}, which is no http address",
+            f"base_url is {url!r}, which is not an http address",
             hint='write it with scheme and host: base_url="http://localhost:8000/v1"',
         )
     if parts.username is not None or parts.password is not None:

@@ -80,7 +80,7 @@ def _job(line: bytes, where: str, provider: str, endpoints: Sequence[str]) -> Ra
         model = _head(body).model
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValidationError(
-            f"{where} is no request: {error}",
+            f"{where} is not a request: {error}",
             hint='write {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", '
             '"body": {"model": ..., "messages": [...]}}',
         ) from error

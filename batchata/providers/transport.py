@@ -121,7 +121,7 @@ class Transport:
                 return Reply(response.status, response.headers, await response.read())
         except aiohttp.InvalidURL as error:
             raise ProviderRejectedError(
-                f"{url!r} is no address that can be called", hint="mend the base_url"
+                f"{url!r} is not an address that can be called", hint="mend the base_url"
             ) from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ProviderUnavailableError(

@@ -82,7 +82,7 @@ def check_output(output: Path) -> None:
         is_ours = GENERATOR.encode() in file.read(_HEAD_BYTES)
     if not is_ours:
         raise ResultsError(
-            f"{str(output)!r} is there already and is no report, so it is not overwritten",
+            f"{str(output)!r} is there already and is not a report, so it is not overwritten",
             hint="give another name to --output",
         )
 

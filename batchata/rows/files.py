@@ -40,7 +40,7 @@ def reader_of(path: Path) -> Callable[[Path], Iterator[tuple[str, Row]]]:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise ValidationError(
-            f"{str(path)!r} is no file of rows",
+            f"{str(path)!r} is not a file of rows",
             hint=f"give a file that ends in {', '.join(_READERS)}",
         )
     return reader

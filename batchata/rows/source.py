@@ -94,7 +94,7 @@ class RowSource:
                 f"{where} has the id {value!r:.80}, which is bytes", hint="decode them first"
             )
         if not is_unicode(str(value)):
-            raise ValidationError(f"{where} has the id {value!r}, which is no valid Unicode")
+            raise ValidationError(f"{where} has the id {value!r}, which is not valid Unicode")
         return str(value)
 
     def table(self) -> Table | None:

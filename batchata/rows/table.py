@@ -39,7 +39,7 @@ class Table:
             self._frame: Any = nw.from_native(native, eager_only=True)
         except TypeError as error:
             raise ValidationError(
-                f"{type(native).__name__} is no table",
+                f"{type(native).__name__} is not a table",
                 hint="give a pandas, polars or arrow table (a lazy one: .collect() it first)",
             ) from error
         except nw.exceptions.DuplicateError as error:
@@ -68,7 +68,7 @@ class Table:
             if name not in self._frame.columns or not isinstance(name, str):
                 hint = f"its columns are: {', '.join(self.columns) or 'none'}"
                 if str(name) in self.columns:
-                    hint = "its names are no text: df.columns = df.columns.astype(str)"
+                    hint = "its names are not text: df.columns = df.columns.astype(str)"
                 elif name in getattr(getattr(self.native, "index", None), "names", ()):
                     hint = f"{name!r} is its index: give df.reset_index()"
                 raise ValidationError(f"the table has no column {name!r}", hint=hint)

@@ -29,7 +29,7 @@ def read_legacy(path: Path) -> BatchState:
     data = _json(path)
     if not isinstance(data, dict) or not data.keys() >= _NEEDED or not data.keys() & _EITHER:
         raise StateError(
-            f"{str(path)!r} is no state file of an earlier release",
+            f"{str(path)!r} is not a state file of an earlier release",
             hint="its JSON has 'pending_jobs', 'completed_results' and 'failed_jobs'",
         )
     try:

@@ -98,7 +98,7 @@ class BatchState:
         """A state from `to_dict()`; StateError for any other mapping."""
         if data.get("format") != FORMAT:
             raise StateError(
-                f"this is no batch state: its format is {data.get('format')!r}",
+                f"this is not a batch state: its format is {data.get('format')!r}",
                 hint="give what BatchState.to_dict() made, or StateManager.import_legacy(path)",
             )
         limit = data["cost_limit_usd"]

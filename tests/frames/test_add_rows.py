@@ -229,7 +229,7 @@ def test_a_missing_column_of_a_file_ends_the_run_before_anything_is_sent(
     [
         (5, {}, "rows is a int"),
         ({"text": "a"}, {}, "rows is a dict"),
-        ("rows.xls", {}, "no file of rows"),
+        ("rows.xls", {}, "not a file of rows"),
         ([{"text": "a"}], {"prompt": ""}, "not a template"),
         ([{"text": "a"}], {"prompt": "no column"}, "names no column"),
         ([{"text": "a"}], {"prompt": "{text"}, "cannot be read"),
@@ -250,7 +250,7 @@ def test_what_is_wrong_is_said_at_once(
         ([{"key": "a", "text": "1"}, {"key": "a", "text": "2"}], DuplicateJobError, "the id 'a'"),
         ([{"key": "a", "text": None}, {"key": "a", "text": "2"}], DuplicateJobError, "the id 'a'"),
         ([{"key": "a", "text": "1"}, {"key": None, "text": "2"}], ValidationError, "no id"),
-        ([{"key": "\ud83d", "text": "1"}], ValidationError, "no valid Unicode"),
+        ([{"key": "\ud83d", "text": "1"}], ValidationError, "not valid Unicode"),
         ([{"key": "a", "text": "1"}, 5], ValidationError, "row 2 is a int"),
         ([], ValidationError, "no rows"),
     ],

@@ -126,7 +126,7 @@ def test_names_that_are_no_text_are_refused_with_what_to_write(
     with pytest.raises(ValidationError) as caught:
         tables.extract(pd.DataFrame([[1, "a"]]), id_col=name)
 
-    assert caught.value.hint == "its names are no text: df.columns = df.columns.astype(str)"
+    assert caught.value.hint == "its names are not text: df.columns = df.columns.astype(str)"
 
 
 @pytest.mark.parametrize("column", ["id", "text"])
@@ -137,7 +137,7 @@ def test_half_a_surrogate_pair_spoils_its_row_only(tables: FrameLab, column: str
     out = tables.extract(df)
 
     assert out.status.tolist() == ["succeeded", "failed"]
-    assert out.error[1] == f"the value in column {column!r} is no valid Unicode: it was not asked"
+    assert out.error[1] == f"the value in column {column!r} is not valid Unicode: it was not asked"
 
 
 def test_fields_named_like_our_columns_keep_their_names(tables: FrameLab) -> None:

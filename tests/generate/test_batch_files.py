@@ -153,8 +153,8 @@ def test_a_server_that_fails_for_a_while_is_asked_again(files: GenerationLab) ->
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("{", "line 2 is no request"),
-        ('{"custom_id": "x", "url": "/v1/chat/completions"}', "line 2 is no request"),
+        ("{", "line 2 is not a request"),
+        ('{"custom_id": "x", "url": "/v1/chat/completions"}', "line 2 is not a request"),
         ('{"custom_id": "x", "url": "/v1/chat/completions", "body": {}}', "`model`"),
         ('{"custom_id": "x", "url": "/v1/audio", "body": {"model": "m"}}', "POST /v1/audio"),
         (json.dumps(request("c")), "'c'"),

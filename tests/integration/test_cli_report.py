@@ -43,7 +43,7 @@ def test_report_overwrites_nothing_but_reports(cli: Cli) -> None:
 
     said = cli("report", "out", "-o", "notes.html", code=1)
 
-    assert "is no report" in said.err
+    assert "is not a report" in said.err
     assert Path("notes.html").read_text(encoding="utf-8") == "mine"
 
 

@@ -95,7 +95,7 @@ def test_what_cannot_be_asked_is_in_the_output_all_the_same(cli: Cli, suffix: st
 
     out = (cli.folder / f"out{suffix}").read_bytes()
     assert b"\\ud83d" in out
-    assert b"no valid Unicode" in out
+    assert b"not valid Unicode" in out
 
 
 def test_a_stop_says_that_the_same_command_goes_on(
@@ -140,7 +140,7 @@ def test_an_output_that_is_there_is_left_alone(cli: Cli) -> None:
     ("args", "said"),
     [
         (("rows.csv", "rows.csv"), "the input as well"),
-        (("rows.csv", "out.xls"), "no file of rows"),
+        (("rows.csv", "out.xls"), "not a file of rows"),
         (("rows.csv", "nowhere/out.csv"), "does not exist"),
         (("rows.csv", "out.csv", "--text-col", "txt"), "no column 'txt'"),
         (("rows.csv", "out.csv", "--id-col", "txt"), "no column 'txt'"),
@@ -236,7 +236,7 @@ def test_a_pipe_is_refused_because_rows_are_read_more_than_once(tmp_path: Path) 
     pipe = tmp_path / "rows.csv"
     os.mkfifo(pipe)
 
-    with pytest.raises(ValidationError, match=r"rows\.csv is no file"):
+    with pytest.raises(ValidationError, match=r"rows\.csv is not a file"):
         FileTable(pipe, tmp_path)
 
 

@@ -47,6 +47,6 @@ def checked_types(values: Iterable[EventType | str] | None) -> frozenset[EventTy
     for value in found:
         if str(value) not in known:
             raise ValidationError(
-                f"{value!r} is no event type", hint=f"there are: {', '.join(sorted(known))}"
+                f"{value!r} is not an event type", hint=f"there are: {', '.join(sorted(known))}"
             )
     return frozenset(EventType(value) for value in found)

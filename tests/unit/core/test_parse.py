@@ -108,7 +108,7 @@ class Rates(BaseModel):
 def test_a_word_that_pydantic_takes_for_a_float_is_a_failure(word: str) -> None:
     said = {"name": "NaN", "rates": [{"a": 1.5}, {"b": word}]}
 
-    assert "rates[1].b: it is no number" in failure(json.dumps(said), model=Rates)
+    assert "rates[1].b: it is not a number" in failure(json.dumps(said), model=Rates)
 
 
 def test_a_text_may_be_any_word() -> None:

@@ -91,7 +91,7 @@ def test_texts_of_csv_are_numbers_where_they_are_compared_with_some(text: str, r
         ("a[0]", "cannot be used"),
         ("a ** 99999 > 1", "cannot be used"),
         ("(a", "cannot be read"),
-        ("a", "is no condition"),
+        ("a", "is not a condition"),
         ("a > 'x'", "does not fit the rows"),
         ("missing > 1", "names the column 'missing'"),
         ("(" * 300 + "a" + ")" * 300, "cannot be read"),

@@ -201,7 +201,7 @@ def test_a_report_is_replaced_and_no_other_file_is(tmp_path: Path) -> None:
 
     write_report(state, output)
     write_report(state, output, Options(title="newer"))
-    with pytest.raises(ResultsError, match="no report"):
+    with pytest.raises(ResultsError, match="not a report"):
         write_report(state, other)
 
     assert "<h1>newer</h1>" in output.read_text(encoding="utf-8")

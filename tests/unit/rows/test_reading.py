@@ -96,5 +96,5 @@ def test_half_a_surrogate_pair_has_no_place_in_a_column(tmp_path: Path, before: 
     path = tmp_path / "rows.jsonl"
     path.write_text(before + '{"a": "\\ud800"}\n')
 
-    with pytest.raises(ValidationError, match="column 'a' that is no valid Unicode"):
+    with pytest.raises(ValidationError, match="column 'a' that is not valid Unicode"):
         in_columns(path)

@@ -115,7 +115,7 @@ def test_a_table_without_pandas_says_what_to_install(monkeypatch: pytest.MonkeyP
     [{}, 5, None, {"job_id": "a", "status": "odd"}, {"job_id": "a", "cost_usd": "much"}],
 )
 def test_what_is_no_result_is_refused_with_what_it_is(data: Any) -> None:
-    with pytest.raises(ValidationError, match="is no result") as caught:
+    with pytest.raises(ValidationError, match="is not a result") as caught:
         JobResult.from_dict(data)
 
     assert "to_dict" in str(caught.value.hint)
