@@ -77,7 +77,7 @@ def describe(state: RunState) -> dict[str, Any]:
 
 
 def _print(report: dict[str, Any], console: Console) -> None:
-    from batchata.sinks.tables import batches_table, plain_table
+    from batchata.sinks.tables import plain_table
     from batchata.sinks.wording import compact, plural, possibly_billed, usd, usd_limit
 
     jobs = ", ".join(f"{count:,} {name}" for name, count in report["jobs"].items() if count)
@@ -103,20 +103,29 @@ def _print(report: dict[str, Any], console: Console) -> None:
         "batches": batches,
     }
     console.print(plain_table(facts))
+    resume = f"batchata resume {report['state_file']}"
+    waiting = report["jobs"].get("pending")
+    if waiting:
+        console.print(f"{plural(waiting, 'job')} not sent yet: {resume} --pending", markup=False)
     if report["in_flight"]:
-        shown, others = report["in_flight"][:_MOST_SHOWN], report["in_flight"][_MOST_SHOWN:]
-        console.print(batches_table(shown))
-        if others:
-            console.print(f"and {len(others):,} others: all of them with --json", markup=False)
-        for each in shown:
-            if each["note"]:
-                console.print(f"{each['batch_id'] or 'a batch'}: {each['note']}", markup=False)
-        resume = f"batchata resume {report['state_file']}"
-        console.print(f"Collect them: {resume}", markup=False)
-        if report["batches_unresolved"]:
-            console.print(
-                "Unresolved: the vendor may have them and could not tell yet; that command looks "
-                f"again.\nSend them again, at the risk of paying twice: {resume} "
-                "--on-unresolved resubmit",
-                markup=False,
-            )
+        _print_in_flight(report, resume, console)
+
+
+def _print_in_flight(report: dict[str, Any], resume: str, console: Console) -> None:
+    from batchata.sinks.tables import batches_table
+
+    shown, others = report["in_flight"][:_MOST_SHOWN], report["in_flight"][_MOST_SHOWN:]
+    console.print(batches_table(shown))
+    if others:
+        console.print(f"and {len(others):,} others: all of them with --json", markup=False)
+    for each in shown:
+        if each["note"]:
+            console.print(f"{each['batch_id'] or 'a batch'}: {each['note']}", markup=False)
+    console.print(f"Collect them: {resume}", markup=False)
+    if report["batches_unresolved"]:
+        console.print(
+            "Unresolved: the vendor may have them and could not tell yet; that command looks "
+            f"again.\nSend them again, at the risk of paying twice: {resume} "
+            "--on-unresolved resubmit",
+            markup=False,
+        )

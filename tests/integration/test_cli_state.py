@@ -13,6 +13,7 @@ from run_lab import wait_until
 
 from batchata import Batch
 from batchata.cli.build import Inputs, make_batch
+from batchata.exceptions import MissingKeyError
 from batchata.gateway import HttpFault, ItemFault, Scenario
 
 
@@ -32,6 +33,18 @@ def test_status_tells_what_is_in_flight(cli: Cli) -> None:
     assert [each["jobs"] for each in report["in_flight"]] == [3, 2]
     assert report["limit_usd"] == 1
     assert "batchata resume out/state.db" in shown
+
+
+def test_status_tells_how_jobs_that_were_not_sent_are_sent(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(MissingKeyError):
+        Batch("out").set_default_params(model=GPT).add_jobs(["One?", "Two?"]).run()
+
+    shown = cli("status", "out", code=3).out
+
+    assert "2 jobs not sent yet: batchata resume out/state.db --pending" in shown
 
 
 def test_status_names_a_batch_that_the_vendor_may_have_and_says_what_to_do(cli: Cli) -> None:
