@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from batchata.core.assemble import Bind
@@ -125,6 +126,8 @@ class Exporter:
     def close(self) -> None:
         """Flush; the state file then knows that all results are out."""
         if self.error is not None:
+            with suppress(BatchataError):  # it was told
+                self._sink.close()
             return
         try:
             self._checkpoint()

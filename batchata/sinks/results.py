@@ -19,6 +19,8 @@ from batchata.disk.atomic import atomic_file, atomic_write, numbered_name, sync_
 
 #: results between two times that they are brought to disk
 _CHECKPOINT = 5_000
+#: bytes of lines that are written together
+_MOST_WAITING = 1024 * 1024
 #: file systems take 255, and the ending is to be added
 _MOST_NAME_BYTES = 200
 #: keys of a JSONL line that are there also when they are null
@@ -77,12 +79,13 @@ class JsonLines:
         with disk_errors(path):
             #: ids of lines beyond what the state file knows to be here
             self.known = _known_ids(path, mark)
-            self._file = path.open("ab", buffering=1024 * 1024)
+            self._file = path.open("ab", buffering=0)
+        self._waiting = bytearray()
 
     @property
     def mark(self) -> int:
-        """Size of the file, in bytes."""
-        return self._file.tell()
+        """Size of the file, in bytes, when all that waits is in it."""
+        return self._file.tell() + len(self._waiting)
 
     @property
     def is_due(self) -> bool:
@@ -93,18 +96,32 @@ class JsonLines:
         """Append a line for each result."""
         with disk_errors(self._path):
             for result in results:
-                self._file.write(json_bytes(_said(result), orjson.OPT_APPEND_NEWLINE))
+                self._waiting += json_bytes(_said(result), orjson.OPT_APPEND_NEWLINE)
+                if len(self._waiting) >= _MOST_WAITING:
+                    self._put()
         self._lines += len(results)
 
     def show(self) -> None:
         """Let others read what was written."""
         with disk_errors(self._path):
-            self._file.flush()
+            self._put()
+
+    def _put(self) -> None:
+        """Write what waits; a disk that refuses gets none of it: the next run begins there."""
+        waiting, self._waiting = memoryview(self._waiting), bytearray()
+        size = self._file.tell()
+        try:
+            while waiting:
+                waiting = waiting[self._file.write(waiting) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._file.truncate(size)
+            raise
 
     def flush(self) -> None:
         """Bring all lines to disk."""
         with disk_errors(self._path):
-            self._file.flush()
+            self._put()
             os.fsync(self._file.fileno())
         self._lines = 0
 
@@ -123,7 +140,7 @@ class JsonLines:
             with atomic_file(self._path) as part:
                 self._copy(part, frozenset(last.values()))
                 self._file.close()
-            self._file = self._path.open("ab", buffering=1024 * 1024)
+            self._file = self._path.open("ab", buffering=0)
 
     def _copy(self, part: Path, kept: frozenset[int]) -> None:
         with self._path.open("rb") as file, part.open("wb", buffering=1024 * 1024) as new:
@@ -132,6 +149,7 @@ class JsonLines:
     def close(self) -> None:
         """Close the file."""
         with disk_errors(self._path):
+            self._put()
             self._file.close()
 
 

@@ -11,7 +11,10 @@ from typing import Final
 from batchata.core.errors import ResultsError, StateError, StateVersionError
 from batchata.stores import schema
 
-_FULL: Final = "free some space and run the same script again: nothing is lost"
+_FULL: Final = (
+    "free some space and run the same script again: it goes on, and tells live answers that it "
+    "had no room for as possibly billed"
+)
 _CLOSED: Final = "choose a file in a folder you may write to: .set_state('somewhere/state.db')"
 _DAMAGED: Final = "the file is damaged: restore a copy, or start over with another file"
 _DISK: Final = "check the disk and run the same script again"
