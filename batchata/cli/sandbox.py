@@ -57,7 +57,13 @@ def sandbox(
             stdout().print(_welcome(url), markup=False, soft_wrap=True)
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve(host, port, found, on_ready=tell))
+        try:
+            runner.run(serve(host, port, found, on_ready=tell))
+        except OSError as error:
+            raise ValidationError(
+                f"the sandbox cannot listen on {host}:{port}: {error.strerror or error}",
+                hint="choose another --port, as --port 0 for any free one",
+            ) from error
 
 
 def make_scenario(file: Path | None, faults: str, latency: float | None) -> Scenario:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -132,6 +133,15 @@ def test_models_shows_batch_prices_where_there_are_any(cli: Cli) -> None:
 def test_the_sandbox_lists_its_faults_and_refuses_others(cli: Cli) -> None:
     assert "refusal" in cli("sandbox", "--list-faults").out
     assert "no fault is called 'x'" in cli("sandbox", "--faults", "x", code=1).err
+
+
+def test_a_port_that_is_taken_is_told_with_what_to_do(cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = cli("sandbox", "--port", str(port), code=1).err
+
+    assert f"cannot listen on 127.0.0.1:{port}" in said
+    assert "choose another --port" in said
 
 
 def test_the_sandbox_says_how_to_use_it_and_that_no_model_is_there() -> None:
