@@ -274,3 +274,21 @@ def test_a_refusal_tells_what_runs_of_the_state_file_have_spent(tmp_path: Path) 
     told = f"of the limit of $0.000001 for the gateway ${spent:.6f} is spent by runs of its state"
     assert spent > 0
     assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (b"/v1/v1/messages", b"leave /v1 out of the client's base URL"),
+        (b"/v1/images/generations", b"name it among free_paths"),
+    ],
+)
+def test_a_path_that_nobody_knows_is_refused_with_what_to_write(
+    tmp_path: Path, target: bytes, said: bytes
+) -> None:
+    with RawUpstream() as upstream, limited(upstream.url, tmp_path / "s.db", 5) as gateway:
+        refused = call(gateway.url, request_bytes(target, JSON, method=b"POST", body=ASK))
+
+    assert refused.status == 429
+    assert said in refused.body
+    assert not upstream.seen

@@ -295,10 +295,10 @@ def _no_fee(names: list[str]) -> str:
 
 
 def _no_bound(exchange: Exchange) -> str:
-    return (
-        f"nobody knows what {exchange.method} {exchange.path} may cost; name it among free_paths "
-        "if it costs nothing, or set allow_unpriced"
-    )
+    said = f"nobody knows what {exchange.method} {exchange.path} may cost; "
+    if exchange.path.startswith("/v1/v1/"):
+        return f"{said}leave /v1 out of the client's base URL, which it adds itself"
+    return f"{said}name it among free_paths if it costs nothing, or set allow_unpriced"
 
 
 def _later(why: str) -> Reject:
