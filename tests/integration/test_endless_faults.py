@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ import pytest
 from run_lab import CLAUDE, GPT, MODELS, TOLD, Lab, end_limits
 
 from batchata.core.errors import AccountStoppedError
+from batchata.engine.clock import SystemClock
 from batchata.gateway import HttpFault, Scenario
 
 VENDORS = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -216,3 +218,19 @@ def test_an_account_that_stops_in_the_middle_leaves_its_jobs_for_the_next_run(
 
     assert run.status()["completed"] == 30
     assert lab.ledger.billed_items == 30
+
+
+@pytest.mark.parametrize("hours", [-13, 13])
+@VENDORS
+def test_a_clock_of_another_time_zone_sends_no_lost_batch_twice(
+    lab: Lab, model: str, hours: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = HttpFault(action="cut_after", route="*.batches.create")
+    lab.play(scenario=Scenario(http=(lost,)))
+    now = SystemClock.now
+    monkeypatch.setattr(SystemClock, "now", lambda clock: now(clock) + timedelta(hours=hours))
+
+    run = lab.chat(10, model).run()
+
+    assert run.status()["completed"] == 10
+    assert len(lab.ledger.batches) == 1

@@ -35,8 +35,9 @@ STATES: Final = {
     "canceling": RemoteState.CANCELLING,
     "ended": RemoteState.COMPLETED,
 }
-#: how far a vendor's clock and ours may differ; all batches of that time are candidates
-SKEW_SECONDS: Final = 3600
+#: how far a vendor's clock and ours may differ, as where ours is in another time zone; all batches
+#: of that time are candidates
+SKEW_SECONDS: Final = 86_400
 _CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\\n]{1,200})"')
 _ENDED: Final = {
     "canceled": Failure(Reason.VENDOR_CANCELLED, "the vendor cancelled the request"),
