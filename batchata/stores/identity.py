@@ -47,7 +47,8 @@ class Identity:
             raise self._error
 
     def _lost(self) -> StateError:
-        became = "deleted or moved away" if _inode(self._path) is None else "replaced by another"
+        is_gone = _inode(self._path) is None
+        became = "deleted or moved away" if is_gone else "replaced by another"
         said = f"the state file {str(self._path)!r} was {became} while a run was using it"
         aside = numbered_name(self._path)
         try:
@@ -60,8 +61,9 @@ class Identity:
             )
         return StateError(
             f"{said}; what it held is saved as {str(aside)!r}",
-            hint="see that no other run uses that name, put the saved file there and run again: "
-            f"it goes on, and pays nothing twice (mv {aside} {self._path})",
+            hint=("" if is_gone else "see that no run uses the other, and move it away; ")
+            + "put the saved file in its place and run again: it goes on, and pays nothing twice "
+            f"(mv {aside} {self._path})",
         )
 
 

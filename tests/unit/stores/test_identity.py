@@ -70,13 +70,14 @@ def test_the_file_of_another_run_keeps_its_log_and_its_lock(path: Path) -> None:
 
     with pytest.raises(StateError, match="replaced by another"):
         store.set_meta(last="there too")
-    with pytest.raises(StateError, match="replaced by another"):
+    with pytest.raises(StateError, match="replaced by another") as caught:
         store.set_meta(last="again")
     store.close()
     names = sorted(each.name for each in path.parent.iterdir())
     other.set_meta(after="kept")
     other.close()
 
+    assert "move it away" in str(caught.value.hint)
     assert names == [
         "state.db",
         "state.db-shm",
