@@ -112,10 +112,10 @@ def test_a_full_disk_is_told_and_stops_what_is_cancelled_all_the_same(
                 client.files.create(file=("in.jsonl", b"{}"), purpose="batch")
             with pytest.raises(openai.InternalServerError, match=said):
                 client.batches.cancel(batch_id)
-        model.go_on.set()
         client.batches.cancel(batch_id)  # as its SDK does
         record = tmp_path / "batches" / batch_id / "batch.json"
         assert orjson.loads(record.read_bytes())["cancelling_at"]
+        model.go_on.set()
         batch = ended(client, batch_id)
 
     assert (refused.value.status_code, refused.value.code) == (503, "disk_error")
