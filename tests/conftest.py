@@ -11,7 +11,8 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,19 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         config.option.dist = "worksteal"
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """Workers import a file one after the other: the first has compiled it for those behind it."""
+    folder = os.environ.get("ZYGOTE_FOLDER")
+    if folder is None or not isinstance(collector, pytest.Module):
+        return (yield)
+    import fcntl
+
+    with (Path(folder) / "collected").open("a") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX, 1, zlib.crc32(collector.nodeid.encode()))
+        return (yield)
+
+
 def pytest_collection_finish() -> None:
     """What has been imported stays: no search for garbage has to look at it, not even once."""
     gc.freeze()
@@ -96,6 +110,7 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
         return
     folder = os.environ["ZYGOTE_FOLDER"] = tempfile.mkdtemp(prefix="zygote-")
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    config.add_cleanup(lambda: os.environ.pop("ZYGOTE_FOLDER"))
     script = Path(__file__).with_name("forked_worker.py")
     for spec in specs:
         spec.python = shlex.join([sys.executable, str(script), folder])
