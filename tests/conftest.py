@@ -5,20 +5,22 @@ from __future__ import annotations
 import atexit
 import gc
 import os
-import shlex
 import shutil
 import signal
 import socket
-import sys
 import tempfile
-import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer.main
+import typer.testing
+from hypothesis import settings
 from thoroughness import how_often
+
+from batchata.engine import shutdown
 
 if TYPE_CHECKING:
     from run_lab import Lab
@@ -35,7 +37,7 @@ _ONE_CERTIFICATE = Path(__file__).with_name("nobody.pem")
 _HIDDEN = ("OPENAI", "ANTHROPIC", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     """No property is held against the clock; temporary folders lie in memory where there is room.
 
     One certificate is trusted, here and in all that is started from here.
@@ -43,20 +45,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     gc.disable()  # nothing is garbage before the first test runs
     os.environ["SSL_CERT_FILE"] = str(_ONE_CERTIFICATE)
-    if not config.getoption("numprocesses", None):  # who starts workers tries nothing itself
-        _do_not_hurry()
+    examples = how_often(100)
+    settings.register_profile("unhurried", settings(), deadline=None, max_examples=examples)
+    settings.load_profile("unhurried")
     if "TMPDIR" in os.environ or not os.access(_MEMORY, os.W_OK):
         return
     if shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES:
         os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
-
-
-def _do_not_hurry() -> None:
-    from hypothesis import settings
-
-    examples = how_often(100)
-    settings.register_profile("unhurried", settings(), deadline=None, max_examples=examples)
-    settings.load_profile("unhurried")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -64,19 +59,6 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """Workers of xdist keep to neighbouring tests, which share what is set up for them."""
     if config.getoption("numprocesses", None) and config.getoption("dist") == "no":
         config.option.dist = "worksteal"
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
-    """Workers import a file one after the other: the first has compiled it for those behind it."""
-    folder = os.environ.get("ZYGOTE_FOLDER")
-    if folder is None or not isinstance(collector, pytest.Module):
-        return (yield)
-    import fcntl
-
-    with (Path(folder) / "collected").open("a") as file:
-        fcntl.lockf(file, fcntl.LOCK_EX, 1, zlib.crc32(collector.nodeid.encode()))
-        return (yield)
 
 
 def pytest_collection_finish() -> None:
@@ -104,19 +86,6 @@ def pytest_sessionstart() -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
-    """Workers are forked from the zygote: what others wrote is imported once for all of them."""
-    if sys.platform != "linux":  # elsewhere not every library stands a fork
-        return
-    folder = os.environ["ZYGOTE_FOLDER"] = tempfile.mkdtemp(prefix="zygote-")
-    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-    config.add_cleanup(lambda: os.environ.pop("ZYGOTE_FOLDER"))
-    script = Path(__file__).with_name("forked_worker.py")
-    for spec in specs:
-        spec.python = shlex.join([sys.executable, str(script), folder])
-
-
-@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One more worker than there are cores: children and servers are waited for."""
     return (os.cpu_count() or 1) + 1
@@ -140,9 +109,6 @@ def _no_network() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _one_command_line() -> Iterator[None]:
     """Typer reads the signatures of all commands anew for each call of a test: once is enough."""
-    import typer.main
-    import typer.testing
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(typer.testing, "_get_command", cache(typer.main.get_command))
         yield
@@ -163,8 +129,8 @@ def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
     """Starts processes that need not import anything; one for all workers of xdist."""
     from zygote import Zygote
 
-    folder = os.environ.get("ZYGOTE_FOLDER") or tmp_path_factory.getbasetemp()
-    made = Zygote(Path(folder))
+    folder = tmp_path_factory.getbasetemp()
+    made = Zygote(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
     yield made
     made.close()
 
@@ -183,7 +149,6 @@ def lab(shared_box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """An emptied sandbox in perfect health, a folder, and books of every commit."""
     from run_lab import Lab
 
-    from batchata.engine import shutdown
     from batchata.gateway import Scenario
 
     shared_box.set_scenario(Scenario())

@@ -23,7 +23,6 @@ from typing import IO, Any, Self
 
 _PR_SET_PDEATHSIG = 1
 _SIZE_BYTES = 8
-_MOST_FILES = 4
 #: reading the machine's certificates would take each child a third of its time
 _QUICK = {"SSL_CERT_FILE": str(Path(__file__).with_name("nobody.pem"))}
 
@@ -106,15 +105,6 @@ class Zygote:
                 os.close(each)
         return Forked(pid, ends[0], os.fdopen(outs[0], "rb"), os.fdopen(errs[0], "rb"))
 
-    def run_here(self, function: Callable[..., Any], *args: Any) -> int:
-        """Call a function in a new process that reads and writes in place of this one."""
-        ends = os.pipe()
-        try:
-            self._ask(self._order(function, args), [ends[1], 1, 2, 0])
-        finally:
-            os.close(ends[1])
-        return int(os.read(ends[0], 16))
-
     def prepare(self, function: Callable[..., Any], *args: Any) -> None:
         """Call a function in the zygote itself, once: what it imports and caches each child has."""
         self._ask(self._order(function, args), [])
@@ -164,7 +154,7 @@ def _send(channel: socket.socket, message: Any, files: list[int]) -> None:
 
 def _receive(channel: socket.socket) -> tuple[Any, list[int]]:
     """A message and the files that came with it; EOFError when the other side is gone."""
-    head, files, _, _ = socket.recv_fds(channel, _SIZE_BYTES, _MOST_FILES)
+    head, files, _, _ = socket.recv_fds(channel, _SIZE_BYTES, 3)
     if not head:
         raise EOFError
     data = b""
@@ -281,7 +271,7 @@ def _carry_out(order: Order, streams: list[int]) -> None:
     os.chdir(order.folder)
     os.environ.clear()
     os.environ.update(order.environment | _QUICK)
-    for number, stream in zip((1, 2, 0), streams, strict=False):
+    for number, stream in enumerate(streams, start=1):
         os.dup2(stream, number)
         os.close(stream)
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
@@ -296,10 +286,7 @@ def _die_with_parent() -> None:
 
 
 def main(path: str, door: str) -> None:
-    """Be the zygote, which holds nothing open of the one that started it."""
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
+    """Be the zygote."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(_QUICK)
     _serve(Path(path), socket.socket(fileno=int(door)))
