@@ -268,6 +268,7 @@ def _carry_out(order: Order, streams: list[int]) -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever started the tests, as nohup, ignores it
     os.chdir(order.folder)
     os.environ.clear()
     os.environ.update(order.environment | _QUICK)

@@ -132,7 +132,12 @@ class Session:
         if path is None:
             raise StateError("the run has no state file")
         is_new, small = not self.config.reuse_state, self.config.has_small_batches
-        self.store = SQLiteStore(path, sets_aside=is_new, small_commits=small)
+        self.store = SQLiteStore(
+            path,
+            sets_aside=is_new,
+            small_commits=small,
+            keeps_room=parts.bound_tier != "batch",  # a vendor keeps answers of its batches
+        )
         try:
             self.state = self.store.load()
             if keeps_limit:  # the bounds in the file are those of the route it was made for
@@ -141,6 +146,7 @@ class Session:
                 self.config = replace(self.config, route=route, dedupe=is_deduped)
             self.sinks = RunSinks(self.config, self.store, self.state, parts.bind)
             self.context = self._context(path)
+            self.store.on_shortage = self._on_shortage
             self.viewer = Viewer(self.context, self.named)
             self.sinks.watch(lambda event: self.viewer.emit(event))  # whichever viewer it is then
             self.sinks.open(parts.settings, self.context.stop.ask)
@@ -148,6 +154,9 @@ class Session:
         except BaseException:
             self.store.close()
             raise
+
+    def _on_shortage(self, error: StateError) -> None:
+        self.context.stop.ask(error.message, error=error)
 
     def _context(self, path: Path) -> RunContext:
         config = self.config

@@ -125,6 +125,20 @@ def disk_error(path: Path, error: sqlite3.Error) -> StateError:
     return StateError(f"the state file {str(path)!r} cannot be used: {error}", hint=hint)
 
 
+def is_full(error: sqlite3.Error) -> bool:
+    """True when the disk has no room."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
+def shortage(path: Path, error: sqlite3.Error) -> StateError:
+    """The error of a disk that is full but for the room that was kept for what is paid for."""
+    return StateError(
+        f"there is no room left for the state file {str(path)!r} ({error}): the run stops, and "
+        "keeps the answers that are still to come",
+        hint="free some space and run the same script again: it goes on",
+    )
+
+
 def files_error(error: OSError) -> ResultsError:
     """The error of a disk that a run can no longer write to, with what to do about it."""
     return ResultsError(

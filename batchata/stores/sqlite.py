@@ -18,10 +18,17 @@ from batchata.core.status import CODES, JobStatus
 from batchata.core.submission import Outcome
 from batchata.disk.atomic import numbered_name
 from batchata.stores import schema
-from batchata.stores.files import check_file, disk_error, fold_log
+from batchata.stores.files import (
+    check_file,
+    disk_error,
+    fold_log,
+    is_full,
+    shortage,
+)
 from batchata.stores.identity import Identity
 from batchata.stores.loading import Loader
 from batchata.stores.lock import RunLock
+from batchata.stores.room import Room
 from batchata.stores.statements import Statements, Work, has_attachments
 from batchata.stores.table import ResultTable
 from batchata.stores.transactions import transaction
@@ -49,10 +56,12 @@ class SQLiteStore:
         read_only: bool = False,
         sets_aside: bool = False,
         small_commits: bool = False,
+        keeps_room: bool = False,
     ) -> None:
         """Open the file; with `sets_aside` an earlier one is renamed first, and a new one begun.
 
         A file that is made for `small_commits` writes fewer bytes with each, and is a bit larger.
+        With `keeps_room` a full disk still takes some commits, after a call of `on_shortage`.
         """
         self.path = path
         self.is_read_only = read_only
@@ -71,6 +80,9 @@ class SQLiteStore:
             self._identity = None if lock is None else Identity(path, self._db, lock)
             self._statements = self._read(lambda: Statements(self._db, is_read_only=read_only))
             self.table = ResultTable(self._db, path)
+            self._room = Room(path) if keeps_room else None
+            #: told once when a full disk has taken the room
+            self.on_shortage: Callable[[StateError], None] = lambda error: None
         except BatchataError:
             self._unlock()
             raise
@@ -184,12 +196,23 @@ class SQLiteStore:
 
     def _write(self, work: list[Work]) -> None:
         try:
-            with transaction(self._db):
-                for statement, rows in work:
-                    self._db.executemany(statement, rows)
+            self._transact(work)
         except sqlite3.Error as error:
-            raise disk_error(self.path, error) from error
+            if not is_full(error) or self._room is None or not self._room.give_back():
+                raise disk_error(self.path, error) from error
+            try:
+                self._transact(work)
+            except sqlite3.Error as again:
+                raise disk_error(self.path, again) from again
+            short = shortage(self.path, error)
+            log.error("%s", short.message)
+            self.on_shortage(short)
         self.check()
+
+    def _transact(self, work: list[Work]) -> None:
+        with transaction(self._db):
+            for statement, rows in work:
+                self._db.executemany(statement, rows)
 
     def check(self) -> None:
         """Raise StateError when the file that is written to is not the one that others find."""
@@ -215,6 +238,8 @@ class SQLiteStore:
 
     def close(self) -> None:
         """Fold the log into the file, so that the file alone can be copied, and let go of it."""
+        if self._room is not None:
+            self._room.give_back()
         if self._identity is not None and not self._identity.is_lost:
             self._fold()  # it would take away the log of whoever has the name now
         self._db.close()

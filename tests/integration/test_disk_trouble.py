@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ from run_lab import CLAUDE, GPT, MODELS, Lab, wait_until
 from batchata import Batch, BatchataError
 from batchata.core.errors import ResultsError, StateError
 from batchata.gateway import HttpFault, Scenario
+from batchata.stores.room import Room
+from batchata.stores.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
     from zygote import Zygote
@@ -220,6 +223,56 @@ def test_a_disk_too_full_for_raw_files_loses_no_live_answer(
     again = lab.chat(100).set_route("live").run()
 
     assert "raw_files=False" in str(caught.value.hint)
+    assert asked < 100
+    assert again.status()["completed"] == len(lab.ledger.live) == 100
+    assert again.status()["possibly_billed"] == 0
+
+
+class FullState:
+    """Lets no state file grow from a moment on, but for the room that a run has kept."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._opened: list[sqlite3.Connection] = []
+        connect, give_back = SQLiteStore._connect, Room.give_back
+
+        def connected(store: SQLiteStore) -> sqlite3.Connection:
+            self._opened.append(connect(store))
+            return self._opened[-1]
+
+        def given_back(room: Room) -> bool:
+            was_there = give_back(room)
+            self._allow(1_000_000)
+            return was_there
+
+        monkeypatch.setattr(SQLiteStore, "_connect", connected)
+        monkeypatch.setattr(Room, "give_back", given_back)
+
+    def begin(self) -> None:
+        """Be full."""
+        self._allow(1)  # what there is stays
+
+    def _allow(self, pages: int) -> None:
+        self._opened[0].execute(f"PRAGMA max_page_count={pages}")
+
+
+def test_a_full_disk_keeps_what_calls_on_their_way_bring(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = HttpFault(action="slow", times=None, seconds=0.2)
+    lab.play(scenario=Scenario(http=(slow,)))
+    disk = FullState(monkeypatch)
+
+    run = lab.chat(100).set_route("live", concurrency=8).start()
+    wait_until(lambda: run.status()["completed"] > 0)
+    disk.begin()
+    with pytest.raises(StateError, match="no room left") as caught:
+        run.wait()
+    asked = len(lab.ledger.live)
+    monkeypatch.undo()
+    lab.play()
+    again = lab.chat(100).set_route("live").run()
+
+    assert "free some space" in str(caught.value.hint)
     assert asked < 100
     assert again.status()["completed"] == len(lab.ledger.live) == 100
     assert again.status()["possibly_billed"] == 0
