@@ -25,7 +25,7 @@ PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "reference" / "gate
 _HEAD: Final = (
     "# Configuration of the gateway\n\n"
     "What the YAML file of `batchata proxy run --config FILE` may hold, and the mapping that "
-    "`Gateway(config=...)` takes; see [Put a gateway before an application]"
+    "`Gateway(config=...)` takes; see [Put a gateway in front of an application]"
     "(../how-to/gateway.md).\n"
     "`batchata proxy generate-config FILE` writes a file that works, and `validate-config FILE` "
     "names what is wrong in one.\n"
