@@ -178,7 +178,7 @@ def test_a_host_that_is_answered_is_known_as_its_header_writes_it(tmp_path: Path
         ("llm: {base_url: U}\nto_batch: {}", "to_batch.window is not given"),
         ("llm: {base_url: U}\nsessions: {enabled: maybe}", "'maybe'; write true or false"),
         ("llm: {base_url: U}\nprices: {m: {input: x}}", "prices.m.input is 'x'; write a number"),
-        ("llm: {base_url: ftp://x}", "no http or https address"),
+        ("llm: {base_url: ftp://x}", "not an http or https address"),
         ("llm: {base_url: 'http://k:s@x'}", "write it as api_key"),
         ("{}", "there is no upstream"),
         ("llm: {base_url: U}\nserver: {host: 0.0.0.0}", "needs client_token"),
@@ -187,19 +187,19 @@ def test_a_host_that_is_answered_is_known_as_its_header_writes_it(tmp_path: Path
         ("llm: {base_url: U}\nllm: {base_url: V}", "has 'llm' twice in one place, the second"),
         ("upstreams: [{base_url: U, type: openai, type: openai}]", "has 'type' twice"),
         ("llm: {base_url: U, api_key: $OPENAI_API_KEY}", "write ${OPENAI_API_KEY} for"),
-        ("llm: {base_url: 'https://a b'}", "has a character that no address has"),
-        ("llm: {base_url: 'https://bücher.de'}", "write a host as xn--"),
+        ("llm: {base_url: 'https://a b'}", "has a character that an address cannot have"),
+        ("llm: {base_url: 'https://bücher.de'}", "write the host as xn--"),
         ("llm: {base_url: 'https://a:99999'}", "Port out of range"),
         ("llm: {base_url: 'https://a:b'}", "Port could not be cast"),
-        ("llm: {base_url: 'https://a:0'}", "port 0 is none"),
-        ("llm: {base_url: 'https://a..b'}", "'a..b' is no host"),
+        ("llm: {base_url: 'https://a:0'}", "no server listens on port 0"),
+        ("llm: {base_url: 'https://a..b'}", "'a..b' is not a host"),
         (
             "llm: {base_url: 'https://h/x/v1/chat/completions'}",
             "which clients add: write https://h/x",
         ),
         ("llm: {base_url: 'https://h/openai/responses/'}", "clients add: write https://h/openai"),
-        ("llm: {base_url: U}\nserver: {allowed_hosts: ['*']}", "'*' is no host: write each name"),
-        ("llm: {base_url: U}\nserver: {allowed_hosts: ['http://a']}", "'http://a' is no host"),
+        ("llm: {base_url: U}\nserver: {allowed_hosts: ['*']}", "'*' is not a host: write a name"),
+        ("llm: {base_url: U}\nserver: {allowed_hosts: ['http://a']}", "'http://a' is not a host"),
         (
             "llm: {base_url: U}\nprices: {m: {inputs: 1}}",
             "price of 'm' has an unknown key 'inputs'",
@@ -231,7 +231,7 @@ def test_a_mistake_is_told_with_its_line(tmp_path: Path) -> None:
         ({"type": "budgte"}, "did you mean 'budget'?"),
         ({"type": "budget", "config": {"limit": 5}}, "did you mean 'limit_usd'?"),
         ({"type": "nowhere.at:All"}, "cannot be imported"),
-        ({"type": "json:dumps"}, "is no interceptor"),
+        ({"type": "json:dumps"}, "is not an interceptor"),
     ],
 )
 def test_a_wrong_interceptor_is_named(interceptor: dict[str, Any], said: str) -> None:
@@ -320,7 +320,7 @@ def test_a_file_is_not_written_for_an_address_that_is_none(tmp_path: Path) -> No
     wrong = invoke("proxy", "generate-config", str(file), "--base-url", "api.openai.com")
 
     assert (wrong.exit_code, file.exists()) == (1, False)
-    assert "no http or https address" in wrong.stderr
+    assert "not an http or https address" in wrong.stderr
     invoke("proxy", "generate-config", str(file), "--base-url", "https://api.anthropic.com")
     assert load_config(file, environment={}).sections[0].type == "anthropic"
 

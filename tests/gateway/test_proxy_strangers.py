@@ -109,8 +109,14 @@ def not_async(self: Interceptor, exchange: Exchange) -> Outcome:
 @pytest.mark.parametrize(
     ("hook", "said"),
     [
-        (without_exchange, "on_request of Mine is called otherwise: too many positional"),
-        (with_too_many, "on_request of Mine is called otherwise: missing a required"),
+        (
+            without_exchange,
+            "on_request of Mine does not take the gateway's arguments: too many positional",
+        ),
+        (
+            with_too_many,
+            "on_request of Mine does not take the gateway's arguments: missing a required",
+        ),
         (not_async, "on_request of Mine cannot be awaited"),
     ],
 )

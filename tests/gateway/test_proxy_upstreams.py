@@ -60,11 +60,11 @@ def test_each_upstream_has_a_name_of_its_own(
 @pytest.mark.parametrize(
     ("first", "second", "said"),
     [
-        ({}, {}, "no prefix and no models, and the type openai: one of them is never asked"),
-        ({"prefix": "/a"}, {"prefix": "/a/"}, "the prefix /a: one of them is"),
-        ({"prefix": "/a", "models": ["x"]}, {}, "models says nothing beside prefix"),
-        ({"models": ["x", "y*"]}, {"models": ["x", "y*"]}, "the models x, y*: one of them is"),
-        ({"name": "a"}, {"name": "a", "prefix": "/b"}, "have the name 'a': limits would mix"),
+        ({}, {}, "no prefix and no models, and the type openai: one of them would never be asked"),
+        ({"prefix": "/a"}, {"prefix": "/a/"}, "the prefix /a: one of them would"),
+        ({"prefix": "/a", "models": ["x"]}, {}, "models has no effect beside prefix"),
+        ({"models": ["x", "y*"]}, {"models": ["x", "y*"]}, "the models x, y*: one of them would"),
+        ({"name": "a"}, {"name": "a", "prefix": "/b"}, "are named 'a': give each a name"),
     ],
 )
 def test_an_upstream_that_is_never_asked_or_taken_for_another_is_an_error(

@@ -1,1 +1,1 @@
-"""What a gateway is told: sections of its file, flags, variables, and interceptors by name."""
+"""A gateway's configuration: sections of its file, flags, variables, and interceptors by name."""

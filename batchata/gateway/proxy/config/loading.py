@@ -1,4 +1,4 @@
-"""From flags, file and environment to a configuration; every mistake is named with its place."""
+"""Builds a configuration from flags, file and environment; errors say where each mistake is."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def load_config(
 ) -> GatewayConfig:
     """Flags over file over environment over defaults; ValidationError says what is wrong where.
 
-    `flags` are by section and key; the options of `interceptors` go over those of the file's one of
-    that type, and others come before those of the file; `given` is what a file would hold, as a
-    mapping.
+    `flags` are keyed by section and key. Each of `interceptors` overrides options of the file's
+    only one of its type, or else comes before those of the file. `given` is the content of a file,
+    as a mapping.
     """
     environment = os.environ if environment is None else environment
     tree: Tree = {}
@@ -81,7 +81,7 @@ def load_config(
 
 
 def unused_variables(config: GatewayConfig) -> list[str]:
-    """Variables that say nothing, since a file names its upstreams itself."""
+    """Variables without effect, because the file names its upstreams itself."""
     if config.llm is not None:
         return []
     return [name for name, (part, _) in VARIABLES.items() if part == "llm" and os.environ.get(name)]
@@ -94,12 +94,12 @@ def _is_in(tree: Tree, place: tuple[str, str]) -> bool:
 
 
 def _says_something(name: str, part: Any) -> bool:
-    """False for a section of comments only, but for one that nobody knows."""
+    """False for a known section that holds only comments."""
     return part is not None or name not in GatewayConfig.model_fields
 
 
 def _joined(flags: Iterable[Mapping[str, Any]], written: Any) -> Any:
-    """The interceptors of a file, with those of flags over them or before them."""
+    """The interceptors of a file, with those of flags merged into them or put before them."""
     if not isinstance(written, list):
         return written
     added: list[Any] = []
@@ -121,7 +121,7 @@ def checked(
 ) -> GatewayConfig:
     """The configuration; ValidationError names each wrong key with what was probably meant.
 
-    Lines are those of the file that it comes from; `told` has the environment's variables by place.
+    `file` gives their lines; `told` names the variables of the environment by what they set.
     """
     try:
         return GatewayConfig.model_validate(tree)
@@ -131,7 +131,7 @@ def checked(
         raise ValidationError(
             f"{what} cannot be used: " + "; ".join(problems),
             hint="batchata proxy generate-config FILE writes one with every key explained",
-        ) from None  # where the values stand, and keys among them
+        ) from None  # its text quotes the values, keys among them
 
 
 def _problem_text(
@@ -156,7 +156,7 @@ def _said(problem: Mapping[str, Any]) -> str:
 
 
 def _suggestion(word: str, known: Iterable[str]) -> str:
-    """What was probably meant, or what there is."""
+    """The key that was probably meant, or else all there are."""
     close = nearest(word, known)
     return f" (did you mean {close!r}?)" if close else f" (there are {', '.join(sorted(known))})"
 

@@ -1,4 +1,4 @@
-"""The gateway's configuration: what may be said, and what it means."""
+"""The gateway's configuration: its sections, and what each key means."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from batchata.gateway.wire.vendors import Vendor
 _UNIX: Final = "unix://"
 _VISIBLE: Final = re.compile(r"[!-~]+")
 _HOST: Final = re.compile(r"[\w.\-]+(:\d+)?|\[?[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(\](:\d+)?)?")
-#: what clients put behind an address
+#: what clients append to a base URL
 _ENDPOINT: Final = re.compile(
     r"(/v1)?/(chat/completions|completions|responses|embeddings|messages)$"
 )
 _WINDOW: Final = re.compile(r"[1-9]\d{0,4}[smhd]")
-#: servers such as vLLM's close a connection after 5 seconds, and may do so while a call is sent
+#: servers such as vLLM close an idle connection after 5 seconds, perhaps while a call is being sent
 _KEEPALIVE_SECONDS: Final = 4.0
-#: vendors keep them for minutes, and a new one costs a TLS handshake
+#: vendors keep idle connections for minutes, and a new one costs a TLS handshake
 _TLS_KEEPALIVE_SECONDS: Final = 30.0
 _ANTHROPIC: Final = re.compile(r"https://([^/]+\.)?anthropic\.com(:\d+)?(/|$)", re.I)
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -44,28 +44,28 @@ def is_loopback(host: str) -> bool:
 
 
 class Section(BaseModel):
-    """A part of the configuration; keys that it does not know are errors."""
+    """A part of the configuration; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class ServerSection(Section):
-    """Where to listen, and for how long to wait."""
+    """Where to listen, and how long to wait."""
 
-    #: address to listen on; any but this machine's own needs `client_token`
+    #: address to listen on; one that other machines can reach needs `client_token`
     host: str = "127.0.0.1"
-    port: int = Field(4000, ge=0, le=65535)  #: 0 is any free one
-    #: what clients send as their key, 8 characters or more; it goes no further
+    port: int = Field(4000, ge=0, le=65535)  #: 0 picks a free one
+    #: what clients send as their key, 8 characters or more; it is not passed on
     client_token: str | None = Field(None, min_length=8, repr=False)
-    #: `Host` headers that are answered besides this machine's own names
+    #: `Host` headers to answer besides this machine's own names
     allowed_hosts: tuple[str, ...] = ()
     connect_seconds: float = Field(10, gt=0)  #: how long connecting to an upstream may take
-    #: how long an upstream, or a client within its request, may stay silent
+    #: how long an upstream, or a client in the middle of its request, may stay silent
     idle_seconds: float = Field(600, gt=0)
-    #: for so long an unused connection to an upstream is kept: if not given 30 where all upstreams
-    #: are https, else 4
+    #: how long an idle connection to an upstream is kept; by default 30 if all upstreams are https,
+    #: else 4
     keepalive_seconds: float | None = Field(None, gt=0)
-    shutdown_seconds: float = Field(30, ge=0)  #: how long calls in flight may take at the end
+    shutdown_seconds: float = Field(30, ge=0)  #: how long calls in flight may take at shutdown
     #: a larger question waits on disk, and only its short fields are read
     inspect_bytes: int = Field(32 * 1024 * 1024, ge=1024)
     spill_bytes: int = Field(1024 * 1024 * 1024, ge=0)  #: a still larger one is refused with 413
@@ -78,12 +78,12 @@ class ServerSection(Section):
     @field_validator("allowed_hosts")
     @classmethod
     def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        """As a `Host` header names them."""
+        """The hosts, spelled as a `Host` header has them."""
         for each in value:
             if _HOST.fullmatch(each) is None:
                 raise ValueError(
-                    f"{each!r} is no host: write each name, as gateway.internal, without http:// "
-                    "and without *; with client_token and no allowed_hosts all are answered"
+                    f"{each!r} is not a host: write a name such as gateway.internal, without "
+                    "http:// or *; with client_token and no allowed_hosts, any host is answered"
                 )
         return tuple(
             f"[{each}]" if each.count(":") > 1 and each[0] != "[" else each for each in value
@@ -109,14 +109,14 @@ class UpstreamSection(Section):
 
     #: its address, with or without the `/v1` at the end; or `unix:///run/vllm.sock`
     base_url: str
-    type: Vendor = "openai"  #: whose protocol it speaks; of api.anthropic.com `anthropic`
-    #: in metrics, logs and errors; if not given its host, with port and prefix where another has it
+    type: Vendor = "openai"  #: whose protocol it speaks; for api.anthropic.com `anthropic`
+    #: for metrics, logs and errors; by default its host, with port and prefix if another has it too
     name: str = ""
-    provider: str = ""  #: whose prices hold, as `vllm`; if not given those of `type`
-    api_key: str | None = Field(None, repr=False)  #: added where a client brings no key
-    prefix: str = ""  #: requests whose path begins so go here; it is taken off
-    models: tuple[str, ...] = ()  #: patterns of the models that are asked here, as `claude-*`
-    outbound_proxy: str | None = Field(None, repr=False)  #: `http://HOST:PORT` on the way to it
+    provider: str = ""  #: whose prices apply, such as `vllm`; by default `type`
+    api_key: str | None = Field(None, repr=False)  #: added when a client sends no key
+    prefix: str = ""  #: requests whose path begins with it go here, without it
+    models: tuple[str, ...] = ()  #: patterns of the models served here, such as `claude-*`
+    outbound_proxy: str | None = Field(None, repr=False)  #: `http://HOST:PORT` of a proxy to use
 
     @model_validator(mode="before")
     @classmethod
@@ -141,13 +141,13 @@ class UpstreamSection(Section):
         if parts.username or parts.password:
             raise ValueError("a key does not belong in base_url: write it as api_key")
         if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise ValueError(f"{value!r} is no http or https address: write https://HOST")
+            raise ValueError(f"{value!r} is not an http or https address: write https://HOST")
         if parts.query or parts.fragment:
             raise ValueError("base_url cannot have a query or a fragment")
         if _VISIBLE.fullmatch(value) is None:
             raise ValueError(
-                f"{value!r} has a character that no address has: write a host as xn--..., and "
-                "%20 and the like in a path"
+                f"{value!r} has a character that an address cannot have: write the host as xn--... "
+                "and %20 and the like in the path"
             )
         _check_host(parts)
         address = value.rstrip("/")
@@ -166,15 +166,15 @@ class UpstreamSection(Section):
         parts = urlsplit(value)
         # not the value itself: there may be a password in it
         if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query:
-            raise ValueError("it is no address of an HTTP proxy: write http://HOST:PORT")
+            raise ValueError("it is not the address of an HTTP proxy: write http://HOST:PORT")
         return value.rstrip("/")
 
     @model_validator(mode="after")
     def _is_reached_one_way(self) -> UpstreamSection:
         if self.prefix and self.models:
-            raise ValueError("models says nothing beside prefix: leave one of them out")
+            raise ValueError("models has no effect beside prefix: leave one of them out")
         if self.outbound_proxy and self.base_url.startswith(_UNIX):
-            raise ValueError("a Unix socket is reached without outbound_proxy: leave it out")
+            raise ValueError("a Unix socket cannot be reached by outbound_proxy: leave it out")
         return self
 
     @field_validator("prefix")
@@ -186,7 +186,7 @@ class UpstreamSection(Section):
 
     @property
     def place(self) -> str:
-        """What it is asked for; of two with one place the second never is."""
+        """Which requests it serves; of two upstreams with the same, the second would get none."""
         if self.prefix:
             return f"the prefix {self.prefix}"
         if self.models:
@@ -224,15 +224,15 @@ def _check_host(parts: SplitResult) -> None:
     try:
         (parts.hostname or "").encode("idna")
     except UnicodeError:
-        raise ValueError(f"{parts.hostname!r} is no host: write https://HOST") from None
+        raise ValueError(f"{parts.hostname!r} is not a host: write https://HOST") from None
     if parts.port == 0:
-        raise ValueError("port 0 is none that a server has")
+        raise ValueError("no server listens on port 0: write the port it listens on")
 
 
 def _checked_socket(value: str) -> str:
     path = value.removeprefix(_UNIX).rstrip("/").removesuffix("/v1")
     if not value.startswith(_UNIX) or not path.startswith("/") or {"?", "#"} & set(path):
-        raise ValueError(f"{value!r} is no path of a socket: write unix:///run/vllm.sock")
+        raise ValueError(f"{value!r} is not the path of a socket: write unix:///run/vllm.sock")
     if not hasattr(asyncio, "open_unix_connection"):
         raise ValueError("this system has no Unix sockets: write http://127.0.0.1:PORT")
     return _UNIX + path
@@ -241,7 +241,7 @@ def _checked_socket(value: str) -> str:
 class InterceptorSection(Section):
     """One interceptor by its name or dotted path, with its options."""
 
-    type: str  #: a name of the list below, one of a package, or `package.module:Class`
+    type: str  #: a name from the list below, one from a package, or `package.module:Class`
     enabled: bool = True
     config: dict[str, Any] = Field(default_factory=dict)  #: its options
 
@@ -252,18 +252,18 @@ class InterceptorSection(Section):
 
 
 class SessionsSection(Section):
-    """How calls are told to belong together."""
+    """How calls are grouped into sessions."""
 
-    enabled: bool = True  #: if not, a call that names no session is one of its own
-    #: so many are remembered; the one used longest ago goes first
+    enabled: bool = True  #: if not, a call that names no session is a session of its own
+    #: how many are remembered; the least recently used goes first
     max_sessions: int = Field(50_000, ge=1)
     ttl_seconds: float = Field(3600, gt=0)  #: silence after which a session ends
 
 
 class LoggingSection(Section):
-    """What the gateway says of itself."""
+    """What the gateway logs."""
 
-    level: LogLevel = "info"  #: the least that is said on stderr
+    level: LogLevel = "info"  #: the lowest level that is logged to stderr
 
     @field_validator("level", mode="before")
     @classmethod
@@ -272,28 +272,28 @@ class LoggingSection(Section):
 
 
 class BatchesSection(Section):
-    """The batch APIs in front of the upstreams: where their state lies, and how much at once."""
+    """The batch APIs in front of the upstreams: where their state is, and how much runs at once."""
 
-    directory: Path  #: what is under way lies here, and survives a restart
-    parallel: int = Field(4, ge=1)  #: batches that are asked at once
-    #: calls of one batch at once; if not given as many as the upstream takes
+    directory: Path  #: what is under way is kept here, and survives a restart
+    parallel: int = Field(4, ge=1)  #: batches that run at once
+    #: calls of one batch at once; by default as many as the upstream takes
     concurrency: int | None = Field(None, ge=1)
 
 
 class ToBatchSection(Section):
     """How long live calls may wait for a batch, and where what waits is kept."""
 
-    window: str  #: what is not back after so long is asked live: `90s`, `30m`, `6h`, `1d`
-    directory: Path = Path("held")  #: what is under way lies here, and survives a restart
-    #: for so long calls are gathered into one batch; if not given a sixtieth of the window
+    window: str  #: a call not answered within this time is asked live: `90s`, `30m`, `6h`, `1d`
+    directory: Path = Path("held")  #: what is under way is kept here, and survives a restart
+    #: how long calls are gathered into one batch; by default a sixtieth of the window
     gather_seconds: float | None = Field(None, gt=0)
-    heartbeat_seconds: float = Field(15, gt=0)  #: between signs of life to a client that waits
+    heartbeat_seconds: float = Field(15, gt=0)  #: between signs of life to a waiting client
 
     @field_validator("window")
     @classmethod
     def _is_window(cls, value: str) -> str:
         if _WINDOW.fullmatch(value) is None:
-            raise ValueError(f"window {value!r} is no time: write 90s, 30m, 6h or 1d")
+            raise ValueError(f"window {value!r} is not a time: write 90s, 30m, 6h or 1d")
         return value
 
     @property
@@ -303,7 +303,7 @@ class ToBatchSection(Section):
 
     @property
     def gather_for(self) -> float:
-        """For how long calls are gathered into one batch (s)."""
+        """How long calls are gathered into one batch (s)."""
         most = self.window_seconds / 2
         return min(most, self.gather_seconds or max(1.0, self.window_seconds / 60))
 
@@ -314,18 +314,18 @@ class ToBatchSection(Section):
 
 
 class GatewayConfig(Section):
-    """Everything that a gateway is told."""
+    """The whole configuration of a gateway."""
 
     server: ServerSection = ServerSection()  # type: ignore[call-arg]
     llm: UpstreamSection | None = None  #: the one upstream, or the first of several
-    upstreams: tuple[UpstreamSection, ...] = ()  #: more of them
+    upstreams: tuple[UpstreamSection, ...] = ()  #: more upstreams
     #: asked in this order, `flex` and `budget` last
     interceptors: tuple[InterceptorSection, ...] = ()
     batches: BatchesSection | None = None
     to_batch: ToBatchSection | None = None
     sessions: SessionsSection = SessionsSection()  # type: ignore[call-arg]
     logging: LoggingSection = LoggingSection()
-    #: USD per million tokens of models whose price is not known: `{my-model: {input: 0.1, output:
+    #: USD per million tokens, for models without a known price: `{my-model: {input: 0.1, output:
     #: 0.4}}`
     prices: dict[str, dict[str, float]] = Field(default_factory=dict)
 
@@ -338,13 +338,13 @@ class GatewayConfig(Section):
                 "or `llm:` or `upstreams:` in the file"
             )
         if twice := [place for place in places if places.count(place) > 1]:
-            raise ValueError(f"two upstreams have {twice[0]}: one of them is never asked")
+            raise ValueError(f"two upstreams have {twice[0]}: one of them would never be asked")
         given = [each.name for each in self.sections if each.name]
         if names := [name for name in given if given.count(name) > 1]:
-            raise ValueError(f"two upstreams have the name {names[0]!r}: limits would mix them up")
+            raise ValueError(f"two upstreams are named {names[0]!r}: give each a name of its own")
         is_flex = any(each.enabled and each.type == "flex" for each in self.interceptors)
         if self.to_batch is not None and any(each.upstream().socket for each in self.sections):
-            raise ValueError("to_batch needs a vendor's batches: no Unix socket has them")
+            raise ValueError("to_batch needs a vendor's batches: a Unix socket has none")
         if is_flex and self.to_batch is not None:
             raise ValueError("flex and to_batch both halve the price: leave one of them out")
         if not self.sessions.enabled and any(
@@ -355,13 +355,13 @@ class GatewayConfig(Section):
 
     @property
     def keepalive_seconds(self) -> float:
-        """For how long a connection to an upstream is kept that no call uses."""
+        """How long an idle connection to an upstream is kept."""
         is_tls = all(each.base_url.startswith("https:") for each in self.sections)
         usual = _TLS_KEEPALIVE_SECONDS if is_tls else _KEEPALIVE_SECONDS
         return self.server.keepalive_seconds or usual
 
     def all_upstreams(self) -> list[Upstream]:
-        """What the sections describe, each under a name of its own."""
+        """The upstreams that the sections describe, each with a name of its own."""
         found: dict[str, Upstream] = {}
         known = Counter(each.upstream().name for each in self.sections)
         for section in self.sections:

@@ -1,4 +1,4 @@
-"""Options of interceptors: names that are known, and values of the types that are annotated."""
+"""Options of interceptors: known names, with values of the annotated types."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from batchata.core.errors import ValidationError
 
 
 class HasOptions(Protocol):
-    """A class that names its options, and what they are if not given."""
+    """A class that names its options and their defaults."""
 
     name: ClassVar[str]
     options: ClassVar[Mapping[str, Any]]
 
 
 def checked_options(kind: type[HasOptions], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The given options as their annotations want them: a number that came as text is a number.
+    """The given options as their annotated types: a number given as text becomes a number.
 
-    Raises ValidationError for an option that is not known, and for a value of another type.
+    Raises ValidationError for an unknown option, and for a value of another type.
     """
     found: dict[str, Any] = {}
 
@@ -35,7 +35,7 @@ def checked_options(kind: type[HasOptions], given: Mapping[str, Any]) -> dict[st
 
 
 def all_of(checks: Iterable[Callable[[], object]]) -> None:
-    """Do all of them; one ValidationError says everything that is wrong."""
+    """Run all checks; one ValidationError names everything that is wrong."""
     errors: list[ValidationError] = []
     for check in checks:
         try:
@@ -50,7 +50,7 @@ def all_of(checks: Iterable[Callable[[], object]]) -> None:
 
 
 def check_hooks(kind: type, like: type, hooks: Iterable[str]) -> None:
-    """Raise ValidationError for a hook that cannot be awaited, or not be called as `like`'s is."""
+    """Raise ValidationError for a hook that cannot be awaited or called as `like`'s is."""
     for name in hooks:
         hook, wanted = inspect.unwrap(getattr(kind, name)), getattr(like, name)
         if hook is wanted or not inspect.isfunction(hook):
@@ -64,7 +64,7 @@ def check_hooks(kind: type, like: type, hooks: Iterable[str]) -> None:
             inspect.signature(hook).bind(*asked.parameters)
         except TypeError as error:
             raise ValidationError(
-                f"{name} of {kind.__name__} is called otherwise: {error}",
+                f"{name} of {kind.__name__} does not take the gateway's arguments: {error}",
                 hint=f"write async def {name}({', '.join(asked.parameters)})",
             ) from error
 
@@ -91,13 +91,13 @@ def _checked(kind: type[HasOptions], option: str, value: Any) -> Any:
         usual = list(default) if isinstance(default, tuple) else default
         raise ValidationError(
             f"{who}: {place} {wrong_value(problem)}",
-            hint=None if default is None else f"it is {usual!r} where it is not given",
+            hint=None if default is None else f"the default is {usual!r}",
         ) from None
 
 
 def _type_of(kind: type[HasOptions], option: str) -> Any:
-    """What is annotated; None where nothing is."""
+    """The annotated type of an option; None where nothing is annotated."""
     try:
         return get_type_hints(kind, include_extras=True).get(option)
-    except NameError:  # a stranger's, whose types are there for type checkers only
+    except NameError:  # a user's class, whose types are imported for type checkers only
         return None

@@ -15,7 +15,7 @@ from batchata.gateway.proxy.interceptor import Interceptor
 
 GROUP: Final = "batchata.interceptors"
 _HOME: Final = "batchata.gateway.proxy.interceptors"
-#: ours, so that they are there also where the package runs without being installed
+#: ours, named here so that they are found even where the package is not installed
 OWN: Final = {
     "printer": f"{_HOME}.printer:Printer",
     "message_logger": f"{_HOME}.message_logger:MessageLogger",
@@ -32,7 +32,7 @@ OWN: Final = {
     "replay": f"{_HOME}.replay:Replay",
 }
 _HINTS: Final = {
-    "imported": "write package.module:Class of a module that Python finds and can import",
+    "imported": "write package.module:Class for a module that Python can find and import",
     "made": "its __init__ takes options by name and gives them to super().__init__(**options)",
 }
 T = TypeVar("T")
@@ -44,7 +44,7 @@ def interceptor_names() -> frozenset[str]:
 
 
 def interceptor_class(name: str) -> type[Interceptor]:
-    """The class of a name or a dotted path `package.module:Class`; ValidationError without one."""
+    """The class for a name or a dotted path `package.module:Class`; ValidationError if none."""
     path = OWN.get(name)
     if path is None and name in _installed():
         found: object = _done(name, "imported", _installed()[name].load)
@@ -61,14 +61,14 @@ def interceptor_class(name: str) -> type[Interceptor]:
         found = _done(path or name, "imported", partial(_imported, path or name))
     if not (isinstance(found, type) and issubclass(found, Interceptor)):
         raise ValidationError(
-            f"{name!r} is no interceptor",
+            f"{name!r} is not an interceptor",
             hint="subclass batchata.gateway.Interceptor and name the class",
         )
     return found
 
 
 def check_interceptor(name: str, options: Mapping[str, Any], place: str) -> None:
-    """Raise ValidationError for a name or an option that is not known, or a wrong value."""
+    """Raise ValidationError for an unknown name or option, or a wrong value."""
     try:
         checked_options(interceptor_class(name), options)
     except ValidationError as error:
@@ -88,12 +88,12 @@ def _imported(path: str) -> object:
 
 
 def _done(name: str, what: str, work: Callable[[], T]) -> T:
-    """What comes of it; ValidationError where it fails, in whatever way."""
+    """The result of the work; ValidationError if it fails in any way."""
     try:
         return work()
     except BatchataError:
         raise
-    except (Exception, SystemExit) as error:  # what a stranger's module may raise is its own
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
         raise ValidationError(
             f"interceptor {name!r} cannot be {what}: {type(error).__name__}: {error}",
             hint=_HINTS[what],

@@ -12,17 +12,17 @@ server:
   # client_token: ${{GATEWAY_TOKEN}}   # clients send it as their API key
   # allowed_hosts: [gateway.internal]  # Host headers besides this machine's own names
   connect_seconds: 10
-  idle_seconds: 600        # how long an upstream, or a client within its request, may stay silent
-  # keepalive_seconds: 4   # for so long an unused connection is kept; 30 if all upstreams are https
-  shutdown_seconds: 30     # how long calls in flight may take at the end
+  idle_seconds: 600        # how long an upstream, or a client mid-request, may stay silent
+  # keepalive_seconds: 4   # how long an idle connection is kept; 30 if all upstreams are https
+  shutdown_seconds: 30     # how long calls in flight may take at shutdown
   inspect_bytes: 33554432  # larger questions wait on disk, and only their short fields are read
   spill_bytes: 1073741824  # still larger questions are refused
 
 llm:
   base_url: {base_url}
   type: {type}             # openai or anthropic
-  # api_key: ${{OPENAI_API_KEY}}       # added where clients bring no key of their own
-  # outbound_proxy: ${{HTTPS_PROXY}}     # where only an HTTP proxy reaches the upstream
+  # api_key: ${{OPENAI_API_KEY}}       # added when clients send no key of their own
+  # outbound_proxy: ${{HTTPS_PROXY}}     # if only an HTTP proxy reaches the upstream
 
 # several upstreams, by path prefix or by model:
 # upstreams:
@@ -39,16 +39,16 @@ logging:
 
 # batches:                 # both vendors' batch APIs for any upstream
 #   directory: ./batches   # what is under way survives a restart
-#   parallel: 4            # batches that are asked at once
-#   concurrency: 32        # calls of one batch at once; else as many as the upstream takes
+#   parallel: 4            # batches that run at once
+#   concurrency: 32        # calls of one batch at once; by default as many as the upstream takes
 
 # to_batch:                # live calls wait for the vendor's batches, at half the price
-#   window: 6h             # what is not back then is cancelled there and asked live
+#   window: 6h             # what is not back by then is cancelled there and asked live
 #   directory: ./held      # what is under way survives a restart
-#   gather_seconds: 360    # for so long calls are gathered into one batch; else window / 60
+#   gather_seconds: 360    # how long calls are gathered into one batch; by default window / 60
 #   heartbeat_seconds: 15  # how often a waiting client is sent a sign of life
 
-# prices:                  # USD per million tokens, where none is known
+# prices:                  # USD per million tokens, for models without a known price
 #   my-model: {{input: 0.10, output: 0.40}}
 
 # in this order; policies (budget, rate_limit, redact, replay) refuse what they cannot judge
