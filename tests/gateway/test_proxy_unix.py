@@ -73,7 +73,10 @@ def test_a_socket_that_nobody_listens_on_is_told_by_its_path(path: str) -> None:
     [
         ({"base_url": "unix://run/vllm.sock"}, "write unix:///run/vllm.sock"),
         ({"base_url": "unix:///"}, "write unix:///run/vllm.sock"),
-        ({"base_url": "unix:///a", "outbound_proxy": "http://p:1"}, "without outbound_proxy"),
+        (
+            {"base_url": "unix:///a", "outbound_proxy": "http://p:1"},
+            "cannot be reached by outbound_proxy",
+        ),
     ],
 )
 def test_a_wrong_address_of_a_socket_says_what_to_write(llm: dict[str, str], said: str) -> None:
