@@ -218,7 +218,7 @@ def test_a_key_in_a_line_that_cannot_be_read_is_not_logged(
     with Gateway(config=config(upstream)) as gateway:
         assert call(gateway.url, request + b"\r\n\r\n").status == 400
 
-    assert "it is not HTTP as it should be" in caplog.text
+    assert "it is not valid HTTP" in caplog.text
     assert CLIENT not in caplog.text + "".join(capfd.readouterr())
 
 

@@ -180,7 +180,7 @@ async def _read_in_time(
             if done:
                 return task.result()
             if content.total_bytes == before and not content.is_eof():
-                stalled = StalledBodyError(f"nothing of it came for {seconds:g} seconds")
+                stalled = StalledBodyError(f"none of it arrived for {seconds:g} seconds")
                 raise RefusedError(stalled_error(stalled))
     finally:
         if task.cancel():

@@ -1,1 +1,1 @@
-"""Bytes between client and upstream: connections, headers, bodies, and who may come in."""
+"""Bytes between client and upstream: connections, headers, bodies, and access control."""

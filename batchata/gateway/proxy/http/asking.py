@@ -1,9 +1,9 @@
-"""A request written on a connection of aiohttp's pool, with its header list as the client wrote it.
+"""Requests written to connections of aiohttp's pool, with headers just as the client wrote them.
 
 `ClientSession.request` builds a request, an address, a payload and a task for each call, adds
-headers, spells some of them its own way and leaves out bytes that are no UTF-8. The pool and the
-parser are aiohttp's, reached by parts that are not its public face: with a version whose parts are
-not known, requests go the public way.
+headers, spells some of them its own way and drops bytes that are not UTF-8. The pool and the parser
+are aiohttp's, reached through its internals: with a version whose internals are not known, requests
+go through its public API.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ Payload = bytes | AsyncIterator[bytes] | None
 
 
 class _Known(ClientRequest):
-    """What the pool is asked with, for any number of calls to one place."""
+    """The request that the pool is asked with, the same for all calls to one place."""
 
     @cached_property
     def connection_key(self) -> ConnectionKey:
-        """What the pool knows connections to this place by."""
+        """The pool's key for connections to this place."""
         return super().connection_key
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an upstream is: what the pool knows it by, and what requests to it begin with."""
+    """Where an upstream is: its key in the pool, and what requests to it begin with."""
 
     request: ClientRequest
     host: str
-    begin: str  #: what a proxy is told before the path
+    begin: str  #: what goes before the path for a proxy
     path: str
     own_headers: Headers  #: for a proxy
 
     @classmethod
     def of(cls, base_url: str, outbound_proxy: str = "") -> Place | None:
-        """The place of an address; None where requests go the public way.
+        """The place of an address; None where requests go through aiohttp's public API.
 
-        That is for an address with a user and a password in it, and for another aiohttp.
+        They do for an address with a user and a password in it, and with an unknown aiohttp.
         """
         if not is_known_aiohttp():
             return None
@@ -77,9 +77,9 @@ class Place:
         )
 
     def head(self, method: str, target: str, headers: Headers, payload: Payload) -> bytes:
-        """The first lines of a request, up to the empty one.
+        """The head of a request, up to the empty line.
 
-        Raises ValueError for headers that would be more than they say.
+        Raises ValueError for headers that would smuggle in others.
         """
         where = self.begin or target if target == "*" else f"{self.begin}{self.path}{target}"
         lines = [f"{method} {where} HTTP/1.1", f"Host: {self.host}"]
@@ -196,12 +196,12 @@ class Asking:
         transport, sending = self._connection.transport, self._sending
         is_half = sending is not None and not sending.is_whole
         if is_half or (transport is not None and transport.get_write_buffer_size()):
-            self._cut()  # an answer to half a request
+            self._cut()  # answered before the request was whole
         else:
             self._connection.release()
 
     def _cut(self) -> None:
-        """End the connection at once, also where the upstream takes no more of what was written."""
+        """End the connection at once, even if the upstream takes no more of what was written."""
         if self._sending is not None:
             self._sending.stop()
         protocol = self._connection.protocol
@@ -211,7 +211,7 @@ class Asking:
 
 
 async def _in_pieces(data: bytes) -> AsyncIterator[bytes]:
-    """A large body bit by bit, so that other calls have their turn."""
+    """A large body in pieces, so that other calls get their turn."""
     view = memoryview(data)
     for start in range(0, len(data), READ_BYTES):
         yield bytes(view[start : start + READ_BYTES])

@@ -1,4 +1,4 @@
-"""Clients' connections: refusals in a vendor's words, and answers for who only stopped sending."""
+"""Clients' connections: errors in a vendor's shape, and answers after they stop sending."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from batchata.gateway.wire.errors import VendorError
 from batchata.gateway.wire.vendors import Vendor
 
 LOG: Final = logging.getLogger("batchata.gateway.http")
-#: waits before each question whether a client that stopped sending is there (s); the last repeats
+#: waits before each check that a client that stopped sending is there (s); the last repeats
 _ASKING: Final = (0.005, 0.005, 0.2, 2.0, 15.0)
-#: how requests begin that are in no way odd, and how much of one is looked at for that
+#: how ordinary requests begin, and how much of one is looked at to tell
 _USUAL: Final = (b"POST ", b"GET ", b"PUT ", b"DELETE ", b"HEAD ", b"PATCH ", b"OPTIONS ")
 _LOOKED_AT: Final = 2048
-_REQUEST_LINE: Final = re.compile(  # possessive: a body that is no such line is passed at once
+_REQUEST_LINE: Final = re.compile(  # possessive: a body, which has no such line, fails at once
     rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}+ [^\0-\x20\x7f]{1,65536}+ HTTP/1\.[01]\r\n"
 )
-#: what a parser may be asked to read, whoever wrote it
+#: the limits of either parser
 _BOUNDS: Final[dict[str, Any]] = {
     "auto_decompress": False,
     "max_line_size": LINE_BYTES,
     "max_field_size": LINE_BYTES,
     "max_headers": MOST_HEADERS,
 }
-#: clients keep connections that they do not use for about so long
+#: clients keep idle connections for about this long
 _LEAST_IDLE_SECONDS: Final = 90.0
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -55,12 +55,12 @@ class Connection(web.RequestHandler):
         self._is_known = is_known_aiohttp()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Let go of what knows this connection, so that nothing has to look for circles."""
+        """Drop references to this connection, so that none needs the garbage collector."""
         super().connection_lost(exc)
         self.body = EMPTY_PAYLOAD
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
-        """Let a call come to its end for so long; aiohttp takes twice that, and for 0 for ever."""
+        """Give a call this long to end; aiohttp takes twice that, and for 0 it waits for ever."""
         task, seconds = self._task_handler, 15.0 if timeout is None else timeout
         if self._is_known and task is not None and self._request_in_progress:
             self._force_close = True  # no other request is taken after this one
@@ -69,13 +69,13 @@ class Connection(web.RequestHandler):
         await super().shutdown(max(seconds, 1.0))
 
     def data_received(self, data: bytes) -> None:
-        """Read on; a request line that the fast parser does not know is left to the other one."""
+        """Parse what came; a request line that the fast parser refuses is left to the other one."""
         if not data.startswith(_USUAL) or not data[:_LOOKED_AT].isascii():
             data = self._after_odd_line(data)
         super().data_received(data)
 
     def _after_odd_line(self, data: bytes) -> bytes:
-        """What is left to be read; all of it where the parser was changed."""
+        """What is left to parse; all of it if the parser was changed."""
         parser, found = self._parser, _REQUEST_LINE.match(data)
         if found is None or parser is None or self._upgraded or self._close or self._force_close:
             return data
@@ -94,11 +94,11 @@ class Connection(web.RequestHandler):
             )
             return data
         except aiohttp.http.HttpProcessingError:
-            return data  # it says the same again
+            return data  # parsing it again raises the same
         return data[found.end() :]
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp never keeps it open
-        """Keep a connection open whose client sends no more, and may still wait for its answer.
+        """Keep the connection of a client that sends no more, but may still wait for its answer.
 
         A client that is gone looks the same until something is written to it.
         """
@@ -113,18 +113,18 @@ class Connection(web.RequestHandler):
         return True
 
     def takes(self, body: aiohttp.StreamReader) -> None:
-        """Hear of the request that is answered now, of which this is the body."""
+        """Remember the body of the request that is being answered."""
         self.body = body
         if self.is_half_closed and not self._messages:  # it is the last one
             self.close()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """Read on after a pause; aiohttp asks for it after each piece that was read."""
+        """Resume after a pause; aiohttp calls this after each piece that was read."""
         if self._reading_paused or not self._is_known:
             super().resume_reading(resume_parser)
 
     def _is_asked(self) -> bool:
-        """True when a whole request is here of which no answer was begun."""
+        """True when a whole request is here whose answer has not begun."""
         if not self._is_known or not self._request_count:
             return False
         if self._waiter is not None and not self._waiter.done():
@@ -139,7 +139,7 @@ class Connection(web.RequestHandler):
         asyncio.get_running_loop().call_later(seconds, self._ask_whether_there, number)
 
     def _ask_whether_there(self, number: int) -> None:
-        """Say something that every client passes over; who is gone resets the connection."""
+        """Send something that every client ignores; one that is gone resets the connection."""
         transport, request = self.transport, self._current_request
         if transport is None or transport.is_closing():
             return
@@ -158,23 +158,23 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to a request that cannot be read, or that the gateway has failed at.
+        """The answer to a request that cannot be read, or on which the gateway failed.
 
-        Raises ConnectionError where an answer has begun: it ends as it is.
+        Raises ConnectionError if an answer has begun: it ends there.
         """
         if isinstance(exc, ConnectionError):
             raise exc
         found = _unreadable(exc)
         if found is None:
-            LOG.error("the gateway failed at a request", exc_info=exc)
-            kind = TimeoutError if exc is None else type(exc)  # aiohttp hands no time-out on
-            failed = f"the gateway failed at this request: {kind.__name__}"
+            LOG.error("the gateway failed on a request", exc_info=exc)
+            kind = TimeoutError if exc is None else type(exc)  # aiohttp does not hand a timeout on
+            failed = f"the gateway failed on this request: {kind.__name__}"
             found = VendorError(status=status, message=failed, code="gateway_failed")
-        else:  # not a word of it: the line that cannot be read may be the one with the key
+        else:  # quotes nothing: the line that cannot be read may be the one with the key
             what = type(exc).__name__
-            LOG.warning("a request was refused: it is not HTTP as it should be (%s)", what)
+            LOG.warning("a request was refused: it is not valid HTTP (%s)", what)
         if request.writer.output_size:
-            raise ConnectionResetError("a part of the answer is sent")
+            raise ConnectionResetError("part of the answer is already sent")
         vendor: Vendor = getattr(self._manager, "vendor", "openai")
         response = web.Response(
             body=found.body(vendor), status=found.status, content_type="application/json"
@@ -184,10 +184,10 @@ class Connection(web.RequestHandler):
 
 
 class _AnyLine(HttpRequestParserPy):
-    """Reads methods of any name, and targets in any bytes; the last request of a connection."""
+    """Reads any method and any bytes in a target, for the last request of a connection."""
 
     def parse_message(self, lines: list[bytes]) -> RawRequestMessage:
-        """A request by the lines of its head."""
+        """A request, from the lines of its head."""
         method = lines[0].partition(b" ")[0].decode()
         return super().parse_message(lines)._replace(method=method, should_close=True)
 
@@ -198,7 +198,7 @@ def may_be_gone(request: web.BaseRequest) -> bool:
 
 
 def _unreadable(error: BaseException | None) -> VendorError | None:
-    """What is wrong with a request that is no HTTP; None for any other error."""
+    """What is wrong with a request that is not HTTP; None for any other error."""
     if not isinstance(error, aiohttp.http.HttpProcessingError | web.RequestPayloadError):
         return None
     if isinstance(error, LineTooLong):
@@ -215,7 +215,7 @@ def _unreadable(error: BaseException | None) -> VendorError | None:
 
 
 def _is_reset(transport: asyncio.Transport) -> bool:
-    """True when the other side has said that nobody is there."""
+    """True when the other side has reset the connection."""
     found = transport.get_extra_info("socket")
     try:
         return found is not None and found.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
@@ -229,10 +229,10 @@ class Listener(web.Server):
     def __init__(self, handle: Handler, vendor: Vendor, *, idle_seconds: float) -> None:
         super().__init__(handle, request_factory=Request, handler_cancellation=True)
         self._idle_seconds = max(idle_seconds, _LEAST_IDLE_SECONDS)
-        self.vendor: Vendor = vendor  #: in whose shape unreadable requests are refused
+        self.vendor: Vendor = vendor  #: whose error shape refuses unreadable requests
 
     def __call__(self) -> Connection:
-        """A connection that a client has just opened."""
+        """The handler of a connection that a client has just opened."""
         given: dict[str, Any] = {
             "access_log": None,
             "logger": LOG,

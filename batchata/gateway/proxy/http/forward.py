@@ -1,4 +1,4 @@
-"""To the upstream and back, byte for byte: nothing is decoded, nothing is followed."""
+"""To the upstream and back, byte for byte: nothing is decoded, no redirect is followed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from batchata.gateway.proxy.http.pool import (
 )
 from batchata.gateway.wire.errors import VendorError
 
-#: what aiohttp would say by itself and the client did not
+#: headers that aiohttp would add and the client did not send
 _UNASKED: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 #: statuses whose answers have no body
 BODILESS: Final = frozenset({*range(100, 200), 204, 304})
@@ -35,19 +35,19 @@ BODILESS: Final = frozenset({*range(100, 200), 204, 304})
 UNREACHABLE: Final = "upstream_unreachable"
 BROKE_OFF: Final = "upstream_broke_off"
 TIMED_OUT: Final = "upstream_timed_out"
-#: errors of who never came so far as to ask
+#: errors raised before anything of the request was sent
 _UNSENT: Final = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
     aiohttp.ClientHttpProxyError,
 )
-#: errors of connecting that the system has, and no library
+#: connection errors that come from the system, not from a library
 _BY_SYSTEM: Final = (aiohttp.ClientConnectorError, UnixClientConnectorError)
-#: where a message of the parser begins to quote
+#: where a message of the parser begins to quote what it read
 _QUOTED: Final = re.compile(r":?\s*(?:\n|\bb['\"])")
-#: an address with the path and the query that were asked for
+#: an address with the path and the query of a request
 _ADDRESS: Final = re.compile(r"(https?://[^/?#\s]*)\S*")
-#: it may come before any answer
+#: may come before any answer
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -86,7 +86,7 @@ class Client:
         )
 
     def send(self, exchange: Exchange, headers: Headers, payload: Payload) -> Any:
-        """Begin the request; a context manager of the upstream's response."""
+        """Begin the request; returns a context manager of the upstream's response."""
         if self._session is None:
             raise RuntimeError("the gateway is not running")
         upstream = exchange.upstream
@@ -124,7 +124,7 @@ class Client:
 
 
 def _spelled_alike(headers: Headers) -> Headers:
-    """Repetitions of a header under its first spelling: aiohttp would take them for one."""
+    """Repeated headers in their first spelling: of several, aiohttp keeps only the last."""
     names: dict[str, str] = {}
     return tuple((names.setdefault(name.lower(), name), value) for name, value in headers)
 
@@ -132,15 +132,15 @@ def _spelled_alike(headers: Headers) -> Headers:
 def head_of(upstream: aiohttp.ClientResponse, exchange: Exchange) -> Answered:
     """Status and headers of an upstream's response.
 
-    Raises ClientError for one that is no answer.
+    Raises ClientError for one that cannot be an answer.
     """
     if upstream.status < 200:
-        raise aiohttp.ClientError(f"status {upstream.status} answers no request of the gateway's")
+        raise aiohttp.ClientError(f"status {upstream.status} does not answer the gateway's request")
     came = decoded(upstream.raw_headers)
     headers = end_to_end(came)
     if headers is not came:
         coding = first(came, "transfer-encoding", "chunked")
-        if coding.strip().lower() != "chunked":  # nobody asked for it, and nothing here undoes it
+        if coding.strip().lower() != "chunked":  # nobody asked for it, and nothing here decodes it
             raise aiohttp.ClientError(f"its transfer encoding is {coding!r}, not chunked")
     request_id = upstream.headers.get("x-request-id") or upstream.headers.get("request-id")
     return Answered(status=upstream.status, headers=headers, request_id=request_id)
@@ -152,7 +152,7 @@ class Answer(web.StreamResponse):
     kept: Headers = ()
 
     async def _write_headers(self) -> None:
-        """Write the head byte for byte; aiohttp leaves out what is no UTF-8."""
+        """Write the head byte for byte; aiohttp drops what is not UTF-8."""
         request, writer = self._req, self._payload_writer
         if request is None or not isinstance(writer, StreamWriter) or not is_known_aiohttp():
             await super()._write_headers()
@@ -175,11 +175,11 @@ class WholeAnswer(web.StreamResponse):
 
     @property
     def keep_alive(self) -> bool:
-        """True when the connection takes more requests."""
+        """True when the connection can take more requests."""
         return self._stays
 
     def force_close(self) -> None:
-        """Let the connection end after this answer."""
+        """Close the connection after this answer."""
         self._stays = False
 
     async def prepare(self, request: web.BaseRequest) -> None:
@@ -199,7 +199,7 @@ class WholeAnswer(web.StreamResponse):
             await request.writer.drain()
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing is left to write."""
+        """Do nothing: `prepare` has written it all."""
 
     def _head(self, request: web.BaseRequest, is_empty: bool) -> bytes:
         version = request.version
@@ -217,7 +217,7 @@ class WholeAnswer(web.StreamResponse):
 def response_with(
     status: int, reason: str | None, headers: Headers, body: bytes | None = None
 ) -> web.StreamResponse:
-    """A response that will have these headers only; without a body it is written in pieces."""
+    """A response with only these headers; without a body it is written in pieces."""
     if body is not None:
         return WholeAnswer(status, reason, headers, body)
     response = Answer(status=status, reason=reason)
@@ -229,7 +229,7 @@ def response_with(
 
 
 class Request(web.BaseRequest):
-    """A request whose answer has the upstream's headers only."""
+    """A request whose answer has only the upstream's headers."""
 
     def __init__(
         self,
@@ -247,17 +247,17 @@ class Request(web.BaseRequest):
         protocol.takes(payload)
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
-        """Just before a response leaves: take out what aiohttp added to the headers."""
+        """Take out the headers that aiohttp added, just before a response leaves."""
         if isinstance(response, Answer):
             keep_headers(response)
             if self.version < aiohttp.HttpVersion11 and response.content_length is None:
                 response.force_close()  # nothing else tells where it ends
-        else:  # strangers learn no version of what is at work here
+        else:  # do not tell strangers what software runs here
             response.headers.pop("Server", None)
 
 
 async def go_on(request: web.BaseRequest) -> None:
-    """Tell a client that waits for it to send its body; older ones would take it for the answer."""
+    """Send `100 Continue` to a client that waits; older ones would take it for the answer."""
     is_told = request.version >= aiohttp.HttpVersion11
     if is_told and request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(CONTINUE)
@@ -265,7 +265,7 @@ async def go_on(request: web.BaseRequest) -> None:
 
 
 def keep_headers(response: Answer) -> None:
-    """Leave the upstream's header list and the framing of this connection."""
+    """Keep only the upstream's header list and the framing of this connection."""
     kept = response.kept
     headers = response.headers
     framing = [
@@ -284,7 +284,7 @@ def keep_headers(response: Answer) -> None:
 
 
 def upstream_error(error: BaseException, exchange: Exchange) -> VendorError:
-    """Why the upstream gave no answer, as a vendor would say it."""
+    """Why the upstream gave no answer, as a vendor's error."""
     upstream = exchange.upstream
     way = f", by way of {_host_of(upstream.outbound_proxy)}" if upstream.outbound_proxy else ""
     place = f"{upstream.name} ({upstream.address}{way})"
@@ -296,13 +296,13 @@ def upstream_error(error: BaseException, exchange: Exchange) -> VendorError:
     is_unsent = surely_unsent(error)
     what, code = ("cannot be reached", UNREACHABLE) if is_unsent else ("broke off", BROKE_OFF)
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        said += "; SSL_CERT_FILE names the file of an authority of your own"
+        said += "; for an authority of your own, set SSL_CERT_FILE to its file"
     message = f"the gateway's upstream {place} {what}: {said}"
     return VendorError(status=502, message=message, code=code)
 
 
 def _plainly(error: BaseException) -> str:
-    """Why a connection was not made as the system says it; any other error with its name."""
+    """Why a connection was not made, in the system's words; any other error with its name."""
     if type(error) is aiohttp.ClientConnectorDNSError:
         return f"its name cannot be looked up ({error.os_error.strerror})"
     if isinstance(error, aiohttp.ClientConnectorError) and type(error) in _BY_SYSTEM:
@@ -327,7 +327,7 @@ def surely_unsent(error: BaseException) -> bool:
 
 
 def _host_of(address: str) -> str:
-    """An address without what may be a password."""
+    """An address without any user or password in it."""
     return address.rpartition("@")[2].removeprefix("http://")
 
 
@@ -339,6 +339,6 @@ def cut(request: web.BaseRequest) -> None:
 
 
 async def wait_seconds(seconds: float) -> None:
-    """Wait, where a recorded pace asks for it."""
+    """Wait, if a recorded pace asks for it."""
     if seconds > 0:
         await asyncio.sleep(seconds)

@@ -14,13 +14,13 @@ TOKEN_HEADER: Final = "x-batchata-token"
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 #: methods that change nothing upstream
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-#: content types that a web page may send across sites without being asked
+#: content types that a web page may send across sites without a preflight
 _SIMPLE: Final = ("", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
-    """The rules at the door."""
+    """Decides which requests may come in, and which may go on without a key of their own."""
 
     token: str | None
     allowed_hosts: frozenset[str]
@@ -28,16 +28,16 @@ class Guard:
 
     def refusal(self, headers: Headers, host: str) -> VendorError | None:
         """Why a request may not come in at all; None when it may."""
-        if host and not self._is_known(host):  # every browser names one; health checks may not
+        if host and not self._is_known(host):  # every browser sends one; health checks may not
             return VendorError(
                 status=421,
-                message=f"the gateway does not answer for host {host!r}: see allowed_hosts",
+                message=f"the gateway does not answer for host {host!r}: add it to allowed_hosts",
                 code="unknown_host",
             )
         if self.token is not None and not self._has_token(headers):
             return VendorError(
                 status=401,
-                message="the gateway wants its client token, as a Bearer token, x-api-key or "
+                message="the gateway needs its client token as a Bearer token, x-api-key or "
                 f"{TOKEN_HEADER}",
                 code="invalid_api_key",
             )
@@ -46,8 +46,8 @@ class Guard:
     def refusal_of_key(
         self, method: str, headers: Headers, upstream: Upstream
     ) -> VendorError | None:
-        """Why a request without a key may not go on, with ours or to an upstream that needs none;
-        None when it may.
+        """Why a request without a key may not go on, be it with ours or to an upstream that needs
+        none; None when it may.
         """
         is_safe = method in SAFE
         origin = first(headers, "origin")
@@ -60,7 +60,7 @@ class Guard:
             return VendorError(
                 status=403,
                 message=f"pages of {origin} may not use the gateway without a key of their own: "
-                "see allowed_hosts",
+                "send one, or add the page's host to allowed_hosts",
                 code="cross_site_request",
             )
         if is_safe or upstream.api_key is None:
@@ -70,14 +70,14 @@ class Guard:
         if kind in _SIMPLE and not is_custom:
             return VendorError(
                 status=403,
-                message=f"a request of type {kind or 'none'!r} is not given the gateway's key: "
-                "any web page could send it; send application/json",
+                message=f"a request of type {kind or 'none'!r} does not get the gateway's key: "
+                "any web page could send it: send application/json",
                 code="cross_site_request",
             )
         return None
 
     def without_token(self, headers: Headers) -> Headers:
-        """The headers for the upstream: our token is no business of it, under whatever name."""
+        """The headers for the upstream, without our token under any name."""
         if self.token is None:
             return headers
         return tuple([each for each in headers if not self._is_token(each[1])])
@@ -95,8 +95,8 @@ class Guard:
     def _is_known(self, host: str) -> bool:
         name = host.lower()
         name = name.partition("]")[0] + "]" if name.startswith("[") else name.partition(":")[0]
-        name = name.removesuffix(".")  # it is the same name with it
+        name = name.removesuffix(".")  # with it, it is the same name
         if name in self.allowed_hosts or host.lower() in self.allowed_hosts:
             return True
-        # with a token a rebound name is of no use to anybody
+        # with a token, DNS rebinding is of no use to anybody
         return name in _LOCAL or (not self.is_loopback and not self.allowed_hosts)

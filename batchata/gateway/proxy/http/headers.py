@@ -1,4 +1,4 @@
-"""Header lists: what is a matter between two neighbours stays there, the rest goes through."""
+"""Header lists: what holds for one connection only is taken out, the rest goes through."""
 
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
@@ -30,7 +30,7 @@ _NONE: Final[frozenset[str]] = frozenset()
 
 
 def decoded(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """A header list as text, in order, with its repetitions and its spelling."""
+    """A header list as text, with its order, repetitions and spelling kept."""
     return tuple(
         [
             (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
@@ -40,14 +40,14 @@ def decoded(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
 
 
 def head_lines(lines: Sequence[str]) -> bytes:
-    """The head of a message: its lines up to the empty one.
+    """The head of a message, up to the empty line.
 
-    Raises ValueError for a line that would be more than one.
+    Raises ValueError for a line that would become several.
     """
     text = "\r\n".join(lines)
     breaks = len(lines) - 1
     if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
-        raise ValueError("a header has a line break or a zero in it")
+        raise ValueError("a header has a line break or a zero byte in it")
     return f"{text}\r\n\r\n".encode("utf-8", "surrogateescape")
 
 
@@ -73,7 +73,7 @@ def by_name(headers: Headers) -> dict[str, str]:
 
 
 def end_to_end(headers: Headers) -> Headers:
-    """The headers without those of the connection and those it names."""
+    """The headers without those of the connection and those that `Connection` names."""
     names = _lower_names(headers)
     if HOP_BY_HOP.isdisjoint(names):
         return headers
@@ -82,7 +82,7 @@ def end_to_end(headers: Headers) -> Headers:
 
 
 def to_upstream(headers: Headers) -> Headers:
-    """What the upstream is told of a client's headers."""
+    """A client's headers as the upstream gets them."""
     names = _lower_names(headers)
     dropped = _NOT_UPSTREAM | _named_by_connection(headers, names)
     return tuple(

@@ -1,6 +1,6 @@
-"""What the headers of requests say, worked out once for all requests that have the same.
+"""What the headers of requests say, worked out once for all requests with the same headers.
 
-A client says the same of itself with every call, but for the length of what it sends.
+A client sends the same headers with every call, except for the length of the body.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from batchata.gateway.wire.errors import VendorError
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 _LENGTH: Final = frozenset({b"Content-Length", b"content-length", b"CONTENT-LENGTH"})
-#: kept in memory: so many, and of each so many bytes
+#: how many are kept in memory, and how many bytes each may have
 _MOST: Final = 256
 _MOST_BYTES: Final = 8 * 1024
 
 
 class Head:
-    """The headers of one request or of many; with a length left empty that each fills in."""
+    """The headers of one request or many, with the length left empty for each to fill in."""
 
     __slots__ = (
         "_guard",
@@ -60,13 +60,13 @@ class Head:
             for name, value in tags_of(named(found, TAG_HEADERS)).items()
         }
         self.attempt = _attempt(found)
-        #: stands for the client's key; says nothing about it
+        #: stands for the client's key without revealing it
         self.client = client_of(guard.without_token(end_to_end(headers)))
 
     def onward(
         self, upstream: Upstream, method: str, length: str
     ) -> tuple[Headers, VendorError | None]:
-        """What an upstream is told, and why a request of this method may not go on to it."""
+        """The headers for an upstream, and why a request of this method may not go on to it."""
         key = (id(upstream), method in SAFE)
         found = self._onwards.get(key)
         if found is None:
@@ -87,7 +87,7 @@ class Head:
 
 
 class Heads:
-    """Remembers the headers of those who may come in."""
+    """Remembers the headers of requests that may come in."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
@@ -114,12 +114,12 @@ def _unfit(found: Mapping[str, str]) -> VendorError | None:
     if found.get("transfer-encoding", "chunked").strip().lower() != "chunked":
         return VendorError(
             status=501,
-            message="the gateway takes no transfer encoding but chunked; encode the content",
+            message="the gateway takes no transfer encoding but chunked: use a content encoding",
         )
     if found.get("upgrade", "").strip().lower() == "websocket":
         return VendorError(
             status=501,
-            message="the gateway carries no WebSockets: connect to the vendor itself for them",
+            message="the gateway does not relay WebSockets: connect to the vendor directly",
             code="websocket_not_supported",
         )
     return None

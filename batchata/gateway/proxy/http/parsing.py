@@ -1,4 +1,4 @@
-"""A request's body: read where it is JSON of a bearable size, passed on in any case."""
+"""A request's body: read if it is JSON of a reasonable size, passed on in any case."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from aiohttp import StreamReader, web
 from batchata.gateway.proxy.http.spilled import Spilled
 from batchata.gateway.proxy.reading.sse import whole
 
-#: what stands between the parts of a form: made up anew for each request
+#: the boundary between the parts of a form: a new one for each request
 _BOUNDARY: Final = re.compile(r'boundary=(?:"([^"]+)"|([^;\s]+))', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large bodies may be, in bytes, and how long they may stand still."""
+    """How large bodies may be, in bytes, and how long they may stall."""
 
     memory: int  #: larger ones are not held in memory
     disk: int  #: larger questions are refused
-    idle_seconds: float  #: silence after which a client is not waited for
-    takes_all: bool = False  #: what is no question is taken in too
+    idle_seconds: float  #: silence after which a client is no longer waited for
+    takes_all: bool = False  #: bodies that are not questions are taken in too
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -37,9 +37,7 @@ class Body(msgspec.Struct, frozen=True):
     pieces: AsyncIterator[bytes] | None = None
     text: bytes | None = None  #: the JSON in it, content encoding undone
     spilled: Spilled | None = None
-    begun: Spilled | None = (
-        None  #: the first of the pieces, where they are more than the disk takes
-    )
+    begun: Spilled | None = None  #: the first pieces, if there are more than the disk takes
 
     @property
     def is_empty(self) -> bool:
@@ -54,7 +52,7 @@ class Body(msgspec.Struct, frozen=True):
         return self.data if self.pieces is None else self.pieces
 
     def close(self) -> None:
-        """Let go of what is on disk."""
+        """Free what is on disk."""
         for each in (self.spilled, self.begun):
             if each is not None:
                 each.close()
@@ -65,13 +63,13 @@ class BodyTooLargeError(Exception):
 
 
 class StalledBodyError(Exception):
-    """A body whose client sends no more of it."""
+    """A body whose client stopped sending it."""
 
 
 async def take_body(request: web.BaseRequest, limits: Limits, *, is_question: bool) -> Body:
-    """Read a JSON body, a question's also when it is large; pass all others on as they come.
+    """Read a JSON body, a question's even if it is large; pass all others on as they come.
 
-    Where all is taken in, those wait on disk too, but for what is more than may be there.
+    With `takes_all` those wait on disk too, except for what exceeds the limit there.
     Raises BodyTooLargeError, StalledBodyError.
     """
     if not request.can_read_body:
@@ -106,7 +104,7 @@ async def take_body(request: web.BaseRequest, limits: Limits, *, is_question: bo
 
 
 async def _other(request: web.BaseRequest, limits: Limits, pieces: AsyncIterator[bytes]) -> Body:
-    """A body that is no question to a model, as an upload."""
+    """A body that is not a question to a model, such as an upload."""
     if not limits.takes_all or (request.content_length or 0) > limits.disk:
         return Body(pieces=pieces)
     found = _BOUNDARY.search(request.headers.get("Content-Type", ""))
@@ -127,7 +125,7 @@ async def _next(content: StreamReader, seconds: float) -> bytes:
         async with asyncio.timeout(seconds):
             return await content.readany()
     except TimeoutError as error:
-        raise StalledBodyError(f"nothing of it came for {seconds:g} seconds") from error
+        raise StalledBodyError(f"none of it arrived for {seconds:g} seconds") from error
 
 
 async def _pieces(read: Callable[[], Awaitable[bytes]]) -> AsyncIterator[bytes]:
@@ -138,7 +136,7 @@ async def _pieces(read: Callable[[], Awaitable[bytes]]) -> AsyncIterator[bytes]:
 async def _spilled(
     pieces: AsyncIterator[bytes], most: int, boundary: bytes = b""
 ) -> tuple[Spilled | None, bytes]:
-    """What is on disk of them, and the first piece that is too much for it."""
+    """The pieces that fit on disk, and the first one that does not."""
     spilled: Spilled | None = None
     try:
         async for piece in pieces:

@@ -1,7 +1,7 @@
 """Connections to upstreams: aiohttp's pool and its parser, with less to do for each answer.
 
-Some of it is reached by parts that are not aiohttp's public face, and left as it is with a version
-whose parts are not known.
+Some of this goes through aiohttp's internals; with a version whose internals are not known, aiohttp
+is left as it is.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from aiohttp.connector import Connection
 from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import StreamReader
 
-#: versions of aiohttp whose pool and parser are known to work so
+#: versions of aiohttp whose pool and parser are known to work this way
 _KNOWN: Final = ("3.14.",)
 #: the longest line of a head that is read
 LINE_BYTES: Final = 64 * 1024
 #: what is read or written at once
 READ_BYTES: Final = 256 * 1024
-#: lines of a head that are read
+#: the most lines of a head that are read
 MOST_HEADERS: Final = 256
-#: connections that are looked at before the upstream is taken for broken
+#: connections that are tried before the upstream is taken to be broken
 _MOST_SPOILT: Final = 32
 
 
 def is_known_aiohttp() -> bool:
-    """True when the parts of aiohttp that are not public are those that the gateway knows."""
+    """True when aiohttp's internals are those that the gateway knows."""
     return aiohttp.__version__.startswith(_KNOWN)
 
 
 class Connector(aiohttp.TCPConnector):
-    """A pool that hands out no connection on which something came that nobody asked for.
+    """A pool that hands out no connection on which something came unasked.
 
     It would be taken for the answer to the next question.
     """
@@ -57,7 +57,7 @@ class Connector(aiohttp.TCPConnector):
     async def connect(
         self, req: ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
     ) -> Connection:
-        """A connection on which nothing came yet."""
+        """A connection on which nothing has come yet."""
         for _ in range(_MOST_SPOILT):
             if req.proxy is None:
                 connection = await super().connect(req, traces, timeout)
@@ -69,7 +69,7 @@ class Connector(aiohttp.TCPConnector):
             if protocol is None or not protocol.should_close:
                 return connection
             connection.close()
-        raise aiohttp.ClientConnectionError("the upstream speaks before it is asked")
+        raise aiohttp.ClientConnectionError("the upstream sends before it is asked")
 
     async def _create_connection(
         self, req: ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
@@ -88,32 +88,32 @@ class Connector(aiohttp.TCPConnector):
 
 
 class _Answers(ResponseHandler):
-    """One connection, whose timer serves all answers on it, and its parser most of them."""
+    """One connection, with one timer for all answers on it, and one parser for most of them."""
 
-    good_parser: Any = None  #: which the next answer may be read with
+    good_parser: Any = None  #: fit to read the next answer too
     _due_seconds = inf  #: when the upstream has been silent for too long, by the loop's clock
 
     @property
     def has_good_parser(self) -> bool:
-        """True when the next answer needs no other parser."""
+        """True when the next answer needs no new parser."""
         return self.good_parser is not None and self.good_parser is self._parser
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """Read on after a pause; aiohttp asks for it after each piece that was read."""
+        """Resume after a pause; aiohttp calls this after each piece that was read."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Be done with it, and with its timer."""
+        """End the connection and its timer."""
         if exc is not None:
             self._read_what_is_left()
         super().connection_lost(exc)
         super()._drop_timeout()
 
     def _read_what_is_left(self) -> None:
-        """Take what the other side said before it hung up.
+        """Read what the other side sent before it hung up.
 
-        A write that fails ends the connection before the system was asked for it.
+        A write that fails ends the connection before that has been read from the system.
         """
         transport = self.transport
         if transport is None or transport.get_extra_info("sslcontext") is not None:
@@ -148,7 +148,7 @@ class _Answers(ResponseHandler):
 def ready_for_an_answer(
     protocol: ResponseHandler, silence_seconds: float | None, *, has_body: bool = True
 ) -> None:
-    """Have a connection read the answer to what is sent on it next; that to a HEAD has no body."""
+    """Prepare a connection for the answer to its next request; one to a HEAD has no body."""
     ours = protocol if isinstance(protocol, _Answers) else None
     if has_body and ours is not None and ours.has_good_parser:
         return
@@ -167,7 +167,7 @@ def ready_for_an_answer(
 
 
 async def head_of_answer(protocol: ResponseHandler) -> tuple[RawResponseMessage, StreamReader]:
-    """The head of an answer, not of what only comes before it, and what its body is read from."""
+    """The head of an answer, past any interim ones, and the reader of its body."""
     message, content = await protocol.read()
     while 100 <= message.code < 200 and message.code != 101:
         message, content = await protocol.read()

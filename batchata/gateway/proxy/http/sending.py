@@ -12,8 +12,8 @@ from aiohttp.client_proto import ResponseHandler
 class Sending:
     """Sends the pieces of a body, no faster than the upstream takes them.
 
-    What goes wrong with them is told to who waits for the answer. An upstream that hangs up is not:
-    what it said before that is the answer.
+    What goes wrong with them is raised for whoever waits for the answer. An upstream that hangs up
+    is not: what it sent before that is the answer.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ import orjson
 
 from batchata.gateway.proxy.disk.writing import Writing
 
-#: a field of a body that is no longer than this is read
+#: fields of a body up to this length are read
 _MOST_FIELD: Final = 1024 * 1024
 _PIECE: Final = 256 * 1024
 _decode_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -35,7 +35,7 @@ class Spilled:
 
     @property
     def digest(self) -> str:
-        """Equal for equal bodies, whatever stands between the parts of a form."""
+        """Equal for equal bodies, whatever the boundary between the parts of a form."""
         found = self._hash.copy()
         found.update(self._tail)
         return found.hexdigest()
@@ -59,7 +59,7 @@ class Spilled:
             rest = rest[self._file.write(rest) :]
 
     async def fields(self) -> Mapping[str, Any] | None:
-        """The short fields of the JSON object in it; None when it is none."""
+        """The short fields of the JSON object in it; None if it holds none."""
         return await asyncio.to_thread(self._fields)
 
     def _fields(self) -> Mapping[str, Any] | None:
@@ -85,5 +85,5 @@ class Spilled:
             yield piece
 
     def close(self) -> None:
-        """Give the room on disk back."""
+        """Free its room on disk."""
         self._file.close()

@@ -17,11 +17,11 @@ from batchata.gateway.wire.vendors import Vendor
 KEY_HEADERS: Final = frozenset(
     {"authorization", "x-api-key", "api-key", "x-goog-api-key", "ocp-apim-subscription-key"}
 )
-#: what a client's digest begins with that sends several keys: nobody knows which one is used
+#: begins the digest of a client that sends several keys: nobody knows which one is used
 SEVERAL_KEYS: Final = "several-"
-#: how a segment begins that leads upwards
+#: how a path segment that leads upwards begins
 _DOTS: Final = re.compile(r"(?:\.|%2e){2}", re.IGNORECASE)
-#: where Azure's keys are asked for in a header of their own: as a Bearer it takes Entra's tokens
+#: where Azure wants keys in a header of their own: its Bearer tokens are Entra's
 _AZURE_HOSTS: Final = (
     ".openai.azure.com",
     ".cognitiveservices.azure.com",
@@ -38,11 +38,11 @@ class Upstream:
     name: str
     base_url: str  #: without a trailing slash, and without `/v1`, which clients write
     type: Vendor
-    provider: str = ""  #: whose prices hold; empty: by the protocol
+    provider: str = ""  #: whose prices apply; empty: those of the protocol
     api_key: str | None = None
-    prefix: str = ""  #: requests whose path begins so go here; it is taken off
+    prefix: str = ""  #: requests whose path begins with it go here, without it
     models: tuple[str, ...] = ()  #: patterns such as "claude-*"
-    outbound_proxy: str = ""  #: address of the HTTP proxy by way of which it is reached
+    outbound_proxy: str = ""  #: address of the HTTP proxy that it is reached through
     socket: str = ""  #: path of the Unix socket that it listens on; `base_url` stands for it
 
     @classmethod
@@ -67,7 +67,7 @@ class Upstream:
         return url
 
     def is_left_by(self, path: str) -> bool:
-        """True for a path that a server may take for one outside of what `base_url` names."""
+        """True for a path that a server may resolve to one outside `base_url`."""
         if not _DOTS.search(path) or not urlsplit(self.base_url).path.strip("/"):
             return False
         depth = 0
