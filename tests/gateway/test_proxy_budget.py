@@ -176,7 +176,7 @@ def test_a_client_that_leaves_keeps_its_worst_case_booked(tmp_path: Path) -> Non
         (b"/v1/images/generations", b'{"model":"x"}', b"free_paths"),
         (b"/v1/batches", b"{}", b"free_paths"),
         (b"/chat/completions", ASK.replace(b"gpt-6-luna", b"nobody-1"), b"no price is known"),
-        (b"/v1/chat/completions", b"[]", b"is no JSON object"),
+        (b"/v1/chat/completions", b"[]", b"is not a JSON object"),
         (b"/v1/chat/completions", ASK.replace(b"1000", b"-5"), b"max_tokens is -5"),
     ],
 )

@@ -48,26 +48,26 @@ from batchata.gateway.wire.objects import with_fields
 from batchata.stores.spending import TOTAL
 
 SCOPES: Final = ("", "session", "agent", "key", "model", "day")
-#: tells the gateway's own batches that it was the limit here, and not the vendor's
+#: tells the gateway's own batches that the limit was the gateway's, not the vendor's
 REFUSED: Final = "x-batchata-budget"
 _FINAL: Final = (("x-should-retry", "false"), (REFUSED, "refused"))
 _LATER: Final = ((REFUSED, "set aside"),)
-#: the code of what fits once calls in flight have told what they cost
+#: the code for a call that may fit once the cost of calls in flight is known
 SET_ASIDE: Final = "budget_set_aside"
-#: said by what stands before a vendor, which may be at work on the answer all the same
+#: sent by proxies in front of a vendor, which may be working on the answer all the same
 _ON_THE_WAY: Final = frozenset({408, 499, 502, 504, *range(520, 528)})
 
 
 class Budget(Interceptor):
-    """Sets the worst case of a call aside before it leaves, and settles it by the usage told.
+    """Sets the worst case of a call aside before it leaves, and settles it by the reported usage.
 
-    `limit_usd` holds for everything, or for each session, agent, key, model or day (UTC) with
-    `per`; `total_limit_usd` then holds for all of them together. A model without a price is
+    `limit_usd` applies to everything, or to each session, agent, key, model or day (UTC) with
+    `per`; `total_limit_usd` then applies to all of them together. A model without a price is
     refused, and so is what may cost more than its tokens, unless a pattern in `uncounted` names it.
-    With `per: key` a call that carries several keys is refused. A call that fits once others are
-    settled waits for that, up to `wait_seconds`. `state` may be the state file of batch runs: what
-    they spend counts too. A chat stream that does not tell its usage counts as its worst case;
-    `ask_usage` has the vendor tell it.
+    With `per: key` a call that carries several keys is refused. A call that would fit once others
+    are settled waits for that, up to `wait_seconds`. `state` may be the state file of batch runs:
+    what they spend counts too. A chat stream that reports no usage counts as its worst case;
+    `ask_usage` has the vendor report it.
     """
 
     name = "budget"
@@ -86,15 +86,15 @@ class Budget(Interceptor):
         "ask_usage": False,
     }
     limit_usd: Decimal | float  #: must be given
-    per: str  #: `session`, `agent`, `key`, `model` or `day` (UTC); if not given of everything
-    total_limit_usd: Decimal | float | None  #: with `per`, of all of them together
-    state: str | Path  #: state file of the limit, which may be that of batch runs
-    allow_unpriced: bool  #: let through, and do not count, what has no known price
-    free_paths: tuple[str, ...]  #: patterns of paths of POST requests that cost nothing
-    #: patterns of what may cost more than its tokens, as `file_search`: let through all the same
+    per: str  #: `session`, `agent`, `key`, `model` or `day` (UTC); by default one limit for all
+    total_limit_usd: Decimal | float | None  #: with `per`, a limit for all of them together
+    state: str | Path  #: state file of the limit; it may be that of batch runs
+    allow_unpriced: bool  #: let through, uncounted, what has no known price
+    free_paths: tuple[str, ...]  #: path patterns of POST requests that cost nothing
+    #: patterns of what to let through though it may cost more than its tokens, as `file_search`
     uncounted: tuple[str, ...]
-    wait_seconds: Annotated[float, Field(ge=0)]  #: for calls in flight that may leave room for it
-    ask_usage: bool  #: add `stream_options: {include_usage: true}` where a client did not
+    wait_seconds: Annotated[float, Field(ge=0)]  #: how long to wait for calls in flight
+    ask_usage: bool  #: add `stream_options: {include_usage: true}` if the client did not
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -137,15 +137,15 @@ class Budget(Interceptor):
         return _asking_usage(exchange) if self.ask_usage else CONTINUE
 
     def _bound(self, exchange: Exchange) -> Decimal | Continue | Reject:
-        """The most that a call can cost; what is to be done with it where that is not known."""
+        """The most that a call can cost; if that is not known, what to do with it."""
         if exchange.endpoint is None:
             if is_free(exchange, tuple(self.free_paths)) or self.allow_unpriced:
                 return CONTINUE
             return _refused(exchange, _no_bound(exchange))
         if exchange.json is None:
             return Reject(
-                message="the gateway's budget refuses this call: its body is no JSON object, so "
-                "that its cost has no bound",
+                message="the gateway's budget refuses this call: its body is not a JSON object, so "
+                "its cost has no bound",
                 status=400,
             )
         tier = self._own_tier(exchange) if self._limits.own_tiers else None
@@ -183,12 +183,12 @@ class Budget(Interceptor):
             cost = None if self._has_unknown_fee(exchange, answered.usage) else answered.cost_usd
             self._limits.settle(limits, parts, parts if cost is None else to_parts(cost))
         elif _is_refusal(answered):
-            self._limits.settle(limits, parts, 0)  # vendors ask nothing for what they refuse
+            self._limits.settle(limits, parts, 0)  # vendors do not charge for what they refuse
         else:
             self._limits.keep(limits, parts)
 
     async def aclose(self) -> None:
-        """Give back what is set aside no more, and close the ledger."""
+        """Give back what is no longer set aside, and close the ledger."""
         await self._limits.aclose()
 
     def gauges(self) -> Mapping[str, float]:
@@ -199,7 +199,7 @@ class Budget(Interceptor):
         return {f"{name}_usd": float(from_parts(value)) for name, value in parts.items()}
 
     def _own_tier(self, exchange: Exchange) -> str | None:
-        """The tier that a call which names none has come to here before."""
+        """The tier that earlier calls to this upstream got without naming one."""
         tiers = self._limits.own_tiers
         return tiers.get(exchange.upstream.name) if names_no_tier(exchange) else None
 
@@ -207,14 +207,14 @@ class Budget(Interceptor):
         return any(fnmatchcase(name, pattern) for pattern in self.uncounted)
 
     def _has_unknown_fee(self, exchange: Exchange, usage: Usage) -> bool:
-        """True for audio that nobody saw in the request, at no known price."""
+        """True for audio without a known price that the request did not show."""
         if not (usage.input_audio_tokens or usage.output_audio_tokens) or self.allow_unpriced:
             return False
         kinds = uncounted_audio(exchange, usage, card_of(exchange, self.book))
         return not all(map(self._is_let_pass, kinds))
 
     def _regained(self, exchange: Exchange) -> tuple[tuple[SpendLimit, ...], int]:
-        """What another process has set aside for a call that ends in this one."""
+        """What another process set aside for a call that ends in this one."""
         found = exchange.set_aside
         if found is None or found.ledger != self._ledger:
             return (), 0
@@ -238,21 +238,21 @@ class Budget(Interceptor):
 
 
 def _asking_usage(exchange: Exchange) -> Outcome:
-    """A stream of chat with the usage at its end, where its client did not ask for that."""
+    """Have a chat stream end with its usage, if its client did not ask for that."""
     body = exchange.json or {}
     options = body.get("stream_options") or {}
     if not exchange.is_stream or exchange.endpoint not in (CHAT, COMPLETIONS):
         return CONTINUE
     if not isinstance(options, Mapping) or options.get("include_usage") is not None:
         return CONTINUE
-    if exchange.body is None:  # it cannot be written anew: it counts as its worst case
+    if exchange.body is None:  # it cannot be rewritten: it counts as its worst case
         return CONTINUE
     wanted = {**options, "include_usage": True}
     return Replace(body=with_fields(exchange.body, {"stream_options": wanted}))
 
 
 def _is_refusal(answered: Answered) -> bool:
-    """True when the vendor itself said no, rather than something on the way to it."""
+    """True when the vendor itself refused, rather than something on the way to it."""
     is_vendors = answered.status >= 400 and answered.status not in _ON_THE_WAY
     return is_vendors and answered.ending == "answered"
 
@@ -271,44 +271,44 @@ def _too_dear(exchange: Exchange, worst: Decimal, short: SpendLimit) -> str:
         output_cap(exchange.endpoint, exchange.json or {}) is None
         and exchange.endpoint != EMBEDDINGS
     ):
-        said += "; it names no max_tokens, so that the longest possible answer was assumed"
+        said += "; it names no max_tokens, so the longest possible answer was assumed"
     return said
 
 
 def _plain(usd: Decimal) -> str:
-    """An amount without zeros at its end."""
+    """An amount without trailing zeros."""
     return f"{usd.normalize():f}"
 
 
 def _no_price(what: str) -> str:
-    return f"no price is known for {what}, so that its cost has no bound: give one as prices"
+    return f"no price is known for {what}, so its cost has no bound: give one under prices"
 
 
 def _no_fee(names: list[str]) -> str:
     said = (
-        f"nobody knows what {', '.join(names)} may cost besides its tokens; name it under "
-        "uncounted if only those are to be counted"
+        f"it is unknown what {', '.join(names)} may cost besides its tokens: name it under "
+        "uncounted to count only those"
     )
     if not {HEARD, SPOKEN}.isdisjoint(names):
-        said += ", or give prices of the model with input_audio and output_audio in them"
+        said += ", or give the model prices with input_audio and output_audio"
     return said
 
 
 def _no_bound(exchange: Exchange) -> str:
-    said = f"nobody knows what {exchange.method} {exchange.path} may cost; "
+    said = f"it is unknown what {exchange.method} {exchange.path} may cost: "
     if exchange.path.startswith("/v1/v1/"):
         return f"{said}leave /v1 out of the client's base URL, which it adds itself"
     return f"{said}name it among free_paths if it costs nothing, or set allow_unpriced"
 
 
 def _later(why: str) -> Reject:
-    """A refusal that SDKs try again: what is set aside is given back when calls have ended."""
+    """A refusal that SDKs retry: what is set aside is given back when calls have ended."""
     message = f"the gateway's budget refuses this call for now: {why}"
     return Reject(message=message, status=429, code=SET_ASIDE, headers=_LATER)
 
 
 def _refused(exchange: Exchange, why: str) -> Reject:
-    """A refusal in the vendor's shape, which no SDK tries again."""
+    """A refusal in the vendor's shape, which no SDK retries."""
     message = f"the gateway's budget refuses this call: {why}"
     if exchange.vendor == "anthropic":
         return Reject(message=message, status=402, code="budget_exceeded", headers=_FINAL)

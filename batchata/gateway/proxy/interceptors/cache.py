@@ -1,4 +1,4 @@
-"""`cache`: the same question is not paid twice."""
+"""`cache`: the same question is not paid for twice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KIND: Final = FileKind(
     application_id=0x62746763,  # "btgc"
     version=1,
     instead="the option 'file' of the interceptor 'cache'",
-    durability="NORMAL",  # a lost entry is asked again, no more
+    durability="NORMAL",  # a lost entry is only asked again
     tables="""
 CREATE TABLE IF NOT EXISTS answers (
     key BLOB PRIMARY KEY, at REAL NOT NULL, status INTEGER NOT NULL, headers BLOB NOT NULL,
@@ -32,14 +32,14 @@ CREATE TABLE IF NOT EXISTS answers (
 CREATE INDEX IF NOT EXISTS answers_by_time ON answers (at);
 """,
 )
-#: answers that are added between looks for old ones: a few go in milliseconds
+#: answers added between searches for old ones: a few are deleted in milliseconds
 _TRIM_EVERY: Final = 100
 
 
 class Cache(Interceptor):
     """Answers equal questions of the same client from `file`; only whole, good answers are kept.
 
-    `ttl_seconds` is how long an answer holds, `shared` lets clients with other keys have it too.
+    `ttl_seconds` is how long an answer stays valid, `shared` gives it to clients with other keys.
     """
 
     name = "cache"
@@ -51,7 +51,7 @@ class Cache(Interceptor):
         "shared": False,
     }
     file: str | Path
-    ttl_seconds: Annotated[float, Field(ge=0)]  #: how long an answer holds
+    ttl_seconds: Annotated[float, Field(ge=0)]  #: how long an answer stays valid
     max_entries: Annotated[int, Field(ge=1)]  #: the oldest go first
     shared: bool  #: give answers to clients with other keys too
 
@@ -71,7 +71,7 @@ class Cache(Interceptor):
         self.hits = 0
 
     async def on_request(self, exchange: Exchange) -> Outcome:
-        """Answer what is known."""
+        """Answer from the file what it holds."""
         if exchange.endpoint is None or exchange.json is None:
             return CONTINUE
         known = self._answers.rows(
@@ -86,11 +86,11 @@ class Cache(Interceptor):
         return Respond(status=status, headers=marked, body=body)
 
     def gauges(self) -> Mapping[str, float]:
-        """How often an answer was known."""
+        """How often the file held an answer."""
         return {"hits": self.hits}
 
     async def on_response(self, exchange: Exchange) -> None:
-        """Keep what is whole and good."""
+        """Keep an answer that is whole and good."""
         answered = exchange.answer
         if exchange.endpoint is None or exchange.json is None or answered is None:
             return

@@ -25,7 +25,7 @@ class EventRecorder(LineWriter):
         self._file.open()
 
     async def on_event(self, event: GatewayEvent) -> None:
-        """Take an event."""
+        """Add an event."""
         self._file.add(event_row(event))
 
 

@@ -1,4 +1,4 @@
-"""`flex`: asks OpenAI on its half-price tier, and on the standard one where that has no room."""
+"""`flex`: uses OpenAI's half-price tier, and the standard one when that has no room."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from batchata.gateway.proxy.money.flex import on_flex
 class Flex(Interceptor):
     """Puts `service_tier: "flex"` into chat and responses requests that name no tier.
 
-    Only for models that are known to be cheaper so. A budget sets the standard price aside.
+    Only for models known to be cheaper that way. A budget sets the standard price aside.
     """
 
     name = "flex"
-    #: others know, record and cache requests as clients ask them
+    #: others see, record and cache requests as clients sent them
     is_last = True
 
     async def on_request(self, exchange: Exchange) -> Outcome:
-        """Ask for the tier where it is to be had."""
+        """Ask for the tier where it is available."""
         body = exchange.body
         if (
             exchange.endpoint not in (CHAT, RESPONSES)

@@ -1,4 +1,4 @@
-"""What interceptors share that write rows into a file of JSON lines."""
+"""The base of interceptors that write rows into a file of JSON lines."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ class LineWriter(Interceptor):
     _waiting = 0
 
     async def write(self, row: Mapping[str, Any]) -> None:
-        """Take a row; many are brought to disk at once."""
+        """Add a row; rows are written to disk many at a time."""
         self._file.add(row)
         self._waiting += 1
         if self._waiting >= _MOST_WAITING:
             await self.flush()
 
     async def on_event(self, event: GatewayEvent) -> None:
-        """Be flushed after events."""
+        """Do nothing with the event but be flushed after it."""
 
     async def flush(self) -> None:
-        """Bring rows to disk."""
+        """Write the rows to disk."""
         self._waiting = 0
         await self._file.flush()
 
     def gauges(self) -> Mapping[str, float]:
-        """What a full disk has not taken."""
+        """Bytes that a full disk has not taken yet, and lines that are lost."""
         return {"held_bytes": self._file.held_bytes, "lost_lines": self._file.lost}
 
     async def aclose(self) -> None:

@@ -12,7 +12,7 @@ from batchata.gateway.proxy.http.headers import Headers
 from batchata.gateway.proxy.interceptors.line_writer import LineWriter
 from batchata.gateway.proxy.telemetry.emitter import answer_attributes
 
-#: a header that is not here is never written: keys have too many names to list them
+#: only these headers are written: the names of keys are too many to list
 LOGGED_HEADERS: Final = frozenset(
     {
         "content-type",
@@ -45,7 +45,7 @@ class MessageLogger(LineWriter):
     }
     directory: str | Path
     filename: str
-    include_metadata: bool  #: headers, ids, tags and upstream of each exchange too
+    include_metadata: bool  #: also write headers, ids, tags and upstream of each exchange
     include_system_prompts: bool
 
     async def start(self) -> None:
@@ -54,7 +54,7 @@ class MessageLogger(LineWriter):
         self._file.open()
 
     async def on_response(self, exchange: Exchange) -> None:
-        """Take an exchange."""
+        """Add an exchange."""
         await self.write(self._row(exchange))
 
     def _row(self, exchange: Exchange) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class MessageLogger(LineWriter):
 
 
 def logged(headers: Headers) -> dict[str, str]:
-    """The headers that may be written down."""
+    """The headers that may be written."""
     return {
         name.lower(): value if value.isascii() else value.encode("utf-8", "replace").decode()
         for name, value in headers

@@ -1,4 +1,4 @@
-"""`parquet`: every event into the event log that runs and other doors write too."""
+"""`parquet`: every event into the event log, which runs and other doors write to as well."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ LOG: Final = logging.getLogger("batchata.gateway")
 class Parquet(Interceptor):
     """Writes to an event log in `directory`, which may be an address such as s3://bucket/logs.
 
-    `read_events` and `batchata events` read it; a call's `run_id` is its exchange, the parent its
-    session. Events are in a journal on this machine before they are Parquet.
+    `read_events` and `batchata events` read it; a call's `run_id` is its exchange, its parent the
+    session. Events are in a journal on this machine until they are in Parquet.
     """
 
     name = "parquet"
@@ -34,8 +34,8 @@ class Parquet(Interceptor):
         "metadata": {},
     }
     directory: str | Path  #: a folder, or an address such as `s3://bucket/logs`
-    buffer_size: Annotated[int, Field(ge=1)]  #: events of one Parquet file, at most
-    flush_seconds: Annotated[float, Field(ge=0)]  #: how old an event may become before it is in one
+    buffer_size: Annotated[int, Field(ge=1)]  #: the most events in one Parquet file
+    flush_seconds: Annotated[float, Field(ge=0)]  #: how old an event may get before it is in one
     metadata: dict[str, Any]  #: kept with each file
 
     async def start(self) -> None:
@@ -51,11 +51,11 @@ class Parquet(Interceptor):
         self._writing = Writing()
 
     async def on_event(self, event: GatewayEvent) -> None:
-        """Take an event."""
+        """Add an event."""
         self._waiting.append(logged_event(event))
 
     async def flush(self) -> None:
-        """Bring events to the journal."""
+        """Write events to the journal."""
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             await self._writing.run(self._log.write_many, waiting)
@@ -64,7 +64,7 @@ class Parquet(Interceptor):
         """Write what is left; what cannot be written stays in the journal."""
         await self.flush()
         if not await asyncio.to_thread(self._log.close):
-            LOG.warning("the event log could not be written; its events are in a journal")
+            LOG.warning("the event log could not be written; its events stay in a journal")
 
 
 def logged_event(event: GatewayEvent) -> LoggedEvent:

@@ -29,7 +29,7 @@ class Printer(Interceptor):
     show_sessions: bool
     show_llm_calls: bool
     show_tools: bool
-    show_content: bool  #: the first 200 characters of each answer too
+    show_content: bool  #: also print the first 200 characters of each answer
 
     async def start(self) -> None:
         """Begin to write."""
@@ -38,23 +38,23 @@ class Printer(Interceptor):
         self._terminal.open()
 
     async def on_event(self, event: GatewayEvent) -> None:
-        """Take the event's line."""
+        """Add the event's line."""
         if getattr(self, _KINDS[event.name.partition(".")[0]]):
             line = line_of(event, show_content=self.show_content).encode("utf-8", "replace")
             self._lines.append(_REDACTOR.json(line).decode())
 
     async def flush(self) -> None:
-        """Have the lines written."""
+        """Hand the lines over to be written."""
         if self._lines:
             self._terminal.put(self._lines)
             self._lines = []
 
     def gauges(self) -> Mapping[str, float]:
-        """Lines that were left out, as nobody read those before them."""
+        """Lines that were left out because those before them were not read."""
         return {"skipped_lines": self._terminal.skipped}
 
     async def aclose(self) -> None:
-        """Write what waits, if somebody reads it."""
+        """Write what waits, as long as it is read."""
         await self.flush()
         await self._terminal.aclose()
 

@@ -17,9 +17,9 @@ from batchata.gateway.proxy.interceptors.one_key import ONE_KEY
 
 _PER: Final = ("", "key", "model", "session", "agent")
 _MOST_BUCKETS: Final = 100_000
-#: buckets that are looked at to find one that may go
+#: buckets that are looked at to find one to drop
 _LOOKS: Final = 4
-#: the bucket of all others while so many are in use
+#: the bucket of all others while too many are in use
 _OTHERS: Final = "\n"
 
 
@@ -36,9 +36,9 @@ class Bucket:
 class RateLimit(Interceptor):
     """Refuses calls above the limits with 429 and `retry-after`, or lets them wait a while.
 
-    Tokens are counted when an answer tells them; a bucket in debt lets nothing in. A key that is
-    new while 100,000 others are in use shares one bucket with all that are; none is forgotten
-    before it is full again. With `per: key` a call that carries several keys is refused.
+    Tokens are counted when an answer reports them; a bucket in debt lets nothing in. Keys that are
+    new while 100,000 others are in use share one bucket; none is forgotten before it is full again.
+    With `per: key` a call that carries several keys is refused.
     """
 
     name = "rate_limit"
@@ -52,10 +52,10 @@ class RateLimit(Interceptor):
         "wait_seconds": 0,
     }
     requests_per_minute: float | None
-    tokens_per_minute: float | None  #: input and output, counted when an answer tells them
+    tokens_per_minute: float | None  #: input and output, counted when an answer reports them
     concurrency: int | None  #: calls at once
-    per: str  #: `key`, `model`, `session` or `agent`; if not given of everything
-    wait_seconds: Annotated[float, Field(ge=0)]  #: for so long a call may wait for its turn
+    per: str  #: `key`, `model`, `session` or `agent`; by default one limit for all
+    wait_seconds: Annotated[float, Field(ge=0)]  #: how long a call may wait for its turn
 
     def __init__(self, **options: object) -> None:
         super().__init__(**options)
@@ -72,7 +72,7 @@ class RateLimit(Interceptor):
         self._limits = self._said()
 
     def _said(self) -> str:
-        """The limits in words, for those who are refused."""
+        """The limits in words, for refusals."""
         named = {
             "requests a minute": self.requests_per_minute,
             "tokens a minute": self.tokens_per_minute,
@@ -136,7 +136,7 @@ class RateLimit(Interceptor):
         return found
 
     def _forget_one(self) -> bool:
-        """Drop a bucket that is as good as a new one; False where none is, of a few."""
+        """Drop a bucket that is as good as new; False when none of the few looked at is."""
         for _ in range(_LOOKS):
             name, bucket = next(iter(self._buckets.items()))
             self._missing_seconds(bucket)  # fills it up

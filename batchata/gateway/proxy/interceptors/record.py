@@ -1,4 +1,4 @@
-"""`record`: every exchange into a cassette that can be replayed without a vendor."""
+"""`record`: writes every exchange to a cassette that can be replayed without a vendor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOG: Final = logging.getLogger("batchata.gateway")
 class Record(LineWriter):
     """Appends to `directory/cassette.jsonl`, or to `directory` itself when that ends in `.jsonl`.
 
-    Keys and other secrets are never in it.
+    Keys and other secrets are never written.
     """
 
     name = "record"
@@ -29,7 +29,7 @@ class Record(LineWriter):
     directory: str | Path  #: a folder, or a file that ends in `.jsonl`
 
     async def start(self) -> None:
-        """Open the cassette; what is in it already stays."""
+        """Open the cassette; what it already holds stays."""
         self._file = LineFile(cassette_file(Path(self.directory)))
         self._file.open()
         self._counts: Counter[bytes] = Counter()
@@ -40,8 +40,8 @@ class Record(LineWriter):
         request, nth = self._numbered(exchange)
         if exchange.is_unread and exchange.body is None and exchange.spilled is None:
             LOG.warning(
-                "record: the body of %s %s is larger than spill_bytes: its recording is found by "
-                "its place among all such requests",
+                "record: the body of %s %s is larger than spill_bytes: replay will find its "
+                "recording by its place among all such requests",
                 *(exchange.method, exchange.path),
             )
         self._open[exchange.id] = request, exchange.nth or nth
@@ -54,7 +54,7 @@ class Record(LineWriter):
         return request, self._counts[key]
 
     async def on_response(self, exchange: Exchange) -> None:
-        """Take request and answer as one line."""
+        """Add request and answer as one line."""
         asked = self._open.pop(exchange.id, None)
         answered = exchange.answer
         if answered is None or answered.source != "upstream":

@@ -1,4 +1,4 @@
-"""`redact`: takes keys and whatever patterns name out of requests before anybody sees them."""
+"""`redact`: removes keys and matches of your patterns from requests before anybody sees them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batchata.gateway.wire.objects import with_texts
 #: where a word begins and ends: in scripts without spaces a key may follow a letter
 _BEGIN: Final = "(?<![0-9A-Za-z])"
 _END: Final = "(?![0-9A-Za-z])"
-#: shapes that nothing but a secret has; prose is never touched
+#: shapes that only secrets have; prose is never touched
 PATTERNS: Final = {
     "openai_key": _BEGIN + r"sk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{16,}",
     "anthropic_key": _BEGIN + r"sk-ant-[A-Za-z0-9_-]{12,}",
@@ -27,27 +27,27 @@ PATTERNS: Final = {
 #: from where to where in a text, and what takes its place
 Edit = tuple[int, int, str]
 _UNREAD: Final = Reject(
-    message="the gateway's redact cannot look through this body: it is no JSON object, or larger "
-    "than inspect_bytes; pass_unread: true lets such bodies through as they are",
+    message="the gateway's redact cannot look through this body: it is not a JSON object, or is "
+    "larger than inspect_bytes; pass_unread: true lets such bodies through unchanged",
     status=400,
     code="unread_body",
 )
 
 
 class Redact(Interceptor):
-    """Puts `[name]` in the place of matches in all text of a JSON request.
+    """Replaces matches in all text of a JSON request by `[name]`.
 
-    `patterns` adds regular expressions by name, `known` says which of ours hold (all). A request
-    whose body is no JSON object, or too large for memory, cannot be looked through: it is refused,
-    or let through unseen with `pass_unread`.
+    `patterns` adds regular expressions by name, `known` says which of ours to use (all). A request
+    whose body is not a JSON object, or too large for memory, cannot be looked through: it is
+    refused, or let through unseen with `pass_unread`.
     """
 
     name = "redact"
     is_policy = True
     options: ClassVar = {"patterns": {}, "known": tuple(PATTERNS), "pass_unread": False}
-    patterns: dict[str, str]  #: regular expressions by the name that is put in their place
-    known: tuple[str, ...]  #: which of our patterns hold
-    pass_unread: bool  #: let bodies pass that cannot be looked through; they are refused else
+    patterns: dict[str, str]  #: regular expressions, by the name that replaces their matches
+    known: tuple[str, ...]  #: which of our patterns to use
+    pass_unread: bool  #: let bodies through that cannot be looked through; else they are refused
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -62,12 +62,12 @@ class Redact(Interceptor):
             self._found = [(name, re.compile(pattern)) for name, pattern in chosen.items()]
         except (re.error, TypeError) as error:
             raise ValidationError(
-                f"redact: a pattern is no regular expression: {error}",
+                f"redact: a pattern is not a regular expression: {error}",
                 hint='write patterns: {"employee_id": "E-[0-9]{6}"}',
             ) from error
 
     async def on_request(self, exchange: Exchange) -> Outcome:
-        """Replace the body where something in it matches."""
+        """Replace the body if anything in it matches."""
         if exchange.is_unread and not self.pass_unread:
             return _UNREAD
         if exchange.json is None or exchange.spilled is not None or exchange.body is None:
@@ -76,7 +76,7 @@ class Redact(Interceptor):
         return CONTINUE if cleaned == exchange.body else Replace(body=cleaned)
 
     def found(self, text: str) -> list[Edit]:
-        """Where in a text something matches, and what takes its place, in order."""
+        """The matches in a text and what replaces them, in order."""
         edits: list[Edit] = []
         for name, pattern in self._found:
             for match in pattern.finditer(text):

@@ -1,4 +1,4 @@
-"""`replay`: answers from a cassette, so that no vendor is needed."""
+"""`replay`: answers from a cassette, so no vendor is needed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from batchata.gateway.proxy.http.headers import Headers, first, with_header
 from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome, Reject, Respond
 from batchata.gateway.proxy.tape.cassette import Recorded, load, request_row, row_key
 
-#: what a request may be asked that no recording has
+#: what to do with a request that was not recorded
 _MISSES = ("strict", "repeat", "fallthrough")
 _MOST_MISSED = 1000
-#: SDKs give a call up that is to wait longer
+#: SDKs give up a call that is told to wait longer
 _LONGEST_WAIT_SECONDS = 120
 
 
@@ -23,15 +23,15 @@ class Replay(Interceptor):
     """Gives the n-th answer to the n-th equal request.
 
     `miss` says what happens to others: "strict" refuses them, "repeat" gives the last answer of an
-    equal request again, "fallthrough" sends them to the upstream. `ignore` names fields of the
-    body that need not be equal; `timing` keeps the recorded pace of streams and the waits that
-    refusals asked for.
+    equal request again, "fallthrough" sends them to the upstream. `ignore` names fields of the body
+    that may differ; `timing` keeps the recorded pace of streams and the waits that refusals asked
+    for.
     """
 
     name = "replay"
     is_policy = True
     wants_bodies = True
-    #: what is said to whoever asks what no recording has
+    #: the hint for a request that was not recorded
     advice: ClassVar[str] = "Record it with --record"
     options: ClassVar = {
         "directory": "./cassettes",
@@ -39,10 +39,10 @@ class Replay(Interceptor):
         "timing": False,
         "ignore": (),
     }
-    directory: str | Path  #: of recordings, of the results of a batch run, or one file
-    miss: str  #: what was not recorded: `strict` refuses, `repeat`, `fallthrough` to the upstream
-    timing: bool  #: keep the recorded pace of streams, and waits that refusals ask for
-    ignore: tuple[str, ...]  #: fields of the body that need not be equal
+    directory: str | Path  #: with recordings or the results of a batch run; or one file
+    miss: str  #: if not recorded: `strict` refuses, `repeat`, `fallthrough` to the upstream
+    timing: bool  #: keep the recorded pace of streams, and the waits that refusals ask for
+    ignore: tuple[str, ...]  #: fields of the body that may differ
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -59,7 +59,7 @@ class Replay(Interceptor):
         self.missed: deque[str] = deque(maxlen=_MOST_MISSED)  # the newest
 
     def recordings(self, place: Path, ignore: frozenset[str]) -> dict[bytes, list[Recorded]]:
-        """What can be given, by key."""
+        """The recordings at a place, by key."""
         return load(place, ignore)
 
     async def on_request(self, exchange: Exchange) -> Outcome:
@@ -106,7 +106,7 @@ class Replay(Interceptor):
 
 
 def _without_waits(headers: Headers) -> Headers:
-    """The headers with waits that a client need not wait again; longer ones it does not wait."""
+    """The headers with short waits cut to nothing; clients give up on longer ones anyway."""
     seconds, milliseconds = first(headers, "retry-after"), first(headers, "retry-after-ms")
     try:
         wait_seconds = float(milliseconds) / 1000 if milliseconds else float(seconds)

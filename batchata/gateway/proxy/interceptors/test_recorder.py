@@ -15,13 +15,13 @@ from batchata.gateway.proxy.telemetry.events import GatewayEvent
 class TestRecorder(Interceptor):
     """Keeps the newest exchanges and events, oldest first."""
 
-    __test__ = False  # no class of tests, whatever its name says
+    __test__ = False  # not a class of tests, despite its name
     name = "test_recorder"
     options: ClassVar = {"most": 10_000}
-    most: Annotated[int, Field(ge=0)]  #: exchanges, and events, that are kept
+    most: Annotated[int, Field(ge=0)]  #: how many exchanges, and how many events, are kept
 
     async def start(self) -> None:
-        """Begin with nothing."""
+        """Start empty."""
         self.exchanges: deque[Exchange] = deque(maxlen=self.most)
         self.events: deque[GatewayEvent] = deque(maxlen=self.most)
 

@@ -1,4 +1,4 @@
-"""`trace_export`: events to a collector over HTTP, in bunches, off the request's path."""
+"""`trace_export`: sends events to a collector over HTTP, in groups, off the request's path."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ LOG: Final = logging.getLogger("batchata.gateway")
 _REDACTOR: Final = Redactor()
 _TRIES: Final = 4
 _FIRST_WAIT: Final = 0.5
-#: a collector that asks for more patience is asked again all the same
+#: a collector that asks for a longer wait is tried again after this
 _LONGEST_WAIT: Final = 60.0
 #: what is read of a collector's reply
 _MOST_SAID: Final = 64 * 1024
-#: posts that are on their way together, where each event is one
+#: posts in flight at once, when each event is one
 _AT_ONCE: Final = 8
 
 
 class TraceExport(Interceptor):
     """Posts events to `url`; those that a collector does not take are counted and dropped.
 
-    `preset` is the shape: "json" (a list of events), "otlp" (spans, OTLP/HTTP JSON, in the words of
-    the GenAI conventions; with what was said only if `content` is set), or "cylestio" (a telemetry
-    event each). `headers` may carry a key. The end waits for a collector for `timeout_seconds`.
+    `preset` is the shape: "json" (a list of events), "otlp" (OTLP/HTTP JSON spans that follow the
+    GenAI conventions; with prompts and answers only if `content` is set), or "cylestio" (one
+    telemetry event each). `headers` may carry a key. Shutdown waits up to `timeout_seconds`.
     """
 
     name = "trace_export"
@@ -55,11 +55,11 @@ class TraceExport(Interceptor):
     }
     url: str  #: must be given
     preset: str  #: `json` (a list of events), `otlp` (spans) or `cylestio`
-    headers: dict[str, str]  #: sent with each post; a key may be among them
-    content: bool  #: have prompts and answers in spans; the other presets always have them
-    batch_size: Annotated[int, Field(ge=1)]  #: events of one post, at most
-    most_waiting: Annotated[int, Field(ge=1)]  #: then the oldest events are dropped
-    timeout_seconds: Annotated[float, Field(gt=0)]  #: for a post, and for all of them at the end
+    headers: dict[str, str]  #: sent with each post; they may carry a key
+    content: bool  #: put prompts and answers into spans; the other presets always have them
+    batch_size: Annotated[int, Field(ge=1)]  #: the most events in one post
+    most_waiting: Annotated[int, Field(ge=1)]  #: beyond it the oldest events are dropped
+    timeout_seconds: Annotated[float, Field(gt=0)]  #: for one post, and for all of them at shutdown
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -71,7 +71,7 @@ class TraceExport(Interceptor):
         self.headers = {name: value.strip() for name, value in self.headers.items()}
         if not all(map(is_header, self.headers.items())):
             raise ValidationError(
-                "trace_export: headers has what no header can be",
+                "trace_export: headers has an entry that cannot be a header",
                 hint='write headers: {Authorization: "Bearer ${TOKEN}"}',
             )
         if self.preset not in PRESETS:
@@ -94,7 +94,7 @@ class TraceExport(Interceptor):
         self._ends_at = inf
 
     async def on_event(self, event: GatewayEvent) -> None:
-        """Take an event; the oldest goes when too many wait."""
+        """Add an event; the oldest is dropped when too many wait."""
         if len(self._waiting) >= self.most_waiting:
             self._waiting.popleft()
             self.dropped += 1
@@ -105,12 +105,12 @@ class TraceExport(Interceptor):
         return {"dropped": self.dropped}
 
     async def flush(self) -> None:
-        """Begin to post what waits, if nothing is being posted."""
+        """Start to post what waits, unless a post is in flight."""
         if self._waiting and (self._task is None or self._task.done()):
             self._task = asyncio.get_running_loop().create_task(self._post_all())
 
     async def aclose(self) -> None:
-        """Post what is left, as long as the collector takes it, and no longer than a post may."""
+        """Post what is left, as long as the collector takes it, within the time of one post."""
         self._is_closing = True
         self._ends_at = asyncio.get_running_loop().time() + self.timeout_seconds
         try:
@@ -138,7 +138,7 @@ class TraceExport(Interceptor):
                     left = 0
             finally:
                 self.dropped += max(0, left)
-            if left and self._is_closing:  # the end does not wait for a collector that is away
+            if left and self._is_closing:  # shutdown does not wait for a collector that is away
                 self.dropped += len(self._waiting)
                 self._waiting.clear()
 
@@ -160,7 +160,7 @@ class TraceExport(Interceptor):
                         await self._look_through(response)
                         return True
                     if response.status not in (408, 429) and response.status < 500:
-                        LOG.warning("trace_export: the collector said %d", response.status)
+                        LOG.warning("trace_export: the collector answered %d", response.status)
                         return False
                     asked_seconds = retry_after_seconds(response.headers) or 0.0
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -179,7 +179,7 @@ class TraceExport(Interceptor):
                 said += piece
             rejected = int(orjson.loads(said)["partialSuccess"]["rejectedSpans"])
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError):
-            return  # it has taken the post all the same
+            return  # it took the post all the same
         if rejected > 0 and self.preset == "otlp":
             self.dropped += rejected
             LOG.warning("trace_export: the collector took all but %d spans", rejected)
@@ -208,7 +208,7 @@ def as_spans(*, content: bool) -> Shape:
 
 
 def as_telemetry(events: Sequence[GatewayEvent]) -> list[bytes]:
-    """Cylestio's telemetry: one body for each event."""
+    """Cylestio's telemetry: one body per event."""
     return [
         as_json(
             {
@@ -229,7 +229,7 @@ def as_telemetry(events: Sequence[GatewayEvent]) -> list[bytes]:
 
 
 def _in_their_words(event: GatewayEvent) -> dict[str, Any]:
-    """What Cylestio's telemetry has under names, or in units, of its own."""
+    """The values that Cylestio's telemetry has under names, or in units, of its own."""
     said = event.attributes
     found: dict[str, Any] = {"session.id": event.session_id}
     if event.name == "llm.call.start":
