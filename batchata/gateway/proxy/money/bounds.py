@@ -29,7 +29,7 @@ from batchata.prices.book import CHEAPER_TIERS
 from batchata.providers.openai.codec import MODEL_MOST
 from batchata.providers.profiles import PROFILES
 
-#: POST requests for which no vendor asks money
+#: POST requests that no vendor charges for
 FREE_PATHS: Final = (
     "/v1/files*",
     "/v1/uploads*",
@@ -43,17 +43,17 @@ FREE_PATHS: Final = (
     "/tokenize",
     "/detokenize",
 )
-#: fields of a body that a model is given to read, and that ask for nothing else
+#: fields of a body that only give a model something to read
 _ONLY_READ: Final = frozenset({"messages", "input", "system", "instructions"})
 
-#: fields of a body that may cost what no token tells
+#: fields of a body that may cost more than tokens show
 _TELLING: Final = frozenset(
     {"tools", "modalities", "web_search_options", "fallbacks", "models", "plugins"}
     | {"context_management", "reasoning"}
 )
-#: tools that a vendor runs, and asks no fee for besides the tokens that they bring
+#: tools that a vendor runs for no fee besides the tokens that they bring
 _NO_FEE: Final = ("web_fetch", "mcp", "tool_search", "programmatic_tool_calling")
-#: vendors whose usage tells tokens of audio apart from those of text
+#: vendors whose usage separates tokens of audio from those of text
 _TELL_AUDIO: Final = frozenset({"openai", "azure"})
 #: a token that is heard has more characters of base64 than this, at MP3's lowest rate of 8 kbit/s
 _AUDIO_CHARACTERS: Final = 30
@@ -61,7 +61,7 @@ HEARD, SPOKEN, HEARD_AGAIN = "input_audio", "audio", "earlier_audio"
 
 
 def is_free(exchange: Exchange, more: tuple[str, ...] = ()) -> bool:
-    """True for a request that costs nothing whatever it says."""
+    """True for a request that costs nothing, whatever is in it."""
     if exchange.method in SAFE or exchange.method == "DELETE":
         return True
     if _is_ambiguous(exchange.path):
@@ -72,12 +72,12 @@ def is_free(exchange: Exchange, more: tuple[str, ...] = ()) -> bool:
 
 
 def tier_of(exchange: Exchange, answered: str | None = None) -> str:
-    """The tier whose prices hold, by what was asked and what the answer says of it."""
+    """The tier whose prices apply, by what was asked for and what the answer says."""
     body = exchange.json or {}
     if exchange.provider == "anthropic" and body.get("speed") not in (None, "standard"):
         return str(body["speed"])
     asked = str(body.get("service_tier") or "standard")
-    # a discount holds once the answer says so: the vendor may take another tier
+    # a discount counts once the answer confirms it: the vendor may use another tier
     return answered or ("standard" if asked in CHEAPER_TIERS else asked)
 
 
@@ -88,12 +88,12 @@ def names_no_tier(exchange: Exchange) -> bool:
 
 
 def card_of(exchange: Exchange, prices: PriceBook, tier: str | None = None) -> RateCard:
-    """The prices that hold for what a call asks, or of this tier; UnknownPriceError without any."""
+    """The prices for what a call asks, or of this tier; UnknownPriceError if there are none."""
     return prices.card(exchange.provider, exchange.model, tier or tier_of(exchange))
 
 
 def tools_asked(exchange: Exchange) -> list[Any]:
-    """The tools that a call names; ValidationError for what are none."""
+    """The tools that a call names; ValidationError if they are not a list of tools."""
     try:
         return tools_of(exchange.json or {})
     except TypeError as error:
@@ -101,7 +101,7 @@ def tools_asked(exchange: Exchange) -> list[Any]:
 
 
 def uncounted(exchange: Exchange, card: RateCard, tools: Sequence[Any]) -> list[str]:
-    """What a call with these tools may cost besides its tokens, nobody here knows how much.
+    """What may make a call with these tools cost an unknown amount besides its tokens.
 
     Raises ValidationError for a field of a wrong type.
     """
@@ -139,7 +139,7 @@ def _uncounted(
 
 
 def _passes(body: Mapping[str, Any]) -> Iterator[str]:
-    """What has a model read and write more often than once."""
+    """What makes a model read and write more than once."""
     managed = body.get("context_management")
     edits = managed.get("edits") if isinstance(managed, Mapping) else managed
     for edit in edits or ():
@@ -162,7 +162,7 @@ def _may_hear(model: str, card: RateCard) -> bool:
 
 
 def _heard(exchange: Exchange, body: Mapping[str, Any], card: RateCard) -> Iterator[str]:
-    """Audio that a model is given to hear."""
+    """The kinds of audio input whose cost has no bound here."""
     spilled = exchange.spilled
     is_unread = spilled is not None and bool(spilled.unread)
     # written anew, as JSON has many ways to write a word
@@ -178,7 +178,7 @@ def _heard(exchange: Exchange, body: Mapping[str, Any], card: RateCard) -> Itera
 
 
 def counts_audio(exchange: Exchange, card: RateCard, kind: str) -> bool:
-    """True where audio is told apart in usage, its price is known and covered by the bound."""
+    """True if usage counts audio separately, and its price is known and covered by the bound."""
     rates = card.rates
     if exchange.provider not in _TELL_AUDIO:
         return False
@@ -189,7 +189,7 @@ def counts_audio(exchange: Exchange, card: RateCard, kind: str) -> bool:
 
 
 def uncounted_audio(exchange: Exchange, usage: Usage, card: RateCard) -> list[str]:
-    """The kinds of audio in a usage that no price is known for."""
+    """The kinds of audio in a usage without a known price."""
     told = {HEARD: usage.input_audio_tokens, SPOKEN: usage.output_audio_tokens}
     return [kind for kind, n in told.items() if n and not counts_audio(exchange, card, kind)]
 
@@ -206,7 +206,7 @@ def worst_case_usd(exchange: Exchange, card: RateCard, tools: Sequence[Any]) -> 
         if cap == -1:  # LM Studio and llama.cpp take it for no limit
             cap = None
         most = output_bound(MODEL_MOST if cap is None else cap, answers_asked(body))
-        if foreseen := body.get("prediction"):  # what of it does not come is paid for too
+        if foreseen := body.get("prediction"):  # the part that is not used is paid for too
             most += len(orjson.dumps(foreseen)) * answers_asked(body)
     try:
         read = _input_bound(exchange, body, tools)
@@ -229,12 +229,12 @@ def _input_bound(exchange: Exchange, body: Mapping[str, Any], tools: Sequence[An
     if not spilled.unread <= _ONLY_READ:
         names = ", ".join(sorted(spilled.unread))
         raise ValidationError(
-            f"of a body of {spilled.size} bytes {names} cannot be read, so that its cost has no "
+            f"of a body of {spilled.size} bytes {names} cannot be read, so its cost has no "
             "bound; see inspect_bytes"
         )
     if exchange.endpoint == EMBEDDINGS:
         return spilled.size  # no token is shorter than a byte
-    # whatever the model is given to read, it is no more than a context holds
+    # whatever the model is given to read, no more than a context counts
     hidden = input_bound(b"", body, provider=exchange.provider, tools=tools)
     return context_bound(exchange.provider) + hidden
 

@@ -1,4 +1,4 @@
-"""OpenAI's flex tier: asked for at half the price, and left where it has no room."""
+"""OpenAI's flex tier: asked for at half the price, and given up where it has no room."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Content(Protocol):
 
 
 class _LookedAt:
-    """A body whose beginning was read already."""
+    """A body whose beginning has already been read."""
 
     def __init__(self, head: bytes, rest: Content) -> None:
         self._head = head
@@ -48,7 +48,7 @@ class _LookedAt:
 
 
 def on_flex(body: bytes) -> bytes:
-    """A JSON object with the tier at its beginning; all else stays as it was written."""
+    """A JSON object with the tier put first; all else stays as it was written."""
     return _MARK + body.lstrip().removeprefix(b"{")
 
 
@@ -56,7 +56,7 @@ def on_flex(body: bytes) -> bytes:
 async def asked(
     client: Client, exchange: Exchange, payload: Payload
 ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Content]]:
-    """The upstream's response to a call on flex, and its body; asked again where flex is full."""
+    """The upstream's response to a call on flex, and its body; asked again if flex is full."""
     async with client.send(exchange, exchange.headers, payload) as upstream:
         if upstream.status not in (400, 429):
             yield upstream, upstream.content
@@ -97,7 +97,7 @@ def _leave_flex(exchange: Exchange) -> None:
     body = exchange.body or b""
     if body.startswith(_MARK):
         body = b"{" + body.removeprefix(_MARK)
-    else:  # an interceptor has written it anew
+    else:  # an interceptor has rewritten it
         body = without_fields(body, ("service_tier",))
     exchange.is_on_flex = False
     put_in(exchange, Replace(body=body))

@@ -18,24 +18,24 @@ from batchata.core.errors import StateError
 from batchata.stores.spending import TOTAL, Spend, SpendFile
 
 _FLUSH_SECONDS: Final = 0.5
-#: lines that are kept in memory
+#: how many lines are kept in memory
 _MOST_LIMITS: Final = 50_000
 _SHARE: Final = 128
 
 
 class SpendLimit:
-    """One limit: of everything, or of one session, key, model or day."""
+    """One limit: for everything, or for one session, key, model or day."""
 
     def __init__(self, line: Spend, limit: int | None, *, used_by_runs: int = 0) -> None:
         self.scope, self.name = self.place = line.scope, line.name
         self.tracker = CostTracker()
         self.tracker.limit = limit
         self.tracker.spent = line.spent
-        # an allowance that nobody gave back: its calls may have cost that much
+        # an allowance that was never given back: its calls may have cost that much
         self.tracker.uncertain = line.most - line.spent
         if limit is not None:
             self.tracker.limit = max(0, limit - used_by_runs)
-        self.used_by_runs = used_by_runs  #: of the same state file, since before this process
+        self.used_by_runs = used_by_runs  #: of the same state file, from before this process
         self.named = limit  #: as it was given; the tracker's is less by what runs have used
         self.allowed = self.used
         self.waiting = 0  #: calls that wait for room in it
@@ -47,13 +47,13 @@ class SpendLimit:
         return tracker.spent + tracker.uncertain + tracker.reserved
 
     def may_fit(self, parts: int) -> bool:
-        """True when so much fits once all that is set aside is given back."""
+        """True when this much fits once all that is set aside is given back."""
         tracker = self.tracker
         limit = tracker.limit
         return limit is None or tracker.spent + tracker.uncertain + parts <= limit
 
     def target(self) -> int:
-        """What the allowance shall be: with some room while calls are in flight."""
+        """What the allowance should be: with some room while calls are in flight."""
         limit, used = self.tracker.limit, self.used
         if not self.tracker.reserved:
             return used
@@ -66,7 +66,7 @@ class SpendLimit:
 
 
 def _short(limits: Sequence[SpendLimit], parts: int) -> SpendLimit | None:
-    """The first that has too little for so much."""
+    """The first limit that has too little left for this much."""
     for each in limits:
         if not each.tracker.fits(parts):
             return each
@@ -83,17 +83,17 @@ class SpendLimits:
         self._writing: asyncio.Task[None] | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._is_closing = False
-        self._settled: asyncio.Future[None] | None = None  #: for those who wait for that
+        self._settled: asyncio.Future[None] | None = None  #: for calls that wait for room
         self.total = SpendLimit(
             self._file.read(*TOTAL), total, used_by_runs=self._file.used_by_runs
         )
         self._dirty[TOTAL] = self.total
         #: dearer tiers on which upstreams have put calls that named none
         self.own_tiers = self._file.own_tiers()
-        self._new_tiers: dict[str, str] | None = None  #: that are not on disk yet
+        self._new_tiers: dict[str, str] | None = None  #: those that are not on disk yet
 
     def start(self) -> None:
-        """Write now and then what has changed."""
+        """Start to write what has changed now and then."""
         self._flushing = asyncio.get_running_loop().create_task(self._flush_often())
 
     def of(self, scope: str, name: str, limit: int) -> SpendLimit:
@@ -109,10 +109,10 @@ class SpendLimits:
     async def reserve(
         self, limits: Sequence[SpendLimit], parts: int, wait_seconds: float = 0
     ) -> SpendLimit | None:
-        """Set money aside in all of these, or in none; the one that has too little, if any.
+        """Set money aside in all of these, or in none; returns the one that has too little, if any.
 
-        For what others have set aside it waits so long that they are settled. Raises StateError
-        when the disk refuses; nothing is set aside then.
+        Waits up to `wait_seconds` for others to be settled, if that may leave room. Raises
+        StateError when the disk refuses; then nothing is set aside.
         """
         short = _short(limits, parts)
         if short is not None and wait_seconds > 0:
@@ -151,9 +151,9 @@ class SpendLimits:
         return short
 
     def regain(self, limits: Sequence[SpendLimit], parts: int) -> bool:
-        """Have what another process set aside; it counts as possibly spent until then.
+        """Take over what another process set aside; until then it counts as possibly spent.
 
-        False when so much is not there: then it stays as it is.
+        False when there is not that much: then nothing changes.
         """
         if any(each.tracker.uncertain < parts for each in limits):
             return False
@@ -169,23 +169,23 @@ class SpendLimits:
         self._notify(limits)
 
     def keep(self, limits: Sequence[SpendLimit], parts: int) -> None:
-        """Count what was set aside as possibly spent: nobody told what the call cost."""
+        """Count what was set aside as possibly spent: the cost of the call is unknown."""
         for each in limits:
             each.tracker.release(parts)
             each.tracker.uncertain += parts
         self._notify(limits)
 
     def learn_tier(self, upstream: str, tier: str) -> None:
-        """Remember the dearer tier of an upstream, also beyond this process.
+        """Remember the dearer tier of an upstream, also for later processes.
 
-        It is written with the cost of the call that told it.
+        It is written with the cost of the call that showed it.
         """
         if self.own_tiers.get(upstream) != tier:
             self.own_tiers[upstream] = tier
             self._new_tiers = self.own_tiers.copy()
 
     async def aclose(self) -> None:
-        """Give allowances back and let go of the file."""
+        """Give allowances back and close the file."""
         self._is_closing = True
         self._touch((self.total, *self._all.values()))
         if self._flushing is not None:
@@ -249,4 +249,4 @@ class SpendLimits:
         try:
             await self._write()
         except StateError:
-            return  # calls that need more allowance are told; the others are covered
+            return  # calls that need more allowance get the error; the others are covered

@@ -1,1 +1,1 @@
-"""What an answer says of itself, read from a copy beside the relay."""
+"""What an answer says about itself, read from a copy beside the relay."""

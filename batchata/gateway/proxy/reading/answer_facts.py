@@ -1,4 +1,4 @@
-"""What an answer says of itself: text, tools, usage, errors."""
+"""What an answer says about itself: text, tools, usage, errors."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class AnswerFacts(msgspec.Struct):
     finish_reason: str | None = None
     response_id: str | None = None
     service_tier: str | None = None
-    price_factor: Decimal = Decimal(1)  #: for where it was made
+    price_factor: Decimal = Decimal(1)  #: for the region that made it
     tool_calls: tuple[ToolCall, ...] = ()
     tool_results: tuple[ToolResult, ...] = ()
     error: str | None = None
     error_type: str | None = None
 
     def put_into(self, answered: Answered) -> None:
-        """Have an answer say this; an error that it has already stands."""
+        """Write these into an answer; an error that it already has stays."""
         answered.usage = self.usage
         answered.model = self.model
         answered.text = self.text
@@ -98,7 +98,7 @@ def facts_of(endpoint: str | None, status: int, body: bytes) -> AnswerFacts:
 
 
 def facts_of_answer(found: Answer | Failure) -> AnswerFacts:
-    """A decoded answer as what it says."""
+    """The facts of a decoded answer."""
     if isinstance(found, Failure):
         return AnswerFacts(error=found.message, error_type=found.reason)
     facts = AnswerFacts(
@@ -118,7 +118,7 @@ def facts_of_answer(found: Answer | Failure) -> AnswerFacts:
 
 
 def _add_extra(facts: AnswerFacts, extra: Mapping[str, Any]) -> None:
-    """What few answers have: tool calls, and choices after the first."""
+    """Add what few answers have: tool calls, and choices after the first."""
     others = extra.get("choices", ())[1:]
     calls = [tool_call(each) for each in extra.get("tool_calls") or ()]
     for number, other in enumerate(others, 1):
@@ -144,7 +144,7 @@ def facts_of_response(body: bytes) -> AnswerFacts:
 
 
 def _results(body: bytes, place: str) -> tuple[ToolResult, ...]:
-    """Of tools that the vendor itself ran."""
+    """The results of tools that the vendor itself ran."""
     try:
         return tuple(results_of(orjson.loads(body)[place]))
     except (ValueError, KeyError, TypeError):

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-#: characters of an answer that are gathered; a longer one is relayed whole all the same
+#: how many characters of an answer are gathered; a longer one is still relayed whole
 MOST_TEXT: Final = 4 * 1024 * 1024
 
 

@@ -13,9 +13,9 @@ MOST_EVENT_BYTES: Final = 8 * 1024 * 1024
 PACKED: Final = ("br", "zstd")
 #: what a stream may begin with: a byte order mark
 _MARK: Final = b"\xef\xbb\xbf"
-#: encoded bytes that are undone at once
+#: encoded bytes that are decoded at once
 _BIT: Final = 1024
-#: what such a bit may stand for in brotli, where it may be any number of bytes
+#: the most that so few may decode to in brotli, where there is no limit otherwise
 _MOST_OF_A_BIT: Final = 16 * 1024 * 1024
 
 
@@ -25,10 +25,10 @@ class EventParser:
     def __init__(self) -> None:
         self._rest: list[bytes] = []
         self._size = 0
-        self.is_lost = False  #: an event was too large to be read
+        self.is_lost = False  #: an event was too large to read
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Data of the events that are whole now."""
+        """Data of the events that this piece completes."""
         self._rest.append(piece)
         self._size += len(piece)
         if b"\n" not in piece and b"\r" not in piece:  # a part of a long line
@@ -50,7 +50,7 @@ class EventParser:
                 yield data
 
     def finish(self) -> Iterator[bytes]:
-        """Data of an event that the stream ended in."""
+        """Data of the event in which the stream ended."""
         yield from self.feed(b"\n\n")
 
     def _keep_within(self) -> None:
@@ -68,7 +68,7 @@ def data_of(event: bytes) -> bytes:
 
 
 def decoder_for(encoding: str) -> Callable[[bytes], bytes] | None:
-    """What undoes a content encoding piece by piece; None when nothing here can."""
+    """A decoder for pieces in a content encoding; None when there is none here."""
     word = encoding.strip().lower()
     if word in ("", "identity"):
         return bytes
@@ -80,7 +80,7 @@ def decoder_for(encoding: str) -> Callable[[bytes], bytes] | None:
 
 
 class _Gzip:
-    """Gzip of any number of members, as a server writes that packs each flush for itself."""
+    """Gzip of any number of members: some servers compress each flush separately."""
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(16 + zlib.MAX_WBITS)
@@ -111,7 +111,7 @@ class _Deflate:
 
 
 def _installed(word: str) -> Callable[[bytes], bytes] | None:
-    """A decoder of a library that is here: brotli for `br`, zstandard for `zstd`."""
+    """A decoder of an installed library: brotli for `br`, zstandard for `zstd`."""
     try:
         if word == "br":
             return _brotli(import_module("brotli"))
@@ -133,7 +133,7 @@ def _brotli(made: Any) -> Callable[[bytes], bytes] | None:
     def decompress(piece: bytes) -> bytes:
         text: bytes = found.process(piece, output_buffer_limit=_MOST_OF_A_BIT)
         if not found.can_accept_more_data():
-            raise ValueError(f"{len(piece)} bytes of the body stand for more than {len(text)}")
+            raise ValueError(f"{len(piece)} bytes of the body decode to more than {len(text)}")
         return text
 
     return _tolerant(decompress, made.error)
@@ -142,7 +142,7 @@ def _brotli(made: Any) -> Callable[[bytes], bytes] | None:
 def _tolerant(
     decompress: Callable[[bytes], bytes], refused: type[Exception]
 ) -> Callable[[bytes], bytes]:
-    """A decoder whose errors are ValueErrors, whichever library it is of."""
+    """A decoder whose errors are ValueErrors, whatever its library."""
 
     def decode(piece: bytes) -> bytes:
         try:
@@ -154,9 +154,9 @@ def _tolerant(
 
 
 def undone(decode: Callable[[bytes], bytes], data: bytes, most: int) -> bytes:
-    """Data without its content encoding; ValueError when it cannot be undone within `most` bytes.
+    """Data without its content encoding; ValueError if it cannot be decoded to `most` bytes.
 
-    It is undone bit by bit: a few bytes may stand for a thousand times as many.
+    It is decoded in small pieces: a few bytes may become a thousand times as many.
     """
     found: list[bytes] = []
     size = 0
@@ -172,7 +172,7 @@ def undone(decode: Callable[[bytes], bytes], data: bytes, most: int) -> bytes:
 
 
 def whole(body: bytes, encoding: str, most: int) -> bytes | None:
-    """A body without its content encoding; None when it cannot be undone within `most` bytes."""
+    """A body without its content encoding; None if it cannot be decoded to `most` bytes."""
     word = encoding.strip().lower()
     if word in ("", "identity"):
         return body

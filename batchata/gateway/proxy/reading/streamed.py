@@ -17,7 +17,7 @@ from batchata.providers.anthropic.decode import FINISH, MessageUsage, usage_of
 
 
 class StreamReader(Protocol):
-    """Takes the data of events in; never raises for what a vendor sends."""
+    """Takes in the data of events; never raises for what a vendor sends."""
 
     def take(self, data: bytes) -> None: ...
 

@@ -59,7 +59,7 @@ class _Chunk(msgspec.Struct):
     service_tier: str | None = None
     error: Any = None
     object: str | None = None
-    x_groq: _Groq | None = None  #: where Groq tells what others do beside it
+    x_groq: _Groq | None = None  #: where Groq reports what others put beside it
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
@@ -152,10 +152,10 @@ class ChatStream:
             arguments.append(asked if isinstance(asked, str) else orjson.dumps(asked).decode())
 
     def facts(self) -> AnswerFacts:
-        """What the stream said so far."""
+        """What the stream has said so far."""
         said = self._said
         if self._unfinished and not self._is_whole:
-            said.usage = None  # some servers count along: the last word is not there
+            said.usage = None  # some servers count as they go: the final count is missing
         text, thinking = split_thinking(self._texts[0].joined())
         said.text, said.thinking = text, self._thoughts.joined() or thinking
         last = max([*self._texts, *[choice for choice, *_ in self._calls]])
@@ -176,5 +176,5 @@ class ChatStream:
 
 
 def _kept_apart(index: int) -> int:
-    """Which choice it is: what is beyond the most that a vendor gives is not kept apart."""
+    """The number of a choice; those beyond the most that a vendor gives share one."""
     return max(0, min(index, _MOST_CHOICES))

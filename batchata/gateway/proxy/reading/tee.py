@@ -12,14 +12,14 @@ from batchata.gateway.proxy.reading.sse import EventParser, decoder_for, undone,
 from batchata.gateway.proxy.reading.streamed import StreamReader, reader_for
 
 EVENT_STREAM: Final = "text/event-stream"
-#: of answers that nothing is read from, for their errors
+#: of answers that have no reader, for their errors
 _ERROR_BYTES: Final = 64 * 1024
-#: what one piece of a stream may become when its content encoding is undone
+#: the most that one piece of a stream may decode to
 _PIECE_BYTES: Final = 64 * 1024 * 1024
 
 
 class Tee:
-    """Takes the pieces of one answer, and at the end knows what was said."""
+    """Takes the pieces of one answer, and knows at the end what it said."""
 
     def __init__(
         self, exchange: Exchange, answered: Answered, *, most: int, wants_pieces: bool
@@ -42,7 +42,7 @@ class Tee:
         self._size = 0
 
     def feed(self, piece: bytes, seconds: float) -> None:
-        """Take a piece that came so long after the request."""
+        """Take a piece, with the seconds since the request."""
         answered = self._answered
         if answered.first_byte_seconds is None:
             answered.first_byte_seconds = seconds

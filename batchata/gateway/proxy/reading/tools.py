@@ -1,4 +1,4 @@
-"""Calls of tools and what came of them, as all three protocols have them."""
+"""Tool calls and their results, in all three protocols."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import orjson
 
-#: where items of the responses API keep what a tool is asked
+#: where items of the responses API keep the input of a tool
 _ASKED: Final = ("arguments", "input", "action", "actions", "operation", "queries", "code")
-#: where items of tools that the vendor itself runs keep what came of them
+#: where items of tools that the vendor itself runs keep their results
 _CAME: Final = {
     "mcp_call": "output",
     "code_interpreter_call": "outputs",
@@ -23,7 +23,7 @@ _FAILED: Final = ("failed", "incomplete")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """A tool that the model wants to be run, or that its vendor has run."""
+    """A tool call that the model asks for, or that its vendor has run."""
 
     id: str
     name: str
@@ -33,22 +33,22 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolResult:
-    """What came of the call of a tool."""
+    """The result of a tool call."""
 
     id: str  #: of the call
-    content: Any  #: None where nobody told it
+    content: Any  #: None if unknown
     is_error: bool = False
 
 
 def tool_call(item: Mapping[str, Any], choice: int = 0) -> ToolCall:
-    """A call of chat, of responses or of messages."""
+    """A tool call of the chat, responses or messages API."""
     call_id, name, asked = parts_of(item)
     text = asked if isinstance(asked, str) else orjson.dumps(asked).decode()
     return ToolCall(id=call_id, name=name, arguments=text, choice=choice)
 
 
 def name_of(item: Mapping[str, Any]) -> str:
-    """The name of a tool or of a call of one; of a tool without a name its type."""
+    """The name of a tool or a tool call; for a tool without a name its type."""
     place = _function_of(item)
     return str(place.get("name") or str(item.get("type") or "").removesuffix("_call"))
 
@@ -62,13 +62,13 @@ def parts_of(item: Mapping[str, Any]) -> tuple[str, str, Any]:
 
 
 def _function_of(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Where name and arguments are: chat has them one level down."""
+    """The object with name and arguments: chat has them one level down."""
     function = item.get("function") or item.get("custom")
     return function if isinstance(function, Mapping) else item
 
 
 def arguments_of(text: Any) -> Any:
-    """Arguments as a value: clients echo them in a spelling of their own."""
+    """Arguments as a value, since clients echo them in a spelling of their own."""
     if not isinstance(text, str):
         return text
     try:
