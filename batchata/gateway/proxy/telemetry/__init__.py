@@ -1,1 +1,1 @@
-"""What happened, told: events, sessions and metrics."""
+"""Reports of what happened: events, sessions and metrics."""

@@ -1,4 +1,4 @@
-"""What clients say of themselves in headers: session, agent and tags, and never a key."""
+"""What clients say about themselves in headers: session, agent and tags, but never a key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from batchata.core.redact import Redactor
 
-#: request headers that carry a session, an agent and tags; the first there is holds
+#: request headers that carry a session, an agent and tags; the first one present counts
 SESSION_HEADERS: Final = (
     "x-batchata-session-id",
     "x-cylestio-conversation-id",
@@ -24,7 +24,7 @@ _REDACTOR: Final = Redactor()
 
 
 def named(found: Mapping[str, str], names: tuple[str, ...]) -> str:
-    """The value of the first of these headers that is there."""
+    """The value of the first of these headers that is present."""
     for name in names:
         value = found.get(name)
         if value:
@@ -42,13 +42,13 @@ def _readable(text: str) -> str:
 
 
 def id_of(text: str, keys: Collection[str]) -> str:
-    """An id as a client gave it; of one that is a key, or too long, what stands for it."""
+    """An id as a client gave it; a stand-in for one that is a key, or too long."""
     kept = without_key(text, keys)
     return kept if len(kept) <= _MOST_ID else f"{kept[: _MOST_ID - 17]}-{_digest(kept)}"
 
 
 def without_key(text: str, keys: Collection[str]) -> str:
-    """What a client says of itself, as it is; of a key what stands for it: it is written down."""
+    """What a client says about itself; a stand-in for a key, since it will be written to disk."""
     return f"key-{_digest(text)}" if text and _is_key(text, keys) else text
 
 

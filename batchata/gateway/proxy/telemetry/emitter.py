@@ -23,7 +23,7 @@ from batchata.gateway.proxy.telemetry.history import history, since_the_model
 from batchata.gateway.proxy.telemetry.sessions import Session, Sessions
 
 _TOLD_ELSEWHERE: Final = frozenset({"messages", "input", "model"})
-#: attributes of an event by what they are called in an answer, or in its usage
+#: attributes of an event, by their names in an answer or its usage
 _WHERE_KNOWN: Final = {
     "first_byte_seconds": "llm.response.first_byte_seconds",
     "finish_reason": "llm.response.finish_reason",
@@ -43,7 +43,7 @@ _COUNTS: Final = (
     "cache_write_tokens",
     "reasoning_tokens",
 )
-#: counts that most calls have none of
+#: counts that are zero for most calls
 _SELDOM: Final = (
     "cache_write_1h_tokens",
     "web_searches",
@@ -59,7 +59,7 @@ _REDACTOR: Final = Redactor()
 
 
 class EventEmitter:
-    """Says what happened, in order, with ids that pair under any concurrency."""
+    """Emits what happened, in order, with ids that pair under any concurrency."""
 
     def __init__(
         self, queue: EventQueue, sessions: Sessions | None, monotonic: Callable[[], float]
@@ -117,9 +117,9 @@ class EventEmitter:
             self._tell_own_results(exchange, answered)
 
     def _tell_own_results(self, exchange: Exchange, answered: Answered) -> None:
-        """Tell what came of tools that the vendor itself ran."""
+        """Emit the results of tools that the vendor itself ran."""
         names = {call.id: call.name for call in answered.tool_calls}
-        later = []  # of calls that an earlier answer began
+        later = []  # results of calls that an earlier answer began
         for result in answered.tool_results:
             if result.id in names:
                 self._tell_result(exchange, names[result.id], result, {})
@@ -146,7 +146,7 @@ class EventEmitter:
     def _tell_results(
         self, exchange: Exchange, session: Session, results: Iterable[ToolResult]
     ) -> None:
-        """Tell what came of the calls that this session waits for, each once."""
+        """Emit the results of the calls that this session waits for, each once."""
         for result in results:
             found = session.waiting.pop(result.id, None)
             if found is not None:
@@ -196,7 +196,7 @@ class EventEmitter:
 
 
 def answer_attributes(answered: Answered) -> dict[str, Any]:
-    """The numbers and words of an answer; what is not known is left out."""
+    """The numbers and texts of an answer; what is unknown is left out."""
     found: dict[str, Any] = {
         "http.status_code": answered.status,
         "llm.response.seconds": round(answered.seconds, 6),
@@ -222,7 +222,7 @@ def answer_attributes(answered: Answered) -> dict[str, Any]:
 
 
 def _opening(exchange: Exchange) -> dict[str, Any]:
-    """Who opens a session, and with what; what is asked is told by its first call."""
+    """Who opens a session, and with what; its first call has what is asked."""
     found: dict[str, Any] = {
         "session.id": exchange.session_id,
         "client.type": "gateway",

@@ -1,4 +1,4 @@
-"""The queue that brings what happened at the gateway to observers, off the path of requests."""
+"""The queue that delivers the gateway's events to observers, off the path of requests."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from batchata.gateway.proxy.isolation import Isolation, name_of
 from batchata.gateway.proxy.telemetry.events import GatewayEvent
 
 LOG: Final = logging.getLogger("batchata.gateway")
-#: an observer that takes not one event for so long is given up: all others would wait for it
+#: an observer that takes no event for this long is given up: all others would wait for it
 PATIENCE_SECONDS: Final = 60.0
 CLOSING_PATIENCE_SECONDS: Final = 10.0
-_LOOKS: Final = 2  #: in which that time is looked whether it has come back
+_LOOKS: Final = 2  #: how often within that time it is checked
 #: events that may wait for slow observers; then requests wait too
 MOST_WAITING: Final = 20_000
-#: for so long events are gathered before observers are told
+#: how long events are gathered before observers get them
 _GATHER_SECONDS: Final = 0.02
-#: so many are brought at once; then others have their turn
+#: how many are delivered at once; then others have their turn
 _MOST_AT_ONCE: Final = 256
 
 
 class EventQueue:
-    """Brings events to observers in order; a slow observer slows requests before any is lost."""
+    """Delivers events in order; a slow observer slows requests down before any event is lost."""
 
     def __init__(self, observers: Sequence[Interceptor], isolation: Isolation) -> None:
         self._observers = list(observers)
@@ -38,15 +38,15 @@ class EventQueue:
         self._is_closing = False
         self._soon: asyncio.TimerHandle | None = None
         self._isolation = isolation
-        self._current: Interceptor | None = None  # who is being told just now
-        self._stuck: Interceptor | None = None  # who is given up
+        self._current: Interceptor | None = None  # who is being called now
+        self._stuck: Interceptor | None = None  # who has been given up
         self._flushes = 0
         self._patience = PATIENCE_SECONDS
         self._watching: asyncio.TimerHandle | None = None
 
     @property
     def has_observers(self) -> bool:
-        """True when anybody wants events."""
+        """True when any interceptor wants events."""
         return bool(self._observers)
 
     @property
@@ -56,16 +56,16 @@ class EventQueue:
 
     @property
     def waiting(self) -> int:
-        """Events that observers have not been told yet."""
+        """How many events observers have not got yet."""
         return len(self._waiting)
 
     def start(self) -> None:
-        """Begin to bring events."""
+        """Start to deliver events."""
         self._task = asyncio.get_running_loop().create_task(self._bring())
         self._watch(None)
 
     def put(self, event: GatewayEvent) -> None:
-        """Take an event; never waits."""
+        """Add an event; never waits."""
         if self._observers:
             if not self._waiting:
                 self._emptied.clear()
@@ -79,13 +79,13 @@ class EventQueue:
             await self._emptied.wait()
 
     async def drain(self) -> None:
-        """Wait until every event so far has been brought."""
+        """Wait until every event so far has been delivered."""
         if self._waiting:
             self._wake()
         await self._emptied.wait()
 
     async def aclose(self, *, patience_seconds: float = CLOSING_PATIENCE_SECONDS) -> None:
-        """Bring what is left, then stop; who takes no event for so long is given up."""
+        """Deliver what is left, then stop; one that takes no event for this long is given up."""
         self._is_closing = True
         self._patience = patience_seconds
         self._wake()
@@ -97,9 +97,9 @@ class EventQueue:
             self._watching.cancel()
 
     def _watch(self, before: object, still: int = 0) -> None:
-        """Give up an observer that has not come back at several looks in a row.
+        """Give up an observer that has not returned at several checks in a row.
 
-        One look says little: all stands still in a process that was itself stopped for a while.
+        One check says little: the whole process may have been stopped for a while.
         """
         now = (self._current, self._isolation.told, self._flushes)
         still = still + 1 if self._current is not None and now == before else 0
@@ -144,7 +144,7 @@ class EventQueue:
             self._observers.remove(observer)
             self._isolation.failures += 1
             LOG.error(
-                "interceptor %s has not come back for %g seconds: it is told no more",
+                "interceptor %s has not returned for %g seconds: it gets no more events",
                 *(name_of(observer), self._patience),
             )
         self._current = self._stuck = None

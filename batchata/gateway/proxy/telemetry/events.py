@@ -20,9 +20,9 @@ EventName = Literal[
 
 
 class GatewayEvent(msgspec.Struct, frozen=True):
-    """One thing that happened: start and finish of a call have the same `exchange_id`.
+    """Something that happened: start and finish of a call have the same `exchange_id`.
 
-    What lies under telling names, as `authorization` or `api_key`, is taken out of attributes.
+    Values under names of secrets, such as `authorization` or `api_key`, are redacted.
     """
 
     name: EventName

@@ -17,7 +17,7 @@ _SIZE: Final = 16
 _LINE: Final = orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
 _CALL_ID: Final = itemgetter(0)
 _MODELS_ROLES: Final = ("assistant", "model")
-#: items of the responses API that the model made, besides those that end in `_call`
+#: items of the responses API made by the model, besides those that end in `_call`
 _MODELS_ITEMS: Final = (
     *("reasoning", "output_text", "compaction", "mcp_list_tools"),
     *("mcp_approval_request", "tool_search_output"),
@@ -49,12 +49,12 @@ class History:
     __slots__ = ("_at", "_hash", "_said", "items", "seed", "spoken")
 
     def __init__(self, seed: bytes, items: Sequence[Any]) -> None:
-        self.seed = seed  #: what it is hashed upon
+        self.seed = seed  #: what the hash starts from
         self.spoken = _spoken(items)  #: turns up to the model's last one
         self.items = items
-        self._hash = blake2b(seed, digest_size=_SIZE)  # a line for each turn
-        self._said: list[Any] = []  # what the model said at the end, not yet in it
-        self._at = 0  # turns that are in one or the other
+        self._hash = blake2b(seed, digest_size=_SIZE)  # of a line for each turn
+        self._said: list[Any] = []  # what the model said last, not yet in the hash
+        self._at = 0  # how many turns are in either
 
     @property
     def added(self) -> Sequence[Any]:
@@ -62,7 +62,7 @@ class History:
         return self.items[self.spoken :]
 
     def until(self, count: int) -> bytes:
-        """The hash of the first so many turns; ask for more and more of them."""
+        """The hash of the first `count` turns, which must not shrink from call to call."""
         self._take(count)
         return self._with(_turn_bytes(self._said)) if self._said else self._hash.digest()
 
@@ -96,7 +96,7 @@ class History:
 
 @dataclass(slots=True)
 class _Turn:
-    """What the model said just now."""
+    """What the model has just said."""
 
     text: str
     calls: tuple[ToolCall, ...]
@@ -133,7 +133,7 @@ def _turn_bytes(turns: Sequence[Any]) -> bytes:
 
 
 def _model_line(text: str, calls: Sequence[tuple[str, str, Any]]) -> bytes:
-    """Clients may leave out white space around the text, and thoughts in front of it."""
+    """A line for a turn of the model, as clients may drop outer space and leading thoughts."""
     return canonical(["model", split_thinking(text)[0].strip(), calls])
 
 
@@ -165,7 +165,7 @@ def _call(item: Mapping[str, Any]) -> tuple[str, str, Any]:
 
 
 def _client_line(turn: Any) -> bytes:
-    """A turn of the client: marks of what to cache come and go, and with them lists of one text."""
+    """A line for a client's turn, as cache marks, and with them lists of one text, come and go."""
     line = canonical(_plain(turn))
     return line if _MARK not in line else canonical(_plain(_unmarked(turn)))
 
@@ -187,7 +187,7 @@ def _unmarked(value: Any) -> Any:
 
 
 def canonical(value: Any) -> bytes:
-    """One and the same line of JSON for values that are equal."""
+    """The same line of JSON for equal values."""
     try:
         return orjson.dumps(value, option=_LINE)
     except TypeError:  # numbers beyond 64 bits
@@ -195,7 +195,7 @@ def canonical(value: Any) -> bytes:
 
 
 def unmarked_line(value: Any) -> bytes:
-    """The same, without marks of what to cache."""
+    """The same, without cache marks."""
     line = canonical(value)
     return line if _MARK not in line else canonical(_unmarked(value))
 

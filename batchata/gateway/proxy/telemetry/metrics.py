@@ -21,22 +21,22 @@ _MOST_NAME: Final = 200  #: characters of a name that a client made up
 _REDACTOR: Final = Redactor()
 _PREFIX: Final = "batchata_gateway_"
 _NO_NAME: Final = re.compile(r"[^a-zA-Z0-9_]")
-#: upper bounds of the classes that durations are counted in (s)
+#: upper bounds of the histogram's buckets (s)
 _BOUNDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-_TOKENS: Final = "Tokens by kind; input has the cached ones in it, output those of reasoning."
+_TOKENS: Final = "Tokens by kind; input includes cached ones, output those of reasoning."
 _REQUESTS: Final = "How long requests took."
 _FIRST_BYTES: Final = "How long the first byte of an answer took."
 _RAISED: Final = "How often an interceptor raised."
 _GAUGES: Final = {
     "in_flight": "Requests that have not ended.",
-    "events_waiting": "Events that their observers have not been told yet.",
+    "events_waiting": "Events that their observers have not got yet.",
     "batches_open": "Batches that have not ended.",
-    "batches_running": "Batches that are being asked.",
+    "batches_running": "Batches that are running.",
     "held_gathering": "Held calls that wait for their batch to be sent.",
     "held_in_batches": "Held calls that a batch has not answered yet.",
     "held_ready": "Answers of held calls that no client has taken yet.",
     "budget_spent_usd": "What is spent of the limit.",
-    "budget_uncertain_usd": "What calls may have cost whose usage nobody told.",
+    "budget_uncertain_usd": "What calls of unknown usage may have cost.",
     "budget_reserved_usd": "What is set aside for calls in flight.",
 }
 _KINDS: Final = ("cache_read", "cache_write", "input", "output", "reasoning")
@@ -48,7 +48,7 @@ Gauges = dict[str, float | list[float]]
 
 
 class _Durations:
-    """Durations, counted in classes."""
+    """Durations, counted in buckets."""
 
     def __init__(self) -> None:
         self._counts = [0] * (len(_BOUNDS) + 1)
@@ -59,7 +59,7 @@ class _Durations:
         self._seconds += seconds
 
     def rows(self) -> Iterable[Row]:
-        """The classes, each with all shorter ones, as a histogram has them."""
+        """The buckets, each with all shorter durations, as a histogram has them."""
         bounds = [*map(str, _BOUNDS), "+Inf"]
         sums = [*accumulate(self._counts)]
         for bound, number in zip(bounds, sums, strict=True):
@@ -101,7 +101,7 @@ class Metrics:
         return found or "other"
 
     def text(self, *, raised: int, gauges: Gauges) -> str:
-        """Everything, with how often interceptors raised, and gauges that others know."""
+        """All metrics, with how often interceptors raised, and the gauges of others."""
         known: Gauges = {"in_flight": self.in_flight, **gauges}
         return "".join(
             (
@@ -112,7 +112,7 @@ class Metrics:
                 _section("first_byte_seconds", "histogram", _FIRST_BYTES, self._first_bytes.rows()),
                 _section("interceptor_failures_total", "counter", _RAISED, [("", raised)]),
                 *(
-                    _section(name, "gauge", _GAUGES.get(name, "Of an interceptor."), _said(value))
+                    _section(name, "gauge", _GAUGES.get(name, "Of interceptors."), _said(value))
                     for name, value in known.items()
                 ),
             )
@@ -134,7 +134,7 @@ class Metrics:
 
 
 def _said(value: float | Sequence[float]) -> Iterable[Row]:
-    """One number; of several interceptors of a name each its own, by their order."""
+    """One number, or one for each of several interceptors with the same name, by order."""
     if not isinstance(value, Sequence):
         return [("", value)]
     several = len(value) > 1

@@ -1,4 +1,4 @@
-"""Calls and tools as spans of OTLP/HTTP JSON, in the words of OpenTelemetry's GenAI conventions."""
+"""Calls and tools as OTLP/HTTP JSON spans that follow OpenTelemetry's GenAI conventions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batchata.core.logged import to_json
 from batchata.gateway.proxy.exchange import COMPLETIONS, EMBEDDINGS
 from batchata.gateway.proxy.telemetry.events import GatewayEvent
 
-#: calls and tools that have begun; beyond this the oldest is told from its end alone
+#: calls and tools that have begun; beyond this the oldest gets a span from its end alone
 _MOST_BEGUN: Final = 20_000
 _CLIENT, _INTERNAL = 3, 1
 _OK, _ERROR = 1, 2
@@ -48,7 +48,7 @@ _TOLD: Final = {
 class Spans:
     """Makes a span of each call that has ended, and of each tool whose result is known.
 
-    What was said is in them only with `content`.
+    Prompts and answers are in them only with `content`.
     """
 
     def __init__(self, *, content: bool = False) -> None:
@@ -171,7 +171,7 @@ def _span(
 
 
 def attribute(name: str, value: Any) -> dict[str, Any]:
-    """A name and a value as OTLP has them; what it has no kind for is JSON."""
+    """A name and a value in OTLP's form; a value of another type is JSON."""
     return {"key": name, "value": _any_value(value)}
 
 

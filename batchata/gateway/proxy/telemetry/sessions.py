@@ -1,4 +1,4 @@
-"""Which calls belong together: told by a header, by the API's own ids, or by the whole history."""
+"""Which calls belong together: by a header, by the API's own ids, or by the whole history."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from batchata.gateway.proxy.telemetry.history import (
     unmarked_line,
 )
 
-#: sessions that one and the same history may belong to
+#: how many sessions may share one history
 _MOST_TWINS: Final = 8
-#: tool calls of one session whose results are waited for
+#: how many tool calls of one session may await their results
 _MOST_CALLS: Final = 256
 
 
@@ -30,7 +30,7 @@ class Session(msgspec.Struct, eq=False):
     """Calls that belong together."""
 
     id: str
-    is_named: bool  #: by the client, rather than found out here
+    is_named: bool  #: by the client, rather than inferred here
     last_seconds: float
     agent_id: str = ""
     provider: str = ""
@@ -41,7 +41,7 @@ class Session(msgspec.Struct, eq=False):
 
 
 class Sessions:
-    """All sessions in memory: the one used longest ago goes first, each step in constant time."""
+    """All sessions in memory: the least recently used goes first, each step in constant time."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Sessions:
         self._all: OrderedDict[str, Session] = OrderedDict()
         #: ids of sessions by the hash of a history they had
         self._by_history: dict[bytes, list[str]] = {}
-        self._oldest_seconds = -inf  # none was used before
+        self._oldest_seconds = -inf  # no session was used before
         self.on_end: Callable[[Session], None] = lambda session: None
 
     def __len__(self) -> int:
@@ -72,7 +72,7 @@ class Sessions:
             return self._named(named, now)
         for key in _leads(exchange):
             if (ids := self._by_history.get(key)) is not None:
-                # of twins with one history, the first that has not gone on
+                # of several with one history, the first that has not gone on
                 found = next((each for each in ids if self._all[each].keys[-1] == key), ids[-1])
                 return self._touched(self._all[found], now), False
         return self._add(Session(self._new_id(), False, now)), True
@@ -90,7 +90,7 @@ class Sessions:
             self._lead(key, session)
 
     def _wait_for(self, session: Session, answered: Answered) -> None:
-        """Remember the tool calls whose results the client will tell."""
+        """Remember the tool calls whose results the client will send."""
         now, done = self._clock(), {each.id for each in answered.tool_results}
         for call in answered.tool_calls:
             if call.id in done:
@@ -100,11 +100,11 @@ class Sessions:
                 del session.waiting[next(iter(session.waiting))]
 
     def get(self, session_id: str) -> Session | None:
-        """The session of this id, while it is remembered."""
+        """The session with this id, while it is remembered."""
         return self._all.get(session_id)
 
     def expire(self) -> None:
-        """End the sessions that have been silent too long."""
+        """End the sessions that have been silent for too long."""
         self._expire(self._clock())
 
     def end_all(self) -> None:
@@ -169,7 +169,7 @@ class Sessions:
 
 
 def _leads(exchange: Exchange) -> Iterator[bytes]:
-    """Histories that the request goes on from, the surest first."""
+    """Histories that the request may continue, the surest first."""
     body = exchange.json
     if body is None:
         return
@@ -205,7 +205,7 @@ def _ends(exchange: Exchange, answered: Answered) -> Iterator[bytes]:
     if isinstance(conversation, str):
         yield _id_key(exchange, "conversation", conversation)
     if exchange.spilled is None:
-        for number, text in enumerate(answered.choices, 1):  # a client may go on from any of them
+        for number, text in enumerate(answered.choices, 1):  # a client may continue any of them
             yield found.answered(text, _calls_of(answered, number))
         yield found.answered(answered.text, _calls_of(answered, 0))
 
@@ -216,7 +216,7 @@ def _calls_of(answered: Answered, choice: int) -> tuple[ToolCall, ...]:
 
 
 def _id_key(exchange: Exchange, name: str, value: str) -> bytes:
-    """The API's own ids hold whatever the instructions are, which may change from call to call."""
+    """A key of the API's own id, without the instructions, which may change from call to call."""
     return digest(canonical([exchange.client, name, value]))
 
 
@@ -226,7 +226,7 @@ def _history(exchange: Exchange, body: Mapping[str, Any]) -> History:
 
 
 def _seed(exchange: Exchange, body: Mapping[str, Any]) -> bytes:
-    """Conversations of other clients, endpoints or instructions are others."""
+    """Keeps conversations of different clients, endpoints or instructions apart."""
     system, instructions = body.get("system"), body.get("instructions")
     if system is None and instructions is None:
         return _plain_seed(exchange.client, exchange.endpoint)
