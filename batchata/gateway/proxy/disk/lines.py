@@ -23,16 +23,16 @@ except ImportError:
     fcntl = None  # type: ignore[assignment]
 
 LOG: Final = logging.getLogger("batchata.gateway")
-#: of lines that a full disk does not take; what comes after them is lost
+#: how much is held of lines that a full disk does not take; further lines are lost
 MOST_HELD_BYTES: Final = 64 * 1024 * 1024
 _BLOCK: Final = 64 * 1024
 
 
 class LineFile:
-    """Appends to one file; what is in it already stays. A redactor takes out secrets.
+    """Appends to one file and keeps what it already holds. A redactor takes out secrets.
 
-    A disk that is full loses no line as long as `MOST_HELD_BYTES` hold them, and one that was moved
-    away is begun anew.
+    A full disk loses no line while all fit into `MOST_HELD_BYTES`; a file that was moved away is
+    started again.
     """
 
     def __init__(self, path: Path, redactor: Redactor | None = None) -> None:
@@ -47,7 +47,7 @@ class LineFile:
         self._writing = Writing()
 
     def open(self) -> None:
-        """Make the folder and the file; ResultsError when the disk refuses."""
+        """Create the folder and the file; ResultsError when the disk refuses."""
         try:
             self._fd = self._opened()
         except OSError as error:
@@ -57,7 +57,7 @@ class LineFile:
             ) from error
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Take a row; it is on disk after `flush`."""
+        """Add a row; it is on disk after `flush`."""
         self._waiting.append(to_json(row))
 
     async def flush(self) -> None:
@@ -70,18 +70,18 @@ class LineFile:
             await self._writing.run(self._write, waiting, size_bytes=size)
 
     async def aclose(self) -> None:
-        """Write what waits and let go of the file."""
+        """Write what waits and close the file."""
         await self.flush()
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
         self.lost += self._rest.count(b"\n")
         if self.lost:
-            LOG.error("%d lines of %s could not be written, and are lost", self.lost, self.path)
+            LOG.error("%d lines of %s could not be written and are lost", self.lost, self.path)
 
     @property
     def held_bytes(self) -> int:
-        """What the disk has not taken."""
+        """Bytes that the disk has not taken yet."""
         return len(self._rest)
 
     def _opened(self) -> int:
@@ -114,10 +114,10 @@ class LineFile:
         self._is_cut = bool(rest) and (self._rest[at - 1 : at] != b"\n" if at else self._is_cut)
         self._rest = bytes(rest)
         if was_held and not self._rest:
-            LOG.warning("%s is written again", self.path)
+            LOG.warning("%s can be written again", self.path)
 
     def _current(self) -> tuple[int, bool]:
-        """The file that has this path, and whether it is new: the other may have been moved."""
+        """The file at this path, and whether it is new: the old one may have been moved away."""
         if self._fd is not None:
             try:
                 if os.path.samestat(self.path.stat(), os.fstat(self._fd)):
@@ -132,8 +132,8 @@ class LineFile:
 
 
 def _join(path: Path, fd: int) -> None:
-    """End the last line where nobody else writes the file; from now on others leave it alone."""
-    if _is_alone(fd):  # else what looks like a cut line may be one that is being written
+    """End the last line if nobody else writes the file; from now on others leave it alone."""
+    if _is_alone(fd):  # else what looks like a cut line may be one being written
         _end_last_line(path, fd)
     if fcntl is not None:
         with contextlib.suppress(OSError):
@@ -153,7 +153,7 @@ def _is_alone(fd: int) -> bool:
 
 
 def _end_last_line(path: Path, fd: int) -> None:
-    """Have the next line begin anew: a whole last one gets its end, one cut by a kill goes."""
+    """Start a new line: a whole last line gets its line break, one cut by a kill is removed."""
     size = start = os.fstat(fd).st_size
     tail = b""
     with path.open("rb") as file:
@@ -172,6 +172,6 @@ def _end_last_line(path: Path, fd: int) -> None:
 
 
 def as_json(value: Any, redactor: Redactor | None = None) -> bytes:
-    """JSON of anything; what JSON cannot say becomes its text. A redactor takes out keys."""
+    """JSON of anything; what JSON cannot represent becomes text. A redactor takes out keys."""
     text = to_json(value)
     return text if redactor is None else redactor.json(text)

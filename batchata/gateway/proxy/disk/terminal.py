@@ -1,4 +1,4 @@
-"""Lines for a terminal or a pipe, written beside the loop: whoever reads them may stand still."""
+"""Lines for a terminal or a pipe, written off the loop, as their reader may stand still."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from threading import Thread
 from typing import Final
 
 LOG: Final = logging.getLogger("batchata.gateway")
-#: bunches of lines that wait for their reader; what comes then is left out
+#: how many groups of lines wait for their reader; further ones are left out
 _MOST_WAITING: Final = 256
-#: the end waits so long for who reads
+#: how long shutdown waits for the reader
 _END_SECONDS: Final = 2.0
 
 
 class Terminal:
-    """Writes to stdout in a thread of its own; never holds its caller up."""
+    """Writes to stdout in a thread of its own; never blocks its caller."""
 
     def __init__(self) -> None:
-        self.skipped = 0  #: lines that were left out, as nobody read those before them
+        self.skipped = 0  #: lines that were left out because those before them were not read
         self._waiting: Queue[str | None] = Queue(_MOST_WAITING)
         self._untold = 0
         self._thread = Thread(target=self._write_all, name="batchata-printer", daemon=True)
 
     def open(self) -> None:
-        """Begin to write."""
+        """Start to write."""
         self._thread.start()
 
     def put(self, lines: Sequence[str]) -> None:
-        """Have these lines written."""
+        """Queue these lines to be written."""
         before = [f"... {self._untold} lines were left out: nobody read them"] * (self._untold > 0)
         try:
             self._waiting.put_nowait("".join(f"{each}\n" for each in (*before, *lines)))
@@ -44,8 +44,8 @@ class Terminal:
             self._untold = 0
 
     async def aclose(self) -> None:
-        """Write what waits, if somebody reads it."""
-        while self._waiting.full():  # the end comes before what nobody has read yet
+        """Write what waits, as long as it is read."""
+        while self._waiting.full():  # shutdown comes before what nobody has read yet
             try:
                 self._waiting.get_nowait()
             except Empty:
@@ -65,10 +65,10 @@ class Terminal:
 def _write(text: str) -> None:
     try:
         fd = sys.stdout.fileno()
-    except (AttributeError, io.UnsupportedOperation):  # no file: a test, a notebook
+    except (AttributeError, io.UnsupportedOperation):  # not a file: a test, a notebook
         sys.stdout.write(text)
         sys.stdout.flush()
         return
     rest = memoryview(text.encode("utf-8", "replace"))
-    while rest:  # without its buffer, whose lock the end of the process would wait for
+    while rest:  # past its buffer, whose lock would hold up the end of the process
         rest = rest[os.write(fd, rest) :]

@@ -1,8 +1,8 @@
-"""Short writes on the loop itself: a hop to a thread costs many times what they do.
+"""Short writes on the loop itself: a hop to a thread costs many times as much.
 
-A thread that wants the interpreter is woken in vain each time the loop lets go of it for a moment,
-which at thousands of calls a second is a quarter of their CPU. A slow disk is written to from a
-thread all the same.
+A thread that wants the interpreter is woken in vain each time the loop releases it for a moment,
+which at thousands of calls a second takes a quarter of their CPU. Writes to a slow disk still go to
+a thread.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-#: a write that takes longer would be felt by other calls
+#: other calls would notice a write that takes longer
 _SLOW_SECONDS: Final = 0.05
-#: for so long after a slow write the next ones are made in a thread
+#: how long after a slow write the next ones go to a thread
 _WARY_SECONDS: Final = 30.0
 #: more than this is not written on the loop
 _MOST_BYTES: Final = 256 * 1024
@@ -28,7 +28,7 @@ class Writing:
         self._wary_until = 0.0
 
     async def run(self, write: Callable[..., object], *given: Any, size_bytes: int = 0) -> None:
-        """Call it; what it raises is raised here."""
+        """Run a write; what it raises is raised here."""
         began = self._clock()
         if began < self._wary_until or size_bytes > _MOST_BYTES:
             await asyncio.to_thread(write, *given)

@@ -1,4 +1,4 @@
-"""Recorded exchanges: one line each, request and answer together, found by what was asked."""
+"""Recorded exchanges: one line each, request and answer together, found by the request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FILE: Final = "cassette.jsonl"
 _BOM: Final = b"\xef\xbb\xbf"
 _HEADER: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+: [^\r\n\0]*", re.ASCII)
 _MOST: Final = 256 * 1024 * 1024
-#: ends of the names under which addresses carry secrets, besides those of JSON
+#: endings of names under which URLs carry secrets, besides those of JSON
 _SECRET: Final = ("key", "sig", "signature")
 _CLEANER: Final = Redact()
 _NAMED: Final = Redactor().named
@@ -39,27 +39,27 @@ class Recorded:
     """One exchange of a cassette."""
 
     key: bytes
-    exact_key: bytes  #: without regard to fields that are ignored
-    nth: int  #: the first, second, ... time that this was asked
+    exact_key: bytes  #: includes the fields that are ignored
+    nth: int  #: counts equal requests in their order
     status: int
     headers: tuple[tuple[str, str], ...]
-    #: what came, each with the seconds since the piece before
+    #: the pieces, each with the seconds since the one before
     pieces: tuple[tuple[float, bytes], ...]
     is_cut: bool = False  #: its client left after these pieces
 
     @property
     def place(self) -> tuple[bytes, int]:
-        """What tells it from all others."""
+        """What identifies it."""
         return self.exact_key, self.nth
 
 
 def cassette_file(place: Path) -> Path:
-    """The file that is recorded into: the place itself when it is named as a file."""
+    """The file to record into: the place itself if it has the name of a file."""
     return place if place.suffix == ".jsonl" else place / FILE
 
 
 def target_of(target: str) -> str:
-    """Path and query without anything secret."""
+    """Path and query without secrets."""
     path, mark, query = target.partition("?")
     path = str(_CLEANER.cleaned(path))
     if not mark:
@@ -75,13 +75,13 @@ def _is_secret(name: str) -> bool:
 
 
 def request_row(exchange: Exchange) -> Row:
-    """The request as it is written down; keys in its text are replaced."""
+    """The request as it is recorded; keys in its text are replaced."""
     target = target_of(exchange.target)
     return _cleaned({"method": exchange.method, "target": target, "body": _asked(exchange)})
 
 
 def _asked(exchange: Exchange) -> Mapping[str, Any] | None:
-    """The JSON of a request; of other bodies, and of one on disk, what tells them apart."""
+    """The JSON of a request; for other bodies, and one on disk, what tells them apart."""
     spilled, body = exchange.spilled, exchange.body
     if spilled is not None:
         whole_body = {"bytes": spilled.size, "blake2b": spilled.digest}
@@ -106,16 +106,16 @@ def row_key(request: Mapping[str, Any], ignore: frozenset[str] = frozenset()) ->
 
 
 def body_key(exchange: Exchange, *more: str) -> bytes:
-    """Equal for equal requests to the same upstream; nothing of it is replaced before."""
+    """Equal for equal requests to the same upstream, with nothing in them replaced."""
     return _digest(
         [exchange.method, exchange.upstream.base_url, exchange.target, _asked(exchange), *more]
     )
 
 
 def response_row(answered: Answered) -> Row | None:
-    """The answer as it is written down; None for one that is not whole.
+    """The answer as it is recorded; None for one that is not whole.
 
-    A stream that its client had enough of is kept as far as it came.
+    A stream that its client ended is kept as far as it came.
     """
     encoding = first(answered.headers, "content-encoding")
     is_cut = answered.ending == "disconnected" and answered.is_stream and not encoding
@@ -132,7 +132,7 @@ def response_row(answered: Answered) -> Row | None:
             row["is_cut"] = True
         return row
     body = whole(answered.body, encoding, _MOST)
-    if body is None:  # an encoding that nothing here undoes
+    if body is None:  # an encoding that nothing here decodes
         row["headers"]["content-encoding"] = encoding
         body = answered.body
     return row | _body_row(body, first(answered.headers, "content-type"))
@@ -181,7 +181,7 @@ def load(place: Path, ignore: frozenset[str] = frozenset()) -> dict[bytes, list[
     for path in [place] if place.is_file() else sorted(place.glob("*.jsonl")):
         if path.name != "results.jsonl":
             for recorded in _recordings(path, ignore):
-                # what was recorded again holds
+                # the later recording counts
                 found.setdefault(recorded.key, {})[recorded.place] = recorded
     if not found:
         raise ResultsError(
@@ -204,8 +204,8 @@ def _recordings(path: Path, ignore: frozenset[str]) -> Iterator[Recorded]:
                     return  # the process ended within this line
                 said = f"it has no {error}" if isinstance(error, KeyError) else error
                 raise ResultsError(
-                    f"line {number} of {str(path)!r} is no recording: {said}",
-                    hint="mend the line or remove it, or record again; each is on one line",
+                    f"line {number} of {str(path)!r} is not a recording: {said}",
+                    hint="correct or remove the line, or record again; each recording is one line",
                 ) from error
 
 
@@ -277,7 +277,7 @@ def _batch_recordings(folder: Path, ignore: frozenset[str]) -> Iterator[Recorded
 
 
 def _call(line: Mapping[str, Any]) -> tuple[str, int]:
-    """What a request and its response have in common."""
+    """What pairs a request with its response."""
     return line.get("custom_id") or line.get("job_id") or "", line.get("sent_us") or 0
 
 

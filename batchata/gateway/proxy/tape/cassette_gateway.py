@@ -21,17 +21,17 @@ _VENDORS: Final = (
     {"base_url": "https://api.openai.com"},
     {"base_url": "https://api.anthropic.com", "type": "anthropic"},
 )
-#: how long a call that a test has left behind may hold up the end of that test
+#: how long a call that a test left behind may delay its end
 _SHUTDOWN_SECONDS: Final = 1.0
 
 
 class CassetteGateway(Gateway):
     """A gateway that answers from the cassette at `place`, a `.jsonl` file or a folder.
 
-    With `record` "none" nothing leaves this machine; with "once" the vendor is asked what the
-    cassette has not, and the answer is added; with "all" it is asked everything, and the cassette
-    is written anew. `config` is what a configuration file of the gateway would hold; without an
-    upstream in it those are OpenAI and Anthropic.
+    With `record` "none" nothing leaves this machine; with "once" the vendor is asked what is not in
+    the cassette, and the answer is added; with "all" it is asked everything, and the cassette is
+    replaced. `config` is what a configuration file of the gateway would hold; without an upstream
+    in it, the upstreams are OpenAI and Anthropic.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class CassetteGateway(Gateway):
         config: Mapping[str, Any] | None = None,
     ) -> None:
         self._file = cassette_file(place)
-        # written beside it and put in its place at the end: a kill leaves the old one whole
+        # written beside the old one and moved over it at the end: a kill leaves the old one whole
         self._written = self._file.with_suffix(".new.jsonl") if record == "all" else self._file
         self._seen = TestRecorder()
         self._replay = _TestReplay(
@@ -66,7 +66,7 @@ class CassetteGateway(Gateway):
 
     @property
     def missed(self) -> tuple[str, ...]:
-        """What was asked that the cassette has not."""
+        """What was asked that is not in the cassette."""
         return tuple(getattr(self._replay, "missed", ()))
 
     def __enter__(self) -> CassetteGateway:
@@ -98,7 +98,7 @@ class CassetteGateway(Gateway):
 
 
 class _TestRecord(Record):
-    """Without the refusals of a wrong key: a test would have them for ever."""
+    """Leaves out refusals of a wrong key: a test would replay them for ever."""
 
     async def on_response(self, exchange: Exchange) -> None:
         if exchange.answer is None or exchange.answer.status != 401:
@@ -106,7 +106,7 @@ class _TestRecord(Record):
 
 
 class _TestReplay(Replay):
-    """Without a cassette nothing was recorded, which matters only once something is asked."""
+    """Takes a missing cassette for an empty one, which matters only once something is asked."""
 
     advice = "Record it with pytest --batchata-record=once"
 

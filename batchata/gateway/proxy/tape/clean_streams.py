@@ -1,4 +1,4 @@
-"""Recorded streams without keys, also where a key comes in several pieces or events."""
+"""Takes keys out of recorded streams, even those split over several pieces or events."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from batchata.gateway.proxy.interceptors.redact import Edit, Redact
 
 Pieces = Sequence[tuple[float, bytes]]
 _DATA: Final = re.compile(r"^data: ?([^\r\n]*)", re.MULTILINE)
-#: what tells texts apart that grow beside each other, event by event
+#: fields that tell apart texts that grow side by side, event by event
 _PLACES: Final = ("type", "index", "output_index", "content_index", "item_id")
 _DEEPEST: Final = 32
 
 
 def clean_pieces(pieces: Pieces, cleaner: Redact) -> Pieces:
-    """The pieces without keys, cut where they were; those of a stream without any as they came."""
+    """The pieces without keys, cut where they were; unchanged if there are no keys."""
     decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
     texts = [decode(piece, number == len(pieces)) for number, (_, piece) in enumerate(pieces, 1)]
     before = text = "".join(texts)
@@ -42,7 +42,7 @@ def _in_text(text: str, cleaner: Redact) -> list[Edit]:
 
 
 def _in_events(text: str, cleaner: Redact) -> list[Edit]:
-    """Events to write anew: a text in them, or one that grows over several, holds a key."""
+    """Events to rewrite: a text in them, or one that grows over several, holds a key."""
     events = []
     for match in _DATA.finditer(text):
         try:
@@ -63,7 +63,7 @@ def _in_events(text: str, cleaner: Redact) -> list[Edit]:
 def _texts(
     value: Any, place: tuple[Any, ...], *, grows: bool, depth: int
 ) -> Iterator[tuple[tuple[Any, ...], Any, Any]]:
-    """Texts in an event: which it is that goes on in the next one, or (), its holder and name."""
+    """Texts in an event: the place of one that grows across events, or (), its holder and name."""
     if depth > _DEEPEST:
         return
     if isinstance(value, dict):
@@ -84,7 +84,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _cut_out(places: Sequence[tuple[int, Any, Any]], cleaner: Redact) -> Iterator[int]:
-    """Take keys out of one text that grew at these places; the events that this changed."""
+    """Take keys out of one text that grew at these places; yields the events that this changed."""
     parts = [str(holder[name]) for _, holder, name in places]
     edits = cleaner.found("".join(parts))
     if not edits:
@@ -107,7 +107,7 @@ def _edited(text: str, edits: Sequence[Edit]) -> str:
 
 
 def _moved(place: int, edits: Sequence[Edit]) -> int:
-    """Where a place of the old text is in the new one; one within an edit is at its end."""
+    """Where a place in the old text is in the new one; one within an edit moves to its end."""
     shift = 0
     for start, end, instead in edits:
         if place <= start:
