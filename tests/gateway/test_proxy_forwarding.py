@@ -344,7 +344,7 @@ def test_websockets_and_foreign_addresses_are_refused_clearly(
     foreign = call(url, request_bytes(b"http://example.com/v1/models"))
 
     assert (refused.status, b"WebSockets" in refused.body) == (501, True)
-    assert (foreign.status, b"no forward proxy" in foreign.body) == (400, True)
+    assert (foreign.status, b"not a forward proxy" in foreign.body) == (400, True)
     assert upstream.seen == []
 
 

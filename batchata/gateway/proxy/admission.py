@@ -28,7 +28,7 @@ from batchata.gateway.wire.vendors import Vendor
 
 
 class NotAdmittedError(Exception):
-    """A request that does not come in, and why."""
+    """A request is not admitted; says why."""
 
     def __init__(self, error: VendorError, vendor: Vendor) -> None:
         super().__init__(error.message)
@@ -54,7 +54,7 @@ class Admission:
         return None if error is None else NotAdmittedError(error, self._vendor(request))
 
     async def take(self, request: web.BaseRequest) -> tuple[Exchange, Body]:
-        """A request's exchange and its body, which is to be closed; raises NotAdmittedError."""
+        """A request's exchange and its body, which the caller closes; raises NotAdmittedError."""
         head = self._heads.of(request.raw_headers)
         target = request.raw_path
         error = _unfit(request.method, target) or head.refusal
@@ -130,7 +130,7 @@ class Admission:
 
 
 def _question(path: str) -> tuple[str | None, str]:
-    """The endpoint that a path is, None for no question; and the deployment that it names."""
+    """The endpoint of a path, or None if it asks no question; and the deployment that it names."""
     found = QUESTIONS.get(path)
     if found is not None or not path.startswith("/openai/"):
         return found, ""
@@ -147,17 +147,17 @@ async def _fields_of(spilled: Spilled) -> tuple[Mapping[str, object] | None, str
 def _too_large(error: BodyTooLargeError) -> VendorError:
     return VendorError(
         status=413,
-        message=f"the gateway cannot keep this body until it is sent: {error}; see spill_bytes, "
+        message=f"the gateway cannot hold this body until it is sent: {error}; see spill_bytes, "
         "and TMPDIR for where it is kept",
         code="request_too_large",
     )
 
 
 def stalled_error(error: StalledBodyError) -> VendorError:
-    """What a client is told that stopped in the middle of its request."""
+    """The answer to a client that stopped in the middle of its request."""
     return VendorError(
         status=408,
-        message=f"the gateway waits no longer for this request's body: {error}; see idle_seconds",
+        message=f"the gateway stopped waiting for this request's body: {error}; see idle_seconds",
         code="request_timeout",
     )
 
@@ -176,7 +176,7 @@ def _unfit(method: str, target: str) -> VendorError | None:
     if not is_path or method == "CONNECT":
         return VendorError(
             status=400,
-            message="the gateway is no forward proxy: give it a path, and set its address as the "
+            message="the gateway is not a forward proxy: give it a path and set its address as the "
             "base URL of your client",
         )
     if "#" in target:

@@ -23,12 +23,12 @@ from batchata.gateway.proxy.interceptor import (
 from batchata.gateway.proxy.isolation import HeldUpError, Isolation, is_cancelled, name_of, within
 
 LOG: Final = logging.getLogger("batchata.gateway")
-#: a client waits no longer for an interceptor that is told of its answer
+#: how long a client waits for an interceptor that is told of its answer
 TOLD_WITHIN_SECONDS: Final = 10.0
 
 
 class Chain:
-    """Asks interceptors in order, those that are `is_last` at the end; tells them in reverse."""
+    """Calls interceptors in order, those with `is_last` at the end; tells them in reverse."""
 
     def __init__(self, interceptors: Sequence[Interceptor], isolation: Isolation) -> None:
         self._isolation = isolation
@@ -38,14 +38,14 @@ class Chain:
         self._observers = [
             each for each in reversed(self.all) if type(each).on_response is not kind.on_response
         ]
-        #: True when telling of an end never waits, so that no client can leave meanwhile
+        #: True when telling of an end never waits, so no client can leave meanwhile
         self.ends_at_once = all(each.ends_at_once for each in self._observers)
         self.wants_pieces = any(each.wants_pieces for each in self.all)
         self.wants_bodies = any(each.wants_bodies for each in self.all)
         self._started: list[Interceptor] = []
 
     def gauges(self) -> dict[str, list[float]]:
-        """What interceptors say in numbers, under their names."""
+        """The gauges of interceptors, under their names."""
         found: dict[str, list[float]] = {}
         for each in self._started:
             none: dict[str, float] = {}
@@ -55,7 +55,7 @@ class Chain:
         return found
 
     async def on_request(self, exchange: Exchange) -> tuple[str, Respond | Reject] | None:
-        """Who answers in the upstream's place, and how; None when the request goes on."""
+        """Who answers instead of the upstream, and how; None when the request goes on."""
         for each in self._asked:
             try:
                 outcome = await each.on_request(exchange)
@@ -67,7 +67,7 @@ class Chain:
                     raise
                 LOG.exception("%s failed on exchange %s", name_of(each), exchange.id)
                 answer = self._failed(each, error)
-            except (Exception, SystemExit) as error:  # what an interceptor may raise is its own
+            except (Exception, SystemExit) as error:  # an interceptor may raise anything
                 LOG.exception("%s failed on exchange %s", name_of(each), exchange.id)
                 answer = self._failed(each, error)
             if answer is not None:
@@ -75,7 +75,7 @@ class Chain:
         return None
 
     def _failed(self, interceptor: Interceptor, error: BaseException) -> Reject | None:
-        """The refusal in a policy's stead; None for an observer, which is passed over."""
+        """The refusal when a policy fails; None for an observer, which is passed over."""
         self._isolation.failures += 1
         if not interceptor.is_policy:
             return None
@@ -87,7 +87,7 @@ class Chain:
         )
 
     async def on_response(self, exchange: Exchange) -> None:
-        """Tell of the end; whoever fails keeps the others from nothing."""
+        """Tell of the end; one that fails does not affect the others."""
         for each in self._observers:
             if each.ends_at_once:
                 await self._isolation.alone(each, each.on_response(exchange))
@@ -103,26 +103,26 @@ class Chain:
             raise
 
     def _give_up(self, interceptor: Interceptor) -> None:
-        """Leave an observer out of all calls, at both ends: what it keeps of one would stay."""
-        LOG.error("%s held answers up: it is told of no more calls", name_of(interceptor))
+        """Leave an observer out of all calls, at both ends, or what it keeps of one would stay."""
+        LOG.error("%s held up answers: it gets no more calls", name_of(interceptor))
         self._asked = [each for each in self._asked if each is not interceptor]
         self._observers = [each for each in self._observers if each is not interceptor]
 
     async def start(self) -> None:
-        """Start all of them; what one raises stops the gateway."""
+        """Start all of them; an error in one stops the gateway."""
         for each in self.all:
             await each.start()
             self._started.append(each)
 
     async def aclose(self, *, seconds: float | None = None) -> None:
-        """Close all that have started, whatever one of them raises; each step takes so long."""
+        """Close all that have started, whatever one raises; each step may take `seconds`."""
         for each in reversed(self._started):
             await self._isolation.alone(each, each.flush(), seconds=seconds)
             await self._isolation.alone(each, each.aclose(), seconds=seconds)
 
 
 def _numbers(interceptor: Interceptor) -> dict[str, float]:
-    """What one says, under its name; raises for what is no number."""
+    """The gauges of one, under its name; raises for what is not a number."""
     return {f"{interceptor.name}_{name}": +value for name, value in interceptor.gauges().items()}
 
 
@@ -138,7 +138,7 @@ def _obeyed(exchange: Exchange, outcome: Outcome) -> Respond | Reject | None:
             return outcome
         case _:
             raise ValidationError(
-                f"on_request gave {outcome!r:.80}",
+                f"on_request returned {outcome!r:.80}",
                 hint="return CONTINUE, or a Replace, Respond or Reject",
             )
 

@@ -1,4 +1,4 @@
-"""The gateway's log without keys: a traceback of a stranger's interceptor may quote one."""
+"""Keeps keys out of the gateway's log: a traceback of a user's interceptor may quote one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from batchata.gateway.proxy.config.model import GatewayConfig
 
 
 class CleanFormatter(logging.Formatter):
-    """Takes out secrets that are known, and what has the shape of a key."""
+    """Takes out known secrets, and what looks like a key."""
 
     def __init__(self, text: str, known: Iterable[str] = ()) -> None:
         super().__init__(text)
@@ -24,7 +24,7 @@ class CleanFormatter(logging.Formatter):
 
 
 def secrets(config: GatewayConfig) -> Iterator[str]:
-    """What a configuration has of secrets."""
+    """The secrets in a configuration."""
     if config.server.client_token:
         yield config.server.client_token
     for section in config.sections:

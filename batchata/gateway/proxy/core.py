@@ -49,7 +49,7 @@ _SETTLING: Final = "the settlement of an exchange"
 
 
 class Core:
-    """What handles requests; built by `server.running`."""
+    """Handles requests; built by `server.running`."""
 
     def __init__(
         self,
@@ -86,12 +86,12 @@ class Core:
             body.close()
 
     def refused(self, request: web.BaseRequest) -> web.StreamResponse | None:
-        """The answer to a request that may not come in; None for one that may."""
+        """The answer to a request that is not admitted; None for one that may be."""
         refused = self._admission.refused(request)
         return None if refused is None else _refusal(refused.error, refused.vendor)
 
     def gauges(self) -> dict[str, list[float]]:
-        """What interceptors say in numbers."""
+        """The gauges of interceptors."""
         return self._chain.gauges()
 
     async def aclose(self) -> None:
@@ -200,7 +200,7 @@ class Core:
         return response
 
     def settle(self, exchange: Exchange, answered: Answered) -> None:
-        """Settle an exchange that was held, now that its answer is there."""
+        """Settle an exchange that was held, now that its answer has come."""
         exchange.answer = answered
         self._settling(exchange)
 
@@ -248,7 +248,7 @@ class Core:
         return response
 
     def _left(self, exchange: Exchange) -> None:
-        """The client went away: the upstream is free already, money and events are not yet."""
+        """The client went away: the upstream is released, money and events are not yet settled."""
         answered = exchange.answer or Answered(status=499)
         answered.ending = "disconnected"
         answered.error = answered.error or "the client went away"
@@ -267,7 +267,7 @@ class Core:
         await ended
 
     def _settling(self, exchange: Exchange) -> asyncio.Task[bool]:
-        """Settle an exchange, also when its client goes away meanwhile."""
+        """Settle an exchange, even if its client goes away meanwhile."""
         exchange.is_ended = True
         settled = self._isolation.alone(_SETTLING, self._settlement(exchange))
         task = asyncio.get_running_loop().create_task(settled)
@@ -276,7 +276,7 @@ class Core:
         return task
 
     async def _settlement(self, exchange: Exchange) -> None:
-        """Price, count and tell an exchange."""
+        """Price, count and report an exchange."""
         answered = exchange.answer
         if answered is None:
             return
@@ -301,7 +301,7 @@ class Core:
 
 
 def end_headers(headers: Headers) -> Headers:
-    """Headers of an answer made here, without a length that aiohttp knows better."""
+    """Headers of an answer made here, without the length, which aiohttp sets itself."""
     return without(headers, "content-length", "transfer-encoding", "connection")
 
 

@@ -23,11 +23,11 @@ COMPLETIONS: Final = "/v1/completions"
 MESSAGES: Final = "/v1/messages"
 #: paths that ask a model a question
 MODEL_ENDPOINTS: Final = frozenset({CHAT, RESPONSES, EMBEDDINGS, COMPLETIONS, MESSAGES})
-#: the same by their paths: servers that speak OpenAI's protocol do not all have a `/v1`
+#: the same by path: not all servers that speak OpenAI's protocol have a `/v1`
 QUESTIONS: Final = {each: each for each in MODEL_ENDPOINTS} | {
     each.removeprefix("/v1"): each for each in MODEL_ENDPOINTS - {MESSAGES}
 }
-#: how Azure's paths begin, with a deployment in them or without
+#: how Azure's paths begin, with or without a deployment in them
 _AZURE: Final = re.compile(r"/openai(?:/v1|/deployments/([^/]+))?(?=/)")
 
 Ending = Literal["answered", "disconnected", "unreachable", "broken"]
@@ -36,7 +36,7 @@ Ending = Literal["answered", "disconnected", "unreachable", "broken"]
 def vendor_path(path: str) -> tuple[str, str]:
     """A path of Azure's as OpenAI writes it, and the deployment that it names; others as they are.
 
-    The deployment decides which model answers, whatever the body says of it.
+    The deployment decides which model answers, whatever model the body names.
     """
     found = _AZURE.match(path)
     if found is None:
@@ -45,7 +45,7 @@ def vendor_path(path: str) -> tuple[str, str]:
 
 
 class Answered(msgspec.Struct, kw_only=True, eq=False):
-    """What came back for an exchange; the numbers are None where nobody told them."""
+    """What came back for an exchange; numbers are None where they are unknown."""
 
     status: int
     headers: Headers = ()
@@ -66,7 +66,7 @@ class Answered(msgspec.Struct, kw_only=True, eq=False):
     response_id: str | None = None
     request_id: str | None = None
     service_tier: str | None = None
-    price_factor: Decimal = Decimal(1)  #: what prices are multiplied by for where it was made
+    price_factor: Decimal = Decimal(1)  #: what prices are multiplied by for the region that made it
     tool_calls: tuple[ToolCall, ...] = ()
     tool_results: tuple[ToolResult, ...] = ()  #: of tools that the vendor itself ran
     error: str | None = None
@@ -109,19 +109,19 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
     agent_id: str = ""
     tags: Mapping[str, str] = {}
     attempt: int = 1
-    client: str = ""  #: stands for the client's key; says nothing about it
+    client: str = ""  #: stands for the client's key without revealing it
     is_new_session: bool = False
-    is_unread: bool = False  #: it has a body that nobody here has looked through
-    is_rewritten: bool = False  #: `body` is sent in the place of what the client sent
+    is_unread: bool = False  #: it has a body that was not looked through here
+    is_rewritten: bool = False  #: `body` is sent instead of what the client sent
     is_sent: bool = False  #: the upstream may have seen it
     is_on_flex: bool = False  #: the gateway has put it on the half-price tier
     is_ended: bool = False
-    nth: int = 0  #: the n-th time that this is asked, where a cassette has counted
+    nth: int = 0  #: counts equal requests, if a cassette does
     set_aside: SetAside | None = None
     history: History | None = None  #: the turns that the client sent
     answer: Answered | None = None
     vendor: Vendor = "openai"  #: whose protocol it speaks; follows from path and upstream
-    provider: str = ""  #: whose prices hold
+    provider: str = ""  #: whose prices apply
 
     def __post_init__(self) -> None:
         upstream = self.upstream
@@ -134,7 +134,7 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
         return "anthropic" if path.startswith(MESSAGES) else upstream.type
 
     def __repr__(self) -> str:
-        """Without headers and body, where keys are: it ends up in logs and tracebacks."""
+        """Leaves out headers and body, where keys are: this ends up in logs and tracebacks."""
         return f"Exchange({self.id!r}, {self.method} {self.path!r}, model={self.model!r})"
 
     @property

@@ -1,4 +1,4 @@
-"""What takes requests in: the gateway's own pages, its batch APIs, and all else to an upstream."""
+"""Takes requests in: for the gateway's own pages, its batch APIs, and otherwise an upstream."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Front:
             await self._queue.room()
         if "Expect" in request.headers:
             if (refused := core.refused(request)) is not None:
-                refused.force_close()  # what follows may be the body all the same
+                refused.force_close()  # what follows may still be the body
                 return refused
             await go_on(request)
         answer_batch = (

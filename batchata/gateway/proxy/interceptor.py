@@ -25,15 +25,15 @@ class Continue:
 class Replace:
     """Let it go on with another body or other headers; None leaves them as they are.
 
-    Host, length and what else is a matter of the connection follow from the upstream and the body,
-    whatever `headers` says of them.
+    Host, length and all else about the connection follow from the upstream and the body, whatever
+    `headers` says.
     """
 
     body: bytes | None = None
     headers: Headers | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValidationError for what no request can have."""
+        """Raise ValidationError for what a request cannot have."""
         _check(self.body, self.headers)
 
 
@@ -44,9 +44,9 @@ class Respond:
     status: int = 200
     headers: Headers = (("Content-Type", "application/json"),)
     body: bytes = b""
-    #: instead of `body`: pieces, each with the seconds to wait before it
+    #: instead of `body`: pieces, each after so many seconds
     pieces: tuple[tuple[float, bytes], ...] = ()
-    is_cut: bool = False  #: end it after the pieces as if it were not whole
+    is_cut: bool = False  #: cut the connection after the pieces, as if the answer were not whole
 
     def __post_init__(self) -> None:
         """Raise ValidationError for what no answer can have."""
@@ -111,18 +111,18 @@ class Interceptor:
 
     name: ClassVar[str] = ""
     is_policy: ClassVar[bool] = False
-    #: True to be asked after all others, about what really leaves
+    #: True to be asked after all others, about what is really sent
     is_last: ClassVar[bool] = False
-    #: True when its `on_response` awaits nothing: then the end of a call needs no task of its own
+    #: True if `on_response` awaits nothing: then the end of a call needs no task of its own
     ends_at_once: ClassVar[bool] = False
-    #: names of options and what they are if not given; others are refused, and so is a value that
-    #: is not of the type that the class annotates
+    #: names of options and their defaults; others are refused, and so is a value that is not of the
+    #: type that the class annotates
     options: ClassVar[Mapping[str, Any]] = {}
     #: True to be given the pieces of each answer with their times
     wants_pieces: ClassVar[bool] = False
-    #: True to have bodies that are no JSON taken in, so that they are told apart by their hash
+    #: True to have bodies that are not JSON taken in, so that their hash tells them apart
     wants_bodies: ClassVar[bool] = False
-    book: PriceBook  #: the gateway's prices; there from `start` on
+    book: PriceBook  #: the gateway's prices; set from `start` on
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -143,14 +143,14 @@ class Interceptor:
         """Called in reverse order when an exchange has ended, however it did."""
 
     async def on_event(self, event: GatewayEvent) -> None:
-        """Told of everything that happened, in order, off the request's path."""
+        """Called for everything that happens, in order, off the request's path."""
 
     def gauges(self) -> Mapping[str, float]:
-        """Numbers for `/metrics`, by name; asked whenever somebody looks."""
+        """Numbers for `/metrics`, by name; called for each scrape."""
         return {}
 
     async def flush(self) -> None:
-        """Called after a bunch of events, and before the end."""
+        """Called after a group of events, and before shutdown."""
 
     async def aclose(self) -> None:
         """Called once when the gateway ends, after the last event."""
@@ -161,5 +161,5 @@ _HOOKS: Final = ("start", "on_request", "on_response", "on_event", "flush", "acl
 
 
 def observes(interceptor: Interceptor) -> bool:
-    """True when it wants events."""
+    """True when it overrides `on_event`."""
     return type(interceptor).on_event is not Interceptor.on_event

@@ -1,4 +1,4 @@
-"""A fault beside the way of an answer is logged and counted, and everything else goes on."""
+"""Faults beside the path of an answer are logged and counted, and everything else goes on."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 
 class HeldUpError(Exception):
-    """What was awaited has not come back in time."""
+    """What was awaited has not returned in time."""
 
 
 class Isolation:
-    """Awaits what is done beside the way of an answer, and keeps count of what fails."""
+    """Awaits what is done beside the path of an answer, and counts what fails."""
 
     def __init__(self) -> None:
         self.failures = 0
@@ -28,9 +28,9 @@ class Isolation:
     async def alone(
         self, who: Interceptor | str, work: Awaitable[None], *, seconds: float | None = None
     ) -> bool:
-        """Await the work, for so long; False when it failed, which is logged and goes no further.
+        """Await the work this long at most; False when it failed, which is only logged.
 
-        What is cancelled within it is its own fault too, unless this task is.
+        A cancellation within it is its own fault too, unless this task is cancelled.
         """
         try:
             await (work if seconds is None else within(work, seconds))
@@ -47,7 +47,7 @@ class Isolation:
         return True
 
     def asked(self, interceptor: Interceptor, ask: Callable[[], T], otherwise: T) -> T:
-        """What it says, or what is said in its stead when it fails."""
+        """What it returns, or `otherwise` when it fails."""
         try:
             return ask()
         except (Exception, SystemExit):  # the same
@@ -56,7 +56,7 @@ class Isolation:
             return otherwise
 
     async def tell(self, interceptor: Interceptor, events: Iterable[GatewayEvent]) -> None:
-        """Tell of one event after the other, whichever of them it raises at."""
+        """Tell it of one event after the other, even if it raises at some."""
         rest = iter(events)
         while not await self.alone(interceptor, self._tell(interceptor, rest)):
             pass
@@ -68,10 +68,10 @@ class Isolation:
 
 
 async def within(work: Awaitable[None], seconds: float) -> None:
-    """Await the work for so long; HeldUpError when that is over.
+    """Await the work; HeldUpError when it takes longer than this.
 
-    The second half of the time begins once the first is seen to be over, so that nobody is held to
-    account for a process that was itself stopped for a while.
+    The second half of the time begins once the first is seen to be over, so that nothing is blamed
+    for a process that was itself stopped for a while.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -83,7 +83,7 @@ async def within(work: Awaitable[None], seconds: float) -> None:
                 half.cancel()
     except TimeoutError as error:
         if limit.expired():
-            raise HeldUpError(f"it has not come back for {seconds:g} seconds") from error
+            raise HeldUpError(f"it has not returned for {seconds:g} seconds") from error
         raise
 
 

@@ -16,7 +16,7 @@ from batchata.gateway.threaded import ServerInThread
 class Gateway(ServerInThread[Running]):
     """A proxy to one upstream on a free local port, for as long as the `with` block runs.
 
-    `interceptors` are Interceptor values, or names of ours; `config` says everything at once.
+    `interceptors` are Interceptor values, or names of ours; `config` is a whole configuration.
     """
 
     name = "gateway"
@@ -46,5 +46,5 @@ class Gateway(ServerInThread[Running]):
         return running(self._config, interceptors=self._extra)
 
     def drain(self) -> None:
-        """Wait until observers have been told everything that happened so far."""
+        """Wait until observers have got every event so far."""
         self._call(self._up().queue.drain())

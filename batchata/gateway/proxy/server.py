@@ -52,7 +52,7 @@ _GARBAGE: Final = (50_000, 20, 100)
 
 @dataclass(slots=True, kw_only=True)
 class Running:
-    """A gateway that is up: where, and with which interceptors."""
+    """A gateway that is up: its address and its interceptors."""
 
     url: str
     interceptors: Sequence[Interceptor]
@@ -105,10 +105,10 @@ async def running(
         if held_calls is not None:
             ending.push_async_callback(held_calls.aclose)
             held_calls.open()
-        # takes no more, and lets what is in flight come to its end
+        # takes no more, and lets calls in flight end
         ending.push_async_callback(runner.cleanup)
         if held_calls is not None:
-            ending.callback(held_calls.stop)  # before: those who wait are told to ask again
+            ending.callback(held_calls.stop)  # before that: waiting clients are told to ask again
         if batch_routes is not None:
             ending.push_async_callback(batch_routes.aclose)
             batch_routes.take_folder()
@@ -143,7 +143,7 @@ async def serve(config: GatewayConfig, *, on_ready: Callable[[str], None] | None
         LOG.debug("signals cannot be handled here; cancel the task to stop")
     async with running(config) as gateway:
         is_up = True
-        # what is here now stays, and what comes is in no circles: it is looked through less often
+        # what is here now stays, and what comes has no cycles: collect less often
         gc.freeze()
         gc.set_threshold(*_GARBAGE)
         LOG.info("gateway on %s", gateway.url)
@@ -157,23 +157,23 @@ async def serve(config: GatewayConfig, *, on_ready: Callable[[str], None] | None
 
 
 def missing(config: GatewayConfig) -> Iterator[str]:
-    """What cannot be done without a library that is not here."""
+    """What cannot be done because a library is missing."""
     for encoding in PACKED:
         if decoder_for(encoding) is None:
-            yield f"of answers in {encoding} the usage stays unknown"
+            yield f"the usage of answers in {encoding} stays unknown"
     if config.batches is not None and find_spec("pyarrow") is None:
-        yield "results of batches are not written as Parquet"
+        yield "results of batches are not written to Parquet"
 
 
 def _ending_signals() -> Iterator[signal.Signals]:
-    """What stops a gateway in good order; `nohup` has it go on when its terminal ends."""
+    """Signals that shut a gateway down in order; under `nohup` it survives its terminal."""
     yield from (signal.SIGINT, signal.SIGTERM)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         yield signal.SIGHUP
 
 
 def unused_proxy(config: GatewayConfig) -> str | None:
-    """What to write where the environment names a proxy for an upstream, which is not used."""
+    """What to write if the environment names a proxy for an upstream, since it is not used."""
     named = getproxies_environment()
     for each in config.sections:
         parts = urlsplit(each.base_url)
@@ -246,7 +246,7 @@ def _held_calls(
         upstreams,
         config.prices,
         core.settle,
-        # what comes from a batch of our own would wait for a batch of a batch
+        # a call from a batch of our own would wait for a batch of a batch
         is_live=batch_routes.is_asking if batch_routes is not None else lambda _: False,
         shutdown_seconds=config.server.shutdown_seconds,
     )
@@ -270,9 +270,9 @@ def _runner(config: GatewayConfig, front: Front) -> web.ServerRunner:
 
 
 async def _listening(runner: web.ServerRunner, config: GatewayConfig) -> tuple[str, int]:
-    """Listen from now on; the address and the port.
+    """Start to listen; returns the address and the port.
 
-    Raises ValidationError when that is not to be had.
+    Raises ValidationError if they cannot be had.
     """
     server = config.server
     await runner.setup()
@@ -289,7 +289,7 @@ async def _listening(runner: web.ServerRunner, config: GatewayConfig) -> tuple[s
 
 @asynccontextmanager
 async def _sweeping(sessions: Sessions | None) -> AsyncIterator[None]:
-    """End silent sessions also while no requests come."""
+    """End silent sessions even while no requests come."""
 
     async def sweep() -> None:
         while sessions is not None:
