@@ -1,4 +1,4 @@
-"""The jobs of rows: what is sent for each, and each of its samples."""
+"""Turns rows into jobs: what is sent for each row, and for each of its samples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batchata.core.job import Job, UnaskableJob
 from batchata.core.template import Template
 from batchata.generate.config import Config, GenerationConfig
 
-#: what the body says in ways of its own
+#: keys of the body that have settings of their own
 _OWN_FIELDS: Final = {
     "model": "model.name",
     "messages": "data.prompt_template and generation.system_prompt",
@@ -77,7 +77,7 @@ class Asker:
                     yield UnaskableJob(name, pattern.model, prompt=name, why=said)
 
     def _asked(self, row: Mapping[str, Any]) -> tuple[str | list[dict[str, Any]], str | None]:
-        """What a row asks, a prompt or a whole conversation, and why it cannot be asked."""
+        """A row's prompt or whole conversation, and why it cannot be asked, if it cannot."""
         why = self._template.why_unfilled(row)
         if why is not None:
             return "", why
@@ -91,7 +91,7 @@ class Asker:
 
 
 def _conversation(value: Any) -> list[dict[str, Any]] | None:
-    """Messages of a chat, as columns of lists hold them; None for any other value."""
+    """The messages of a chat from a list column; None for any other value."""
     if not isinstance(value, list) or not value:
         return None
     if not all(isinstance(each, dict) and isinstance(each.get("role"), str) for each in value):
@@ -104,7 +104,7 @@ def _conversation(value: Any) -> list[dict[str, Any]] | None:
 
 
 def _job(name: str, pattern: Job, asked: str | list[dict[str, Any]]) -> Job:
-    """The pattern's question, about this."""
+    """A job like the pattern, with this prompt or conversation."""
     params = pattern.params
     talk = None if isinstance(asked, str) else asked
     if talk is not None and talk[0]["role"] in ("system", "developer"):  # the row's own
@@ -156,7 +156,7 @@ def _extra(settings: GenerationConfig) -> dict[str, Any]:
     for name, instead in _OWN_FIELDS.items():
         if name in settings.extra_body:
             raise ValidationError(
-                f"generation.extra_body cannot say {name!r}", hint=f"it is said by {instead}"
+                f"generation.extra_body cannot set {name!r}", hint=f"it is set by {instead}"
             )
     return dict(settings.extra_body)
 

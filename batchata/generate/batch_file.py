@@ -1,4 +1,4 @@
-"""OpenAI's batch files: requests as others wrote them in, answers as they came out."""
+"""OpenAI's batch files: other people's requests in, answers exactly as they came out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FILE_KEYS: Final = {"input_path", "output_path", "limit_usd", "rpm", "tpm", "ba
 
 
 def write_answers(results: Iterator[JobResult], path: Path) -> int:
-    """Write the output file, whole or not at all; how many requests have no answer."""
+    """Write the output file, whole or not at all; returns how many requests have no answer."""
     failed = 0
     with whole_file(path) as part, part.open("wb") as file:
         for number, result in enumerate(results):
@@ -42,8 +42,8 @@ def _answer(result: JobResult, number: int) -> bytes:
     if result.is_success:
         if not (result.raw_response or "").startswith("{"):
             raise ResultsError(
-                f"the answer of {result.job_id!r} is not kept as it came",
-                hint="its work was gone on with by another command: name another output file",
+                f"the answer of {result.job_id!r} was not kept as it came",
+                hint="another command continued this work: name another output file",
             )
         body = orjson.Fragment((result.raw_response or "").encode())
         found = {"status_code": 200, "request_id": result.request_id or "", "body": body}
@@ -57,13 +57,13 @@ def _answer(result: JobResult, number: int) -> bytes:
 def ask_file(
     source: Path, target: Path, config: RunConfig, provider: Provider, *, print_status: bool = True
 ) -> BatchRun:
-    """Ask the requests of a file and write the answers, when all have their last word.
+    """Send the requests of a file, and write the answers once all are final.
 
-    The work in hand stays beside the output: the same call goes on, and asks nothing twice.
+    Unfinished work is kept beside the output: the same call resumes it and asks nothing twice.
     """
     work = target.with_name(f"{target.name}.work")
     if target.exists() and not work.is_dir():
-        raise ValidationError(f"{target} is there already", hint="name another output file")
+        raise ValidationError(f"{target} exists already", hint="name another output file")
     if not target.absolute().parent.is_dir():
         raise ValidationError(
             f"the folder of {target} does not exist", hint=f"mkdir -p {target.parent}"
@@ -79,9 +79,9 @@ def ask_file(
 
 
 def file_config(config: Config) -> RunConfig:
-    """How a config's servers are asked about the requests of a file.
+    """The run config for sending a file's requests to a config's servers.
 
-    Raises ValidationError for keys that would have no effect: the requests say that themselves.
+    Raises ValidationError for keys that would have no effect: the requests set those themselves.
     """
     for name in ("generation", "processing", "data"):
         section = getattr(config, name)
@@ -106,7 +106,7 @@ def file_config(config: Config) -> RunConfig:
 
 
 class OwnServers(FileProvider):
-    """The servers of a config for one run alone: it looks after them, and closes them."""
+    """The servers of a config for a single run, which manages and closes them."""
 
     request_bytes: int | None = None
 

@@ -1,4 +1,4 @@
-"""What a generation would do, and whether it can: without a row of output written."""
+"""What a generation would do, and whether it can, without writing a row of output."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Preview:
     requests: int
     parts: int
     first_request: dict[str, Any] | None
-    #: of an estimate only
+    #: set in an estimate only
     bad_rows: int | None = None  #: rows that cannot be sent
     first_error: str | None = None
     input_tokens: int | None = None
@@ -47,7 +47,7 @@ class Preview:
     cost_usd: Decimal | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The preview as JSON-ready values, less what it does not tell."""
+        """The preview as JSON-ready values, without those it does not have."""
         said = {name: getattr(self, name) for name in self.__slots__}
         said.update(output=str(self.output), columns=list(self.columns))
         if self.cost_usd is not None:
@@ -57,7 +57,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at: `error` is None where it is well."""
+    """One thing that was checked; `error` is None when it is fine."""
 
     what: str
     said: str
@@ -65,7 +65,7 @@ class Check:
 
 
 def preview(config: Config, *, counts_all: bool = False) -> Preview:
-    """What the config would send; with `counts_all` every row is made ready and added up."""
+    """What the config would send; with `counts_all` every row is prepared and added up."""
     selection = selection_of(config, None, None)
     span = checked_span(selection.rows, config.processing.split)
     asker = Asker(config, config.model.name or UNNAMED)
@@ -137,9 +137,9 @@ def _jobs(asker: Asker, selection: Selection, span: Span) -> Iterator[Job]:
 
 
 def validate(config: Config, *, sends_one: bool = True) -> Iterator[Check]:
-    """Look at the input, its columns, the output, the servers and one answer, one by one.
+    """Check the input, its columns, the output, the servers and one answer, in that order.
 
-    The first row is really asked, unless `sends_one` says no; a check that fails ends it.
+    The first row is really sent unless `sends_one` is False; the first failed check is the last.
     """
     steps: list[tuple[str, Callable[[], str]]] = [
         ("rows", lambda: _said_of_rows(config)),

@@ -1,4 +1,4 @@
-"""The config of a generation, section by section: every key is here, and none is without effect."""
+"""The config of a generation, section by section: every key there is, each with an effect."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from batchata.providers.profiles import COMPATIBLE, PROFILES
 from batchata.providers.registry import provider_names
 
 OPENAI_HOST = "api.openai.com"
-#: shards that what is left of the rows makes for each of several workers; rows that are worth one
+#: shards per worker that the remaining rows are cut into; the fewest rows worth a shard
 _TURNS, _SHARD_LEAST = 2, 1_000
 ROW_FILES = (".parquet", ".csv", ".jsonl", ".ndjson")
-#: columns that every output has, whatever it is asked for
+#: columns that every output has, whatever the config asks for
 OWN_COLUMNS = ("thinking_text", "sample_idx", "finish_reason", "error")
 
 
@@ -60,7 +60,7 @@ ServerUrl = Annotated[str, AfterValidator(_checked_url)]
 
 
 class Section(BaseModel):
-    """A part of the config; unknown keys are refused, values are checked when they are set."""
+    """A part of the config: unknown keys are refused, and values are checked whenever set."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True, frozen=True)
 
@@ -72,8 +72,8 @@ class DataConfig(Section):
     output_path: RowFile
     input_column: str = "question"  #: the prompt, where there is no template
     output_column: str = "response"
-    prompt_template: str | None = None  #: with `{column}` for a value, `{{` and `}}` for braces
-    copy_columns: list[str] | None = None  #: input columns that are kept; all if not given
+    prompt_template: str | None = None  #: `{column}` is a row's value; `{{` and `}}` are braces
+    copy_columns: list[str] | None = None  #: input columns to keep; all if not given
     filter_condition: str | None = None  #: as `score > 3 and lang in ("en", "de")`
     limit: int | None = Field(default=None, ge=1)
     shuffle: bool = False
@@ -108,11 +108,11 @@ class ModelConfig(Section):
     #: for a vendor its own variable, as OPENAI_API_KEY, if not given
     api_key: str | None = Field(default=None, repr=False)
     headers: dict[str, str] = Field(default={}, repr=False)
-    name: str | None = None  #: the first one that the server lists, if not given
-    #: whose dialect is spoken: vllm, openai, anthropic, groq, ...; by the address if not given
+    name: str | None = None  #: the first one the server lists, if not given
+    #: dialect to speak: vllm, openai, anthropic, groq, ...; told from the address if not given
     provider: str | None = None
     endpoint: Literal["chat", "responses"] | None = None
-    concurrency: int | None = Field(default=None, ge=1)  #: calls in flight; found by itself
+    concurrency: int | None = Field(default=None, ge=1)  #: calls in flight; adapts if not given
     #: USD per million tokens, as {input: 0.2, output: 0.8}; a model without a price is free
     prices: dict[str, float] = {}
 
@@ -122,14 +122,14 @@ class ModelConfig(Section):
         given = value.values() if isinstance(value, dict) else [value]
         if any(each is not None and "${" in each for each in given):
             raise ValueError(
-                "variables are filled in only where a config file says them: export "
+                "variables are filled in only in a config file: export "
                 "BATCHATA_MODEL_API_KEY (or BATCHATA_MODEL_HEADERS, as JSON) and leave it out"
             )
         return value
 
     @property
     def dialect(self) -> str:
-        """The provider that speaks with the servers."""
+        """Name of the provider that talks to the servers."""
         if self.provider is not None:
             return self.provider
         return "openai" if OPENAI_HOST in self.hosts else "vllm"
@@ -141,7 +141,7 @@ class ModelConfig(Section):
 
     @property
     def is_own(self) -> bool:
-        """True for servers of one's own, whose tokens cost nothing unless `prices` says so."""
+        """True for the user's own servers, whose tokens are free unless `prices` is given."""
         profile = PROFILES.get(self.dialect)
         if profile is not None:
             return profile.is_local or profile is COMPATIBLE
@@ -152,19 +152,19 @@ class GenerationConfig(Section):
     """What is sent with each prompt."""
 
     num_samples: int = Field(default=1, ge=1)
-    #: ask for all samples of a row in one request (`n=`), where the server has it
+    #: ask for all samples of a row in one request (`n=`), if the server supports it
     one_request: bool = False
-    temperature: float | list[float] = 1.0  #: a list has one for each sample
+    temperature: float | list[float] = 1.0  #: a list has one per sample
     top_p: float = Field(default=1.0, ge=0, le=1)
     top_k: int = Field(default=-1, ge=-1)
     max_tokens: int = Field(default=512, ge=1)
     stop_sequences: Annotated[list[str] | None, BeforeValidator(_as_list)] = None
     seed: int | None = Field(
         default=None, ge=-(2**62), le=2**62
-    )  #: of the first sample; each further one has the next
+    )  #: of the first sample; each further one gets the next
     presence_penalty: float = Field(default=0.0, ge=-2, le=2)
     frequency_penalty: float = Field(default=0.0, ge=-2, le=2)
-    enable_thinking: bool | None = None  #: the model's own way, if not given
+    enable_thinking: bool | None = None  #: the model's default if not given
     system_prompt: str | None = None
     response_schema: dict[str, Any] | Path | None = None  #: a JSON Schema, or the file it is in
     extra_body: dict[str, Any] = {}  #: anything else the server takes
@@ -174,7 +174,7 @@ class GenerationConfig(Section):
     def _is_not_below_zero(cls, value: float | list[float]) -> float | list[float]:
         given = value if isinstance(value, list) else [value]
         if not given or not all(0 <= each < float("inf") for each in given):
-            raise ValueError(f"temperature is {value!r}: it is a number from 0 on")
+            raise ValueError(f"temperature is {value!r}: it must be 0 or more")
         return value
 
     @model_validator(mode="after")
@@ -186,7 +186,7 @@ class GenerationConfig(Section):
                     "samples: give one for each"
                 )
             if self.one_request and len(set(self.temperature)) > 1:
-                raise ValueError("samples of one_request have one temperature")
+                raise ValueError("all samples of one_request share one temperature")
         return self
 
 
@@ -196,12 +196,12 @@ class ProcessingConfig(Section):
     split_id: int | None = Field(default=None, ge=1)
     num_splits: int | None = Field(default=None, ge=1)
     rows_per_part: int = Field(default=10_000, ge=1)
-    online_saving: bool = True  #: a part as soon as its rows are answered; else one at the end
+    online_saving: bool = True  #: write a part once its rows are answered; else one at the end
     batch_size: int = Field(default=500, ge=1)  #: answers that may wait for the disk, for 0.1 s
-    temp_dir: Path = Path("temp")  #: for the work in hand, from the output's folder
-    cleanup_batches: bool = True  #: remove the parts when the output is whole
+    temp_dir: Path = Path("temp")  #: for unfinished work; relative to the output's folder
+    cleanup_batches: bool = True  #: remove the parts once the output is complete
     workers: int = Field(default=1, ge=1)  #: processes
-    engine: Literal["local", "ray"] = "local"  #: where they are: here, or on a Ray cluster
+    engine: Literal["local", "ray"] = "local"  #: where they run: here, or on a Ray cluster
     limit_usd: float | None = Field(default=None, gt=0)
     rpm: int | None = Field(default=None, ge=1)  #: requests a minute, all workers together
     tpm: int | None = Field(default=None, ge=1)  #: tokens a minute, all workers together
@@ -209,15 +209,15 @@ class ProcessingConfig(Section):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if (self.split_id is None) != (self.num_splits is None):
-            raise ValueError("split_id and num_splits are given together, or not at all")
+            raise ValueError("split_id and num_splits must be given together, or not at all")
         if self.split_id is not None and self.split_id > (self.num_splits or 0):
             raise ValueError(f"split_id is {self.split_id} of {self.num_splits} splits")
         return self
 
     def rows_of_shard(self, left: int) -> int:
-        """How many of the rows that are left a worker takes next.
+        """How many of the remaining rows a worker takes next.
 
-        Several workers take fewer and fewer, so that all end together.
+        Several workers take fewer and fewer, so that all of them finish together.
         """
         most = self.rows_per_part if self.online_saving else left
         if self.workers > 1:
@@ -226,7 +226,7 @@ class ProcessingConfig(Section):
 
     @property
     def split(self) -> tuple[int, int] | None:
-        """Number of the split, from 1, and how many there are."""
+        """The number of the split, from 1, and how many there are; None without splits."""
         if self.split_id is None or self.num_splits is None:
             return None
         return self.split_id, self.num_splits
@@ -238,7 +238,7 @@ class RetryConfig(Section):
     max_retries: int = Field(default=3, ge=0, le=99)
     retry_delay: float = Field(default=1.0, ge=0)  #: seconds before the first retry
     backoff_factor: float = Field(default=2.0, ge=1)
-    timeout: float = Field(default=300.0, gt=0)  #: seconds that an answer may take
+    timeout: float = Field(default=300.0, gt=0)  #: seconds an answer may take
 
 
 class LoggingConfig(Section):
@@ -275,7 +275,7 @@ class Config(Section):
         if self.model.provider in (None, COMPATIBLE.name) and not self.model.url:
             raise ValueError("model.url is missing: the address of the server")
         if len(self.model.url) > 1 and dialect == "anthropic":
-            raise ValueError("several model.url are for servers that speak the OpenAI protocol")
+            raise ValueError("several model.url need servers that speak the OpenAI protocol")
         return self
 
     @property
@@ -288,6 +288,6 @@ class Config(Section):
 
     @property
     def work_dir(self) -> Path:
-        """Where the work in hand is kept until the output is whole."""
+        """Where unfinished work is kept until the output is complete."""
         path = self.output_path
         return path.parent / self.processing.temp_dir / f"{path.name}.work"

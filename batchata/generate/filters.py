@@ -85,7 +85,7 @@ class Filter:
         return name
 
     def mask(self, table: pyarrow.Table | pyarrow.RecordBatch, *, is_text: bool = False) -> Any:
-        """True for each row that fits; a missing value fits nothing but `!=`.
+        """True for each row that fits; a missing value only fits `!=`.
 
         With `is_text` all columns are texts, as in CSV, and those compared to numbers are read as
         numbers.
@@ -97,11 +97,11 @@ class Filter:
         except (pyarrow.ArrowException, TypeError, ValueError, ArithmeticError) as error:
             raise self._wrong(f"does not fit the rows: {error}") from error
         if not is_mask:
-            raise self._wrong("is not a condition: it says neither yes nor no of a row")
+            raise self._wrong("is not a condition: it is neither true nor false for a row")
         return pc.fill_null(mask, False)
 
     def name(self, node: ast.Name) -> str:
-        """The column that a name in the condition means."""
+        """The column that a name in the condition refers to."""
         return self._names.get(node.id, node.id)
 
     def _wrong(self, why: str) -> ValidationError:
@@ -213,7 +213,7 @@ class _Evaluation:
         return (self._number(one), two) if is_number else (one, two)
 
     def _number(self, value: Any) -> Any:
-        """A column of texts as numbers, where texts are all there is; what is none is missing."""
+        """A column as numbers, if all columns are texts; a text that is no number is missing."""
         if not self._is_text or not isinstance(value, _Column):
             return value
         if not pyarrow.types.is_string(value.type):
@@ -238,13 +238,13 @@ class _Evaluation:
 
 
 def _decoded(column: Any) -> Any:
-    """A column of categories as what they stand for."""
+    """A categorical column as its plain values."""
     kind = column.type
     return column.cast(kind.value_type) if pyarrow.types.is_dictionary(kind) else column
 
 
 def _moment(value: Any, column: Any) -> Any:
-    """A text beside a column of dates or times as one of these, by the clock of the column."""
+    """A text compared to a date or time column, as such a value in the column's time zone."""
     if not isinstance(value, str) or not isinstance(column, _Column):
         return value
     kind = column.type

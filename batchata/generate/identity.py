@@ -1,4 +1,4 @@
-"""What makes two generations the same: a changed one does not go on from the other's work."""
+"""What makes two generations the same: a changed one does not resume the other's work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import orjson
 
 from batchata.generate.config import Config
 
-#: keys of `data` that decide about rows and columns of the output
+#: keys of `data` that determine the rows and columns of the output
 _DATA = (
     "output_column",
     "copy_columns",
@@ -23,7 +23,7 @@ _DATA = (
 
 
 def identity_of(config: Config, model: str, input_digest: str) -> dict[str, Any]:
-    """All that the answers depend on, by the config's own names; no path, address or pace."""
+    """All that the answers depend on, under the config's own names; no path, address or pace."""
     data = config.data.model_dump(mode="json")
     if not data["shuffle"]:
         data["shuffle_seed"] = None
@@ -41,13 +41,13 @@ def identity_of(config: Config, model: str, input_digest: str) -> dict[str, Any]
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:
-    """What stands for an identity."""
+    """A digest of an identity."""
     said = orjson.dumps(dict(identity), option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(said, digest_size=16).hexdigest()
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """The first thing that is not the same, in words."""
+    """The first difference, in words."""
     for name in new:
         if old.get(name) != new[name]:
             if name == "the input file":

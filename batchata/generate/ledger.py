@@ -1,4 +1,4 @@
-"""The shard ledger: which rows are done, who works on which, and the one part that counts."""
+"""The shard ledger: which rows are done, who works on which, and each shard's one valid part."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from batchata.stores.files import closed_on_error
 from batchata.stores.transactions import transaction
 
 VERSION: Final = 1
-#: a worker that says nothing for so long has lost its shard
+#: seconds of silence after which a worker loses its shard
 LEASE_SECONDS: Final = 30.0
 _TABLES: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -40,12 +40,12 @@ CREATE TABLE workers (name TEXT PRIMARY KEY, seen_at REAL, report TEXT) WITHOUT 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """Rows that one worker answers at a time."""
+    """A range of rows that one worker answers at a time."""
 
     number: int
     span: Span
-    attempt: int  #: how often it was begun, from 1
-    again: bool = False  #: it was whole, and what failed is asked again
+    attempt: int  #: how often it was started, from 1
+    again: bool = False  #: it was complete, and its failed rows are asked again
 
     @property
     def part(self) -> str:
@@ -54,7 +54,7 @@ class Shard:
 
     @property
     def state(self) -> str:
-        """Name of the state file, which all attempts share: none pays for what another has."""
+        """Name of the state file that all attempts share, so none pays for another's answers."""
         return state_name(self.number)
 
 
@@ -64,16 +64,16 @@ def state_name(number: int) -> str:
 
 
 class Funds(NamedTuple):
-    """Money that a shard asks for, all in 1e-12 USD."""
+    """The money that a shard asks for, all in 1e-12 USD."""
 
     sure: int  #: what it has cost, or may have
-    kept: int  #: what it does not give back: that, and what is on its way
+    kept: int  #: what it does not give back: `sure`, and what is in flight
     least: int  #: less than this is of no use
     wanted: int
 
 
 class Funded(NamedTuple):
-    """What a shard may cost in all, 1e-12 USD; no more will come where it is final."""
+    """What a shard may cost in all, in 1e-12 USD; if it is final, no more will come."""
 
     parts: int
     is_final: bool = False
@@ -104,7 +104,7 @@ class Tally(msgspec.Struct, frozen=True):
 
 
 class Ledger:
-    """The ledger's file; several processes of one machine, or one in front of many, use it."""
+    """The ledger file, used by the processes of one machine, or by one on behalf of many."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         self.path = path
@@ -127,7 +127,7 @@ class Ledger:
         if version > VERSION:
             raise StateVersionError(
                 f"{str(self.path)!r} was written by a newer batchata",
-                hint="update batchata, or begin anew with --fresh",
+                hint="update batchata, or start over with --fresh",
             )
         if not version:
             for statement in _TABLES.split(";"):
@@ -138,7 +138,7 @@ class Ledger:
     def _trouble(self, error: sqlite3.Error) -> StateError:
         return StateError(
             f"the ledger {str(self.path)!r} cannot be used: {error}",
-            hint="is the disk full, or the file of something else?",
+            hint="is the disk full, or is it some other program's file?",
         )
 
     @contextlib.contextmanager
@@ -158,7 +158,7 @@ class Ledger:
                 raise self._trouble(error) from error
 
     def plan(self, meta: Mapping[str, Any], spans: list[Span]) -> None:
-        """Write down the shards, once; all or none."""
+        """Record the shards, once; all or none."""
         with self._transaction() as db:
             db.executemany(
                 "INSERT INTO shards (n, start, stop) VALUES (?, ?, ?)",
@@ -181,7 +181,7 @@ class Ledger:
         db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
 
     def take(self, worker: str) -> Shard | None:
-        """The next shard that nobody works on, for this worker alone until its lease ends."""
+        """The next free shard, reserved for this worker until its lease ends, or None."""
         now = self._clock()
         with self._transaction() as db:
             row = db.execute(
@@ -200,7 +200,7 @@ class Ledger:
         return Shard(number=number, span=span, attempt=attempt + 1, again=bool(again))
 
     def renew(self, worker: str, report: Mapping[str, Any], held: Sequence[int] = ()) -> None:
-        """Keep the shards that this worker knows it holds, and what it has to tell."""
+        """Renew the leases of the shards this worker holds, and store its report."""
         now = self._clock()
         with self._transaction() as db:
             db.executemany(
@@ -211,17 +211,17 @@ class Ledger:
             db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?)", (worker, now, said))
 
     def give_back(self, worker: str) -> None:
-        """Free what this worker holds.
+        """Free the shards of this worker.
 
-        Its money stays set aside until the shard is taken up, which may give some back.
+        Their money stays set aside until they are taken up again, which may give some back.
         """
         with self._transaction() as db:
             db.execute("UPDATE shards SET worker=NULL WHERE part IS NULL AND worker=?", (worker,))
 
     def free_all(self, recount: Callable[[str, int], int]) -> None:
-        """Free every shard: the processes that held them are gone, or soon will be.
+        """Free every shard, because the processes that held them are gone or soon will be.
 
-        `recount` tells what a shard has cost or may have, by its state file's name and the money
+        `recount` gives what a shard has or may have cost, from its state file's name and the money
         that was set aside for it, both 1e-12 USD.
         """
         with self._transaction() as db:
@@ -235,9 +235,9 @@ class Ledger:
                 db.execute("UPDATE shards SET leased=? WHERE n=?", (found, number))
 
     def set_aside(self, shard: Shard, worker: str, funds: Funds, limit: int) -> Funded:
-        """Money for the next jobs of a shard, within a limit on all; all in 1e-12 USD.
+        """Money for the next jobs of a shard, within the limit on all shards; all in 1e-12 USD.
 
-        A shard whose worker is dead keeps what it had until it is taken up: it may be spent.
+        A shard whose worker died keeps its money until it is taken up: it may have been spent.
         """
         with self._transaction() as db:
             spent, held, others = db.execute(
@@ -261,7 +261,7 @@ class Ledger:
         return Funded(parts, is_final=parts < funds.wanted and not others)
 
     def draw(self, worker: str, use: Use, rates: Rates) -> Grant:
-        """Take a worker's account of its rates, and hand out what it needs."""
+        """Take in what a worker used of the rates, and grant what it needs."""
         with self._transaction() as db:
             row = db.execute("SELECT value FROM meta WHERE key='rates'").fetchone()
             shared = msgspec.json.decode(row[0], type=SharedRates) if row else SharedRates()
@@ -271,9 +271,9 @@ class Ledger:
         return grant
 
     def commit(self, shard: Shard, worker: str, tally: Tally) -> bool:
-        """Make an attempt's part the one that counts; False when another was first.
+        """Make an attempt's part the valid one; False when another was first.
 
-        Asked again, as after an answer that was lost, the same attempt is still the one.
+        Calling it again is safe, as after a lost reply: the same attempt's part stays valid.
         """
         with self._transaction() as db:
             changed = db.execute(
@@ -286,7 +286,7 @@ class Ledger:
         return bool(changed) or part == (shard.part,)
 
     def reopen_failed(self) -> int:
-        """Shards with failures are open again, for their failed rows alone; how many."""
+        """Reopen shards with failures, for their failed rows only; returns how many."""
         with self._transaction() as db:
             changed = db.execute(
                 "UPDATE shards SET part=NULL, again=1, leased=cost, answers=0, failed=0, "
@@ -314,7 +314,7 @@ class Ledger:
         return Tally(answers, failed, cut, used, written, cost, error[0][0] if error else None)
 
     def reports(self) -> dict[str, dict[str, Any]]:
-        """What each worker told last."""
+        """Each worker's latest report."""
         rows = self._read("SELECT name, report FROM workers ORDER BY name")
         return {name: orjson.loads(report) for name, report in rows}
 
@@ -326,5 +326,5 @@ class Ledger:
 
 
 def worker_name(number: int = 0) -> str:
-    """A name for a worker that no other one has."""
+    """A unique name for a worker."""
     return f"{os.uname().nodename}-{os.getpid()}-{number}-{os.urandom(3).hex()}"

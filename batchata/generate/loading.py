@@ -1,4 +1,4 @@
-"""A config from flags, a file, the environment and defaults, the first of them that says it."""
+"""A config from flags, a file, the environment and defaults, in this order of precedence."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ log = logging.getLogger("batchata.generate")
 
 _PREFIX: Final = "BATCHATA_"
 _STRAY: Final = "enable_thinking"
-#: from where on names are taken for slips of one another
+#: similarity from which a name is taken for a typo of another
 _ALIKE: Final = 0.6
-#: how the parts of a place begin that are pydantic's: which of several types was tried
+#: how pydantic's own parts of an error's location begin: which of several types was tried
 _TYPES: Final = ("function-", "list[", "dict[", "float", "json-or-python")
 Values = dict[str, dict[str, Any]]
 
@@ -32,9 +32,9 @@ def load_config(
     flags: Mapping[tuple[str, str], Any] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Config:
-    """The config that a YAML file, the environment and flags, by (section, key), make together.
+    """The config from a YAML file, the environment and flags; these are by (section, key).
 
-    Raises ValidationError, naming the key and what was probably meant, for what cannot be used.
+    Raises ValidationError for anything unusable, with the key and what was probably meant.
     """
     values, file = _merged(path, flags or {}, environment)
     return _checked(values, file)
@@ -43,7 +43,7 @@ def load_config(
 def load_model_config(
     path: Path | str | None = None, flags: Mapping[tuple[str, str], Any] | None = None
 ) -> ModelConfig:
-    """The section `model` alone, where no rows are asked about."""
+    """The section `model` alone, for when there are no rows to ask about."""
     values, file = _merged(path, flags or {}, None)
     _refuse_unknown(values, file)
     try:
@@ -89,7 +89,7 @@ def _merged(
 
 
 def _sections_of(file: YamlFile, environment: Mapping[str, str]) -> Values:
-    """What a file says, with variables put in below `model`: a prompt may well say `${price}`."""
+    """A file's sections; variables are filled in only below `model`: prompts may say `${price}`."""
     values = _without_old_spelling(file.values)
     for name, keys in values.items():
         if keys is None:
@@ -104,7 +104,7 @@ def _sections_of(file: YamlFile, environment: Mapping[str, str]) -> Values:
 
 
 def to_yaml(config: Config) -> str:
-    """The config as a file that `load_config` reads; keys and headers of accounts are left out."""
+    """The config as YAML that `load_config` reads, without API keys and headers."""
     import yaml
 
     values = config.model_dump(mode="json", exclude_defaults=True)
@@ -127,11 +127,11 @@ def sections() -> Iterator[tuple[str, type[Section]]]:
 
 
 def _without_old_spelling(values: Mapping[str, Any]) -> dict[str, Any]:
-    """`enable_thinking` beside the sections, where earlier configs have it, is moved into one."""
+    """Moves a top-level `enable_thinking`, as in earlier configs, into its section."""
     found = dict(values)
     said = found.pop(_STRAY, None)
     if said is not None and not isinstance(said, dict):
-        log.warning("%s is meant as generation.%s: write it there", _STRAY, _STRAY)
+        log.warning("%s is read as generation.%s: move it there", _STRAY, _STRAY)
         found["generation"] = {_STRAY: said, **(found.get("generation") or {})}
     return found
 
@@ -147,7 +147,7 @@ def _from_environment(environment: Mapping[str, str]) -> Values:
 
 
 def _read(kind: type[Section], key: str, said: str) -> Any:
-    """Text stays text where text may stand; else it is read as YAML is."""
+    """A text stays one if the key accepts text; else it is read as YAML."""
     if kind.model_fields[key].annotation in (str, str | None, Path, Path | None):
         return said
     import yaml
@@ -180,7 +180,7 @@ def _line(file: YamlFile | None, *place: str | int) -> str:
 
 
 def _hint(name: str, section: str | None = None) -> str:
-    """The nearest key, in its own section first; else the keys that there are."""
+    """The closest key, in its own section first; else the keys there are."""
     known = dict(sections())
     names = [*known] if section is None else [*known[section].model_fields]
     if close := nearest(name, names, _ALIKE):
@@ -197,13 +197,13 @@ def _config_error(
     error: pydantic.ValidationError, file: YamlFile | None, section: tuple[str, ...] = ()
 ) -> ValidationError:
     problems = error.errors()
-    # of the types that a value may have, the one that it came furthest with
+    # of the types a value may have, the one it came furthest with
     first = max((each for each in problems if _key(each) == _key(problems[0])), key=_depth)
     others = {_key(each) for each in problems} - {_key(first)}
     place = (*section, *(each for each in first["loc"] if not str(each).startswith(_TYPES)))
     name = place_text(place)
     if first["type"] == "missing":
-        message = f"the config does not say {name}"
+        message = f"the config does not set {name}"
     elif first["type"] == "value_error":
         said = first["msg"].removeprefix("Value error, ")
         message = f"{name}: {said}" if name else said

@@ -1,4 +1,4 @@
-"""The log of a generation: a file that is begun anew now and then, and old ones that go away."""
+"""The log of a generation: a file that is rotated, and old ones that are deleted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 from batchata.core.errors import ValidationError
 from batchata.generate.config import LoggingConfig
 
-#: what a person is shown otherwise: it is for the file
+#: records that only the file gets: people see the same in other ways
 RECORD: Final = "batchata.generate.record"
 _SIZES: Final = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 _TIMES: Final = {
@@ -51,7 +51,7 @@ _DATES: Final = (
 
 @contextmanager
 def logged(config: LoggingConfig) -> Iterator[None]:
-    """Write what is said to the config's file, if it names one."""
+    """Write log records to the config's log file, if it names one."""
     if config.file is None:
         yield
         return
@@ -61,7 +61,7 @@ def logged(config: LoggingConfig) -> Iterator[None]:
 
 @contextmanager
 def said_aloud(config: LoggingConfig) -> Iterator[None]:
-    """Write what is said to stderr, for a person."""
+    """Write log records to stderr, for people."""
     handler = logging.StreamHandler()
     handler.addFilter(lambda record: record.name != RECORD)
     with _added(handler, config):
@@ -114,7 +114,7 @@ def _wrong(key: str, value: str, instead: str) -> ValidationError:
 
 
 def formatter(style: str) -> logging.Formatter:
-    """What writes lines as `{time:YYYY-MM-DD} | {level} | {message}` says."""
+    """A formatter for a style such as `{time:YYYY-MM-DD} | {level} | {message}`."""
     date = "%Y-%m-%d %H:%M:%S"
 
     def field(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""The outputs of splits made into one, as if they had been one run."""
+"""Merges the outputs of splits into one, as if they had been a single run."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def merge_splits(
         return merge
     if output.exists() and not overwrite:
         raise ValidationError(
-            f"{output} is there already", hint="name another file, or give --yes to replace it"
+            f"{output} exists already", hint="name another file, or give --yes to replace it"
         )
     whole = {**said[0], **sums, "split": None, "span": [0, said[0]["rows_in_all"]]}
     whole.update(output=str(output), cost_usd=_cost(said), servers=[])
@@ -84,7 +84,7 @@ def _checked(path: Path, number: int, count: int) -> dict[str, Any]:
     said = about(path)
     if said is None:
         raise ValidationError(
-            f"{path.name} does not say what it is: it was not written by `batchata generate`",
+            f"{path.name} was not written by `batchata generate`: it has no record of its run",
             hint="run this split again",
         )
     if said["split"] != [number, count]:
@@ -102,7 +102,7 @@ def _check_alike(paths: Sequence[Path], said: Sequence[dict[str, Any]]) -> None:
     for path, each in zip(paths, said, strict=True):
         if each["fingerprint"] != said[0]["fingerprint"]:
             raise ValidationError(
-                f"{path.name} does not go with {paths[0].name}: "
+                f"{path.name} does not match {paths[0].name}: "
                 f"{difference(said[0]['identity'], each['identity'])}",
                 hint="run one of them again with the input and config of the others",
             )

@@ -1,4 +1,4 @@
-"""How fast a generation is, and was: for people while it runs, and in its summary."""
+"""How fast a generation is, for people while it runs, and how fast it was, for its summary."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batchata.generate.ledger import Tally
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerMetrics:
-    """What one server did; latencies are in seconds, None if it answered nothing."""
+    """What one server did; latencies are in seconds, and None if it answered nothing."""
 
     url: str
     answered: int
@@ -33,7 +33,7 @@ class Progress:
 
     rows: int  #: of this split
     answers_wanted: int  #: rows times samples
-    answers: int  #: with their last word, failed ones included
+    answers: int  #: final ones, including failures
     failed: int
     in_flight: int
     input_tokens: int
@@ -50,7 +50,7 @@ class Progress:
 
     @property
     def eta_seconds(self) -> float | None:
-        """Seconds left at this rate; None while there is no rate yet."""
+        """Seconds left at the current rate; None while there is none."""
         left = self.answers_wanted - self.answers
         return left / self.rate if self.rate else None
 
@@ -63,7 +63,7 @@ class Summary:
     model: str
     total_items: int  #: rows
     total_responses: int  #: rows times samples
-    failed: int  #: responses without an answer that can be used; `error` says why
+    failed: int  #: responses without a usable answer; `error` says why
     truncated: int  #: responses that hit max_tokens
     input_tokens: int
     output_tokens: int
@@ -74,7 +74,7 @@ class Summary:
     tokens_per_second: float
     servers: tuple[ServerMetrics, ...]
     first_error: str | None = None
-    is_new: bool = True  #: False: it was done before, and nothing was sent
+    is_new: bool = True  #: False: it was complete already, and nothing was sent
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as JSON-ready values."""
@@ -85,7 +85,7 @@ class Summary:
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> Summary:
-        """The summary that an output keeps of itself."""
+        """The summary from what an output records about itself."""
         values = {each.name: said[each.name] for each in fields(cls) if each.name in said}
         values["cost_usd"] = Decimal(str(said["cost_usd"]))
         values["servers"] = tuple(ServerMetrics(**each) for each in said["servers"])
@@ -102,7 +102,7 @@ def summary_of(
     model: str,
     output: Path,
 ) -> Summary:
-    """The summary of what all workers did; rates are those of this execution."""
+    """The summary over all workers; rates are those of this execution."""
     answers = sum(each["answered"] + each["failed"] for each in reports.values())
     tokens = sum(each["input_tokens"] + each["output_tokens"] for each in reports.values())
     share = answers / tally.answers if tally.answers else 0.0
@@ -127,7 +127,7 @@ def summary_of(
 
 
 def servers_of(reports: Iterable[Mapping[str, Any]]) -> tuple[ServerMetrics, ...]:
-    """What each server did, for all workers together."""
+    """The metrics of each server, over all workers."""
     sums: dict[str, dict[str, Any]] = {}
     for report in reports:
         for said in report["servers"]:

@@ -1,4 +1,4 @@
-"""Workers on a Ray cluster: the same work over the same ledger, which an actor serves."""
+"""Workers on a Ray cluster: the same work with the same ledger, served by an actor."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ except ImportError as error:
 log = logging.getLogger("batchata.generate")
 
 NAMESPACE: Final = "batchata"
-#: nobody has room for a worker for so long: worth a word
+#: seconds without room for a worker, after which a warning is logged
 _PATIENCE_TICKS: Final = 240
 
 
 class LedgerActor:
-    """The ledger for workers on other machines; restarted, it goes on from the ledger's file."""
+    """The ledger for workers on other machines; restarted, it continues from the ledger file."""
 
     def __init__(self, path: str) -> None:
         self._ledger = Ledger(Path(path))
 
     def ask(self, what: str, *args: Any) -> Any:
-        """Call one of the methods of `Shards`; each may be repeated when an answer is lost."""
+        """Call a method of `Shards`; each is safe to repeat when a reply is lost."""
         return getattr(self._ledger, what)(*args)
 
 
@@ -77,7 +77,7 @@ class WorkerActor:
     async def work(
         self, ledger_actor: Any, said: str, plan: bytes, folder: str, name: str, version: str
     ) -> tuple[str, str | None] | None:
-        """Do it; what went wrong, and what to do about it, or None."""
+        """Do the work; returns what went wrong and what to do about it, or None."""
         try:
             _check(Path(folder), version)
             config = Config.model_validate_json(said)
@@ -106,18 +106,18 @@ def _check(folder: Path, version: str) -> None:
     node = os.uname().nodename
     if version != __version__:
         raise RunError(
-            f"batchata is {__version__} on {node}, and {version} where the run was started",
+            f"batchata is {__version__} on {node}, but {version} where the run was started",
             hint=f"pip install batchata=={version} on all nodes",
         )
     if not (folder / "ledger.db").exists():
         raise RunError(
-            f"{str(folder)!r} is not there on {node}",
-            hint="input, output and processing.temp_dir lie on a file system that all nodes share",
+            f"{str(folder)!r} does not exist on {node}",
+            hint="put input, output and processing.temp_dir on a file system that all nodes share",
         )
 
 
 class RayWorker:
-    """A worker actor; another takes its place when it dies, or its node does."""
+    """A worker actor; it is replaced when it or its node dies."""
 
     def __init__(self, config: Config, plan: Plan, folder: Path, ledger_actor: Any) -> None:
         self._given = (
@@ -134,7 +134,7 @@ class RayWorker:
         self._ticks = 0
 
     def start(self) -> None:
-        """Ask the cluster for a process; it begins when there is a free CPU."""
+        """Ask the cluster for a process; it starts once a CPU is free."""
         self._ticks, self._has_begun = 0, False
         name = self._restarts.begin()
         options = {"num_cpus": 1, "name": name, "namespace": NAMESPACE}
@@ -171,20 +171,20 @@ class RayWorker:
         return True
 
     def _is_awaited(self, ledger: Ledger) -> bool:
-        """False for a worker that never began, when there is nothing left to do."""
+        """False for a worker that never started, once nothing is left to do."""
         self._has_begun = self._has_begun or self._restarts.name in ledger.reports()
         if self._has_begun:
             return True
         self._ticks += 1
         if self._ticks == _PATIENCE_TICKS:
-            log.warning("a worker still waits for a free CPU in the cluster; the others go on")
+            log.warning("a worker is still waiting for a free CPU in the cluster; the others go on")
         if ledger.open_shards() and not self._is_stopping:
             return True
         self.kill()
         return False
 
     def stop(self) -> None:
-        """Have it send nothing new."""
+        """Make it send nothing new."""
         self._is_stopping = True
         if self._actor is not None:
             self._actor.stop.remote("stop: asked to")
@@ -197,7 +197,7 @@ class RayWorker:
 
 
 def _portable_config(config: Config) -> str:
-    """The config for other machines: whole paths, and the key that is known here."""
+    """The config for other machines, with absolute paths and the key that is known here."""
     data = config.data.model_copy(update={"input_path": config.data.input_path.absolute()})
     model = config.model.model_copy(update={"api_key": key_of(config.model)})
     generation = config.generation
@@ -210,7 +210,7 @@ def _portable_config(config: Config) -> str:
 
 @contextmanager
 def ray_workers(config: Config, plan: Plan, folder: Path) -> Iterator[list[WorkerHandle]]:
-    """Workers on the cluster that is there (RAY_ADDRESS, or of this machine), or on a new one."""
+    """Workers on the existing cluster (RAY_ADDRESS, or this machine's), or on a new one."""
     with ExitStack() as stack:
         stack.enter_context(_connected(config.processing.workers))
         here = ray.get_runtime_context().get_node_id()
@@ -234,7 +234,7 @@ def ray_workers(config: Config, plan: Plan, folder: Path) -> Iterator[list[Worke
 
 @contextmanager
 def _connected(workers: int) -> Iterator[None]:
-    """Ray, for as long as it is needed; one that the caller has begun is used and stays."""
+    """Ray, for as long as it is needed; one that the caller started is used and left running."""
     if ray.is_initialized():
         if cast(Any, client).num_connected_contexts():
             raise _not_on_a_node()
@@ -263,27 +263,27 @@ def _begin(workers: int) -> None:
         if address:
             ray.init(address=address, **settings)
             return
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a run of ours
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # our runs are nobody else's business
         try:
             ray.init(num_cpus=workers, include_dashboard=False, **settings)
-        except ValueError:  # `ray start` was here: it has the CPUs it has
+        except ValueError:  # `ray start` set its CPUs already
             ray.init(**settings)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         where = f"at RAY_ADDRESS={address}" if address else "here"
         raise RunError(
             f"Ray cannot be used {where}: {error}",
-            hint="`ray status` says how the cluster is; without RAY_ADDRESS one is started here",
+            hint="`ray status` shows the cluster's state; without RAY_ADDRESS one is started here",
         ) from error
 
 
 def _sigterm_handler() -> Any:
-    """What a SIGTERM does now: Ray changes that."""
+    """The current handler of SIGTERM, which Ray replaces."""
     is_main = threading.current_thread() is threading.main_thread()
     return signal.getsignal(signal.SIGTERM) if is_main else None
 
 
 def _not_on_a_node() -> RunError:
     return RunError(
-        "this process is not on a node of the Ray cluster, and the ledger is a file of its node",
+        "this process is not on a node of the Ray cluster, where the ledger file must be",
         hint="start it there, as with `ray job submit -- batchata generate ...`",
     )

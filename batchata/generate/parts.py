@@ -1,4 +1,4 @@
-"""Answers beside their rows: parts written while a run goes on, and the output they make."""
+"""Rows with their answers: parts written during a run, and the output made of them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from batchata.disk.atomic import atomic_file
 from batchata.generate.config import Config
 from batchata.generate.ledger import Tally
 
-#: where a Parquet file of ours says what it is
+#: metadata key under which our Parquet files say what they are
 KEY: Final = b"batchata"
-#: columns of JSON, and the parameter of `extra_body` that asks for each
+#: JSON columns, and the parameter of `extra_body` that asks for each
 _MORE: Final = {"logprobs": "logprobs", "tool_calls": "tools"}
 
 
@@ -35,7 +35,7 @@ class PartWriter:
         self._samples = config.generation.num_samples
         self._is_one_request = config.generation.one_request and self._samples > 1
         body = config.generation.extra_body
-        #: what else the answers hold, where it is asked for
+        #: what else the answers hold, if asked for
         self._more = [name for name, asks in _MORE.items() if body.get(asks)]
         self._kept = _kept_columns(config, schema, self._more)
         fields = [schema.field(name) for name in self._kept]
@@ -75,7 +75,7 @@ class PartWriter:
         self._save(self.schema.empty_table(), path)
 
     def _said(self, result: JobResult) -> list[tuple[Any, ...]]:
-        """Text, thoughts, finish reason, error and more of each sample that a result holds."""
+        """Text, thoughts, finish reason, error and more of each sample in a result."""
         error = None
         if result.error is not None:
             error = f"{result.reason}: {result.error}" if result.reason else result.error
@@ -121,7 +121,7 @@ class PartWriter:
 
 
 def _sayable(texts: Iterable[str | None]) -> list[str | None]:
-    """Lone surrogates, which some models write and no file can hold, as question marks."""
+    """Texts with `?` for lone surrogates, which some models write but no file can hold."""
     return [
         text if text is None or text.isascii() else text.encode("utf-8", "replace").decode()
         for text in texts
@@ -152,14 +152,14 @@ def _kept_columns(config: Config, schema: pyarrow.Schema, more: Sequence[str]) -
 def join_parts(paths: Iterable[Path], target: Path, about: Mapping[str, Any]) -> None:
     """Write Parquet parts as one file, whole or not at all.
 
-    `about` says in the file itself what it is. Raises ResultsError when the disk does not take it.
+    `about` goes into the file, to say what it is. Raises ResultsError when it cannot be written.
     """
     with whole_file(target) as part:
         _WRITERS[target.suffix.lower()](_batches(paths), part, about)
 
 
 def join_texts(paths: Iterable[Path], target: Path) -> None:
-    """Write CSV or JSONL files as one, whole or not at all; a header is written once."""
+    """Write CSV or JSONL files as one, whole or not at all; the header is written once."""
     with whole_file(target) as part, part.open("wb") as joined:
         for number, path in enumerate(paths):
             with path.open("rb") as file:
@@ -172,13 +172,13 @@ def _skip_header(file: BinaryIO) -> None:
     quotes = 0
     while line := file.readline():
         quotes += line.count(b'"')
-        if quotes % 2 == 0:  # else a name goes on in the next line
+        if quotes % 2 == 0:  # else a name continues on the next line
             return
 
 
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
-    """A name to write under; the file appears under its own when it is whole and on the disk."""
+    """A temporary name to write to; the file gets its own once it is complete and on disk."""
     with _disk_errors(target), atomic_file(target) as part:
         yield part
 
@@ -243,7 +243,7 @@ def _cell(value: Any) -> Any:
 
 
 def _said(value: Any) -> str:
-    """What JSON has no word for as text; bytes in base64."""
+    """A value that JSON cannot represent, as text; bytes as base64."""
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
@@ -259,7 +259,7 @@ def write_summary(output: Path, about: Mapping[str, Any]) -> None:
 
 
 def about(output: Path) -> dict[str, Any] | None:
-    """What an output says of itself, or its summary does; None for a file that is not ours."""
+    """What an output, or else its summary, says about it; None for a file that is not ours."""
     if output.suffix.lower() == ".parquet":
         try:
             meta = pyarrow.parquet.read_metadata(output).metadata or {}
@@ -280,11 +280,11 @@ def _read(data: bytes | None) -> dict[str, Any] | None:
 
 @contextmanager
 def _disk_errors(path: Path) -> Iterator[None]:
-    """Errors of the disk in our words."""
+    """Turns disk errors into ours."""
     try:
         yield
     except OSError as error:
         raise ResultsError(
             f"{str(path)!r} cannot be written: {error.strerror or error}",
-            hint="free some space, or choose another data.output_path; answers are safe",
+            hint="free some space, or choose another data.output_path; the answers are safe",
         ) from error

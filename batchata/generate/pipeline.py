@@ -1,4 +1,4 @@
-"""A generation from its config to its output file."""
+"""Runs a generation, from its config to its output file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LEDGER = "ledger.db"
 
 @dataclass(slots=True)
 class GenerationPipeline:
-    """Answers the rows of a file as a config says; run again, it resumes where it stopped.
+    """Answers the rows of a file as its config says; run again, it resumes where it stopped.
 
     Raises ValidationError, before anything is sent, for a config or rows that cannot be used.
     """
@@ -47,7 +47,7 @@ class GenerationPipeline:
     config: Config
 
     def run(self, *, fresh: bool = False, watch: Watch | None = None) -> Summary:
-        """Answer every row and write the output; what is answered already is not asked again.
+        """Answer every row and write the output; rows that have an answer are not asked again.
 
         With `fresh` an earlier output and unfinished work are kept under other names, and every
         row is asked again. Raises RunError when a stop left rows without an answer,
@@ -61,7 +61,7 @@ class GenerationPipeline:
         return preview(self.config, counts_all=counts_all)
 
     def validate(self, *, sends_one: bool = True) -> list[Check]:
-        """Check rows, output, servers and one answer; the last check made says what is wrong."""
+        """Check rows, output, servers and one answer; if a check fails, it is the last one."""
         return list(validate(self.config, sends_one=sends_one))
 
     def list_models(self) -> dict[str, list[str]]:
@@ -86,7 +86,7 @@ class GenerationPipeline:
                 return self._go_on(ledger, folder, began, watch)
         except Terminated:
             log.warning(
-                "stopped by SIGTERM; the same command goes on: no answer is asked for again"
+                "stopped by SIGTERM; the same command resumes: no answer is asked for again"
             )
             signal.raise_signal(signal.SIGTERM)
             raise
@@ -114,12 +114,12 @@ class GenerationPipeline:
         if ledger.open_shards():
             raise RunError(
                 f"stopped with {ledger.open_shards()} parts to go",
-                hint="the same command goes on: nothing that is answered is asked again",
+                hint="the same command resumes: nothing already answered is asked again",
             )
         return self._complete(ledger, folder, plan, began)
 
     def _finished(self, output: Path) -> Summary:
-        """The summary of an output that is whole; ValidationError for one of something else."""
+        """The summary of a complete output; ValidationError for the output of something else."""
         said = about(output)
         if said is None:
             raise _foreign(output)
@@ -133,12 +133,12 @@ class GenerationPipeline:
         new = identity_of(self.config, model, digest or digest_of(path))
         if new != old:
             raise ConfigChangedError(
-                f"{self.config.output_path.name} was begun otherwise: {difference(old, new)}",
-                hint="put it back, name another output, or give --fresh: what there is is kept",
+                f"{self.config.output_path.name} was begun differently: {difference(old, new)}",
+                hint="undo that, name another output, or give --fresh, which keeps existing files",
             )
 
     def _plan(self, ledger: Ledger, folder: Path) -> Plan:
-        """The plan in the ledger, or a new one that is written down."""
+        """The plan in the ledger, or a new one, recorded there."""
         config = self.config
         stat = config.data.input_path.stat() if config.data.input_path.exists() else None
         seen = [stat.st_size, stat.st_mtime_ns] if stat is not None else None
@@ -189,7 +189,7 @@ class GenerationPipeline:
             "failed": tally.failed,
         }
         parts = [folder / str(name) for name in ledger.parts()]
-        if not parts:  # a split without any row: a file with the columns all the same
+        if not parts:  # a split without rows still gets a file with the columns
             PartWriter(config, _schema(config, plan)).write_empty(folder / "empty.parquet")
             parts = [folder / "empty.parquet"]
         summary = summary_of(
@@ -203,7 +203,7 @@ class GenerationPipeline:
         )
         said.update(summary.to_dict())
         if output.exists() and not ledger.meta("joining"):
-            raise _foreign(output)  # it came to be while the run went on
+            raise _foreign(output)  # it appeared during the run
         ledger.set_meta(joining=True)  # from now on the output is ours to replace
         join_parts(parts, output, said)
         write_summary(output, said)
@@ -213,9 +213,9 @@ class GenerationPipeline:
         return summary
 
     def _clear(self, folder: Path, ledger: Ledger) -> None:
-        """Remove the work of a whole output; what failed is kept, to be asked again."""
+        """Remove the work behind a complete output; failed rows are kept, to be asked again."""
         if self.config.processing.cleanup_batches and not ledger.tally().failed:
-            # a ledger without its parts, or half of one, is never found under its name
+            # so that a ledger without its parts, or half of one, is never found under its name
             shutil.rmtree(folder.rename(_done(folder)))
 
 
@@ -238,8 +238,8 @@ def _done(folder: Path) -> Path:
 
 def _foreign(output: Path) -> ValidationError:
     return ValidationError(
-        f"{output} is there already, and is not an output of this generation",
-        hint="name another data.output_path, or give --fresh: it is kept as another file",
+        f"{output} exists already, and is not an output of this generation",
+        hint="name another data.output_path, or give --fresh, which keeps it under another name",
     )
 
 
@@ -257,7 +257,7 @@ def _check_folder(folder: Path) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[Ledger]:
-    """The ledger, for this process and those it starts alone."""
+    """The ledger, locked for this process and the ones it starts."""
     lock = RunLock(path)
     lock.acquire()
     is_begun = True
@@ -274,7 +274,7 @@ def _locked(path: Path) -> Iterator[Ledger]:
 
 
 def _set_aside(path: Path) -> None:
-    """Rename what is there to the next free `name.N`: nothing is lost."""
+    """Rename an existing file to the next free `name.N`, so that nothing is lost."""
     if not path.exists():
         return
     number = 1
@@ -285,7 +285,7 @@ def _set_aside(path: Path) -> None:
 
 
 def _set_work_aside(folder: Path) -> None:
-    """Rename unfinished work, unless another process goes on with it: StateLockedError then."""
+    """Rename unfinished work; StateLockedError when another process is working on it."""
     if folder.exists():
         lock = RunLock(folder / LEDGER)
         lock.acquire()
@@ -296,7 +296,7 @@ def _set_work_aside(folder: Path) -> None:
 
 
 def _tidy(folder: Path) -> None:
-    """Remove our own folders when they are empty."""
+    """Remove our own folders if they are empty."""
     for each in (folder, folder.parent):
         is_ours = each is folder or each.name == "temp"
         if is_ours and each.is_dir() and not any(each.iterdir()):

@@ -1,4 +1,4 @@
-"""The rows that are asked about: filtered, limited, shuffled, split, and read from any position."""
+"""The rows to ask about: filtered, limited, shuffled, split, and readable from any position."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_BUCKETS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Positions of rows: from `start`, up to and without `stop`."""
+    """Positions of rows, from `start` up to but not including `stop`."""
 
     start: int
     stop: int
@@ -32,14 +32,14 @@ class Span:
         return self.stop - self.start
 
     def pieces(self, rows: int) -> list[Span]:
-        """The span in pieces of so many rows, the last of which may have fewer."""
+        """The span cut into pieces of `rows` rows; the last may have fewer."""
         return [
             Span(start, min(start + rows, self.stop))
             for start in range(self.start, self.stop, rows)
         ]
 
     def shards(self, size: Callable[[int], int]) -> list[Span]:
-        """The span in pieces, whose size is told by how many rows are left."""
+        """The span cut into pieces; `size` returns each one's from how many rows are left."""
         found, start = list[Span](), self.start
         while start < self.stop:
             stop = min(start + size(self.stop - start), self.stop)
@@ -49,14 +49,14 @@ class Span:
 
 
 def span_of_split(rows: int, number: int, count: int) -> Span:
-    """The rows of split `number` (from 1) of `count`: the first `rows % count` have one more."""
+    """The rows of split `number` (from 1) of `count`; the first `rows % count` get one more."""
     size, more = divmod(rows, count)
     start = (number - 1) * size + min(number - 1, more)
     return Span(start, start + size + (number <= more))
 
 
 def checked_span(rows: int, split: tuple[int, int] | None) -> Span:
-    """The rows of a split, all without one; ValidationError when there are none."""
+    """The rows of a split, or all rows without one; ValidationError when there are none."""
     span = Span(0, rows) if split is None else span_of_split(rows, *split)
     if not rows:
         raise ValidationError(
@@ -68,7 +68,7 @@ def checked_span(rows: int, split: tuple[int, int] | None) -> Span:
 class Selection:
     """The rows of a file that fit a filter, up to a limit, in order.
 
-    Reading goes forward through the file: what was read last is where the next reading begins.
+    The file is read forward: each read continues where the last one ended.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Selection:
         self._left: list[pyarrow.RecordBatch] = []
 
     def _count(self) -> list[int]:
-        """How many rows of each chunk fit."""
+        """How many rows of each chunk fit the filter."""
         chunks = self.file.index.chunks
         if self._condition is None:
             return [rows for _, rows in chunks]
@@ -132,7 +132,7 @@ class Selection:
             self._position += skipped
 
     def _chunk_of(self, position: int) -> tuple[int, int]:
-        """The chunk of a position, and the position that it begins at."""
+        """The chunk that holds a position, and the position it begins at."""
         before = 0
         for chunk, count in enumerate(self.counts):
             if position < before + count:
@@ -144,20 +144,20 @@ class Selection:
         if self._left:
             return self._left.pop()
         if self._ahead is None:
-            raise ValidationError(f"{self.file.path} has changed while it was read")
+            raise ValidationError(f"{self.file.path} changed while it was being read")
         batch = next(self._ahead, None)
         if batch is None:
             raise ValidationError(
                 f"{self.file.path} has changed: it has fewer rows than before",
-                hint="--fresh begins anew with the file as it is",
+                hint="--fresh starts over with the file as it is",
             )
         return self._fitting(batch)
 
 
 def shuffled_copy(chosen: Selection, seed: int, path: Path) -> RowFile:
-    """The chosen rows in another order, always the same for a seed, as a Parquet file of its own.
+    """The chosen rows in random order, always the same for a seed, as a new Parquet file.
 
-    Each row goes to one of several buckets by chance, and each bucket is shuffled by itself: any
+    Each row goes to a random one of several buckets, and each bucket is shuffled on its own: any
     number of rows in flat memory.
     """
     if path.exists():

@@ -1,4 +1,4 @@
-"""The servers of a config: one live provider in front of them, and what they say of themselves."""
+"""The servers of a config behind one live provider, and what they report about themselves."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from batchata.providers.transport import Transport
 
 _LISTING: Final = Patience(connecting=5.0, loading=10.0)
 _MOST_BYTES: Final = 1 << 20
-#: what servers without keys are told
+#: the key sent to servers that need none
 _NO_KEY: Final = "EMPTY"
 
 
 class Servers:
-    """All servers of a config as one provider; used in one event loop, and closed in it."""
+    """All servers of a config as one provider; used and closed in a single event loop."""
 
     def __init__(self, config: ModelConfig, timeout_seconds: float) -> None:
         self._config = config
@@ -43,31 +43,31 @@ class Servers:
         if any(live is None for live in lives.values()):
             raise ValidationError(
                 f"model.provider {dialect!r} has no live route",
-                hint="name one that has, as vllm, openai or anthropic",
+                hint="name one that has, such as vllm, openai or anthropic",
             )
         self.pool = ServerPool(lives, self.probe)
         self.provider = PooledProvider(dialect, self._providers[0].codec, self.pool)
 
     async def probe(self, url: str) -> None:
-        """Ask a server for its models; ProviderError when nobody answers."""
+        """Ask a server for its models; ProviderError when it does not answer."""
         if self._config.url:
-            with contextlib.suppress(ProviderRejectedError):  # it is there, and lists nothing
+            with contextlib.suppress(ProviderRejectedError):  # it is up, but lists nothing
                 await self._control.head(f"{url}/models", self._headers, _MOST_BYTES)
 
     async def models(self, url: str) -> list[dict[str, Any]]:
-        """The models that a server lists, with what it says of each."""
+        """The models that a server lists, with what it says about each."""
         data = await self._control.head(f"{url}/models", self._headers, _MOST_BYTES)
         try:
             found = orjson.loads(data)
         except orjson.JSONDecodeError as error:
             raise ProviderError(
-                f"{url}/models is no JSON: {error}", hint="model.url ends where /models is added"
+                f"{url}/models is not JSON: {error}", hint="/models is added to model.url"
             ) from error
         listed = found.get("data", []) if isinstance(found, dict) else found
         return [each for each in listed if isinstance(each, dict) and "id" in each]
 
     async def choose_model(self) -> str:
-        """The config's model, or the first one listed, where all servers that answer have it.
+        """The config's model, or the first one listed, once all servers that answer have it.
 
         Raises ProviderUnavailableError when no server can be reached.
         """
@@ -87,12 +87,12 @@ class Servers:
             except ProviderRejectedError as error:
                 if name is None or error.status not in (404, 405):
                     raise
-                continue  # it has no list: the first answer shows whether it has the model
+                continue  # without a list, the first answer shows whether it has the model
             name = _checked(name, listed, server.url)
         if name is None or len(errors) == len(self.pool.servers):
             raise ProviderUnavailableError(
                 f"no server can be reached: {errors[0]}",
-                hint="start it, or mend model.url; the same command goes on then",
+                hint="start it, or correct model.url; the same command then resumes",
             )
         return name
 
@@ -111,7 +111,7 @@ class Servers:
 
 
 def key_of(model: ModelConfig) -> str | None:
-    """The key for the servers; a vendor's is in its own variable, and no other server sees it."""
+    """The key for the servers; a vendor's own variable is never sent to any other server."""
     if model.api_key:
         return model.api_key
     if model.is_own:
@@ -138,12 +138,12 @@ def _settings(model: ModelConfig, url: str | None, timeout: float) -> ProviderSe
     options = {"timeout_seconds": timeout}
     key = key_of(model)
     if url is not None and model.dialect == "anthropic":
-        url = url.removesuffix("/v1")  # its SDK adds that by itself
+        url = url.removesuffix("/v1")  # its SDK adds that itself
     if not model.headers:
         return ProviderSettings(api_key=key, base_url=url, options=options)
     if url is None:
         raise ValidationError(
-            "model.headers are given without model.url", hint="write the address they are for"
+            "model.headers are given without model.url", hint="set model.url to their server"
         )
     client: Any
     if model.dialect == "anthropic":

@@ -1,4 +1,4 @@
-"""What the shards of one process share, and the life of one shard: taken up, answered, a part."""
+"""What the shards of a process share, and the life of one: taken up, answered, made a part."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from batchata.sdk.wiring import Parts, Session
 from batchata.stores.sqlite import SQLiteStore
 
 _LOCKED_SECONDS: Final = 0.5
-#: a failed row's state is kept: the same command asks it again
+#: the state of a failed row is kept, as the same command asks it again
 _WAL: Final = ("", "-wal", "-shm", ".work")
 
 
 class Shards(Protocol):
-    """The ledger as a worker uses it."""
+    """What a worker needs of the ledger."""
 
     def take(self, worker: str) -> Shard | None: ...
     def renew(self, worker: str, report: Mapping[str, Any], held: Sequence[int] = ()) -> None: ...
@@ -60,7 +60,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class ShardRunner:
-    """Everything that turns shards into parts, but for the servers."""
+    """Everything that turns shards into parts, except the servers."""
 
     def __init__(self, config: Config, plan: Plan, folder: Path) -> None:
         self.config = config
@@ -74,9 +74,9 @@ class ShardRunner:
         self._reading = threading.Lock()
 
     def open(self, shard: Shard, shared: Shared) -> ShardRun | None:
-        """Take up a shard: its rows read, its jobs in its state file.
+        """Take up a shard: read its rows, and put its jobs into its state file.
 
-        None when the process that had it before still holds it, alive or dying.
+        Returns None while the process that had it before, alive or dying, still holds it.
         """
         config = replace(self.run_config, state_file=self.folder / shard.state)
         parts = Parts(config, {}, providers=dict(shared.providers), paces=shared.paces)
@@ -99,7 +99,7 @@ class ShardRunner:
 
 @dataclass(slots=True)
 class Shared:
-    """What shards that go on side by side use together."""
+    """What shards in progress at the same time share."""
 
     providers: Mapping[str, Any]
     paces: Any  #: engine's Paces
@@ -107,34 +107,34 @@ class Shared:
 
 @dataclass(slots=True)
 class ShardRun:
-    """One shard on its way."""
+    """One shard in progress."""
 
     runner: ShardRunner
     shard: Shard
     session: Session
     rows: pyarrow.Table
     is_open: bool = True  #: its rows are being answered, or will be
-    is_lost: bool = False  #: another worker has them
+    is_lost: bool = False  #: another worker has the shard
     ask_at: float = 0.0  #: when it may ask for money again
 
     @property
     def sure(self) -> int:
-        """What the shard has cost, or may have, 1e-12 USD."""
+        """What the shard has or may have cost, in 1e-12 USD."""
         cost = self.session.state.cost
         return cost.spent + cost.uncertain
 
     @property
     def used(self) -> int:
-        """What it has cost or may still cost by what is in flight, 1e-12 USD."""
+        """What it has cost, or may still cost through calls in flight, in 1e-12 USD."""
         return self.sure + self.session.state.cost.reserved
 
     def bounds(self, most: int) -> list[int]:
-        """The most that each of the next `most` jobs may cost, 1e-12 USD."""
+        """The most that each of the next `most` jobs may cost, in 1e-12 USD."""
         state = self.session.state
         return [state.cost_bound[seq] for seq in islice(state.pending(), most)]
 
     def limit(self, parts: int) -> None:
-        """Hold the shard to so much money, 1e-12 USD."""
+        """Limit the shard to this much money, in 1e-12 USD."""
         if self.session.state.cost.limit == parts:
             return
         self.session.config = replace(self.session.config, cost_limit_usd=from_parts(parts))
@@ -142,12 +142,12 @@ class ShardRun:
 
     @property
     def is_whole(self) -> bool:
-        """True when every row has its last word."""
+        """True when every row is final."""
         state = self.session.state
         return not state.count(JobStatus.PENDING) and not state.count(JobStatus.SUBMITTED)
 
     def finish(self) -> Tally:
-        """Write the part and let go of the state file."""
+        """Write the part, and close the state file."""
         session, path = self.session, self.runner.folder / self.shard.part
         found = Results(
             self.runner.folder / self.shard.state, bytes(session.state.wanted), session.parts.bind
@@ -158,11 +158,11 @@ class ShardRun:
         return msgspec.structs.replace(tally, cost=cost)
 
     def leave(self) -> None:
-        """Let go of the state file; whoever takes the shard up goes on from there."""
+        """Close the state file; whoever takes up the shard continues from there."""
         self.session.close()
 
     def clear(self, tally: Tally, *, is_winner: bool) -> None:
-        """Remove what is of no more use: the state of a whole part, or a part that lost."""
+        """Remove what is no longer needed: the state of a complete part, or a part that lost."""
         folder = self.runner.folder
         if not is_winner:
             (folder / self.shard.part).unlink(missing_ok=True)
@@ -176,7 +176,7 @@ class ShardRun:
 
 
 def money_in(path: Path, most: int) -> int:
-    """What the shard of a state file has cost or may have, 1e-12 USD; `most` if none can tell."""
+    """What a state file's shard has or may have cost, in 1e-12 USD; `most` if that is unknown."""
     if not path.exists():
         return most
     try:
@@ -188,17 +188,17 @@ def money_in(path: Path, most: int) -> int:
 
 
 class Counter:
-    """Counts answers as they are committed, for people."""
+    """Counts answers as they are committed, for display."""
 
     def __init__(self) -> None:
         self.answered = 0
         self.failed = 0
-        self.known = 0  #: had their last word before, or without being asked
+        self.known = 0  #: final before this execution, or without being asked
         self.input_tokens = 0
         self.output_tokens = 0
 
     def emit(self, event: Event) -> None:
-        """Count what has its last word."""
+        """Count jobs that become final."""
         if not isinstance(event, OutcomesRecorded):
             return
         for outcome in event.outcomes:
@@ -211,7 +211,7 @@ class Counter:
 
 
 def selection_of(config: Config, index: Index | None, counts: list[int] | None) -> Selection:
-    """The rows of the config's file that are asked about, in the file's own order."""
+    """The rows of the config's file to ask about, in the file's own order."""
     file = open_rows(config.data.input_path, index)
     text = config.data.filter_condition
     condition = Filter(text, file.schema.names) if text is not None else None
@@ -219,7 +219,7 @@ def selection_of(config: Config, index: Index | None, counts: list[int] | None) 
 
 
 def run_config(config: Config, model: str) -> RunConfig:
-    """The config as the engine understands it."""
+    """The config as the engine's RunConfig."""
     retry, work = config.retry, config.processing
     workers = work.workers
     concurrency = config.model.concurrency
@@ -240,7 +240,7 @@ def run_config(config: Config, model: str) -> RunConfig:
 
 
 def check_price(config: Config, model: str) -> None:
-    """Raise UnknownPriceError when nobody knows what the model costs."""
+    """Raise UnknownPriceError when the model's price is unknown."""
     try:
         Parts(run_config(config, model), {}).card(config.model.dialect, model, "standard")
     except UnknownPriceError as error:
@@ -251,7 +251,7 @@ def check_price(config: Config, model: str) -> None:
 
 
 def _prices(config: Config, model: str) -> dict[str, dict[str, Any]]:
-    """The config's prices; a server of one's own is free."""
+    """The config's prices; the user's own servers are free."""
     said: dict[str, Any] = dict(config.model.prices)
     if not said and not config.model.is_own:
         return {}

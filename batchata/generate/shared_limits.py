@@ -1,4 +1,4 @@
-"""Rates and money that all workers share: what one of them draws for the next seconds."""
+"""The rates and money that all workers share, drawn by each for the next few seconds."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from batchata.generate.ledger import Funds
 from batchata.generate.shard_run import ShardRun, Shards
 
 _TICK_SECONDS: Final = 0.05
-#: how often a process tells what it used
+#: seconds between a process's reports of what it used
 _TELL_SECONDS: Final = 0.5
-#: how often a shard asks for money, or gives some back
+#: seconds between a shard's requests for money, or returns of it
 _ASK_SECONDS: Final = 0.25
-#: jobs that are worth asking money for
+#: fewest jobs worth asking money for
 _LEAST_JOBS: Final = 32
 
 
@@ -44,7 +44,7 @@ class SharedLimits:
         self._ask_at = 0.0
 
     async def run(self, works: Sequence[ShardRun]) -> None:
-        """Keep the shards that are being answered supplied, until cancelled."""
+        """Keep the shards in progress supplied, until cancelled."""
         while self._rates.is_set or self._limit is not None:
             self._look()
             if self._rates.is_set:
@@ -60,7 +60,7 @@ class SharedLimits:
             await asyncio.to_thread(self._shards.draw, self._worker, use, self._rates)
 
     async def open(self, work: ShardRun) -> bool:
-        """Money for the first jobs of a shard; False when it has to wait for some."""
+        """Get money for the first jobs of a shard; False when it has to wait."""
         if self._limit is None:
             return True
         if time.monotonic() < work.ask_at:
@@ -75,7 +75,7 @@ class SharedLimits:
 
     @property
     def _ahead(self) -> int:
-        """How many jobs may leave in the next seconds."""
+        """How many jobs may be sent in the next few seconds."""
         recent = self._answers() - self._seen[0][1]
         return max(_LEAST_JOBS, 2 * int(self.paces.window), recent)
 
@@ -92,7 +92,7 @@ class SharedLimits:
             self.paces.changed()
 
     async def _supply(self, work: ShardRun) -> None:
-        """More money before a shard has used what it has; what it needs no more goes back."""
+        """Get more money before a shard runs out, and give back what it no longer needs."""
         context, limit = work.session.context, work.session.state.cost.limit
         if limit is None or not work.is_open or time.monotonic() < work.ask_at:
             return
@@ -100,15 +100,15 @@ class SharedLimits:
         used = work.used + supply.earmarked
         if not supply.bounds:
             if limit > used:
-                context.awaits_money = True  # for a job that is to be asked again
+                context.awaits_money = True  # for a job to be asked again
                 await self._ask(work, used, ())
         elif context.awaits_money and supply.ready < len(supply.bounds) / 2:
             await self._ask(work, used, supply.bounds)
 
     async def _ask(self, work: ShardRun, used: int, bounds: Sequence[int]) -> bool:
-        """Keep what is used, and ask for more where there are bounds; True when there is some.
+        """Keep the money in use, and ask for more if there are bounds; True when some was granted.
 
-        A shard without room for its next job keeps no room, so that no two wait for each other.
+        A shard that cannot afford its next job keeps nothing spare, so no two block each other.
         """
         work.limit(used)
         work.ask_at = time.monotonic() + _ASK_SECONDS

@@ -31,9 +31,9 @@ _BATCH_ROWS: Final = 5_000
 
 
 class Index(msgspec.Struct, frozen=True):
-    """What is to be known of a file before it is read in parts."""
+    """What must be known about a file before it is read in parts."""
 
-    chunks: list[tuple[int, int]]  #: where it begins (row group, or byte), rows
+    chunks: list[tuple[int, int]]  #: where each begins (row group, or byte), and its rows
     schema: str  #: Arrow's, in base64
 
     @property
@@ -43,7 +43,7 @@ class Index(msgspec.Struct, frozen=True):
 
 
 class RowFile(ABC):
-    """The rows of a file, in chunks that can be begun at."""
+    """The rows of a file, in chunks at which reading can start."""
 
     is_text = False  #: every column is text, whatever is in it
 
@@ -81,7 +81,7 @@ class ParquetRows(RowFile):
 
 
 class CsvRows(RowFile):
-    """A CSV file with a header; all values are texts, and an empty one is missing."""
+    """A CSV file with a header; all values are text, and empty ones are missing."""
 
     is_text = True
 
@@ -112,7 +112,7 @@ class CsvRows(RowFile):
 
 
 class JsonRows(RowFile):
-    """A file with a JSON object on each line; values of several kinds in a column become texts."""
+    """A file with a JSON object per line; a column of mixed kinds becomes text."""
 
     def _look(self) -> Index:
         chunks: list[tuple[int, int]] = []
@@ -173,14 +173,14 @@ def open_rows(path: Path, index: Index | None = None) -> RowFile:
 
 
 def digest_of(path: Path) -> str:
-    """What stands for the content of a file."""
+    """A digest of a file's content."""
     with path.open("rb") as file:
         made = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
     return made.hexdigest()
 
 
 def _without_views(schema: pyarrow.Schema) -> pyarrow.Schema:
-    """A schema whose texts can be taken, filtered and sorted: Arrow cannot do that with views."""
+    """The schema without string views, which Arrow cannot take, filter or sort."""
     fields = [each.with_type(_without_view(each.type)) for each in schema]
     return pyarrow.schema(fields, metadata=schema.metadata)
 

@@ -31,7 +31,7 @@ Watch = Callable[[Progress], None]
 def run_here(
     config: ModelConfig, use: Callable[[Servers], Awaitable[T]], timeout_seconds: float = 300.0
 ) -> T:
-    """Ask the servers of a config something, from sync code."""
+    """Call `use` with the servers of a config, from sync code."""
     servers = Servers(config, timeout_seconds)
 
     async def ask() -> T:
@@ -48,7 +48,7 @@ def run_here(
 
 
 class Supervisor:
-    """Brings all open shards of a ledger to their parts, or stops in good order."""
+    """Gets a part written for every open shard of a ledger, or stops in good order."""
 
     def __init__(self, config: Config, plan: Plan, folder: Path, ledger: Ledger) -> None:
         self._config = config
@@ -61,7 +61,7 @@ class Supervisor:
         self._before = ledger.tally().answers
 
     def run(self, watch: Watch | None) -> None:
-        """Work until done; a Ctrl-C or SIGTERM sends nothing new, and a second one leaves now."""
+        """Work until done; a Ctrl-C or SIGTERM stops sending, and a second one quits at once."""
         work = self._config.processing
         if work.engine == "ray":
             from batchata.generate.on_ray import ray_workers
@@ -101,7 +101,7 @@ class Supervisor:
             watch(self.progress({name: loop.report()}))
 
     def _drive(self, look: Callable[[], bool], stop: Callable[[str], None]) -> None:
-        """Look again and again until there is nothing more to see."""
+        """Call `look` until it returns that nothing is left to wait for."""
         is_interrupted = False
         with terminated(lambda: stop("stop: SIGTERM"), is_on=True):
             while True:
@@ -112,7 +112,7 @@ class Supervisor:
                     if is_interrupted:
                         raise
                     is_interrupted = True
-                    log.warning("stopping: calls in flight are waited for; Ctrl-C leaves them")
+                    log.warning("stopping: waiting for calls in flight; Ctrl-C abandons them")
                     stop("stop: interrupted")
         if is_interrupted:
             raise KeyboardInterrupt
@@ -144,7 +144,7 @@ class Supervisor:
             watch(self.progress(self._ledger.reports()))
 
     def progress(self, reports: Mapping[str, Mapping[str, Any]]) -> Progress:
-        """How far the work is, by what the workers told last."""
+        """How far the work is, by the workers' latest reports."""
         said = list(reports.values())
 
         def total(name: str) -> int:

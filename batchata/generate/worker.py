@@ -21,7 +21,7 @@ from batchata.sdk.driver import rarely_swept
 
 
 def work(folder: Path, name: str, config: Config, parent: int) -> int:
-    """Take shards until none is left; the exit code."""
+    """Take shards until none is left; returns the exit code."""
     with Ledger(folder / "ledger.db") as ledger:
         return _work(ledger, folder, name, config, parent)
 
@@ -30,7 +30,7 @@ def _work(ledger: Ledger, folder: Path, name: str, config: Config, parent: int) 
     servers = Servers(config.model, config.retry.timeout)
     plan = msgspec.convert(ledger.meta("plan"), Plan)
     loop = WorkerLoop(ShardRunner(config, plan, folder), ledger, servers, name)
-    loop.is_left = lambda: os.getppid() != parent  # also when it died before this one began
+    loop.is_left = lambda: os.getppid() != parent  # even if it died before this one started
     portal = Portal("batchata-worker")
     signal.signal(signal.SIGTERM, lambda *_: portal.soon(loop.stop, "stop: SIGTERM"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what a Ctrl-C means

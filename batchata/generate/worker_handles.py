@@ -1,4 +1,4 @@
-"""Worker processes as the one that started them sees them: started, looked after, ended."""
+"""Worker processes as seen by the one that starts, supervises and ends them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from batchata.generate.ledger import Ledger, worker_name
 
 log = logging.getLogger("batchata.generate")
 
-#: a worker that dies so often without an answer between is not started again
+#: a worker that dies so often without an answer in between is not started again
 MOST_DEATHS: Final = 3
 #: exit code of a worker whose error is in the ledger
 FAILED: Final = 4
@@ -32,7 +32,7 @@ class WorkerHandle(Protocol):
 
 
 class Restarts:
-    """How often a worker is started again, and under which names."""
+    """How often a worker is restarted, and under which names."""
 
     def __init__(self) -> None:
         self.name = ""
@@ -46,7 +46,7 @@ class Restarts:
         return self.name
 
     def may_go_on(self, ledger: Ledger, why: str) -> bool:
-        """It died: free what it held; True when it is worth another life."""
+        """After a worker's death, free what it held; True when it may be restarted."""
         ledger.give_back(self.name)
         has_answered = ledger.reports().get(self.name, {}).get("answered", 0)
         self._deaths = 1 if has_answered else self._deaths + 1
@@ -93,7 +93,7 @@ class LocalWorker:
         return True
 
     def stop(self) -> None:
-        """Have it send nothing new."""
+        """Make it send nothing new."""
         self._is_stopping = True
         self._signal(signal.SIGTERM)
 

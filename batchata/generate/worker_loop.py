@@ -1,4 +1,4 @@
-"""One process at work: shard after shard, the next beginning while the last answers still come."""
+"""One process at work, shard by shard; the next begins before the last answers are in."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from batchata.generate.shared_limits import SharedLimits
 
 log = logging.getLogger("batchata.generate")
 
-#: shards that wait for their last answers, beside the one that sends
+#: shards waiting for their last answers, besides the one that sends
 _OPEN_MOST: Final = 6
 _TICK_SECONDS: Final = 0.01
 _BEAT_SECONDS: Final = 1.0
-#: how soon a worker without rows looks whether there are some again, at first
+#: seconds after which a worker without rows first looks for some again
 _LOOK_SECONDS: Final = 0.1
-#: without any server for so long the run stops; its rows stay as they are
+#: seconds without any server after which the run stops, its rows as they are
 _DOWN_SECONDS: Final = 60.0
 _WINDOW_LEAST: Final = 32
 
 
 class WorkerLoop:
-    """Takes shards from the ledger until none is left, or it is told to stop."""
+    """Takes shards from the ledger until none is left or it is told to stop."""
 
     def __init__(self, runner: ShardRunner, shards: Shards, servers: Servers, worker: str) -> None:
         self._runner = runner
@@ -50,12 +50,12 @@ class WorkerLoop:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop_reason: str | None = None
         self.error: Exception | None = None
-        self.is_left: Callable[[], bool] = lambda: False  #: nobody waits for this process any more
+        self.is_left: Callable[[], bool] = lambda: False  #: nobody waits for this process now
 
     async def run(self) -> None:
-        """Work until nothing is left or a stop is asked for, and close the connections.
+        """Work until nothing is left or a stop is requested, then close the connections.
 
-        Raises what went wrong first.
+        Raises the first error.
         """
         try:
             await self._work()
@@ -97,7 +97,7 @@ class WorkerLoop:
         return self._stop_reason is not None
 
     def report(self) -> dict[str, Any]:
-        """What this process did so far."""
+        """What this process has done so far."""
         counter = self.counter
         return {
             "answered": counter.answered,
@@ -116,7 +116,7 @@ class WorkerLoop:
             if shard is None:
                 if not await asyncio.to_thread(self._shards.open_shards):
                     return
-                await self._pause(waits)  # another worker has the rest: it may die yet
+                await self._pause(waits)  # another worker has the rest, but may still die
                 waits = _LOOK_SECONDS if self._tasks else min(2 * waits, _BEAT_SECONDS)
                 continue
             waits = _LOOK_SECONDS
@@ -143,7 +143,7 @@ class WorkerLoop:
             await asyncio.sleep(min(0.05, seconds))
 
     async def _is_placed(self, work: ShardRun) -> bool:
-        """Wait until the shards before have nearly all their calls out, and there is money."""
+        """Wait until earlier shards have sent nearly all their calls, and there is money."""
         is_placed = False
         try:
             while not (is_placed or work.is_lost or self.is_stopping):
@@ -192,7 +192,7 @@ class WorkerLoop:
                 self._fail(
                     ProviderUnavailableError(
                         f"no server can be reached for {_DOWN_SECONDS:g} s: {urls}",
-                        hint="start one; the same command goes on then",
+                        hint="start one; the same command then resumes",
                     )
                 )
             if self.is_left():

@@ -198,6 +198,6 @@ def test_both_names_are_needed_and_a_file_of_the_user_is_kept(files: GenerationL
     assert alone.exit_code == 2
     Path("out.jsonl").write_text("mine", encoding="utf-8")
 
-    assert "is there already" in command("generate", code=1)
+    assert "exists already" in command("generate", code=1)
 
     assert Path("out.jsonl").read_text(encoding="utf-8") == "mine"

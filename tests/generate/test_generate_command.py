@@ -238,8 +238,8 @@ def test_rows_that_failed_are_told_in_the_exit_code(cli: Typed) -> None:
         (["-c", "config.yaml", "--set", "x"], 1, "SECTION.KEY=VALUE"),
         (["-c", "config.yaml", "--extra-body", "{"], 1, "--extra-body cannot be read"),
         (["-c", "config.yaml", "stray"], 2, "stray"),
-        (["-i", "in.csv"], 1, "does not say data.output_path"),
-        ([], 1, "does not say data hint: give --config FILE, or --input"),
+        (["-i", "in.csv"], 1, "does not set data.output_path"),
+        ([], 1, "does not set data hint: give --config FILE, or --input"),
         (["-c", "none.yaml"], 2, "does not exist"),
     ],
 )

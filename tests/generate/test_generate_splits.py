@@ -84,7 +84,7 @@ def test_a_split_of_another_config_is_refused(splits: GenerationLab) -> None:
     second = {"split_id": 2, "num_splits": 2}
     splits.run(generation={"seed": 1}, processing=second, fresh=True)
 
-    with pytest.raises(ValidationError, match=r"does not go with .*generation\.seed"):
+    with pytest.raises(ValidationError, match=r"does not match .*generation\.seed"):
         merge_splits(splits.out, 2)
 
 
@@ -95,7 +95,7 @@ def test_a_renamed_split_and_a_foreign_file_are_refused(splits: GenerationLab) -
         merge_splits(splits.out, 2)
 
     second.write_bytes((splits.folder / "in.parquet").read_bytes())
-    with pytest.raises(ValidationError, match="does not say what it is"):
+    with pytest.raises(ValidationError, match="was not written by"):
         merge_splits(splits.out, 2)
 
 
@@ -103,7 +103,7 @@ def test_an_output_that_is_there_is_replaced_only_when_asked(splits: GenerationL
     splits.out.write_bytes(b"mine")
     assert merge_splits(splits.out, 2, dry_run=True).rows == 5
 
-    with pytest.raises(ValidationError, match="is there already"):
+    with pytest.raises(ValidationError, match="exists already"):
         merge_splits(splits.out, 2)
     assert splits.out.read_bytes() == b"mine"
 

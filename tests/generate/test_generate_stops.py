@@ -106,7 +106,7 @@ def test_a_file_of_the_user_is_never_replaced(made: GenerationLab, ending: str) 
     out = made.folder / f"out{ending}"
     out.write_bytes(b"mine")
 
-    with pytest.raises(ValidationError, match="is there already"):
+    with pytest.raises(ValidationError, match="exists already"):
         made.run(data={"output_path": str(out)})
 
     assert out.read_bytes() == b"mine"
@@ -178,7 +178,7 @@ def test_a_sigterm_keeps_what_is_answered_and_says_how_to_go_on(
         GenerationPipeline(made.config()).run(watch=preempt)
 
     assert ended == [0, signal.SIGTERM]  # the process ends by it, as it would have
-    assert "stopped by SIGTERM; the same command goes on" in caplog.text
+    assert "stopped by SIGTERM; the same command resumes" in caplog.text
     GenerationPipeline(made.config()).run()
     assert len(made.calls) == len(set(made.calls)) == 200
 
@@ -243,7 +243,7 @@ def test_without_a_server_left_the_run_stops_and_goes_on_with_another(
     config = made.config(model={"url": dying.openai_base_url})
     with pytest.raises(ProviderUnavailableError, match="no server can be reached") as caught:
         GenerationPipeline(config).run(watch=kill)
-    assert "the same command goes on" in (caught.value.hint or "")
+    assert "the same command then resumes" in (caught.value.hint or "")
 
     summary = made.run()  # at another address
 
