@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a run: totals, charts, every result and what it rests on."""
+"""One self-contained HTML page about a run: totals, charts, every result and its evidence."""
 
 from batchata.report.writing import Options, Written, write_report
 

@@ -1,4 +1,4 @@
-"""A structured answer as a flat table: one row a value, named by its path."""
+"""A structured answer as a flat table: one row per value, named by its path."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _NUMBER, _TEXT, _NOTHING = "number", "text", "none"
 
 
 class Field(NamedTuple):
-    """One value of an answer, as a person reads it."""
+    """One value of an answer, as shown to people."""
 
-    path: str  #: as "items[0].price"
+    path: str  #: such as "items[0].price"
     text: str
     kind: str  #: "text", "number" or "none"
 
 
 def flatten(value: Any) -> tuple[list[Field], int]:
-    """The values inside, and how many were left out because there are too many."""
+    """The values inside, and how many were left out beyond the limit."""
     value = plain(value)
     found: list[Field] = []
     left_out = 0
@@ -36,7 +36,7 @@ def flatten(value: Any) -> tuple[list[Field], int]:
 
 
 def parents(path: str) -> Iterator[str]:
-    """Paths of what a value is inside of, nearest first: a[0].b → a[0], a."""
+    """Paths of everything that contains a value, nearest first: a[0].b → a[0], a."""
     while (cut := max(path.rfind("."), path.rfind("["))) > 0:
         path = path[:cut]
         yield path
@@ -50,7 +50,7 @@ def clip(text: str, most: int = MOST_CHARACTERS) -> str:
 
 
 def _walk(root: Any) -> Iterator[Field]:
-    # a stack of its own: an answer may be nested deeper than Python likes to call
+    # an explicit stack: an answer may be nested deeper than Python can recurse
     stack: list[tuple[str, Any]] = [("", root)]
     while stack:
         path, value = stack.pop()

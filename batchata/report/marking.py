@@ -1,4 +1,4 @@
-"""Where a passage stands in a text, and the text cut up at its passages. Pure."""
+"""Finds passages in a text, and cuts the text up at them. Pure."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-#: characters of context around a passage, in texts that are too long to be shown whole
+#: characters of context around a passage, in texts too long to be shown whole
 AROUND: Final = 600
 SHOWN_WHOLE: Final = 6_000
 _SOFT: Final = frozenset("\u00ad\u200b\u200c\u200d\u2060\ufeff")
-#: curly quotes and dashes, as people and PDFs write them
+#: curly quotes and dashes, as in people's texts and PDFs
 _ALIKE: Final = str.maketrans(
     "\u2018\u2019\u201a\u201c\u201d\u201e\u2010\u2011\u2012\u2013\u2014\u2212",
     "'''\"\"\"------",
 )
-#: lines and sentences shorter than this are found anywhere, and prove nothing
+#: lines and sentences shorter than this occur anywhere, and prove nothing
 _TELLING: Final = 12
-#: the scripts from here on, as Thai and Chinese, have no spaces between words
+#: scripts from here on, such as Thai and Chinese, have no spaces between words
 _UNSPACED: Final = "\u0e00"
 
 
@@ -34,7 +34,7 @@ class Span(NamedTuple):
 
 
 def find(text: str, passage: str, hint: int | None = None) -> list[tuple[int, int]]:
-    """Where `passage` stands in `text`, whatever its white space, case and quotes.
+    """Where `passage` occurs in `text`, ignoring white space, case and kinds of quotes.
 
     `hint` is where it should begin. Of a passage that is not there as a whole, its lines are
     looked for; empty when nothing is found.
@@ -125,7 +125,7 @@ def _squeezed(text: str) -> str:
 
 @lru_cache(maxsize=32)
 def _flat(text: str) -> tuple[str, array[int]]:
-    """The text without what does not matter, and where each of its characters came from."""
+    """The text reduced to what matters, and where each of its characters came from."""
     kept: list[str] = []
     places = array("I")
     for index, character in enumerate(text):

@@ -1,4 +1,4 @@
-"""The page itself: style, script and data in one file that asks nobody for anything."""
+"""The page itself: style, script and data in one file that loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-#: how we know a report of ours, which may be replaced by a newer one
+#: marks our own reports, which a newer one may replace
 GENERATOR: Final = '<meta name="generator" content="batchata report">'
 _SCRIPTS: Final = (
     "elements.js",
@@ -21,7 +21,7 @@ _SCRIPTS: Final = (
     "detail.js",
     "main.js",
 )
-#: what could end a script element, or a line of an old browser's script
+#: what could end a script element, or a line of script in an old browser
 _RISKY: Final = (
     (b"<", b"\\u003c"),
     (b">", b"\\u003e"),
@@ -32,7 +32,7 @@ _RISKY: Final = (
 
 
 def head_and_foot(title: str) -> tuple[bytes, bytes]:
-    """What stands before the data, and after it."""
+    """The parts of the page before and after the data."""
     style = _asset("style.css")
     script = "(() => {\n'use strict';\n" + "\n".join(map(_asset, _SCRIPTS)) + "})();\n"
     page = _asset("page.html")
@@ -49,7 +49,7 @@ def head_and_foot(title: str) -> tuple[bytes, bytes]:
 
 
 def data_block(kind: str, value: Any) -> bytes:
-    """A value as an element that no browser runs, safe for whatever is inside."""
+    """A value as an element that browsers do not run, safe whatever the value contains."""
     return b'<script type="application/json" class="%b">%b</script>\n' % (
         kind.encode(),
         safe_json(value),
@@ -57,7 +57,7 @@ def data_block(kind: str, value: Any) -> bytes:
 
 
 def safe_json(value: Any) -> bytes:
-    """JSON that cannot end the element it stands in."""
+    """JSON that cannot end the element it is in."""
     try:
         data = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:  # half a surrogate pair, or an integer beyond 64 bits
@@ -84,7 +84,7 @@ def _sayable(text: str) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """Only our own script and style run, and nothing is loaded: even a hole could not phone."""
+    """A policy under which only our own script and style run, and nothing can be loaded or sent."""
     rules = (
         "default-src 'none'",
         f"script-src '{_digest(script)}'",

@@ -1,4 +1,4 @@
-"""Text and pictures of PDF pages, of files that may be gone, changed or broken."""
+"""Text and pictures of PDF pages, from files that may be gone, changed or broken."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from batchata.core.request_content import Source
 from batchata.documents.pdf import page_texts
 from batchata.report.pictures import Box, Picture, draw_page, find_boxes, has_painter
 
-#: documents that are kept: jobs about the same file follow each other
+#: documents kept in memory: jobs about the same file follow each other
 _KEPT: Final = 4
 _LARGEST_BYTES: Final = 100_000_000
 
 
 class Pages:
-    """Reads PDFs for the report, each once while jobs about it follow each other."""
+    """Reads PDFs for the report, each only once while consecutive jobs are about it."""
 
     def __init__(self, *, pictures: int) -> None:
         self.pictures: list[Picture] = []
-        self.asked = 0  #: pages that a picture was wanted of
+        self.asked = 0  #: pages of which a picture was wanted
         self._most = pictures if has_painter() else 0
         self._numbers: dict[tuple[str, int], int] = {}
         self._files: OrderedDict[str, _File] = OrderedDict()
 
     def texts(self, source: Source, numbers: Iterable[int]) -> dict[int, str]:
-        """The text of these pages; without those that cannot be read any more."""
+        """The text of these pages, without those that can no longer be read."""
         return self._file(source).texts(numbers)
 
     def picture(self, source: Source, page: int) -> int | None:
-        """Number of the page's picture; None when the report has as many as it may."""
+        """The number of the page's picture; None when the report has as many as it may."""
         data, key = self._file(source).data, (_key(source), page)
         if data is None or key in self._numbers:
             return self._numbers.get(key)
@@ -46,7 +46,7 @@ class Pages:
         return self._numbers[key]
 
     def boxes(self, source: Source, page: int, passages: Sequence[str]) -> list[list[Box]]:
-        """Where each passage stands on a page that has a picture."""
+        """Where each passage is on a page that has a picture."""
         data, number = self._file(source).data, self._numbers.get((_key(source), page))
         if data is None or number is None:
             return [[] for _ in passages]
@@ -91,6 +91,6 @@ def _read(source: Source) -> bytes | None:
         data = path.read_bytes() if path.stat().st_size <= _LARGEST_BYTES else b""
     except OSError:
         return None
-    # a file that was changed since is another document: what it says proves nothing
+    # a file changed since is another document, and what it says proves nothing
     is_same = source.sha256 in (None, hashlib.sha256(data).hexdigest())
     return data if data and is_same else None

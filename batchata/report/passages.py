@@ -1,4 +1,4 @@
-"""The passages an answer rests on, each in the page or text it stands in."""
+"""The passages an answer rests on, each in its page or text."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from batchata.report.pages import Pages
 MOST_VIEWS: Final = 40
 MOST_CITATIONS: Final = 400
 _MOST_CITED: Final = 4_000
-#: pages looked through for a passage whose page is not known
+#: pages searched for a passage whose page is not known
 _PAGES_TRIED: Final = 30
 Numbered = tuple[int, Citation]
-#: "missing" is a quote that no document has, "unchecked" one that nobody could look up
+#: "missing" is a quote that no document has, "unchecked" one that could not be looked up
 Standing = Literal["found", "missing", "unchecked"]
 FOUND: Final = "found"
 MISSING: Final = "missing"
@@ -34,7 +34,7 @@ class Cited:
     left_out: int = 0
 
     def of(self, path: str) -> tuple[int, ...]:
-        """Numbers of the citations of a field, or of what it is a part of."""
+        """Numbers of the citations of a field, or else of what contains it."""
         found = self.by_path.get(path)
         if found is not None:
             return found
@@ -69,7 +69,7 @@ def cited_of(result: JobResult) -> Cited:
 
 
 def field_rows(result: JobResult, cited: Cited) -> tuple[list[list[Any]], int]:
-    """Fields as [path, text, kind, citations], those without a value of their own at the end."""
+    """Fields as [path, text, kind, citations], with those that have no value at the end."""
     parsed = result.parsed_response
     fields, left_out = ([], 0) if parsed is None else flatten(parsed)
     rows: list[list[Any]] = [[*field, list(cited.of(field.path))] for field in fields]
@@ -83,7 +83,7 @@ def field_rows(result: JobResult, cited: Cited) -> tuple[list[list[Any]], int]:
 
 
 def standing_of(citation: Citation) -> Standing:
-    """Whether a citation stands somewhere; a vendor's own is taken at its word."""
+    """Whether a citation was found in its document; a vendor's own is taken at its word."""
     if "found" not in (citation.metadata or {}) or citation.is_found:
         return FOUND
     return UNCHECKED if citation.is_found is None else MISSING
@@ -102,7 +102,7 @@ def citation_row(citation: Citation) -> list[Any]:
 
 
 class Viewer:
-    """Puts citations into their documents."""
+    """Shows citations in their documents."""
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
@@ -110,7 +110,7 @@ class Viewer:
     def views(
         self, citations: Sequence[Citation], sources: Sequence[Source]
     ) -> list[dict[str, Any]]:
-        """Pages and texts with their passages marked; citations of lost documents by themselves."""
+        """Pages and texts with their passages marked; citations of lost documents on their own."""
         by_source: dict[Source | None, list[Numbered]] = {}
         nowhere: dict[Standing, list[Numbered]] = {}
         for number, citation in enumerate(citations):
@@ -207,7 +207,7 @@ def _on_page(texts: Mapping[int, str], number: int, citation: Citation) -> tuple
 def _quotes(
     found: Sequence[Numbered], standing: Standing | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Citations in their own words: the document is not at hand, or does not have them."""
+    """Citations in their own words, when the document is not at hand or does not have them."""
     by_place: dict[tuple[str, int | None], list[Numbered]] = {}
     for number, citation in found:
         by_place.setdefault((citation.source, citation.page), []).append((number, citation))

@@ -1,4 +1,4 @@
-"""Small grey pictures of PDF pages, where pypdfium2 is installed."""
+"""Small greyscale pictures of PDF pages, if pypdfium2 is installed."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 _WIDTH: Final = 720
 _MARGIN: Final = 40
 _GREYS: Final = bytes(level >> 4 for level in range(256))
-#: left, top, width and height as parts of a thousand of the picture
+#: left, top, width and height in thousandths of the picture
 Box = tuple[int, int, int, int]
 
 
 class Picture(NamedTuple):
-    """A page as it looks, without the empty paper at its end."""
+    """A picture of a page, without the blank space at its end."""
 
     url: str  #: a data URL
     width: int
     height: int
-    share: float  #: of the page's height that is shown
+    share: float  #: the share of the page's height that is shown
 
 
 def has_painter() -> bool:
@@ -56,7 +56,7 @@ def draw_page(data: bytes, number: int) -> Picture | None:
 def find_boxes(
     data: bytes, number: int, passages: Sequence[str], share: float = 1.0
 ) -> list[list[Box]]:
-    """Where each passage stands on a picture of the page; nothing for those not found."""
+    """Where each passage is on a picture of the page; no boxes for those not found."""
     with _page(data, number) as page:
         if page is None or page.get_rotation():
             return [[] for _ in passages]
@@ -103,7 +103,7 @@ def _page(data: bytes, number: int) -> Iterator[PdfPage | None]:
 
 
 def _png(rows: Sequence[bytes], width: int) -> bytes:
-    """A PNG of 16 greys: half the size of 256, and text reads as well."""
+    """A PNG of 16 greys: half the size of 256, and text is as legible."""
     lines = b"".join(b"\x00" + _packed(row.translate(_GREYS)) for row in rows)
     header = struct.pack(">IIBBBBB", width, len(rows), 4, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -112,7 +112,7 @@ def _png(rows: Sequence[bytes], width: int) -> bytes:
 
 
 def _packed(row: bytes) -> bytes:
-    """Two pixels in each byte; they are below 16, so whole rows are shifted at once."""
+    """The row with two pixels per byte; all are below 16, so it can be shifted as a whole."""
     size = (len(row) + 1) // 2
     high, low = row[0::2], row[1::2].ljust(size, b"\x00")
     both = int.from_bytes(high, "big") << 4 | int.from_bytes(low, "big")

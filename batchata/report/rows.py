@@ -1,4 +1,4 @@
-"""A result as the page needs it: a short row for the table, and everything for its panel."""
+"""A result as the page needs it: a short row for the table, and all details for its panel."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_EXTRA: Final = 20_000
 
 
 class Names:
-    """Names that come again and again, as numbers."""
+    """Gives repeated names a number each."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -41,14 +41,14 @@ class Names:
 
 
 def seconds_of(result: JobResult) -> float | None:
-    """From the vendor's yes to the answer; None when either is not known."""
+    """Seconds from the vendor's acceptance to the answer; None when either is not known."""
     if result.submitted_at is None or result.finished_at is None:
         return None
     return max(0.0, (result.finished_at - result.submitted_at).total_seconds())
 
 
 def detail_of(result: JobResult, asked: RequestContent, viewer: Viewer) -> dict[str, Any]:
-    """Everything about one result; what is empty is left out."""
+    """Everything about one result, without what is empty."""
     cited = cited_of(result)
     fields, fields_left = field_rows(result, cited)
     detail = {
@@ -71,7 +71,7 @@ def detail_of(result: JobResult, asked: RequestContent, viewer: Viewer) -> dict[
 
 
 def row_of(result: JobResult, detail: dict[str, Any], models: Names, reasons: Names) -> list[Any]:
-    """The result as a row of the table, in the order that the page's script knows."""
+    """The result as a row of the table, in the order that the page's script expects."""
     values = [field for field in detail.get("fields", ()) if field[2] != "none"]
     seconds = seconds_of(result)
     return [
@@ -92,12 +92,12 @@ def row_of(result: JobResult, detail: dict[str, Any], models: Names, reasons: Na
 
 
 def _standings(field: list[Any], detail: dict[str, Any]) -> set[str]:
-    """Whether the citations of a field stand in the documents."""
+    """Whether the citations of a field were found in the documents."""
     return {detail["citations"][number][-1] for number in field[3]}
 
 
 def _snippet(result: JobResult, values: list[list[Any]]) -> str:
-    """The beginning of what came back: the error, else the fields, else the words."""
+    """The beginning of what came back: the error, else the fields, else the text."""
     if result.error:
         text = result.error
     elif values:

@@ -1,4 +1,4 @@
-"""What a run came to: counts, money, tokens and times, added up result by result. Pure."""
+"""The totals of a run: counts, money, tokens and times, added up result by result. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STEPS: Final = (1, 2, 5)
 
 @dataclass(slots=True)
 class ModelTally:
-    """What one model was asked, and what for."""
+    """The totals of one model."""
 
     jobs: int = 0
     cost_usd: Decimal = Decimal(0)
@@ -32,11 +32,11 @@ class ModelTally:
 
 @dataclass(slots=True)
 class Tally:
-    """Sums over all results of a run; it holds eight bytes a job, whatever the answers weigh."""
+    """Totals over all results of a run; it holds eight bytes per job, however large the answers."""
 
     models: dict[str, ModelTally] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
-    failed_usd: Decimal = Decimal(0)  #: paid for answers that cannot be used
+    failed_usd: Decimal = Decimal(0)  #: paid for unusable answers
     cached_tokens: int = 0
     first: datetime | None = None
     last: datetime | None = None
@@ -66,7 +66,7 @@ class Tally:
             self.last = ended
 
     def summary(self, state: RunState, limit_usd: Decimal | None) -> dict[str, Any]:
-        """All sums as JSON-ready values."""
+        """All totals as JSON-ready values."""
         counts = Counter(state.status)
         by_cost = sorted(self.models.items(), key=lambda item: (-item[1].cost_usd, item[0]))
         cost = state.cost
@@ -97,9 +97,9 @@ class Tally:
 
 
 def histogram(values: Sequence[float]) -> dict[str, Any] | None:
-    """How often values fall between equal steps, with median and 95th percentile.
+    """How many values fall into each of equal steps, with median and 95th percentile.
 
-    Where a few values are far out, the last bar holds all of them. None without values.
+    If a few values are far out, the last bar holds all of them. None without values.
     """
     if not values:
         return None
@@ -107,7 +107,7 @@ def histogram(values: Sequence[float]) -> dict[str, Any] | None:
     least, most = ordered[0], ordered[-1]
     p95 = _quantile(ordered, 0.95)
     top = most if most <= 4 * p95 else 2 * p95
-    # a spread that no clock can tell is one bar
+    # a spread too small for any clock is one bar
     is_spread = top - least > max(1e-6, top * 1e-9)
     step = _step((top - least) / _MOST_BARS) if is_spread else max(top, 1.0)
     start = math.floor(least / step) * step

@@ -1,4 +1,4 @@
-"""From a state file to a report, a few results at a time."""
+"""Writes a report from a state file, a few results at a time."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Options:
 
     title: str | None = None  #: the name of the run if None
     limit: int = MOST_RESULTS  #: results shown; totals and charts always count all of them
-    pictures: int = MOST_PICTURES  #: pages drawn, where pypdfium2 is installed
-    reads_files: bool = True  #: look passages up in PDFs, if they are still where they were
+    pictures: int = MOST_PICTURES  #: pages drawn, if pypdfium2 is installed
+    reads_files: bool = True  #: look up passages in PDFs, if they are still where they were
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def check_output(output: Path) -> None:
         is_ours = GENERATOR.encode() in file.read(_HEAD_BYTES)
     if not is_ours:
         raise ResultsError(
-            f"{str(output)!r} is there already and is not a report, so it is not overwritten",
+            f"{str(output)!r} exists and is not a report, so it is not overwritten",
             hint="give another name to --output",
         )
 
@@ -117,7 +117,7 @@ class _Report:
         )
 
     def _chosen(self) -> frozenset[int]:
-        """The jobs that are shown: when not all fit, those that went wrong come first."""
+        """The jobs that are shown; if not all fit, those that went wrong come first."""
         wrong = [status for status in STATUSES if status is not JobStatus.SUCCEEDED]
         order = chain(self._reader.seqs(*wrong), self._reader.seqs(JobStatus.SUCCEEDED))
         return frozenset(islice(order, self._options.limit))
@@ -167,6 +167,6 @@ class _Report:
 
 
 def _name(state_file: Path) -> str:
-    """The name of the folder for `reviews-results/state.db`, else of the file."""
+    """The folder's name for `reviews-results/state.db`, else the file's."""
     path = state_file.absolute()
     return path.parent.name if path.stem == "state" and path.parent.name else path.stem

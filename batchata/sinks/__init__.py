@@ -1,1 +1,1 @@
-"""Those who are told what a run does: displays, result files, logs."""
+"""The sinks of a run's events: displays, result files, logs."""

@@ -9,12 +9,12 @@ from rich.text import Text
 
 FILLED: Final = "━"
 HALF: Final = "╸"
-EMPTY: Final = "─"  #: another sign, not only another colour
+EMPTY: Final = "─"  #: a sign of its own, not just another colour
 EMPTY_STYLE: Final = "grey30"
 
 
 def bar(width: int, total: int, parts: Sequence[tuple[int, str]]) -> Text:
-    """A bar of `width` cells with a colour per part; full only when all of `total` is there."""
+    """A bar of `width` cells with a colour per part; full only when the parts add up to `total`."""
     text, style, count, halves = Text(no_wrap=True), EMPTY_STYLE, 0, 0
     for number, part_style in parts:
         if number <= 0 or total <= 0:

@@ -1,4 +1,4 @@
-"""Keeps the results folder in step with the state file, also across a crash."""
+"""Keeps the results folder in step with the state file, even across a crash."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ReadAfter = Callable[[int, int], tuple[int, list[JobResult]]]
 
 
 class Exporter:
-    """Writes final results as they are committed; the state file remembers how far it came.
+    """Writes final results as they are committed; the state file records how far it got.
 
     A folder that cannot be written to does not stop the run: answers are safe in the state file,
     `error` says what happened, and the next run writes what is missing.
@@ -42,12 +42,12 @@ class Exporter:
         *,
         place: str,
     ) -> None:
-        self._place = place  #: the folder as the state file remembers it
+        self._place = place  #: the folder as recorded in the state file
         self._store = store
         self._state = state
         self._bind = bind
         self.error: BatchataError | None = None
-        self._is_whole = True  #: no result is missing that was to be written
+        self._is_whole = True  #: no result that should be there is missing
         make_folder(folder)
         self._sink = self._open(folder, result_format)
 
@@ -69,7 +69,7 @@ class Exporter:
         return JsonLines(path, min(mark, size))
 
     def _begin(self, folder: Path, result_format: ResultFormat) -> None:
-        """All results are written, in a form or a folder that has none of them yet."""
+        """Start writing all results, in a format or a folder that has none of them yet."""
         is_lines = result_format == "jsonl"
         self._store.set_meta(
             results_format=result_format,
@@ -80,7 +80,7 @@ class Exporter:
         )
 
     def _is_there(self, folder: Path) -> bool:
-        """True unless the earlier results are in another folder, or their file was taken away."""
+        """True unless the earlier results are in another folder, or their file was removed."""
         meta = self._store.meta
         if meta("results_folder") != self._place:
             return False
@@ -89,11 +89,11 @@ class Exporter:
 
     @property
     def is_behind(self) -> bool:
-        """True when an earlier run committed results and did not export them."""
+        """True when an earlier run committed results but did not export them."""
         return int(self._store.meta("exported") or 0) < self._store.last_number
 
     def catch_up(self, read_after: ReadAfter) -> None:
-        """Write what an earlier run committed and did not export."""
+        """Write what an earlier run committed but did not export."""
         done = int(self._store.meta("exported") or 0)
         last = self._store.last_number
         self.expect_repeats()
@@ -111,7 +111,7 @@ class Exporter:
         """Write the final results of newly recorded outcomes."""
         if self.error is not None or not isinstance(event, OutcomesRecorded):
             return
-        is_whole, self._is_whole = self._is_whole, False  # whatever happens while it is written
+        is_whole, self._is_whole = self._is_whole, False  # in case writing fails halfway
         try:
             self._sink.write(self._results(event))
             self._is_whole = is_whole
@@ -124,9 +124,9 @@ class Exporter:
             log.error("%s", error)
 
     def close(self) -> None:
-        """Flush; the state file then knows that all results are out."""
+        """Flush, and record in the state file that all results are out."""
         if self.error is not None:
-            with suppress(BatchataError):  # it was told
+            with suppress(BatchataError):  # it was reported already
                 self._sink.close()
             return
         try:
@@ -140,7 +140,7 @@ class Exporter:
             self.error = error
 
     def _has_ended(self) -> bool:
-        """True when every job has its last result: none that was taken up again is open."""
+        """True when every job has its last result, and none that was asked again is still open."""
         status = self._state.status
         return not any(CODES[each] in status for each in JobStatus if not each.is_final)
 

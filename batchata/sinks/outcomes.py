@@ -1,4 +1,4 @@
-"""Recorded outcomes as the results that users see."""
+"""Turns recorded outcomes into the results that users see."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def results_of(
     bind: Bind,
     paid_before: Callable[[Outcome], int] = lambda _: 0,
 ) -> Iterator[JobResult]:
-    """The result of each outcome; `paid_before` adds what earlier attempts cost, 1e-12 USD."""
+    """The result of each outcome; `paid_before` adds what earlier attempts cost, in 1e-12 USD."""
     seqs = [outcome.seq for outcome in outcomes]
     ids, metadata = store.ids(seqs), store.metadata(seqs)
     for outcome, job_id in zip(outcomes, ids, strict=True):

@@ -23,28 +23,28 @@ class ParquetParts:
         self._rows: list[dict[str, Any]] = []
         self._unsynced: list[Path] = []
         self._pyarrow, self._parquet = import_pyarrow()
-        self.mark = mark  #: parts that the state file knows to be here
+        self.mark = mark  #: parts that the state file knows of
         with disk_errors(folder):
-            #: ids in parts that it does not know of
+            #: ids in parts it does not know of
             self.known = self._known_ids()
 
     @property
     def is_due(self) -> bool:
-        """True when nothing is held back and there is something to bring to disk."""
+        """True when nothing is held back and there is something to sync to disk."""
         return bool(self._unsynced) and not self._rows
 
     def write(self, results: Sequence[JobResult]) -> None:
-        """Take rows; a part is written when there are enough for one."""
+        """Take rows; a part is written once there are enough for one."""
         self._rows.extend(_flat(result) for result in results)
         while len(self._rows) >= _PART_ROWS:
             self._part(self._rows[:_PART_ROWS])
             del self._rows[:_PART_ROWS]
 
     def show(self) -> None:
-        """Nothing: small parts would make a bad table."""
+        """Do nothing: small parts would make a bad table."""
 
     def flush(self) -> None:
-        """Write what is held back as a part of its own, and bring all parts to disk."""
+        """Write what is held back as a part of its own, and sync all parts to disk."""
         if self._rows:
             self._part(self._rows)
             self._rows = []
@@ -53,7 +53,7 @@ class ParquetParts:
         self._unsynced.clear()
 
     def compact(self) -> None:
-        """Keep the last row of each job only."""
+        """Keep only the last row of each job."""
         seen: set[str] = set()
         for number in range(self.mark, 0, -1):
             path = self._path(number)
@@ -71,7 +71,7 @@ class ParquetParts:
         self.flush()
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is held open."""
 
     def _part(self, rows: list[dict[str, Any]]) -> None:
         self.mark = last_part(self._folder) + 1
@@ -98,7 +98,7 @@ class ParquetParts:
 
 
 def last_part(folder: Path) -> int:
-    """Number of the last part in a folder, 0 when there is none."""
+    """The number of the last part in a folder; 0 when there is none."""
     numbers = [path.stem.removeprefix("results-") for path in folder.glob("results-*.parquet")]
     return max((int(number) for number in numbers if number.isdigit()), default=0)
 

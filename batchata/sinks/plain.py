@@ -17,13 +17,13 @@ from batchata.sinks.wording import (
     usd_limit,
 )
 
-#: more endings than this between two views are told in one line
+#: more endings than this between two views share one line
 _MOST_ENDINGS: Final = 5
 _SEPARATOR: Final = ", "
 
 
 class PlainProgress:
-    """Writes a line when the run starts, when a batch ends, at times in between, and at the end."""
+    """Writes a line when the run starts, when a batch ends, now and then, and when the run ends."""
 
     def __init__(
         self, write: Callable[[str], object], clock: Callable[[], float], every_seconds: float = 10
@@ -49,7 +49,7 @@ class PlainProgress:
         self._done = view.submissions_done
 
     def update_progress(self, view: RunView) -> None:
-        """Say what ended; else stay quiet until the time is up."""
+        """Say what ended; otherwise stay quiet until the next line is due."""
         ended = self._ended(view)
         if ended:
             self._say_endings(ended)

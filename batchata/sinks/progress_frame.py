@@ -1,4 +1,4 @@
-"""One picture of a run as lines of styled text; pure, so that a terminal can redraw it at will."""
+"""One frame of a run's display as styled text; pure, so a terminal can redraw it at any time."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Moment:
 
     @property
     def columns(self) -> int:
-        """Columns in use: lines that end far away are hard to read."""
+        """The columns in use, fewer on wide terminals: long lines are hard to read."""
         return min(self.width, WIDEST) - 1
 
     @property
     def rows(self) -> int:
-        """Submissions that have room."""
+        """How many submissions there is room for."""
         return max(1, min(MOST_ROWS, self.height - OTHER_LINES))
 
 

@@ -1,4 +1,4 @@
-"""Final results as files: one JSON file a job, or one JSONL file."""
+"""Final results as files: one JSON file per job, or one JSONL file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from batchata.core.json_bytes import json_bytes
 from batchata.core.result import JobResult, row_of
 from batchata.disk.atomic import atomic_file, atomic_write, numbered_name, sync_files
 
-#: results between two times that they are brought to disk
+#: results between two syncs to disk
 _CHECKPOINT = 5_000
-#: bytes of lines that are written together
+#: bytes of lines written at a time
 _MOST_WAITING = 1024 * 1024
-#: file systems take 255, and the ending is to be added
+#: file systems allow 255, and the ending is still to be added
 _MOST_NAME_BYTES = 200
-#: keys of a JSONL line that are there also when they are null
+#: keys that a JSONL line has even when they are null
 _ALWAYS = frozenset({"raw_response", "parsed_response", "error"})
 _OFTEN_ZERO = frozenset({"cache_read_tokens", "cache_write_tokens", "reasoning_tokens"})
 
@@ -36,7 +36,7 @@ class JsonFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._unsynced: list[Path] = []
-        self.known: set[str] = set()  #: files that are there already are looked at one by one
+        self.known: set[str] = set()  #: files that exist already are checked one by one
 
     @property
     def is_due(self) -> bool:
@@ -58,33 +58,33 @@ class JsonFolder:
         """Files can be read as soon as they are written."""
 
     def flush(self) -> None:
-        """Bring all files to disk."""
+        """Sync all files to disk."""
         with disk_errors(self._folder):
             sync_files(self._folder, self._unsynced)
         self._unsynced.clear()
 
     def compact(self) -> None:
-        """A job's new file takes the place of the old one as it is written."""
+        """Do nothing: a job's new file already replaced the old one."""
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is held open."""
 
 
 class JsonLines:
-    """One line a job in `results.jsonl`, appended to; a torn last line is cut off first."""
+    """Appends a line per job to `results.jsonl`; a torn last line is cut off first."""
 
     def __init__(self, path: Path, mark: int = 0) -> None:
         self._path = path
         self._lines = 0
         with disk_errors(path):
-            #: ids of lines beyond what the state file knows to be here
+            #: ids of lines beyond what the state file knows of
             self.known = _known_ids(path, mark)
             self._file = path.open("ab", buffering=0)
         self._waiting = bytearray()
 
     @property
     def mark(self) -> int:
-        """Size of the file, in bytes, when all that waits is in it."""
+        """Size of the file in bytes, including what is waiting to be written."""
         return self._file.tell() + len(self._waiting)
 
     @property
@@ -102,12 +102,12 @@ class JsonLines:
         self._lines += len(results)
 
     def show(self) -> None:
-        """Let others read what was written."""
+        """Make what was written readable for others."""
         with disk_errors(self._path):
             self._put()
 
     def _put(self) -> None:
-        """Write what waits; a disk that refuses gets none of it: the next run begins there."""
+        """Write what is waiting; if the disk refuses, none of it is: the next run begins there."""
         waiting, self._waiting = memoryview(self._waiting), bytearray()
         size = self._file.tell()
         try:
@@ -119,14 +119,14 @@ class JsonLines:
             raise
 
     def flush(self) -> None:
-        """Bring all lines to disk."""
+        """Sync all lines to disk."""
         with disk_errors(self._path):
             self._put()
             os.fsync(self._file.fileno())
         self._lines = 0
 
     def compact(self) -> None:
-        """Keep the last line of each job only."""
+        """Keep only the last line of each job."""
         self.flush()
         with disk_errors(self._path):
             last: dict[str, int] = {}
@@ -172,14 +172,14 @@ def file_name(job_id: str) -> str:
 
 
 def move_aside(path: Path) -> Path:
-    """Rename a file that is in the way to the next free `name.N`; nothing is overwritten."""
+    """Rename a file in the way to the next free `name.N`; nothing is overwritten."""
     aside = numbered_name(path)
     path.rename(aside)
     return aside
 
 
 def _said(result: JobResult) -> dict[str, Any]:
-    """The result without what it has nothing to say of: a sixth of a million lines."""
+    """The result without empty fields, which saves a sixth of a million lines."""
     return {
         name: value
         for name, value in row_of(result).items()
@@ -215,7 +215,7 @@ def _job_id(line: bytes) -> str | None:
 
 
 def _is_earlier_word(path: Path, result: JobResult) -> bool:
-    """True for a file that says how this job ended before it was asked again, or this very end."""
+    """True for a file with this ending of the job, or one from before it was asked again."""
     data = path.read_bytes()
     if not data:  # a power cut came before its bytes were on disk
         return True
@@ -234,7 +234,7 @@ def _is_earlier_word(path: Path, result: JobResult) -> bool:
 _KEPT = ", and run again: answers are kept in the state file"
 _FULL = "free some space"
 _CLOSED = "choose a folder you may write to"
-_NO_FOLDER = "that is a file, or has one on its way: name a folder"
+_NO_FOLDER = "that is a file, or has a file in its path: name a folder"
 _HINTS = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,

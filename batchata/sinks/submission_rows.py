@@ -1,4 +1,4 @@
-"""Submissions as aligned rows of a terminal."""
+"""Submissions as aligned rows for a terminal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ENDINGS: Final[dict[BatchWord, tuple[str, str]]] = {
     "failed": ("✗", "red"),
     "cancelled": ("■", "yellow"),
 }
-#: states in plainer words than the engine's
+#: states in plainer words than the engine's own
 _WORDS: Final = {
     "intended": "preparing",
     "creating": "sending",
@@ -38,7 +38,7 @@ _WORDS: Final = {
     "completed": "done",
     "dropped": "not sent",
 }
-#: the vendor is done, and answers that may be there are on their way
+#: the vendor is done, and any answers are being fetched
 _FETCHING: Final = frozenset({"completed", "expired", "cancelled", "failed"})
 
 
@@ -98,7 +98,7 @@ class SubmissionRows:
 
 
 def _widths(shown: Sequence[SubmissionView], columns: int) -> _Widths:
-    """Give every column what it needs, from the most to the least worth knowing."""
+    """Give every column the width it needs, the most useful ones first."""
     count = max((len(_count(each)) for each in shown), default=3)
     left = columns - 4 - (_LEAST_BAR + _GAP) - (count + _GAP) - _COST_WIDTH
     longest_model = min(24, _longest(each.model for each in shown))
@@ -106,7 +106,7 @@ def _widths(shown: Sequence[SubmissionView], columns: int) -> _Widths:
     word, left = _take(left, _WORD_WIDTH)
     time, left = _take(left, _TIME_WIDTH)
     provider, left = _take(left, min(12, _longest(each.provider for each in shown)))
-    # the bar grows to a fair length before an id is shown in full
+    # the bar gets a fair length before an id is shown in full
     id_width = min(18, _longest(each.batch_id or "" for each in shown))
     batch_id, left = _take(left, min(id_width, max(8, left - _GAP - 8)))
     return _Widths(

@@ -1,4 +1,4 @@
-"""Results added up: by model, by reason of failure, and a few to look at."""
+"""Results added up by model and by reason of failure, with a few to look at."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ReasonSum:
 
 @dataclass(slots=True)
 class Summary:
-    """Results added up in one reading, whatever their number."""
+    """Results added up in a single pass, however many there are."""
 
     models: dict[tuple[str, str], ModelSum] = field(default_factory=dict)
     reasons: dict[tuple[str, str], ReasonSum] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Summary:
         return sum(each.succeeded for each in self.models.values())
 
     def add(self, result: JobResult) -> None:
-        """Take one more result in."""
+        """Add one more result."""
         key = (result.provider, result.model)
         found = self.models.get(key)
         if found is None:

@@ -1,4 +1,4 @@
-"""Tables for people: what a run would cost, and what came of it."""
+"""Tables for people: what a run would cost, and how it went."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STYLES: Final = {"succeeded": "green", "failed": "red", "cancelled": "yellow", 
 
 
 def print_estimate(estimate: Estimate, console: Console | None = None) -> None:
-    """Print what a run would send and cost, by model and in all."""
+    """Print what a run would send and cost, by model and in total."""
     console = console or Console(highlight=False)
     live = (">if all live",) if estimate.expected_live_usd is not None else ()
     table = _table(
@@ -170,7 +170,7 @@ def samples_table(samples: Sequence[JobResult]) -> Table:
 
 
 def results_table(results: Iterable[JobResult]) -> Table:
-    """One row a job."""
+    """A row per job."""
     table = _table("job", "model", "status", ">in", ">out", ">cost", "*answer or reason")
     table.columns[0].max_width = _ID_SHOWN
     for each in results:
@@ -188,7 +188,7 @@ def results_table(results: Iterable[JobResult]) -> Table:
 
 
 def batches_table(batches: Iterable[Mapping[str, Any]]) -> Table:
-    """Batches that a vendor has, or may have."""
+    """Batches that a vendor has or may have."""
     table = _table("provider", "model", ">jobs", "status", "since", "*batch")
     for each in batches:
         since = each["since"]
@@ -235,7 +235,7 @@ def _price(value: float | None) -> str:
 
 
 def answer(result: JobResult) -> str:
-    """An answer in one line: its fields, its text, or what it is."""
+    """An answer in one line: its fields, its text, or what else it contains."""
     parsed: Any = plain(result.parsed_response)
     if isinstance(parsed, dict):
         return _line(", ".join(f"{name}: {value}" for name, value in parsed.items()))
@@ -245,7 +245,7 @@ def answer(result: JobResult) -> str:
 
 
 def size(number: int) -> str:
-    """Bytes as a person reads them."""
+    """A number of bytes for people to read."""
     value, unit = float(number), "B"
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000 or unit == "GB":
@@ -255,9 +255,9 @@ def size(number: int) -> str:
 
 
 def _table(*names: str) -> Table:
-    """A quiet table: columns of numbers begin with ">", one that takes what is left with "*".
+    """A plain table: names of number columns begin with ">", of one that takes the rest with "*".
 
-    Those that begin with "~" are folded where it does not fit: a number that is cut is wrong.
+    Those that begin with "~" are wrapped when they do not fit: a cut number would be wrong.
     """
     is_wide = any(name.startswith("*") for name in names)
     table = Table(

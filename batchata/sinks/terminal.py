@@ -1,4 +1,4 @@
-"""The progress display of a terminal or a notebook."""
+"""The progress display for terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from batchata.sinks.progress_frame import Moment, frame
 
 FRAMES_PER_SECOND: Final = 8
 STOPPING: Final = "stopping: nothing new is sent, what is paid for is kept"
-#: the display's signs for consoles that cannot show them
+#: replacements of the display's signs, for consoles that cannot show them
 _ASCII: Final = str.maketrans("━╸─·≤≈…✓✗■⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "=>-|<~.+x-|/-\\|/-\\|/")
 
 
 class RichBatchProgressDisplay:
-    """Shows a run while it goes on; in plain lines where nothing can be redrawn.
+    """Shows a run in progress; in plain lines where nothing can be redrawn.
 
     Views may come as often as the run likes, from any thread: taking one only keeps it, and
     rich's own thread draws the last one eight times a second.
@@ -68,7 +68,7 @@ class RichBatchProgressDisplay:
             self._plain.update_progress(self._stated(view))
 
     def handle_cancellation(self, view: RunView) -> None:
-        """Say that the run is stopping, and go on showing it until `finish_progress`."""
+        """Say that the run is stopping, and keep showing it until `finish_progress`."""
         self._is_stopping = True
         self._keep(view)
         if not self.is_live:
@@ -84,7 +84,7 @@ class RichBatchProgressDisplay:
 
     @contextmanager
     def aside(self) -> Iterator[Console]:
-        """Take the moving picture off the screen, so that something else can be shown or asked."""
+        """Take the live display off the screen, so that something else can be shown or asked."""
         was_shown = self._live is not None
         self._stop()
         try:
@@ -94,7 +94,7 @@ class RichBatchProgressDisplay:
                 self._begin()
 
     def print_progress(self, view: RunView) -> None:
-        """Print one picture of a run as it is now, and show nothing more."""
+        """Print the run once as it is now, and nothing more."""
         self._is_final = False
         self._keep(view)
         self.console.print(self._draw())
@@ -119,7 +119,7 @@ class RichBatchProgressDisplay:
             console=self.console,
             get_renderable=self._draw,
             refresh_per_second=FRAMES_PER_SECOND,
-            # what the caller prints goes above the picture, but never from a pipe into it
+            # what the caller prints goes above the display, but never from a pipe into it
             redirect_stdout=sys.stdout.isatty() or self.console.is_jupyter,
             redirect_stderr=sys.stderr.isatty() or self.console.is_jupyter,
         )
@@ -170,7 +170,7 @@ def _utc_now() -> datetime:
 def _can_move(console: Console) -> bool:
     if console.is_jupyter:
         return _has_widgets()
-    # colours may be forced on in CI, where a moving picture is still no use
+    # colours may be forced on in CI, where a live display is still of no use
     return console.is_interactive and console.file.isatty()
 
 

@@ -1,4 +1,4 @@
-"""Numbers as a person reads them."""
+"""Numbers in words for people."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def usd(amount: Decimal) -> str:
 
 
 def usd_most(amount: Decimal) -> str:
-    """An upper bound: ≤ $0.0312, and never less than the smallest sum that is shown."""
+    """An upper bound: ≤ $0.0312, and never less than the smallest amount that is shown."""
     return f"≤ {usd(max(amount, Decimal('0.0001')) if amount else amount)}"
 
 
 def usd_limit(amount: Decimal) -> str:
-    """Money that somebody set: $5.00, and more digits only where they were given."""
+    """Money that somebody set: $5.00, with more digits only if they were given."""
     cents = amount.quantize(Decimal("0.01"))
     return f"${cents:,.2f}" if cents == amount else usd(amount)
 
 
 def possibly_billed(answers: int, amount: Decimal) -> str:
-    """What lost answers can have cost: ≤ $0.0312 possibly billed for up to 2 lost answers."""
+    """What lost answers may have cost: ≤ $0.0312 possibly billed for up to 2 lost answers."""
     return f"{usd_most(amount)} possibly billed for up to {plural(answers, 'lost answer')}"
 
 
@@ -49,7 +49,7 @@ def compact(number: int) -> str:
 
 
 def clock_time(seconds: float) -> str:
-    """A duration as a clock shows it: 0:12, 1:02:03, 2d 03:00."""
+    """A duration like on a clock: 0:12, 1:02:03, 2d 03:00."""
     whole = max(0, int(seconds))
     days, rest = divmod(whole, _DAY)
     hours, rest = divmod(rest, _HOUR)
@@ -60,7 +60,7 @@ def clock_time(seconds: float) -> str:
 
 
 def about(seconds: float) -> str:
-    """A duration as a person guesses it: about 40 s, about 12 min, about 3 h 20 min."""
+    """A rough duration: about 40 s, about 12 min, about 3 h 20 min."""
     if seconds < 55:
         return f"about {max(5, 5 * round(seconds / 5))} s"
     minutes = max(1, round(seconds / _MINUTE))
@@ -94,5 +94,5 @@ def plural(number: int, noun: str) -> str:
 
 
 def tail(text: str, width: int) -> str:
-    """`text` cut to `width` from the left, where ids are all alike."""
+    """`text` cut to `width` from the left, where ids are alike."""
     return text if len(text) <= width else f"…{text[-(width - 1) :]}" if width > 1 else text[:width]

@@ -1,4 +1,4 @@
-"""The event log: what every door saw happen, in one Parquet schema."""
+"""The event log: what happened in every part of the library, in one Parquet schema."""
 
 from __future__ import annotations
 

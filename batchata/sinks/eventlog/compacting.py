@@ -1,4 +1,4 @@
-"""Many small files of a log made into few large ones, whatever happens on the way."""
+"""Compacts many small files of a log into few large ones, safely through any crash."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from batchata.sinks.eventlog.place import Place, place_of
 from batchata.sinks.eventlog.reading import SOURCES, is_compact, read_file, sources
 from batchata.sinks.eventlog.table import COLUMNS, import_pyarrow, schema, table_bytes
 
-#: a file of this size is left as it is, and none is made much larger
+#: files of this size are left alone, and none is made much larger
 _LARGE_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compacted:
-    """What compacting came to."""
+    """The outcome of compacting."""
 
     files_before: int
     files_after: int
@@ -30,9 +30,9 @@ class Compacted:
 
 
 def compact_events(where: str | os.PathLike[str], *, filesystem: Any = None) -> Compacted:
-    """Make the small files of each folder of a log into one; no event is lost or doubled.
+    """Merge the small files of each folder of a log; no event is lost or duplicated.
 
-    A new file is in its place before the old ones go, and names them: after a crash in between
+    A new file names the old ones, and is in place before they are removed: after a crash in between
     `read_events` leaves them out, and the next `compact_events` removes them. Raises EventLogError.
     """
     place = place_of(where, filesystem)
@@ -44,7 +44,7 @@ def compact_events(where: str | os.PathLike[str], *, filesystem: Any = None) -> 
 
 
 def _groups(place: Place, paths: list[str]) -> Iterator[list[tuple[str, bytes]]]:
-    """Files of one folder that become one file."""
+    """Groups of files in one folder, each of which becomes one file."""
     left = _without_leftovers(place, paths)
     group: list[tuple[str, bytes]] = []
     size = 0
@@ -61,7 +61,7 @@ def _groups(place: Place, paths: list[str]) -> Iterator[list[tuple[str, bytes]]]
 
 
 def _without_leftovers(place: Place, paths: Sequence[str]) -> list[str]:
-    """Paths without the files that an interrupted compacting had taken in; those are removed."""
+    """Paths without files that an interrupted compacting had merged already; removes those."""
     names = {path.rpartition("/")[2]: path for path in paths}
     for path in paths:
         if is_compact(path):

@@ -1,4 +1,4 @@
-"""What payloads usually hold, whichever door wrote them."""
+"""The fields that payloads usually have, whichever part of the library wrote them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIELDS: Final = (
     "latency_seconds",
     "error",
 )
-#: other names of token counts, as vendors and frameworks say them
+#: other names for token counts, as used by vendors and frameworks
 _TOKENS: Final = {
     "input_tokens": ("input_tokens", "prompt_tokens"),
     "output_tokens": ("output_tokens", "completion_tokens"),
@@ -25,7 +25,7 @@ _TOKENS: Final = {
 
 
 def flat(payload: str | bytes | None, event_type: str = "") -> dict[str, Any]:
-    """The usual fields of a payload; those it does not have are left out."""
+    """The usual fields of a payload, without those it lacks."""
     try:
         said = orjson.loads(payload or b"{}")
     except ValueError:
@@ -49,7 +49,7 @@ def flat(payload: str | bytes | None, event_type: str = "") -> dict[str, Any]:
 
 
 def text_of(content: Any) -> str | None:
-    """The text of a message's content: itself, or its text parts joined."""
+    """The text of a message's content: the content itself, or its text parts joined."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):
@@ -102,7 +102,7 @@ def _answer(data: Mapping[str, Any]) -> str | None:
 
 
 def _called(calls: Any) -> str | None:
-    """An answer that is no text but calls of tools."""
+    """An answer that consists of tool calls instead of text."""
     return orjson.dumps(calls).decode() if isinstance(calls, list) and calls else None
 
 

@@ -1,6 +1,6 @@
-"""Events on this machine's disk from the moment they happen until their Parquet file is written.
+"""Keeps events on this machine's disk from when they happen until their Parquet file is written.
 
-A journal belongs to one process, which holds a lock on it; the journal of a dead one is adopted.
+A journal belongs to one process, which locks it; the journal of a dead process is adopted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from batchata.sinks.eventlog.table import Row
 
 try:
     import fcntl
-except ImportError:  # Windows: nobody adopts the journal of another process
+except ImportError:  # Windows: no process adopts another's journal
     fcntl = None  # type: ignore[assignment]
 
 log = logging.getLogger("batchata.events")
@@ -42,11 +42,11 @@ class Journal:
 
     @property
     def name(self) -> str:
-        """A name that no other journal has, on any machine."""
+        """A name that is unique among journals on all machines."""
         return self.path.name.removesuffix(SUFFIX)
 
     def append(self, line: bytes) -> None:
-        """Add a line; OSError, and nothing of it kept, when the disk has no room for all of it."""
+        """Add a line; OSError, with none of it kept, when the disk has no room for all of it."""
         written = os.write(self.fd, line)
         if written != len(line):
             os.ftruncate(self.fd, self.size_bytes)
@@ -54,7 +54,7 @@ class Journal:
         self.size_bytes += written
 
     def rows(self) -> list[Row]:
-        """Every event that can be read; a last line cut by a kill is left out."""
+        """Every readable event; a last line cut short by a kill is left out."""
         with self.path.open("rb") as file:
             head, *lines = file.read().split(b"\n")
         metadata = _metadata(head)
@@ -69,7 +69,7 @@ class Journal:
         return found
 
     def remove(self) -> None:
-        """Its events are where they belong; a damaged one is kept under another name."""
+        """Remove it, as its events are in their place; a damaged one is kept under another name."""
         with contextlib.suppress(FileNotFoundError):
             if self.damage:
                 aside = self.path.with_suffix(".damaged")
@@ -78,11 +78,11 @@ class Journal:
             else:
                 self.path.unlink()
         self.let_go()
-        with contextlib.suppress(OSError):  # others are at work in it
+        with contextlib.suppress(OSError):  # other processes are using it
             self.path.parent.rmdir()
 
     def let_go(self) -> None:
-        """Leave it to whoever comes next."""
+        """Release it for another process to adopt."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -101,8 +101,8 @@ def create(folder: Path, logger_metadata: str) -> Journal:
         except (FileExistsError, FileNotFoundError):
             if folder.exists() and not folder.is_dir():
                 raise
-            continue  # the last journal in the folder went, and the folder with it
-        if _lock(journal.fd) and path.exists():  # else another has just adopted and removed it
+            continue  # the folder was removed along with the last journal in it
+        if _lock(journal.fd) and path.exists():  # else another process just adopted and removed it
             try:
                 journal.append(orjson.dumps({"logger_metadata": logger_metadata}) + b"\n")
             except OSError:
@@ -113,8 +113,8 @@ def create(folder: Path, logger_metadata: str) -> Journal:
 
 
 def orphans(folder: Path) -> Iterator[Journal]:
-    """Journals whose processes are gone, locked for this one."""
-    # without locks nobody can tell whether their processes are gone
+    """Journals of processes that are gone, locked for this one."""
+    # without locks there is no telling whether their processes are gone
     found = sorted(folder.glob(f"*{SUFFIX}")) if fcntl is not None else []
     for path in found:
         try:
@@ -129,7 +129,7 @@ def orphans(folder: Path) -> Iterator[Journal]:
 
 
 def line_of(row: Row) -> bytes:
-    """An event as its line of a journal; half a character of a name is a question mark."""
+    """An event as a line of a journal; half a character in a name becomes a question mark."""
     payload = orjson.Fragment(row.payload)
     try:
         return orjson.dumps((*row[:5], payload), option=orjson.OPT_APPEND_NEWLINE)

@@ -1,4 +1,4 @@
-"""The event log: any number of threads and tasks write, one thread brings it to its place."""
+"""The event log: any number of threads and tasks write to it, and one thread stores it."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from batchata.sinks.eventlog.table import PartitionOn, Row, import_pyarrow
 
 log = logging.getLogger("batchata.events")
 
-#: beyond this the events of a file are read back from its journal
+#: beyond this the events of a file are dropped from memory, and read back from its journal
 _MOST_ROWS: Final = 10_000
 _MOST_BYTES: Final = 4 * 1024 * 1024
-#: events that are kept in memory when no disk takes them
+#: events kept in memory while no disk can be written to
 _MOST_HOMELESS: Final = 100_000
 _FIRST_WAIT: Final = 1.0
 _LONGEST_WAIT: Final = 60.0
 _LONGEST_NAP: Final = 5.0
-#: seconds between two files, however fast events come: a file costs as much as hundreds of events
+#: least seconds between two files: writing one costs as much as hundreds of events
 _BREATH: Final = 0.25
 
 
@@ -85,14 +85,14 @@ class EventLog:
         self._raises = on_failure == "error"
         self._spans = spans
         self.error: EventLogError | None = None  #: why the last file could not be written
-        self.lost = 0  #: events that neither disk nor memory had room for
+        self.lost = 0  #: events for which neither disk nor memory had room
         self._is_closed = False
         self._begin()
 
     def _begin(self) -> None:
-        """Everything that belongs to this process alone."""
+        """Set up everything that belongs to this process alone."""
         self._pid = os.getpid()
-        self._lock = threading.Lock()  #: held for microseconds, also by event loops
+        self._lock = threading.Lock()  #: held for microseconds, even by event loops
         self._writing = threading.RLock()  #: held while files are written
         self._changed = threading.Condition(self._lock)
         self._rows: list[Row] = []
@@ -107,17 +107,17 @@ class EventLog:
 
     @property
     def place(self) -> Place:
-        """Where it writes, to be read back with `read_events`."""
+        """Where it writes to, for reading back with `read_events`."""
         return self._places[0]
 
     @property
     def url(self) -> str:
-        """The place of the log, without any key that was in its address."""
+        """The address of the log, without any key that was in it."""
         return self._places[0].url
 
     @property
     def is_safe(self) -> bool:
-        """True when every event is in its place or in a journal, none in memory alone."""
+        """True when every event is in its place or in a journal, and none only in memory."""
         with self._lock:
             waiting = [*self._full, Segment(self._journal, self._rows)]
         return not self.lost and not any(each.rows and each.journal is None for each in waiting)
@@ -186,7 +186,7 @@ class EventLog:
         self.close()
 
     def _own(self) -> None:
-        """After a fork begin anew: the parent writes its own events."""
+        """Start afresh after a fork: the parent writes its own events."""
         if self._pid != os.getpid():
             for journal in [*(each.journal for each in self._full), self._journal]:
                 if journal is not None:
@@ -212,7 +212,7 @@ class EventLog:
         try:
             if self._journal is not None:
                 self._journal.append(lines)
-            elif not self._rows:  # else events that no journal has are held in memory
+            elif not self._rows:  # else memory holds events that no journal has
                 self._journal = create(self.journal_dir, self._maker.metadata)
                 self._journal.append(lines)
             elif len(self._rows) >= _MOST_HOMELESS:
@@ -229,7 +229,7 @@ class EventLog:
             log.error("%s; events are held in memory until they are", self.error.message)
 
     def _spill(self) -> None:
-        """Memory is for other things: these events stay in their journal until their turn."""
+        """Free the memory of these events: they stay in their journal until it is their turn."""
         if self._journal is not None:
             self._full.append(Segment(self._journal, []))
             self._journal, self._rows, self._bytes = None, [], 0
@@ -243,7 +243,7 @@ class EventLog:
             self._thread.start()
 
     def _work(self) -> bool:
-        """Write what is due, or wait a little; False when the thread is of no more use."""
+        """Write what is due, or wait a little; False when the thread is no longer needed."""
         with self._changed:
             if self._is_closed or not (self._rows or self._full):
                 self._thread = None
@@ -299,8 +299,8 @@ class EventLog:
         return True
 
     def _shelter(self) -> None:
-        """What memory alone holds goes to the disk for passing files, as this process ends."""
-        user = os.getuid() if hasattr(os, "getuid") else ""  # others' folders are closed to us
+        """As this process ends, save events that only memory holds to the temporary folder."""
+        user = os.getuid() if hasattr(os, "getuid") else ""  # others' are closed to us
         folder = Path(tempfile.gettempdir(), f"batchata-events-{user}")
         for each in [each for each in self._full if each.journal is None and each.rows]:
             count = len(each.rows)
@@ -316,7 +316,7 @@ class EventLog:
                 log.error(told, count, self.url, journal.path, str(folder))
 
     def _adopt(self) -> None:
-        """Take over what processes that died have left."""
+        """Take over what dead processes left behind."""
         if self._has_adopted:
             return
         self._has_adopted = True
@@ -337,7 +337,7 @@ class EventLog:
         self.error = error
 
 
-#: logs that hold events; they live on until these are written, whoever lets go of them
+#: logs with unwritten events; kept alive until these are written, even if nobody else holds them
 _UNWRITTEN: set[EventLog] = set()
 
 
@@ -354,5 +354,5 @@ def _write_on(reference: weakref.ref[EventLog]) -> None:
 def _write_all() -> None:
     for each in list(_UNWRITTEN):
         for end in each.flush, each.close:
-            with contextlib.suppress(EventLogError):  # it was told when it happened
+            with contextlib.suppress(EventLogError):  # it was reported when it happened
                 end()

@@ -1,4 +1,4 @@
-"""Where a log lies: a folder, or an object store that pyarrow or fsspec can reach."""
+"""Where a log is stored: a folder, or an object store that pyarrow or fsspec can reach."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Place(Protocol):
     url: str
 
     def put(self, path: str, data: Any) -> None:
-        """Write a file whole or not at all, in the place of one of that name."""
+        """Write a file whole or not at all, replacing one of that name."""
 
     def get(self, path: str) -> bytes:
         """Read a file."""
@@ -32,11 +32,11 @@ class Place(Protocol):
         """Parquet files below this place, in order."""
 
     def remove(self, path: str) -> None:
-        """Remove a file; one that is not there is fine."""
+        """Remove a file, if it exists."""
 
 
 class Folder:
-    """A folder of this machine; files get their names when they are whole and on disk."""
+    """A folder of this machine; files get their names once they are complete and on disk."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -68,7 +68,7 @@ class Folder:
             raise _failed("read", str(self.folder / path), error) from error
 
     def paths(self) -> Iterator[str]:
-        """Parquet files below the folder, in order; hidden ones are nobody's business."""
+        """Parquet files below the folder, in order, without hidden ones."""
         if self.folder.is_file():
             raise EventLogError(f"{self.url} is a file, not a log", hint="name its folder")
         found = self.folder.rglob("*.parquet")
@@ -85,12 +85,12 @@ class Folder:
 
 
 class ObjectStore:
-    """What pyarrow and fsspec reach: S3, GCS, Azure, HDFS and many more."""
+    """A store that pyarrow or fsspec can reach: S3, GCS, Azure, HDFS and many more."""
 
     def __init__(self, url: str, filesystem: Any = None) -> None:
         self.url = shown(url)
         self._fs, self._root = _filesystem(url, filesystem)
-        #: objects appear whole or not at all, and there are no folders to make
+        #: objects appear whole or not at all, and no folders need to be made
         self._is_whole = any(name in self._fs.type_name for name in _OBJECT_STORES)
 
     def put(self, path: str, data: Any) -> None:
@@ -135,7 +135,7 @@ class ObjectStore:
     def _ask(self, what: str, path: str, call: Any) -> Any:
         try:
             return call()
-        except Exception as error:  # a filesystem of strangers raises what it likes
+        except Exception as error:  # somebody else's filesystem may raise anything
             raise _failed(what, f"{self.url}/{path}".rstrip("/"), error) from error
 
 
@@ -202,7 +202,7 @@ def _failed(what: str, name: str, error: Exception) -> EventLogError:
 
 
 def journal_dir_of(place: Place, given: str | os.PathLike[str] | None) -> Path:
-    """Where the journals of a log are: beside its folder, or in the home of the user."""
+    """Where the journals of a log are: beside its folder, or in the user's home."""
     if given is not None:
         return Path(given)
     if isinstance(place, Folder):

@@ -1,4 +1,4 @@
-"""The event log read back, with the usual fields of its payloads as columns."""
+"""Reads the event log back, with the usual fields of its payloads as columns."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from batchata.sinks.eventlog.fields import FIELDS, flat
 from batchata.sinks.eventlog.place import Place, place_of
 from batchata.sinks.eventlog.table import COLUMNS, import_pyarrow, schema
 
-#: file metadata of a compacted file: names of the files whose events it holds
+#: metadata key of a compacted file, for the names of the files whose events it holds
 SOURCES: Final = b"batchata.sources"
-#: columns of later generations of the schema under the names of ours
+#: columns of later generations of the schema, and our names for them
 _RENAMED: Final = {"custom_id": "logger_custom_id"}
 
 
@@ -28,11 +28,11 @@ def read_events(
     since: datetime | str | None = None,
     filesystem: Any = None,
 ) -> Any:
-    """The events below `where` as a pandas DataFrame, in the order of their times.
+    """The events below `where` as a pandas DataFrame, ordered by time.
 
-    `where` is an address, or the `place` of a log. Beside the seven columns it has
+    `where` is an address, or the `place` of a log. Besides the seven columns it has
     `parent_run_id` and what payloads usually hold: `model`, `prompt`, `answer`, `input_tokens`,
-    `output_tokens`, `cost_usd`, `latency_seconds`, `error`; what an event does not say is None.
+    `output_tokens`, `cost_usd`, `latency_seconds`, `error`; what an event lacks is None.
     `since` is a datetime or ISO text, UTC where it names no zone. Logs of the earlier schemas are
     read as well. Raises EventLogError.
     """
@@ -40,7 +40,7 @@ def read_events(
         import pandas as pd
     except ImportError as error:
         raise EventLogError(
-            "read_events makes a pandas DataFrame, and pandas is not installed",
+            "read_events returns a pandas DataFrame, and pandas is not installed",
             hint="pip install pandas, or read the files with another Parquet reader",
         ) from error
     kept = Wanted(custom_id=custom_id, event_type=event_type, since=since)
@@ -59,7 +59,7 @@ def read_events(
 
 
 class Wanted:
-    """Which events are asked for."""
+    """Selects the events asked for."""
 
     def __init__(
         self,
@@ -83,13 +83,13 @@ class Wanted:
         return table
 
     def may_have(self, path: str) -> bool:
-        """False for files of days that are over before the time asked for."""
+        """False for files of days that end before the time asked for."""
         day = path.partition("date=")[2][:10] if "date=" in path else ""
         return self.since is None or not day or day >= self.since.strftime("%Y-%m-%d")
 
 
 def read_table(place: Place, wanted: Wanted) -> Any:
-    """The wanted events below a place as an arrow table, in the order of their times."""
+    """The wanted events below a place as an arrow table, ordered by time."""
     pyarrow = import_pyarrow()
     wide = schema().append(pyarrow.field("parent_run_id", pyarrow.string()))
     found = [wide.empty_table()]
@@ -99,17 +99,17 @@ def read_table(place: Place, wanted: Wanted) -> Any:
 
 
 def read_file(place: Place, path: str) -> Any:
-    """One file in our columns, of whichever generation it is."""
+    """One file of any generation, in our columns."""
     pyarrow = import_pyarrow()
     try:
         table = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(place.get(path))).read()
     except pyarrow.ArrowException as error:
-        raise EventLogError(f"{place.url}/{path} is no Parquet file: {error}") from error
+        raise EventLogError(f"{place.url}/{path} is not a Parquet file: {error}") from error
     if not {"event_type", "payload"} <= set(table.column_names):
         raise EventLogError(
-            f"{place.url}/{path} is not of an event log: its columns are "
+            f"{place.url}/{path} does not belong to an event log: its columns are "
             f"{', '.join(table.column_names)}",
-            hint="name the folder of the log alone",
+            hint="name a folder with nothing but the log",
         )
     return pyarrow.table(
         [_column(table, name, kind) for name, kind in _kinds()], names=[*COLUMNS, "parent_run_id"]
@@ -117,7 +117,7 @@ def read_file(place: Place, path: str) -> Any:
 
 
 def live_paths(place: Place, paths: Iterable[str]) -> Iterator[str]:
-    """Paths without those that a compacted file beside them has taken in."""
+    """Paths without files whose events are in a compacted file beside them."""
     paths = list(paths)
     taken = {
         f"{path.rpartition('/')[0]}/{name}".lstrip("/")
@@ -129,12 +129,12 @@ def live_paths(place: Place, paths: Iterable[str]) -> Iterator[str]:
 
 
 def is_compact(path: str) -> bool:
-    """True for the name of a file that holds the events of others."""
+    """True for the name of a compacted file."""
     return path.rpartition("/")[2].startswith("compact_")
 
 
 def sources(data: bytes) -> list[str]:
-    """Names of the files that a compacted file has taken in."""
+    """Names of the files whose events a compacted file holds."""
     pyarrow = import_pyarrow()
     kept = pyarrow.parquet.read_schema(pyarrow.BufferReader(data)).metadata or {}
     found = orjson.loads(kept.get(SOURCES, b"[]"))
@@ -142,7 +142,7 @@ def sources(data: bytes) -> list[str]:
 
 
 def is_taken(place: Place, path: str) -> bool:
-    """True when a compacted file beside it holds the events of this file already."""
+    """True when a compacted file beside it already holds this file's events."""
     folder, _, name = path.rpartition("/")
     beside = (each for each in place.paths() if each.rpartition("/")[0] == folder)
     return any(name in sources(place.get(each)) for each in beside if is_compact(each))

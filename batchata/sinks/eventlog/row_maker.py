@@ -1,4 +1,4 @@
-"""Events as rows of a log, without what is secret."""
+"""Turns events into rows of a log, without secrets."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from batchata.sinks.eventlog.table import Row
 
 
 class RowMaker:
-    """Makes rows; what all of them share is worked out once."""
+    """Makes rows; what they share is worked out once."""
 
     def __init__(self, secrets: Iterable[str], provider: str, metadata: Mapping[str, Any]) -> None:
         self._redactor = Redactor(secrets)
-        self._provider = provider  #: of events that name none
+        self._provider = provider  #: for events that name none
         named = self._redactor.named
         #: the log's own, as JSON
         self.metadata = self._redactor.json(to_json(named(dict(metadata)), named)).decode()
@@ -27,7 +27,7 @@ class RowMaker:
         return self._row(event, at_us, event.payload(at_us, self._redactor))
 
     def rows(self, events: Iterable[LoggedEvent]) -> list[Row]:
-        """The rows of several events, which are looked through together."""
+        """The rows of several events, searched for secrets together."""
         timed = [(each, each.timestamp_us or _now_us()) for each in events]
         payloads = self._redactor.jsons(envelopes(timed, self._redactor))
         return [

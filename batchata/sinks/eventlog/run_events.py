@@ -1,4 +1,4 @@
-"""What happens in a run of the engine, told to the event log."""
+"""Writes what happens in a run of the engine to the event log."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ _MOVES: Final = {
     SubmissionStatus.UNRESOLVED: "batch_unresolved",
     SubmissionStatus.DROPPED: "batch_dropped",
 }
-#: of a response in the background; what surely never left is no event
+#: event types of background responses; a call that surely never left is no event
 _BACKGROUND_MOVES: Final = {
     SubmissionStatus.ACCEPTED: "background_retrieval_attempt",
     SubmissionStatus.UNRESOLVED: "background_unresolved",
 }
 _MESSAGES: Final = ("messages", "input", "prompt")
-#: how many outcomes of a crashed run are looked at together
+#: how many outcomes of a crashed run are handled at a time
 _GROUP: Final = 1000
 
 ReadAfter = Callable[[int, int], tuple[int, list[JobResult]]]
 
 
 class RunEvents:
-    """Writes a start and an end of each call, and what becomes of each batch.
+    """Writes the start and end of each call, and what becomes of each batch.
 
     A call's `run_id` follows from the state file, the job and the attempt, so that a run that goes
     on in another process goes on in the log too. `stop` is told when the log fails and may not.
@@ -63,18 +63,18 @@ class RunEvents:
         self._bind = bind
         self._stop = stop
         self._accepted: set[str] = set()
-        self._last = store.last_number  #: number of the last outcome that was told
+        self._last = store.last_number  #: number of the last logged outcome
         if store.meta("log_run") is None:
             store.set_meta(log_run=new_id(), logged=store.last_number)
         self._run = str(store.meta("log_run"))
 
     @property
     def is_behind(self) -> bool:
-        """True when an earlier process committed outcomes and did not come to log them."""
+        """True when an earlier process committed outcomes but did not get to log them."""
         return int(self._store.meta("logged") or 0) < self._store.last_number
 
     def emit(self, event: Event) -> None:
-        """Log what an event of the engine means for the calls it is about."""
+        """Log what an engine event means for its calls."""
         try:
             for each in self._events(event):
                 self._log.write(each)
@@ -84,7 +84,7 @@ class RunEvents:
             self._stop(error)
 
     def catch_up(self, read_after: ReadAfter) -> None:
-        """Log the outcomes that an earlier process committed and did not come to log."""
+        """Log the outcomes that an earlier process committed but did not get to log."""
         done = int(self._store.meta("logged") or 0)
         last = self._store.last_number
         self._log.flush()
@@ -100,19 +100,19 @@ class RunEvents:
         self._mark()
 
     def close(self) -> None:
-        """Flush; the state file then knows that everything is in the log."""
+        """Flush, and record in the state file that everything is in the log."""
         try:
             self._log.close()
         except EventLogError as error:
             log.error("%s", error)
-        if self._log.is_safe:  # what could not be written lies in a journal
+        if self._log.is_safe:  # what could not be written is in a journal
             self._mark()
 
     def _mark(self) -> None:
         self._store.set_meta(logged=self._last)
 
     def _known(self, found: Sequence[JobResult]) -> set[str]:
-        """Calls whose end is in the log already."""
+        """Calls whose end is already in the log."""
         times = [each.finished_at for each in found if each.finished_at is not None]
         frame = read_events(
             self._log.place, event_type=("llm_end", "llm_error"), since=min(times, default=None)
@@ -151,7 +151,7 @@ class RunEvents:
         if submission.route == "live":
             return
         if event.status is SubmissionStatus.ACCEPTED:
-            if event.token in self._accepted:  # a later word on it, as that it was cancelled
+            if event.token in self._accepted:  # a later event about it, such as its cancellation
                 return
             self._accepted.add(event.token)
         if submission.route == "background":
@@ -160,7 +160,7 @@ class RunEvents:
         yield self._about(_MOVES[event.status], submission, note=submission.note)
 
     def _fetching(self, event_type: str | None, submission: Submission) -> Iterator[LoggedEvent]:
-        """What became of the fetching of a response."""
+        """The event for how fetching a response went."""
         if event_type is None:
             return
         (seq,) = submission.seqs
@@ -230,7 +230,7 @@ class RunEvents:
 
 
 def asked(body: bytes, model: str) -> dict[str, Any]:
-    """A request's messages, and what else it says."""
+    """A request's messages and other fields."""
     request = orjson.loads(body) if body else {}
     said = next((request.pop(name) for name in _MESSAGES if name in request), None)
     name = "messages" if isinstance(said, list) else "prompt"
@@ -239,7 +239,7 @@ def asked(body: bytes, model: str) -> dict[str, Any]:
 
 
 def result_fields(result: JobResult) -> dict[str, Any]:
-    """A result as the log tells it: its text once."""
+    """A result as it is logged, with its text only once."""
     began, finished = result.submitted_at, result.finished_at
     took = (finished - began).total_seconds() if began and finished else None
     return {

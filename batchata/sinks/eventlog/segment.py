@@ -1,4 +1,4 @@
-"""Events that become files of their own, named after the journal that they are in."""
+"""Events that become files of their own, named after their journal."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from batchata.sinks.eventlog.table import PartitionOn, Row, files_of, parquet_by
 
 @dataclass(slots=True, eq=False)
 class Segment:
-    """Events that are written together, and once."""
+    """Events that are written together, exactly once."""
 
     journal: Journal | None
-    rows: list[Row]  #: empty: they are to be read from the journal
+    rows: list[Row]  #: empty when they must be read from the journal
     is_adopted: bool = False
     name: str = field(default_factory=lambda: f"memory-{os.urandom(6).hex()}")
 
@@ -27,7 +27,7 @@ class Segment:
             self.name = self.journal.name
 
     def deliver(self, places: Iterable[Place], partition_on: PartitionOn) -> None:
-        """Write its files; EventLogError when one could not be, and all is to be tried again."""
+        """Write its files; EventLogError when one failed, and all must be tried again."""
         journal, rows = self.journal, self.rows
         if journal is not None and not rows:
             rows = _rows_of(journal)

@@ -1,4 +1,4 @@
-"""The event log's calls as OpenTelemetry spans, in the words of its GenAI conventions."""
+"""The event log's calls as OpenTelemetry spans, following its GenAI conventions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batchata.core.genai import REQUEST_ATTRIBUTES
 from batchata.sinks.eventlog.fields import flat, text_of
 from batchata.sinks.eventlog.table import Row
 
-#: what begins and ends, and what the conventions call it
+#: kinds of events that begin and end, by the conventions' names
 _OPERATIONS: Final = {
     "llm": "chat",
     "chat_model": "chat",
@@ -29,19 +29,19 @@ _ENDS: Final = {
     **{f"{each}_end": each for each in _OPERATIONS},
     **{f"{each}_error": each for each in _OPERATIONS},
 }
-#: what LangChain calls those who speak
+#: LangChain's names for roles
 _ROLES: Final = {
     "ai": "assistant",
     "AIMessageChunk": "assistant",
     "system": "system",
     "tool": "tool",
 }
-#: spans that are open; beyond this the oldest is made anew from its end
+#: open spans; beyond this the oldest is dropped, and made again when it ends
 _MOST_OPEN: Final = 10_000
 
 
 class Spans:
-    """Makes a span of each call, tool, chain and batch, for whatever exporter is set up.
+    """Makes a span of each call, tool, chain and batch, for whichever exporter is set up.
 
     Without `tracer_provider` the global one is used. Prompts and answers are in the spans only with
     `content`. Raises EventLogError when opentelemetry is not installed.
@@ -99,7 +99,7 @@ class Spans:
 
     def _end(self, row: Row, span: Any) -> None:
         said, data = flat(row.payload), _data(row.payload)
-        if span is None:  # begun in another process, or never logged
+        if span is None:  # it began in another process, or was never logged
             took_us = round((said.get("latency_seconds") or 0) * 1e6)
             span = self._begun(row, _ENDS[row.event_type], row.timestamp_us - took_us)
         answered = {

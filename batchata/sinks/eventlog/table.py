@@ -1,4 +1,4 @@
-"""Rows of the event log as Parquet: seven columns, one file a segment and day."""
+"""Rows of the event log as Parquet: seven columns, one file per segment and day."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ COLUMNS: Final = (
     "logger_metadata",
     "payload",
 )
-#: columns that say few different things
+#: columns with few distinct values
 _REPEATING: Final = frozenset({"event_type", "provider", "logger_metadata"})
 PartitionOn = Literal["date"] | None
 _DAY_US: Final = 86_400_000_000
 
 
 class Row(NamedTuple):
-    """One event as it lies in the log."""
+    """One event as it is stored in the log."""
 
     timestamp_us: int
     run_id: str
@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 def import_pyarrow() -> Any:
     """pyarrow with its parts; EventLogError that names the extra when it is missing."""
-    # pyarrow brings it in with its first array, which at exit is too late for it
+    # pyarrow imports this with its first array, which fails at exit
     import concurrent.futures.thread  # noqa: F401
 
     try:
@@ -55,7 +55,7 @@ def import_pyarrow() -> Any:
 
 
 def schema() -> Any:
-    """The seven columns: the time in µs UTC, all others text."""
+    """The seven columns: the time in µs UTC, and all others as text."""
     pyarrow = import_pyarrow()
     time = pyarrow.timestamp("us", tz="UTC")
     kinds = [time, *[pyarrow.string()] * (len(COLUMNS) - 1)]
@@ -76,7 +76,7 @@ def parquet_bytes(rows: Sequence[Row]) -> Any:
 
 
 def _text_column(values: Sequence[str] | Sequence[bytes]) -> Any:
-    """Texts as Arrow has them; pyarrow's own way brings in all of pandas where it is installed."""
+    """Texts as an Arrow array; pyarrow's own conversion imports all of pandas if installed."""
     pyarrow = import_pyarrow()
     whole, sizes = _laid_out(values)
     offsets = array("i", accumulate(sizes, initial=0))
@@ -86,7 +86,7 @@ def _text_column(values: Sequence[str] | Sequence[bytes]) -> Any:
 
 
 def _laid_out(values: Sequence[str] | Sequence[bytes]) -> tuple[bytes, Iterable[int]]:
-    """All texts in a row, and how long each of them is there."""
+    """All texts one after the other, and the length of each in there."""
     if isinstance(values[0], str):
         texts = cast(Sequence[str], values)
         whole = "".join(texts)
@@ -109,7 +109,7 @@ def table_bytes(table: Any) -> Any:
 def files_of(
     rows: Iterable[Row], segment: str, partition_on: PartitionOn
 ) -> Iterator[tuple[str, list[Row]]]:
-    """The files that a segment becomes: path below the log and rows.
+    """The files that a segment becomes, as path below the log and rows.
 
     The path follows from the rows and the segment's name alone, so that a segment that is written
     again after a crash takes its own place.

@@ -125,14 +125,14 @@ def test_generations_lie_in_one_log(two_calls: Path) -> None:
 def test_a_file_that_is_no_log_is_named(tmp_path: Path) -> None:
     _write(tmp_path / "other.parquet", {"a": [1]})
 
-    with pytest.raises(EventLogError, match=r"other\.parquet is not of an event log"):
+    with pytest.raises(EventLogError, match=r"other\.parquet does not belong to an event log"):
         read_events(tmp_path)
 
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "torn.parquet").write_bytes(b"PAR1 and no more")
 
-    with pytest.raises(EventLogError, match=r"torn\.parquet is no Parquet file"):
+    with pytest.raises(EventLogError, match=r"torn\.parquet is not a Parquet file"):
         read_events(tmp_path)
 
 
