@@ -1,4 +1,4 @@
-"""The doors that speak HTTP: the proxy, and the sandbox, a vendor made of scripted answers."""
+"""The parts that speak HTTP: the proxy, and the sandbox, a vendor that gives scripted answers."""
 
 from typing import TYPE_CHECKING
 

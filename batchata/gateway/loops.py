@@ -1,4 +1,4 @@
-"""The event loop of the gateway: uvloop where it is installed."""
+"""The event loop of the gateway: uvloop if it is installed."""
 
 import asyncio
 

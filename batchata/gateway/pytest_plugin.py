@@ -1,6 +1,6 @@
-"""The pytest fixture `batchata_gateway`: code that asks a model is tested without the model.
+"""The pytest fixture `batchata_gateway`, to test code that asks a model without the model.
 
-Every pytest run of an environment with batchata imports this module: it imports nothing heavy.
+Every pytest run in an environment with batchata imports this module: it imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 _FOLDER: Final = "cassettes"
 _MOST_NAME: Final = 120
-#: names of tests that no other test is left with once they are names of files
+#: names of tests that stay unique as names of files
 _TOLD_APART: Final = re.compile(r"[\w.:]+(?:\[[\w.-]*\w\])?")
 _KEYS: Final = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
-#: cassettes that this session has begun anew
+#: cassettes that this session has started over
 _RENEWED: Final = pytest.StashKey[set[Path]]()
 
 
@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("none", "once", "all"),
         default="none",
         help="What tests with batchata_gateway may ask a vendor: nothing (none), what their "
-        "cassettes have not (once), or everything anew (all).",
+        "cassettes lack (once), or everything anew (all).",
     )
 
 
@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def batchata_gateway_config() -> Mapping[str, Any]:
-    """Override it to return what a configuration file of the gateway would hold."""
+    """Override to return what a configuration file of the gateway would hold."""
     return {}
 
 
@@ -72,7 +72,7 @@ def batchata_gateway(
         patch.setenv("OPENAI_BASE_URL", gateway.openai_base_url)
         patch.setenv("ANTHROPIC_BASE_URL", gateway.anthropic_base_url)
         for name in _KEYS:
-            # SDKs want a key; where something may be sent it must be a real one
+            # SDKs want a key; if anything may be sent it must be a real one
             if mode == "none" and not os.environ.get(name):
                 patch.setenv(name, "replayed")
         yield gateway

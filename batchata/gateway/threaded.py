@@ -49,7 +49,7 @@ class ServerInThread(ABC, Generic[S]):
         )
         self._thread.start()
         if ready.exception() is not None:
-            self._thread.join()  # nothing of it is left when its error is known
+            self._thread.join()  # nothing of it is left running when its error is raised
         ready.result()
         return self
 
@@ -72,12 +72,12 @@ class ServerInThread(ABC, Generic[S]):
 
     @property
     def openai_base_url(self) -> str:
-        """What the OpenAI SDK takes as `base_url`."""
+        """The `base_url` for the OpenAI SDK."""
         return f"{self.url}/v1"
 
     @property
     def anthropic_base_url(self) -> str:
-        """What the Anthropic SDK takes as `base_url`."""
+        """The `base_url` for the Anthropic SDK."""
         return self.url
 
     def _up(self) -> S:
@@ -86,7 +86,7 @@ class ServerInThread(ABC, Generic[S]):
         return self._served
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run in the server's own loop, and wait for it."""
+        """Run a coroutine in the server's own loop, and wait for it."""
         if self._loop is None:
             work.close()
             raise RunError(f"the {self.name} is not running", hint="use it in a `with` block")
@@ -104,7 +104,7 @@ class ServerInThread(ABC, Generic[S]):
                 self._served = served
                 ready.set_result(None)
                 await self._stopping.wait()
-        except BaseException as error:  # whatever it is, who waits for the start is told
+        except BaseException as error:  # whatever it is, the waiting thread must learn of it
             if ready.done():
                 raise
             ready.set_exception(error)

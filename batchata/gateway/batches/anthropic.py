@@ -1,4 +1,4 @@
-"""`/v1/messages/batches` as Anthropic has it."""
+"""`/v1/messages/batches`, as at Anthropic."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Wire = dict[str, Any]
 
 
 class _Head(msgspec.Struct):
-    """What is read of an item's params before a server is asked."""
+    """The part of an item's params that is read before a server is asked."""
 
     model: str
     stream: bool | None = None
@@ -39,7 +39,7 @@ _HEAD: Final = msgspec.json.Decoder(_Head)
 
 
 async def create_batch(call: ClientCall) -> web.StreamResponse:
-    """Take a batch; its requests are asked from now on."""
+    """Accept a batch, and start sending its requests."""
     store, runner = call.store, call.runner
     body = await call.body(CREATE_BYTES)
     once = await asyncio.to_thread(call.once, body)
@@ -89,7 +89,7 @@ async def list_batches(call: ClientCall) -> web.StreamResponse:
 
 
 async def retrieve_batch(call: ClientCall, batch_id: str) -> web.StreamResponse:
-    """Show how a batch stands."""
+    """Show the state of a batch."""
     return json_answer(_wire(call, _find(call, batch_id)))
 
 
@@ -103,7 +103,7 @@ async def results(call: ClientCall, batch_id: str) -> web.StreamResponse:
 
 
 async def cancel_batch(call: ClientCall, batch_id: str) -> web.StreamResponse:
-    """Begin to cancel a batch; what it has answers for it keeps."""
+    """Begin to cancel a batch; it keeps the answers it has."""
     batch = _find(call, batch_id)
     if batch.is_final:
         raise invalid(f"Batch {batch_id} cannot be canceled: it has already ended.")
@@ -122,13 +122,13 @@ async def delete_batch(call: ClientCall, batch_id: str) -> web.StreamResponse:
 
 
 def _take(body: bytes, path: Path) -> tuple[str | None, int]:
-    """Write the requests one a line, as those of the other vendor lie; their model and number."""
+    """Write the requests one per line, as in OpenAI's files; returns their model and number."""
     requests = read_anthropic(BATCH_CREATE, body).requests
     check_requests(requests, MOST_REQUESTS)
     models = {_model(index, item) for index, item in enumerate(requests)}
     with path.open("wb") as file:
         for item in requests:
-            # a newline in valid JSON is only ever space between tokens
+            # in valid JSON a newline can only be space between tokens
             params = bytes(item.params).replace(b"\n", b" ")
             file.write(
                 b'{"custom_id":%b,"method":"POST","url":"/v1/messages","body":%b}\n'

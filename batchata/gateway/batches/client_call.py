@@ -1,4 +1,4 @@
-"""A call to the batch APIs: whose it is, and what a batch that it makes would be sent with."""
+"""A call to the batch APIs: whose it is, and the headers that a batch made by it is sent with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from batchata.gateway.proxy.reading.sse import whole
 from batchata.gateway.wire.errors import RefusedError, VendorError, invalid
 from batchata.gateway.wire.vendors import Vendor
 
-#: for so long an SDK may go on trying
+#: seconds during which an SDK may keep retrying
 _AGAIN_SECONDS: Final = 1_800.0
 _PIECE: Final = 256 * 1024
 _SECRETS: Final = (*sorted(KEY_HEADERS), TOKEN_HEADER)
@@ -28,18 +28,18 @@ _SECRETS: Final = (*sorted(KEY_HEADERS), TOKEN_HEADER)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientCall:
-    """One request to a batch API, with what answers it."""
+    """One request to a batch API, with everything needed to answer it."""
 
     request: web.BaseRequest
     upstream: Upstream
     owner: str  #: digest of the client's own key; empty where the gateway has the key
-    url: str  #: of this gateway as the client reaches it, with the upstream's prefix
-    found: Mapping[str, str]  #: the headers by their names
+    url: str  #: of this gateway as the client sees it, with the upstream's prefix
+    found: Mapping[str, str]  #: headers by name
     store: BatchStore
     runner: BatchRunner
 
     async def body(self, most_bytes: int) -> bytes:
-        """The request's body; the vendors' 413 when it is larger."""
+        """The request's body; the vendor's 413 when it is larger."""
         pieces = bytearray()
         async for piece in self.request.content.iter_chunked(_PIECE):
             pieces += piece
@@ -48,18 +48,18 @@ class ClientCall:
                 raise RefusedError(VendorError(status=413, message=message))
         data = whole(bytes(pieces), self.found.get("content-encoding", ""), most_bytes)
         if data is None:
-            raise invalid("The request's content encoding cannot be undone.")
+            raise invalid("The request's content encoding cannot be decoded.")
         return data
 
     def once(self, body: bytes) -> Idempotency:
-        """What makes a create call known again."""
+        """What a repeated create call is recognised by."""
         key = self.found.get("idempotency-key", "")
         return Idempotency(_digest(key.encode("utf-8", "replace")) if key else "", _digest(body))
 
     def made_before(self, vendor: Vendor, once: Idempotency) -> BatchRecord | None:
-        """The batch of an earlier create call with the same key, or that an SDK makes again.
+        """The batch of an earlier create call that had the same key, or that an SDK is retrying.
 
-        Raises RefusedError, a 409, where the key was used for another request.
+        Raises RefusedError, a 409, if the key was used for another request.
         """
         mine = self.store.batches_of(self.owner, vendor)
         if not once.key:
@@ -75,12 +75,12 @@ class ClientCall:
 
     @property
     def _is_tried_again(self) -> bool:
-        """True where the client's SDK has lost the answer to this very call."""
+        """True if the client's SDK is retrying this call after losing its answer."""
         return self.found.get("x-stainless-retry-count", "0") != "0"
 
     @property
     def kept_headers(self) -> dict[str, str]:
-        """What the requests of a batch are sent with besides the key."""
+        """The headers that the requests of a batch are sent with, besides the key."""
         return {name: self.found[name] for name in KEPT_HEADERS if self.found.get(name)}
 
 
@@ -89,6 +89,6 @@ def _digest(data: bytes) -> str:
 
 
 def secrets_of(headers: Headers) -> dict[str, str]:
-    """The headers that a client proves itself with."""
+    """The headers that a client authenticates with."""
     found = by_name(headers)
     return {name: found[name] for name in _SECRETS if found.get(name)}

@@ -1,4 +1,4 @@
-"""`/v1/files` and `/v1/batches` as OpenAI has them."""
+"""`/v1/files` and `/v1/batches`, as at OpenAI."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from batchata.gateway.wire.uploads import DAY, check_form, expiry, is_form, read
 
 FILE_BYTES: Final = 200_000_000
 CREATE_BYTES: Final = 1 << 20
-#: what servers of one's own take in a batch besides what the vendor does
+#: endpoints that the user's own servers accept in a batch, besides the vendor's
 ENDPOINTS: Final = (
     *VENDOR_ENDPOINTS,
     "/v1/completions",
@@ -40,7 +40,7 @@ Wire = dict[str, Any]
 
 
 async def create_file(call: ClientCall) -> web.StreamResponse:
-    """Take an upload, its bytes straight to disk."""
+    """Accept an upload, writing its bytes straight to disk."""
     if not is_form(call.request):
         raise invalid("Expected a multipart/form-data request.")
     store = call.store
@@ -56,7 +56,7 @@ async def create_file(call: ClientCall) -> web.StreamResponse:
                 "upload others to the vendor itself.",
                 param="purpose",
             )
-        await asyncio.to_thread(sync_files, path.parent, [path])  # a large one takes seconds
+        await asyncio.to_thread(sync_files, path.parent, [path])  # takes seconds for a large one
         now = store.now()
         file = KeptFile(
             id=file_id,
@@ -102,13 +102,13 @@ async def file_content(call: ClientCall, file_id: str) -> web.StreamResponse:
 
 
 async def delete_file(call: ClientCall, file_id: str) -> web.StreamResponse:
-    """Remove a file; batches that were made of it go on."""
+    """Remove a file; batches made from it go on."""
     call.store.drop(call.store.find_file(file_id, call.owner))
     return json_answer({"id": file_id, "object": "file", "deleted": True})
 
 
 async def create_batch(call: ClientCall) -> web.StreamResponse:
-    """Take a batch; its input file is looked into at once, and then asked."""
+    """Accept a batch; its input file is checked first, and then its requests are sent."""
     body = await call.body(CREATE_BYTES)
     wanted = read_openai(BATCH_CREATE, body)
     store, once = call.store, call.once(body)
@@ -147,12 +147,12 @@ async def list_batches(call: ClientCall) -> web.StreamResponse:
 
 
 async def retrieve_batch(call: ClientCall, batch_id: str) -> web.StreamResponse:
-    """Show how a batch stands."""
+    """Show the state of a batch."""
     return json_answer(batch_object(_find(call, batch_id)))
 
 
 async def cancel_batch(call: ClientCall, batch_id: str) -> web.StreamResponse:
-    """Begin to cancel a batch; what it has answers for it keeps."""
+    """Begin to cancel a batch; it keeps the answers it has."""
     batch = _find(call, batch_id)
     if batch.is_final or batch.phase == "finalizing":
         message = f"Cannot cancel a batch with status '{batch.phase}'."

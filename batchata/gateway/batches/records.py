@@ -1,4 +1,4 @@
-"""What the gateway knows of a batch, as it lies on disk."""
+"""What the gateway knows about a batch, as stored on disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Phase = Literal[
     "validating", "in_progress", "finalizing", "completed", "failed", "expired", "cancelled"
 ]
 FINAL: Final[frozenset[Phase]] = frozenset({"completed", "failed", "expired", "cancelled"})
-#: headers of a create call that its requests are sent with; keys are never written down
+#: headers of a create call that its requests are sent with; keys are never stored
 KEPT_HEADERS: Final = (
     "anthropic-version",
     "anthropic-beta",
@@ -36,7 +36,7 @@ class Counts(msgspec.Struct):
 
 
 class Idempotency(msgspec.Struct, frozen=True):
-    """What makes a create call known again, as digests: its `Idempotency-Key` and its body."""
+    """Digests that a repeated create call is recognised by: of its `Idempotency-Key` and body."""
 
     key: str  #: empty without one
     body: str
@@ -50,7 +50,7 @@ class BatchRecord(msgspec.Struct, kw_only=True):
     owner: str  #: digest of the client's key; empty where the gateway has the key
     prefix: str  #: of its upstream's paths
     endpoint: str
-    provider: str = ""  #: whose prices hold; there once the model is known
+    provider: str = ""  #: whose prices apply; set once the model is known
     created_at: float
     expires_at: float
     window: str = "24h"
@@ -60,7 +60,7 @@ class BatchRecord(msgspec.Struct, kw_only=True):
     cancelling_at: float | None = None
     ended_at: float | None = None
     ending: Phase = "completed"  #: what it becomes after `finalizing`
-    refusal: str | None = None  #: why the upstream took no more requests
+    refusal: str | None = None  #: why the upstream accepted no more requests
     total: int = 0
     counts: Counts = msgspec.field(default_factory=Counts)
     model: str | None = None
@@ -76,7 +76,7 @@ class BatchRecord(msgspec.Struct, kw_only=True):
 
     @property
     def is_final(self) -> bool:
-        """True when it will not change any more."""
+        """True when it will not change again."""
         return self.phase in FINAL
 
 

@@ -1,4 +1,4 @@
-"""How the run of a batch asks: each request through the gateway itself, as its client would."""
+"""How a batch's run sends its requests: through the gateway itself, as its client would."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ from batchata.providers.raw_requests import BodyCodec, RawJob
 from batchata.providers.registry import create_provider
 from batchata.providers.transport import Reply, Transport, read_refusal
 
-#: codes that end a batch; Anthropic's word for every 403 is none of them
+#: codes that end a batch; the one that Anthropic gives every 403 is not among them
 _STOPPING: Final = ACCOUNT_CODES - {"permission_error"}
 
-#: said by a server that loads its model, or by what stands before one that is away
+#: sent by a server that is loading its model, or by a proxy whose server is away
 _NOT_YET: Final = 503
 
 
 class RelayCodec(BodyCodec):
-    """Requests and answers are for the server and its client to read, not for us.
+    """Passes on requests and answers that only the server and its client need to understand.
 
-    What a request may cost is no business of the run: the gateway's own limit looks at each call.
+    The run does not bound what a request may cost: the gateway's own limit checks each call.
     """
 
     def encode(self, job: Job, model: str, documents: Sequence[Document] = ()) -> Encoded:
-        """The body that the job brings."""
+        """The body that the job came with."""
         if not isinstance(job, RawJob):
             raise ValidationError(f"job {job.id!r} brings no request of its own")
         shape = Shape(provider=self._provider, endpoint=job.endpoint or CHAT, model=model)
         return Encoded(shape=shape, body=job.body, input_bound=len(job.body), output_bound=0)
 
     def decode(self, shape: Shape, body: bytes | msgspec.Raw) -> Answer | Failure:
-        """The whole body as the answer's text, with what was used where that can be told."""
+        """The whole body as the answer's text, with its usage if that can be told."""
         answer = super().decode(shape, body)
         if isinstance(answer, Answer):
             return answer
@@ -72,7 +72,7 @@ class RelayCodec(BodyCodec):
 
 
 class Relay:
-    """A provider of live calls, with the headers of one client."""
+    """A provider for live calls with the headers of one client."""
 
     request_bytes: int | None = None
 
@@ -85,7 +85,7 @@ class Relay:
         self.files: FilesAPI | None = None
         self.codec: Codec = RelayCodec(create_provider(batch.provider).codec, batch.provider)
         self.live: LiveAPI | None = self
-        self.refusal: str | None = None  #: of the account: no call will be answered
+        self.refusal: str | None = None  #: of the account, so that no call will be answered
         self._vendor = batch.vendor
         self._base = url + batch.prefix
         self._headers = {
@@ -95,11 +95,11 @@ class Relay:
             "Host": "localhost",
             "x-batchata-session-id": batch.id,
         }
-        # by silence, as the gateway itself: some servers send signs of life until they answer
+        # timed by silence, as in the gateway: some servers send keep-alives until they answer
         self._transport = Transport(Patience(loading=seconds))
 
     async def send(self, shape: Shape, body: bytes) -> LiveReply:
-        """Ask one question; what the server said stands in the message of a failure."""
+        """Send one request; a failure's message holds what the server said."""
         reply = await self._transport.post(self._base + shape.endpoint, self._headers, body)
         quota = _quota(self._vendor, reply)
         if 200 <= reply.status < 300:
@@ -124,12 +124,12 @@ class Relay:
 
 
 def as_said(reply: Reply) -> str:
-    """A refusal as it came: the status and the body."""
+    """A refusal as it came: status and body."""
     return f"{reply.status} {reply.body.decode('utf-8', 'replace')}"
 
 
 def _is_of_one(reply: Reply, code: str | None) -> bool:
-    """True for a refusal that says nothing of other requests.
+    """True for a refusal that says nothing about other requests.
 
     Our limit's, as others may be cheaper, and a 403 that speaks of no money: of a moderated prompt,
     of a firewall on the way, of an interceptor.

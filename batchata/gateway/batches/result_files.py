@@ -1,4 +1,4 @@
-"""How a batch ends: result files in its vendor's words, and the same as a table."""
+"""How a batch ends: result files in its vendor's format, and the same as a table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from batchata.providers.raw_requests import read_requests
 from batchata.sdk.results import Results
 from batchata.sinks.parquet import ParquetParts
 
-#: a refusal as a server said it
+#: a refusal as a server sent it
 _SAID: Final = re.compile(r"(\d{3}) (.*)", re.DOTALL)
 _GROUP: Final = 1000
 Wire = dict[str, Any]
@@ -36,7 +36,7 @@ Wire = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchResults:
-    """What came of a batch."""
+    """The outcome of a batch."""
 
     counts: Counts
     usage: TokenUsage
@@ -45,9 +45,9 @@ class BatchResults:
 
 
 def write_results(store: BatchStore, batch: BatchRecord) -> BatchResults:
-    """Write what came of each request; done again, it writes the same.
+    """Write the outcome of each request; repeated, it writes the same.
 
-    Raises ResultsError when the disk refuses.
+    Raises ResultsError when the files cannot be written.
     """
     output, errors = (store.file_path(f"file-{batch.id[-24:]}-{kind}") for kind in ("out", "err"))
     counts, usage, wrote = Counts(), _Usage(), {output: 0, errors: 0}
@@ -66,7 +66,7 @@ def write_results(store: BatchStore, batch: BatchRecord) -> BatchResults:
     except OSError as error:
         raise ResultsError(
             f"the results of {batch.id} cannot be written: {error.strerror or error}",
-            hint="free some space: they are written then",
+            hint="free some space: then they will be written",
         ) from error
     return BatchResults(
         counts=counts,
@@ -77,7 +77,7 @@ def write_results(store: BatchStore, batch: BatchRecord) -> BatchResults:
 
 
 def _ended(store: BatchStore, batch: BatchRecord) -> Iterator[JobResult]:
-    """Each request once, those that never left too."""
+    """Each request once, including those never sent."""
     unseen = dict.fromkeys(
         job.id for job in read_requests(store.input_of(batch), batch.provider, [batch.endpoint])
     )
@@ -122,7 +122,7 @@ def _anthropic(batch: BatchRecord, result: JobResult) -> Wire:
 
 
 def _answer(batch: BatchRecord, result: JobResult) -> tuple[int, orjson.Fragment | None]:
-    """Status and body of what the server answered; no body where it answered nothing."""
+    """Status and body of the server's answer; no body if it gave none."""
     if result.status is JobStatus.SUCCEEDED:
         return 200, _one_line((result.raw_response or "null").encode())
     refusal = batch.refusal if batch.ending == "completed" else None
@@ -140,7 +140,7 @@ def _answer(batch: BatchRecord, result: JobResult) -> tuple[int, orjson.Fragment
 
 
 def _one_line(body: bytes) -> orjson.Fragment:
-    """JSON as it came, but for the space between its tokens: each result is a line."""
+    """JSON as it came, without line breaks between its tokens: each result is one line."""
     return orjson.Fragment(body.replace(b"\n", b" ").replace(b"\r", b" "))
 
 
@@ -199,7 +199,7 @@ class _Usage:
 
 
 class _Table:
-    """The results as Parquet, where pyarrow is there to write it."""
+    """The results as Parquet, if pyarrow is installed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -208,7 +208,7 @@ class _Table:
 
     def __enter__(self) -> _Table:
         if find_spec("pyarrow") is not None:
-            if self._folder.exists():  # of a process that was killed while it wrote them
+            if self._folder.exists():  # left by a process killed while writing them
                 shutil.rmtree(self._folder)
             self._folder.mkdir()
             sync_folder(self._folder.parent)

@@ -1,4 +1,4 @@
-"""The routes of the batch APIs: which requests are theirs, who may come in, and what answers."""
+"""The routes of the batch APIs: which requests are theirs, who may call them, and the handlers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PATH: Final = re.compile(
     r"(?:/(?P<id>[\w-]+))?(?:/(?P<part>content|cancel|results))?/?"
 )
 Handler = Callable[..., Awaitable[web.StreamResponse]]
-#: (method, what, is about one, part of it) → what answers
+#: (method, what, is about one, part of it) → handler
 _HANDLERS: Final[dict[tuple[str, str, bool, str | None], Handler]] = {
     ("POST", "files", False, None): openai.create_file,
     ("GET", "files", False, None): openai.list_files,
@@ -70,19 +70,19 @@ class BatchRoutes:
         )
 
     def take_folder(self) -> None:
-        """Take the folder; StateError when it cannot be used."""
+        """Take over the folder; StateError when it cannot be used."""
         self._store.open()
 
     def open(self, url: str) -> None:
-        """Go on with what is in the folder."""
+        """Resume the batches in the folder."""
         self._runner.open(url)
 
     def is_asking(self, batch_id: str) -> bool:
-        """True for a batch whose requests are under way; it is the session of its calls."""
+        """True for a batch whose requests are being sent; its id is the session of its calls."""
         return self._runner.is_asking(batch_id)
 
     def gauges(self) -> dict[str, float]:
-        """The batches in numbers."""
+        """Metrics about the batches."""
         return self._runner.gauges()
 
     async def aclose(self) -> None:
@@ -93,7 +93,7 @@ class BatchRoutes:
     def handler(
         self, request: web.BaseRequest
     ) -> Callable[[], Awaitable[web.StreamResponse]] | None:
-        """What answers a request; None for one that is not about batches."""
+        """The handler of a request; None for one that is not about batches."""
         target = request.raw_path.partition("?")[0]
         placed = self._upstreams.by_path(target)
         found = _PATH.fullmatch(placed[1] if placed else target)
@@ -137,7 +137,7 @@ class BatchRoutes:
         target = batch.prefix + batch.endpoint
         placed = self._upstreams.by_path(target)
         found = placed[0] if placed else self._upstreams.choose(target, batch.model or "")
-        if found is None:  # each of its requests is told
+        if found is None:  # each of its requests is told so
             return batch.vendor
         return found.provider if found.provider in provider_names() else found.type
 
@@ -171,7 +171,7 @@ class BatchRoutes:
 async def _read_in_time(
     content: StreamReader, answering: Awaitable[web.StreamResponse], seconds: float
 ) -> web.StreamResponse:
-    """What answers a request; RefusedError when so long nothing comes of the request's body."""
+    """The answer to a request; RefusedError when its body stalls for this long."""
     task = asyncio.ensure_future(answering)
     try:
         while True:
@@ -188,6 +188,6 @@ async def _read_in_time(
 
 
 def _scheme(request: web.BaseRequest) -> str:
-    """How the client has reached us, which what stands before us may tell."""
+    """The scheme by which the client reached us, as a proxy in front may tell."""
     told = request.headers.get("X-Forwarded-Proto", "").lower()
     return told if told in ("http", "https") else request.scheme

@@ -1,4 +1,4 @@
-"""The runs of batches: each on the live route, carried to its end over restarts."""
+"""The runs of batches, each on the live route and carried on to its end across restarts."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from batchata.run import BatchRun
 
 LOG: Final = logging.getLogger("batchata.gateway")
 _TICK_SECONDS: Final = 0.05
-#: before a run that met a full disk, or the like, is tried again
+#: seconds before a run that failed on a full disk or the like is retried
 _AGAIN_SECONDS: Final = 30.0
 _LONG_SECONDS: Final = 60.0
 _MOST_REQUESTS: Final = 50_000
 
 
 class BatchRunner:
-    """Carries batches to their ends, some at a time; keys of clients stay in memory."""
+    """Runs batches to their end, a few at a time; clients' keys stay in memory."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class BatchRunner:
         self._keys = ClientKeys()
         self._server = server
         self._prices = prices
-        self.provider_of = provider_of  #: whose prices hold for a batch whose model is known
+        self.provider_of = provider_of  #: whose prices apply to a batch whose model is known
         self._url = ""
         self._running = 0
         self._is_closing = False
@@ -60,14 +60,14 @@ class BatchRunner:
         self._runs: dict[str, BatchRun] = {}
 
     def open(self, url: str) -> None:
-        """Go on with what an earlier process left; `url` is where the gateway listens."""
+        """Resume what an earlier process left; `url` is where the gateway listens."""
         self._url = url
         for batch in self._store.batches.values():
             if not batch.is_final:
                 self.carry(batch)
 
     def carry(self, batch: BatchRecord) -> None:
-        """Carry a batch to its end from now on."""
+        """Start running a batch to its end."""
         task = asyncio.get_running_loop().create_task(self._carry(batch))
         self._tasks[batch.id] = task
         task.add_done_callback(partial(self._left, batch))
@@ -78,14 +78,14 @@ class BatchRunner:
             LOG.error("batch %s waits for the next start", batch.id, exc_info=error)
 
     def remember(self, owner: str, headers: Mapping[str, str]) -> None:
-        """Have a client's key: batches of that client that wait for it go on."""
+        """Keep a client's key, and resume that client's batches that wait for it."""
         if self._keys.remember(owner, headers):
             self._notify()
 
     def cancel(self, batch: BatchRecord) -> None:
-        """End a batch; calls in flight are waited for, they are paid for.
+        """End a batch; calls in flight are waited for, as they are paid for.
 
-        Raises OSError when it cannot be written down; nothing more is sent all the same.
+        Raises OSError when this cannot be recorded; even then nothing more is sent.
         """
         batch.cancelling_at = batch.cancelling_at or self._store.now()
         if batch.id in self._runs:
@@ -94,15 +94,15 @@ class BatchRunner:
         self._store.save(batch)
 
     def is_asking(self, batch_id: str) -> bool:
-        """True while the requests of a batch are asked."""
+        """True while the requests of a batch are being sent."""
         return batch_id in self._runs
 
     def gauges(self) -> dict[str, float]:
-        """Batches that have not ended, and how many of them are being asked."""
+        """How many batches have not ended, and how many of them are being sent."""
         return {"batches_open": len(self._tasks), "batches_running": len(self._runs)}
 
     async def aclose(self) -> None:
-        """Send nothing more; what is in flight comes to its end, and the rest waits on disk."""
+        """Send nothing more; wait for calls in flight, and leave the rest on disk."""
         self._is_closing = True
         for run in self._runs.values():
             run.stop("the gateway ends")
@@ -115,7 +115,7 @@ class BatchRunner:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _carry(self, batch: BatchRecord) -> None:
-        """From wherever the batch stands; each step is on disk before the next one."""
+        """Carry on from the batch's current state; each step is on disk before the next one."""
         while not batch.is_final and not self._is_closing:
             try:
                 await self._step(batch)
@@ -161,7 +161,7 @@ class BatchRunner:
         self._store.save(batch)
 
     async def _run(self, batch: BatchRecord) -> bool:
-        """Ask what is not answered yet; False when the gateway ends before that is done."""
+        """Send what is not answered yet; False when the gateway stops before that is done."""
         if self._headers_of(batch) is None:
             LOG.info("batch %s goes on when its client asks about it", batch.id)
         while not self._is_closing:
@@ -179,7 +179,7 @@ class BatchRunner:
         return False
 
     def _headers_of(self, batch: BatchRecord) -> Mapping[str, str] | None:
-        """What the batch is asked with; None while its client's key is not here."""
+        """The headers to send the batch with; None until its client's key is known."""
         return self._keys.of(batch.owner) if batch.owner else self._own_headers
 
     async def _ask(self, batch: BatchRecord, headers: Mapping[str, str]) -> bool:
@@ -196,7 +196,7 @@ class BatchRunner:
         try:
             while not run.wait(0):
                 if self._over(batch) == "expired":
-                    run.stop("the time of the batch is over")
+                    run.stop("the batch has run out of time")
                 await asyncio.sleep(_TICK_SECONDS)
         except AccountStoppedError:
             batch.refusal = relay.refusal
@@ -207,7 +207,7 @@ class BatchRunner:
 
     @property
     def _patience(self) -> float:
-        """Longer than the gateway's own for its upstream: it is to be the one that gives up."""
+        """Longer than the gateway waits for its upstream, so that the gateway gives up first."""
         return self._server.connect_seconds + self._server.idle_seconds + _LONG_SECONDS
 
     def _settings(self, batch: BatchRecord) -> RunConfig:
@@ -236,7 +236,7 @@ class BatchRunner:
 
 
 def _checked(path: Path, endpoint: str) -> InputCheck:
-    """Look into the input of a batch, as OpenAI does before it begins."""
+    """Check the input of a batch, as OpenAI does before it begins."""
     check = InputCheck(endpoint)
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):

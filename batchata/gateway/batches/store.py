@@ -1,4 +1,4 @@
-"""The folder of the gateway's batches: every record is written whole, or not at all."""
+"""The folder of the gateway's batches; every record is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _READ: Final = msgspec.json.Decoder(BatchRecord).decode
 
 
 class BatchStore:
-    """`files/` and `batches/` below one folder, which one gateway at a time has."""
+    """`files/` and `batches/` below a folder that only one gateway may hold at a time."""
 
     def __init__(self, folder: Path, now: Callable[[], float]) -> None:
         self.folder = folder
@@ -32,7 +32,7 @@ class BatchStore:
         self._lock = RunLock(folder / "gateway", what=f"the folder of batches {str(folder)!r}")
 
     def open(self) -> None:
-        """Take the folder and read what is in it.
+        """Lock the folder and read what is in it.
 
         Raises StateLockedError when another gateway has it, StateError when it cannot be used.
         """
@@ -50,13 +50,13 @@ class BatchStore:
             self._lock.release()
             raise StateError(
                 f"the folder of batches {str(self.folder)!r} cannot be used: {error}",
-                hint="name a folder that you may write to, and that nothing else writes to",
+                hint="name a folder that you may write to and nothing else writes to",
             ) from error
         self._drop_unfinished()
         self._drop_expired()
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Release the folder."""
         self._lock.release()
 
     def place(self, batch: BatchRecord) -> Path:
@@ -64,22 +64,22 @@ class BatchStore:
         return self.folder / "batches" / batch.id
 
     def input_of(self, batch: BatchRecord) -> Path:
-        """The requests of a batch, one a line."""
+        """The requests of a batch, one per line."""
         return self.place(batch) / "input.jsonl"
 
     def file_path(self, file_id: str) -> Path:
-        """Where the bytes of a file lie."""
+        """Where the bytes of a file are."""
         return self.folder / "files" / f"{file_id}.data"
 
     def save(self, batch: BatchRecord) -> None:
-        """Write down how a batch stands."""
+        """Record the state of a batch."""
         atomic_write(self._record(batch), msgspec.json.encode(batch))
         self.batches[batch.id] = batch
 
     def take(self, batch: BatchRecord, requests: Path) -> None:
-        """Begin a batch: a name of its own for its requests, then its record.
+        """Add a batch: first its requests under a name of their own, then its record.
 
-        They are on disk to stay; the file that they came in may be deleted at any time.
+        Both are synced to disk; the file that the requests came in may be deleted at any time.
         """
         place = self.place(batch)
         place.mkdir(mode=0o700)
@@ -94,14 +94,14 @@ class BatchStore:
     def remove(self, batch: BatchRecord) -> None:
         """Remove a batch that has ended, with its results."""
         del self.batches[batch.id]
-        self._record(batch).unlink()  # without it the rest is nothing
+        self._record(batch).unlink()  # without it the rest does not count
         shutil.rmtree(self.place(batch), ignore_errors=True)
         for file_id in (batch.output_file_id, batch.error_file_id):
             if file_id in self.files:
                 self.drop(self.files[file_id])
 
     def keep(self, file: KeptFile) -> None:
-        """Have a file whose bytes are at its path, on disk to stay."""
+        """Add a file whose bytes are at its path; both are synced to disk."""
         self._drop_expired()
         said = {each.name: getattr(file, each.name) for each in fields(file)}
         del said["path"]
@@ -140,7 +140,7 @@ class BatchStore:
         return file.expires_at is not None and file.expires_at <= self.now()
 
     def _drop_unfinished(self) -> None:
-        """Remove what a process that died left of uploads and create calls nobody was told of."""
+        """Remove what a dead process left of uploads and create calls that were never confirmed."""
         for path in (self.folder / "files").glob("*.data"):
             if path.stem not in self.files:
                 path.unlink()

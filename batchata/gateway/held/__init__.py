@@ -1,1 +1,1 @@
-"""Live calls that are held until a batch of the vendor has answered them, at half the price."""
+"""Live calls that are held until a vendor's batch has answered them, at half the price."""

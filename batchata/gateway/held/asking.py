@@ -1,4 +1,4 @@
-"""How a group of held calls is asked: a run whose batches go live when their time is over."""
+"""How a group of held calls is sent: by a run whose batches go live when their time is up."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from batchata.providers.raw_requests import FileProvider, read_requests
 from batchata.providers.registry import create_provider
 from batchata.run import BatchRun
 
-#: the vendors' pace of looking is multiplied by this
+#: factor on the vendors' polling intervals
 POLL_FACTOR: float = 1.0
 _NO_KEY: Final = "none"
 _VERSION: Final = "anthropic-version"
-#: key headers that the vendors' SDKs write themselves
+#: key headers that the vendors' SDKs set themselves
 _SDK_HEADERS: Final = ("authorization", "x-api-key")
 
 
 class _HeldCodec(RelayCodec):
-    """Requests as they are, in the version of the protocol that their client speaks."""
+    """Requests as they are, in the protocol version that their client speaks."""
 
     def __init__(self, inner: Codec, provider: str, version: str) -> None:
         super().__init__(inner, provider)
         self._version = version
 
     def encode(self, job: Job, model: str, documents: Sequence[Document] = ()) -> Encoded:
-        """The body that the job brings."""
+        """The body that the job came with."""
         found = super().encode(job, model, documents)
         return replace(found, shape=replace(found.shape, wire_version=self._version))
 
 
 class HeldProvider(FileProvider):
-    """A vendor whose requests and answers are for a client to read, not for us."""
+    """A vendor whose requests and answers are passed on without being interpreted."""
 
     def __init__(self, name: str, settings: ProviderSettings, version: str) -> None:
         inner = create_provider(name, settings)
@@ -59,9 +59,9 @@ def make_run(
     state_file: Path,
     prices: Mapping[str, Mapping[str, Any]],
 ) -> BatchRun:
-    """The run of a group; made again over the same state file it goes on.
+    """The run of a group; made again with the same state file, it resumes.
 
-    What its calls may cost is set aside by the gateway's own limit, at the price of live calls.
+    The gateway's own limit sets aside what its calls may cost, at the price of live calls.
     """
     settings = ProviderSettings(client=_client(group, upstream, keys))
     version = group.headers.get(_VERSION, "")
@@ -82,7 +82,7 @@ def make_run(
 
 
 def _client(group: Group, upstream: Upstream, keys: Mapping[str, str]) -> Any:
-    """The vendor's SDK with the key of the calls, and nothing of the gateway's own account."""
+    """The vendor's SDK client with the key of the calls, and nothing of the gateway's account."""
     bearer = keys.get("authorization", "").removeprefix("Bearer ").strip() or None
     key = keys.get("x-api-key") or keys.get("api-key")
     proxy = upstream.outbound_proxy
@@ -99,7 +99,7 @@ def _client(group: Group, upstream: Upstream, keys: Mapping[str, str]) -> Any:
             http_client=anthropic.DefaultAsyncHttpxClient(proxy=proxy) if proxy else None,
             **given,
         )
-        # nothing of the environment's
+        # nothing from the environment
         client.api_key, client.auth_token = given.get("api_key"), given.get("auth_token")
         return client
     import openai

@@ -1,4 +1,4 @@
-"""The folder of held calls: what was sent to a vendor is found again after a kill."""
+"""The folder of held calls, in which what was sent to a vendor is found again after a kill."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OWNER_ONLY: Final = 0o700
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asked, and what is set aside for it: for the process that gets the answer."""
+    """Who asked and what is set aside for it, for the process that gets the answer."""
 
     exchange_id: str
     session_id: str
@@ -31,7 +31,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     client: str
     set_aside: SetAside | None
-    stream: dict[str, Any] = {}  #: fields of the request that batches do not have
+    stream: dict[str, Any] = {}  #: fields of the request that batches do not support
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -49,20 +49,20 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     vendor: Vendor
     owner: str  #: digest of the client's key; empty where the gateway has the key
     upstream: str  #: name of the upstream in the configuration
-    provider: str  #: whose prices hold
+    provider: str  #: whose prices apply
     endpoint: str
-    headers: dict[str, str]  #: what the calls are sent with besides the key
-    batch_seconds: float  #: how long batches have; then what is not back is asked live
+    headers: dict[str, str]  #: sent with the calls, besides the key
+    batch_seconds: float  #: how long batches may take; the rest is then asked live
     calls: list[Call]
 
 
 class Found(NamedTuple):
-    """A group that an earlier process has left, and ids of its calls."""
+    """A group that an earlier process left, and ids of its calls."""
 
     group: Group
-    bodies: Mapping[str, bytes]  #: what the vendor is asked
-    given: frozenset[str]  #: a client has their answers
-    settled: frozenset[str]  #: their price is counted
+    bodies: Mapping[str, bytes]  #: what is sent to the vendor, by call id
+    given: frozenset[str]  #: a client has received their answers
+    settled: frozenset[str]  #: their price has been counted
 
 
 class _Line(msgspec.Struct):
@@ -85,7 +85,7 @@ class Request:
     @property
     def line(self) -> bytes:
         """The request as a line of an input file."""
-        # a newline in valid JSON is only ever space between tokens
+        # in valid JSON a newline can only be space between tokens
         return b'{"custom_id":%b,"method":"POST","url":%b,"body":%b}\n' % (
             orjson.dumps(self.call.id),
             orjson.dumps(self.endpoint),
@@ -94,14 +94,14 @@ class Request:
 
 
 class HeldFolder:
-    """A folder for each group; one gateway at a time has all of them."""
+    """A folder per group; only one gateway may hold them at a time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = RunLock(folder / "gateway", what=f"the folder of held calls {str(folder)!r}")
 
     def open(self) -> list[Found]:
-        """Take the folder; the groups in it.
+        """Lock the folder, and return the groups in it.
 
         Raises StateLockedError when another gateway has it, StateError when it cannot be used.
         """
@@ -113,11 +113,11 @@ class HeldFolder:
             self._lock.release()
             raise StateError(
                 f"the folder of held calls {str(self._folder)!r} cannot be used: {error}",
-                hint="name a folder that you may write to, and that nothing else writes to",
+                hint="name a folder that you may write to and nothing else writes to",
             ) from error
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Release the folder."""
         self._lock.release()
 
     def state_of(self, group: Group) -> Path:
@@ -125,32 +125,32 @@ class HeldFolder:
         return self._folder / group.id / "state.db"
 
     def input_of(self, group: Group) -> Path:
-        """The requests of a group, one a line."""
+        """The requests of a group, one per line."""
         return self._folder / group.id / "input.jsonl"
 
     def keep(self, group: Group, requests: Sequence[Request]) -> None:
-        """Write a group down; StateError when the disk refuses, and then nothing of it stays."""
+        """Store a group; StateError, with nothing of it left behind, when the disk refuses."""
         place = self._folder / group.id
         try:
             place.mkdir(mode=_OWNER_ONLY)
             with self.input_of(group).open("wb") as file:
                 file.writelines(each.line for each in requests)
             sync_files(place, [self.input_of(group)])
-            atomic_write(place / "group.json", msgspec.json.encode(group))  # now it is there
+            atomic_write(place / "group.json", msgspec.json.encode(group))  # from now on it exists
             sync_folder(self._folder)
         except OSError as error:
             shutil.rmtree(place, ignore_errors=True)
             raise StateError(
                 f"held calls cannot be written to {str(place)!r}: {error.strerror or error}",
-                hint="free some space: until then held calls are refused",
+                hint="free some space: held calls are refused until then",
             ) from error
 
     def given(self, group: Group, call: Call) -> None:
-        """Note that a client has the answer of a call: the next one that asks is another."""
+        """Note that a client has the answer to a call: the next equal call is a new one."""
         self._note(group, "given", [call.id])
 
     def settled(self, group: Group, call_ids: Sequence[str]) -> None:
-        """Note, before it is done, that the price of calls is counted: it is done once."""
+        """Note that the price of calls is counted, before doing so, so that it is done once."""
         if call_ids:
             self._note(group, "settled", call_ids)
             sync_files(self._folder / group.id, [self._folder / group.id / "settled"])
@@ -164,16 +164,16 @@ class HeldFolder:
             os.close(fd)
 
     def drop(self, group: Group) -> None:
-        """Remove a group whose answers are all given, or too old."""
+        """Remove a group whose answers have all been given, or are too old."""
         place = self._folder / group.id
-        (place / "group.json").unlink(missing_ok=True)  # without it the rest is nothing
+        (place / "group.json").unlink(missing_ok=True)  # without it the rest does not count
         shutil.rmtree(place, ignore_errors=True)
 
     def _groups(self) -> list[Path]:
         places = sorted(each for each in self._folder.iterdir() if each.is_dir())
         for place in places:
             if not (place / "group.json").exists() and place.name.startswith("held_"):
-                shutil.rmtree(place)  # of a process that died before the group was there
+                shutil.rmtree(place)  # left by a process that died before the group existed
         return [each for each in places if (each / "group.json").exists()]
 
     def _read(self, place: Path) -> Found:
@@ -182,7 +182,7 @@ class HeldFolder:
         with self.input_of(group).open("rb") as file:
             bodies = {found.custom_id: bytes(found.body) for found in map(_READ_LINE, file)}
         if not bodies.keys() >= {each.id for each in group.calls}:
-            raise ValueError(f"{str(self.input_of(group))!r} is not whole")
+            raise ValueError(f"{str(self.input_of(group))!r} is incomplete")
         return Found(group, bodies, given, settled)
 
 

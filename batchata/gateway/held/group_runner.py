@@ -1,4 +1,4 @@
-"""Groups of held calls on their way: each a run, carried to its end over restarts."""
+"""Groups of held calls in progress, each a run that is carried on to its end across restarts."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from batchata.gateway.wire.errors import VendorError
 from batchata.run import BatchRun
 
 LOG: Final = logging.getLogger("batchata.gateway")
-#: before a run that met a full disk, or the like, is tried again
+#: seconds before a run that failed on a full disk or the like is retried
 _AGAIN_SECONDS: Final = 30.0
-#: for so long an answer is kept that nobody has asked for again
+#: seconds for which an answer is kept that nobody came back for
 _KEPT_SECONDS: Final = 86_400.0
 Settle = Callable[[Exchange, Answered], None]
 
 
 class GroupRunner:
-    """Has groups asked, and each call answered and settled once."""
+    """Sends groups, and sees that each call is answered and settled once."""
 
     def __init__(
         self,
@@ -48,24 +48,24 @@ class GroupRunner:
         self._prices = prices
         self._keys = keys
         self._settle = settle
-        self._forget = forget  #: told of calls that nobody can be given any more
-        self._open: dict[str, dict[str, HeldCall]] = {}  #: calls without a taker, by group
+        self._forget = forget  #: called for calls whose answers can no longer be given
+        self._open: dict[str, dict[str, HeldCall]] = {}  #: calls not answered to a client, by group
         self._runs: set[BatchRun] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def open_calls(self) -> Iterator[HeldCall]:
-        """Calls whose answer no client has."""
+        """Calls whose answer no client has received."""
         return (each for group in self._open.values() for each in group.values())
 
     def given(self, held: HeldCall) -> None:
-        """Note that a client has the answer of a call."""
+        """Note that a client has the answer to a call."""
         group = held.group
         if group is None or group.id not in self._open:
             return
         del self._open[group.id][held.call.id]
-        with contextlib.suppress(OSError):  # then a call like it may be given it once more
+        with contextlib.suppress(OSError):  # an equal call may then be given it again
             self._folder.given(group, held.call)
         if not self._open[group.id]:
             self._drop(group)
@@ -78,9 +78,9 @@ class GroupRunner:
             run.stop("the gateway ends")
 
     async def aclose(self, seconds: float) -> None:
-        """Stop, and wait so long until all is in good order; what is not is left as it is on disk.
+        """Stop, and wait up to `seconds` for groups to finish; the rest is left on disk as it is.
 
-        Nothing is settled or written any more after this.
+        Nothing is settled or written after this.
         """
         self.stop()
         if not self._tasks:
@@ -90,10 +90,10 @@ class GroupRunner:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
         if late:
-            LOG.warning("%d groups of held calls are left to the next start", len(late))
+            LOG.warning("%d groups of held calls are left for the next start", len(late))
 
     def carry(self, group: Group, calls: list[HeldCall]) -> None:
-        """Have a group asked from now on, and its calls answered."""
+        """Start sending a group, and answer its calls."""
         self._open[group.id] = {each.call.id: each for each in calls}
         task = asyncio.get_running_loop().create_task(self._carried(group, calls))
         self._tasks.add(task)
@@ -107,7 +107,7 @@ class GroupRunner:
             self._refuse(group, Reason.OUTCOME_UNKNOWN, said)
 
     async def _carried(self, group: Group, calls: list[HeldCall]) -> None:
-        """From wherever the group stands; it is on disk before the vendor hears of it."""
+        """Carry on from the group's current state; it is on disk before the vendor hears of it."""
         while not self.ending.done():
             try:
                 if calls[0].group is None and not await self._is_kept(group, calls):
@@ -125,7 +125,7 @@ class GroupRunner:
                 self.unsent(held, "the gateway ended")
 
     async def _is_kept(self, group: Group, calls: list[HeldCall]) -> bool:
-        """Write a group down; False when that cannot be done: its calls are refused then."""
+        """Store a group; False when that fails, and its calls are refused."""
         requests = [Request(each.call, group.endpoint, each.body) for each in calls]
         try:
             await asyncio.to_thread(self._folder.keep, group, requests)
@@ -142,7 +142,7 @@ class GroupRunner:
         return True
 
     async def _run(self, group: Group) -> bool:
-        """Ask what is not answered yet; False when the gateway ends before that is done."""
+        """Send what is not answered yet; False when the gateway stops before that is done."""
         ready = await self._ready(group)
         if ready is None:
             return False
@@ -169,7 +169,7 @@ class GroupRunner:
                         ending.result()  # the disk may have refused
                     ending = asyncio.ensure_future(self._end(group, fresh))
         except AccountStoppedError as error:
-            if run.view.submitted:  # paid for, and collected once the account is mended
+            if run.view.submitted:  # paid for, and collected once the account works again
                 raise
             self._refuse(group, Reason.ACCOUNT, error.message)
             return True
@@ -181,7 +181,7 @@ class GroupRunner:
         return run.is_complete
 
     async def _ready(self, group: Group) -> tuple[Upstream, Mapping[str, str]] | None:
-        """Where a group is asked, and with whose key; None when the gateway ends before."""
+        """Where to send a group, and with whose key; None if the gateway stops before."""
         upstream = self._upstreams.get(group.upstream)
         while not self.ending.done():
             keys = None if upstream is None else self._keys.of(group.owner, upstream)
@@ -192,7 +192,7 @@ class GroupRunner:
         return None
 
     async def _end(self, group: Group, fresh: list[JobResult]) -> None:
-        """Have the answers of calls, those that come meanwhile too."""
+        """Answer calls, including those that come in meanwhile."""
         while fresh:
             results, fresh[:] = fresh[:], []
             found = self._open.get(group.id, {})
@@ -222,7 +222,7 @@ class GroupRunner:
             self._settle(exchange, answered_of(exchange, status, body, result))
 
     def unsent(self, held: HeldCall, why: str) -> None:
-        """A call that no vendor has heard of: it costs nothing."""
+        """End a call that never reached a vendor and costs nothing."""
         exchange, held.exchange = held.exchange, None
         if exchange is not None:
             answered = Answered(status=503, ending="unreachable", error=why)

@@ -1,4 +1,4 @@
-"""Held calls from their arrival to their answer, over restarts of the gateway."""
+"""Held calls from arrival to answer, across restarts of the gateway."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from batchata.gateway.wire.vendors import Vendor
 from batchata.providers.registry import provider_names
 
 ENDPOINTS: Final = frozenset({CHAT, RESPONSES, MESSAGES})
-#: parts of a request that batches do not have, or that ask for another price
+#: parts of a request that batches do not support, or that ask for another price
 _LIVE_ONLY: Final = ("service_tier", "background", "speed", "inference_geo")
-#: a group goes out before it is larger than this
+#: a group is sent before it grows larger than this
 _MOST_CALLS: Final = 10_000
 _MOST_BYTES: Final = 64 * 1024 * 1024
 
 
 class _Lane(NamedTuple):
-    """What calls have in common that can go to a vendor together."""
+    """What calls must have in common to be sent to a vendor together."""
 
     vendor: Vendor
     owner: str
@@ -47,7 +47,7 @@ class _Lane(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Gathering:
-    """Calls that will go to the vendor together."""
+    """Calls that will be sent to the vendor together."""
 
     calls: list[HeldCall] = field(default_factory=list)
     size: int = 0
@@ -55,7 +55,7 @@ class _Gathering:
 
 
 class HeldCalls:
-    """Takes live calls in, has them asked as batches, and answers whoever waits or comes back."""
+    """Takes in live calls, sends them as batches, and answers clients that wait or come back."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class HeldCalls:
         self._section = section
         self._upstreams = upstreams
         self._settle = settle
-        self._is_live = is_live  #: sessions whose calls wait for no batch
+        self._is_live = is_live  #: tells sessions whose calls are not held
         self._shutdown_seconds = shutdown_seconds
         self._folder = HeldFolder(section.directory)
         self._keys = HeldKeys()
@@ -86,7 +86,7 @@ class HeldCalls:
         )
 
     def open(self) -> None:
-        """Take the folder, and go on with what an earlier process left in it.
+        """Lock the folder, and resume what an earlier process left in it.
 
         Raises StateError when the folder cannot be used.
         """
@@ -98,7 +98,7 @@ class HeldCalls:
                 self._folder.drop(each.group)
 
     def _found(self, found: Found) -> list[HeldCall]:
-        """The calls of a group that no client has the answer of."""
+        """The calls of a group whose answers no client has received."""
         group, bodies, given, settled = found
         upstream = next((u for u in self._upstreams.all if u.name == group.upstream), None)
         calls = [self._held(each, group) for each in group.calls if each.id not in given]
@@ -109,7 +109,7 @@ class HeldCalls:
         return calls
 
     def key_of(self, exchange: Exchange) -> bytes:
-        """Equal for equal calls of one client; empty for a call that is not held."""
+        """A key that equal calls of a client share; empty for a call that is not held."""
         body = exchange.json
         if exchange.endpoint not in ENDPOINTS or body is None or exchange.spilled is not None:
             return b""
@@ -123,7 +123,7 @@ class HeldCalls:
         return body_key(exchange, exchange.client)
 
     def known(self, exchange: Exchange, key: bytes) -> HeldCall | None:
-        """A call like this one that nobody waits for any more."""
+        """An equal call that nobody is waiting for any more."""
         found = next((each for each in self._by_key.get(key, ()) if not each.is_awaited), None)
         if found is not None:
             self._keys.remember(exchange)
@@ -132,7 +132,7 @@ class HeldCalls:
     async def again(
         self, request: web.BaseRequest, exchange: Exchange, held: HeldCall
     ) -> web.StreamResponse:
-        """Give a client that comes back the answer of the call it made before."""
+        """Give a client that came back the answer to its earlier call."""
         response = await self._answer(request, exchange, held)
         status = held.status or response.status
         self._settle(exchange, Answered(status=status, source="to_batch"))
@@ -141,7 +141,7 @@ class HeldCalls:
     async def take(
         self, request: web.BaseRequest, exchange: Exchange, key: bytes
     ) -> web.StreamResponse:
-        """Hold a call; from now on its answer settles it, whoever is there to see that."""
+        """Hold a call; from now on its answer settles it, even if the client has gone."""
         return await self._answer(request, exchange, self._gather(exchange, key))
 
     def _gather(self, exchange: Exchange, key: bytes) -> HeldCall:
@@ -181,7 +181,7 @@ class HeldCalls:
         return response
 
     def gauges(self) -> dict[str, float]:
-        """Calls that wait for a batch, that are in one, and answers that nobody has taken yet."""
+        """How many calls wait for a batch, are in one, and have answers nobody has fetched."""
         ready = [each.done.done() for each in self._runner.open_calls]
         gathered = sum(len(each.calls) for each in self._gathering.values())
         return {
@@ -191,11 +191,11 @@ class HeldCalls:
         }
 
     def stop(self) -> None:
-        """Send nothing more, and tell all who wait, and who come now, to ask again."""
+        """Send nothing more, and tell clients that wait, or still come, to ask again."""
         self._runner.stop()
 
     async def aclose(self) -> None:
-        """Let go of the folder; what vendors have is collected by the next process."""
+        """Release the folder; the next process collects what vendors have."""
         for gathering in self._gathering.values():
             if gathering.timer is not None:
                 gathering.timer.cancel()
@@ -211,7 +211,7 @@ class HeldCalls:
         return held
 
     def _send(self, lane: _Lane) -> None:
-        """Have what was gathered asked."""
+        """Send what was gathered."""
         gathering = self._gathering.pop(lane)
         if gathering.timer is not None:
             gathering.timer.cancel()
@@ -229,7 +229,7 @@ class HeldCalls:
         self._runner.carry(group, gathering.calls)
 
     def _forget(self, held: HeldCall) -> None:
-        """Nobody is given this answer any more: the next one that asks the same gets another."""
+        """Give this answer to nobody else: the next equal call gets a new one."""
         twins = self._by_key.get(held.call.key, [])
         if held in twins:
             twins.remove(held)
@@ -250,6 +250,6 @@ def _lane(exchange: Exchange, owner: str) -> _Lane:
 
 
 def _whole(exchange: Exchange) -> bytes:
-    """The request without what only a stream has."""
+    """The request without the fields of streaming."""
     text, body = exchange.body or b"{}", exchange.json or {}
     return without_fields(text, STREAMS) if any(name in body for name in STREAMS) else text

@@ -1,4 +1,4 @@
-"""The keys of clients whose calls are held: in memory only."""
+"""The keys of clients whose calls are held, in memory only."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from batchata.gateway.proxy.http.upstreams import KEY_HEADERS, Upstream
 
 
 class HeldKeys:
-    """Whose calls can be asked now."""
+    """The keys known now, without which a client's calls cannot be sent."""
 
     def __init__(self) -> None:
         self._keys = ClientKeys()
         self._changed = asyncio.Event()
 
     def remember(self, exchange: Exchange) -> str:
-        """Have the key of a call, for all calls of its client; the client's name.
+        """Keep the key of a call for all calls of its client, and return the client's name.
 
-        The name is empty where the key is the gateway's own.
+        The name is empty if the key is the gateway's own.
         """
         found = by_name(exchange.headers)
         keys = {name: found[name] for name in KEY_HEADERS if found.get(name)}
@@ -33,12 +33,12 @@ class HeldKeys:
         return owner
 
     def of(self, owner: str, upstream: Upstream) -> Mapping[str, str] | None:
-        """The headers that carry a client's key; None until it asks something."""
+        """The headers with a client's key; None until it makes a call."""
         own = {} if owner else by_name(upstream.with_key(()))
         return own or self._keys.of(owner)
 
     async def wait(self, ending: asyncio.Future[None], seconds: float) -> None:
-        """Wait for a new key, at most so long, and not beyond `ending`."""
+        """Wait for a new key, for at most `seconds`, and not beyond `ending`."""
         changed = asyncio.ensure_future(self._changed.wait())
         try:
             await asyncio.wait(

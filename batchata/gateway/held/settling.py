@@ -1,4 +1,4 @@
-"""What a held call came to, as its client, the limit and the events are told."""
+"""The outcome of a held call, as reported to its client, the limit and the events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from batchata.gateway.proxy.telemetry.events import now_us
 from batchata.gateway.wire.errors import VendorError
 from batchata.gateway.wire.vendors import Vendor
 
-#: a refusal of a live call begins with its status
+#: the status with which the refusal of a live call begins
 _SAID: Final = re.compile(r"(4\d\d|5\d\d): (.*)", re.DOTALL)
 _STATUSES: Final = {
     Reason.INVALID_REQUEST: 400,
@@ -29,13 +29,13 @@ _STATUSES: Final = {
     Reason.OVERLOADED: 503,
     Reason.SERVER_ERROR: 500,
 }
-#: fields of a request that batches do not have
+#: fields of a request that batches do not support
 STREAMS: Final = ("stream", "stream_options")
-_BROKE: Final = 502  #: nobody knows what became of it, so that it counts as paid
+_BROKE: Final = 502  #: its outcome is unknown, so it counts as paid
 
 
 def refused(vendor: Vendor, reason: Reason | None, message: str) -> tuple[int, bytes]:
-    """Status and body of a call without an answer, in its vendor's shape."""
+    """Status and body for a call without an answer, in its vendor's format."""
     found = _SAID.fullmatch(message)
     code = str(reason or "failed")
     if found is not None:
@@ -50,7 +50,7 @@ def refused(vendor: Vendor, reason: Reason | None, message: str) -> tuple[int, b
 
 
 def asked_of(exchange: Exchange) -> Asked:
-    """What is kept of an exchange until its answer is there."""
+    """What is kept of an exchange until its answer has come."""
     body = exchange.json or {}
     return Asked(
         exchange_id=exchange.id,
@@ -65,7 +65,7 @@ def asked_of(exchange: Exchange) -> Asked:
 
 
 def exchange_of(asked: Asked, group: Group, upstream: Upstream, body: bytes) -> Exchange:
-    """An exchange that an earlier process has begun, so that this one can settle it."""
+    """An exchange begun by an earlier process, for this one to settle."""
     json = {**orjson.loads(body), **asked.stream}
     return Exchange(
         id=asked.exchange_id,
@@ -92,12 +92,12 @@ def exchange_of(asked: Asked, group: Group, upstream: Upstream, body: bytes) -> 
 
 
 def answered_of(exchange: Exchange, status: int, body: bytes, result: JobResult | None) -> Answered:
-    """The answer with what it says of itself, and the price of the way that it came."""
+    """The answer with what it says about itself, priced by the route it took."""
     facts = facts_of(exchange.endpoint, status, body)
     answered = Answered(status=status, headers=JSON, body=body)
     facts.put_into(answered)
     if exchange.is_stream and status == 200:
-        # what its client is given: a record or a cache of it is for streams too
+        # as its client gets it: a record or a cached answer serves streams too
         events = events_of(exchange, body)
         answered.is_stream, answered.headers, answered.body = True, SSE, b"".join(events)
         answered.pieces = [(0.0, event) for event in events]

@@ -1,4 +1,4 @@
-"""A client that waits for a held call: its connection is kept open, and then it is answered."""
+"""Keeps the connection of a client that waits for a held call open, and then answers it."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ _ENDING: Final = VendorError(
 
 @dataclass(slots=True, eq=False)
 class HeldCall:
-    """A call on its way; its answer is there once `done` is."""
+    """A call in progress; its answer is there once `done` is."""
 
     call: Call
     done: asyncio.Future[None]
-    body: bytes = b""  #: what the vendor is asked; empty once that is on disk
+    body: bytes = b""  #: what is sent to the vendor; empty once that is on disk
     exchange: Exchange | None = None  #: of the client that asked first, in this process
-    waiting: list[web.BaseRequest] = field(default_factory=list)  #: of clients that are there
-    group: Group | None = None  #: once it is on its way to the vendor
+    waiting: list[web.BaseRequest] = field(default_factory=list)  #: of connected clients
+    group: Group | None = None  #: set once it is being sent to the vendor
     status: int = 0
     answer: bytes = b""
 
     @property
     def is_awaited(self) -> bool:
-        """True while a client waits that is surely there."""
+        """True while a client that is surely connected waits."""
         return not all(map(may_be_gone, self.waiting))
 
     def end(self, status: int, answer: bytes) -> None:
-        """Have the answer; the first one stands."""
+        """Set the answer; the first one counts."""
         if not self.done.done():
             self.status, self.answer = status, answer
             self.done.set_result(None)
@@ -63,7 +63,7 @@ async def answer(
     ending: asyncio.Future[None],
     beat_seconds: float,
 ) -> web.StreamResponse:
-    """Answer a client once the call has its answer, and keep its connection open until then."""
+    """Keep a client's connection open until the call has its answer, then send it."""
     opened: web.StreamResponse | None = None
     held.waiting.append(request)
     try:
@@ -105,7 +105,7 @@ async def _give(
         await whole.prepare(request)
         return whole
     if status != 200:
-        cut(request)  # it said 200 already: cut off it is asked again, and then told at once
+        cut(request)  # 200 was sent already: cut off, the client asks again and is told at once
         return opened
     await opened.write(body)
     await opened.write_eof()

@@ -1,1 +1,1 @@
-"""A vendor made of scripted answers, over the real protocols."""
+"""A vendor that gives scripted answers, over the real protocols."""

@@ -1,4 +1,4 @@
-"""One question on its way upstream: its files are looked at first."""
+"""Sends a question upstream, after checking its files."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Scripted answers that cite: each line rests on the passage that shares most words with it."""
+"""Scripted answers that cite: each line cites the passage that shares most words with it."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ class Passage:
 
 
 def cited_blocks(text: str, cited: list[tuple[int, Wire]], files: Mapping[str, Path]) -> list[Wire]:
-    """Split an answer into text blocks, those that a document speaks of with their citations."""
+    """Split an answer into text blocks, with citations where a document supports them."""
     passages = [passage for index, block in cited for passage in _passages(index, block, files)]
     blocks = [_block(line, passages) for line in LINE.findall(text)]
     if any(block["citations"] for block in blocks):
@@ -50,7 +50,7 @@ def _block(line: str, passages: list[Passage]) -> Wire:
 
 
 def _joined(blocks: list[Wire]) -> list[Wire]:
-    """Put lines without citations that follow each other into one block."""
+    """Join consecutive lines without citations into one block."""
     joined: list[Wire] = []
     for block in blocks:
         if joined and not block["citations"] and not joined[-1]["citations"]:
@@ -126,5 +126,5 @@ def _words(text: str) -> Iterator[str]:
 
 
 def _is_telling(word: str) -> bool:
-    """A number, or a long word: "the" in both says nothing."""
+    """True for a number or a long word: having "the" in common says nothing."""
     return len(word) > 4 or any(character.isdigit() for character in word)

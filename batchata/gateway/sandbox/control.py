@@ -60,7 +60,7 @@ async def reset(request: web.Request) -> web.StreamResponse:
 
 
 async def take_ledger(world: World) -> Ledger:
-    """Bring all batches up to date and give the bill."""
+    """Bring all batches up to date, and return the bill."""
     own = [batch for batch in world.batches.values() if not batch.foreign_tag]
     for batch in own:
         if batch.vendor == "openai":

@@ -1,4 +1,4 @@
-"""`/v1/files`, which both vendors have: the header with Anthropic's version tells whose it is."""
+"""`/v1/files`, which both vendors have: Anthropic's version header tells whose is meant."""
 
 from collections.abc import Awaitable, Callable
 

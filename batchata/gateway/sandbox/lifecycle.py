@@ -1,4 +1,4 @@
-"""Where a batch stands at a moment: pure functions of its record and the time."""
+"""The state of a batch at a moment: pure functions of its record and the time."""
 
 from dataclasses import dataclass
 from math import inf
@@ -33,7 +33,7 @@ class Timeline:
 
 
 def timeline(batch: BatchRecord, *, window_seconds: float, cancel_seconds: float) -> Timeline:
-    """Lay out a batch's life as it is known now; a cancellation changes it."""
+    """Lay out a batch's life as known now; a cancellation changes it."""
     start, length = batch.created_at, batch.latency_seconds
     plain = Timeline(
         validated_at=start + VALIDATED_SHARE * length,
@@ -58,7 +58,7 @@ def timeline(batch: BatchRecord, *, window_seconds: float, cancel_seconds: float
 
 
 def phase_at(batch: BatchRecord, life: Timeline, now: float) -> Phase:
-    """Say where the batch stands."""
+    """Return the batch's phase."""
     if now >= life.ends_at:
         return life.outcome
     if batch.cancel_at is not None:
@@ -69,7 +69,7 @@ def phase_at(batch: BatchRecord, life: Timeline, now: float) -> Phase:
 
 
 def items_done(batch: BatchRecord, life: Timeline, now: float) -> int:
-    """Count the items that are through."""
+    """Count the items that are done."""
     if now >= life.ends_at:
         return int(batch.n * life.done_share)
     moment = now if batch.cancel_at is None else min(now, batch.cancel_at)

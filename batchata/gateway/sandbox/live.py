@@ -1,4 +1,4 @@
-"""One live call: asked upstream, and billed when it was answered."""
+"""Answers a live call upstream, and bills it."""
 
 from aiohttp import web
 
@@ -19,7 +19,7 @@ async def answer_live(request: web.Request, question: Question) -> Answer:
 
 
 def bill(world: World, question: Question, answer: Answer) -> LiveCall | None:
-    """Take down a call that succeeded; None for one that costs nothing."""
+    """Bill a call that succeeded; None for one that costs nothing."""
     if answer.status != 200 or answer.usage is None:
         return None
     return world.ledger.bill_live(

@@ -1,4 +1,4 @@
-"""What both vendors find out about a file inside a request."""
+"""What both vendors check about a file inside a request."""
 
 import binascii
 from base64 import b64decode
@@ -30,7 +30,7 @@ class Inline:
 
 
 def decoded(data: object) -> bytes | None:
-    """Decode base64 to the letter; None when it is none, or empty."""
+    """Decode base64 strictly; None when it is invalid or empty."""
     if not isinstance(data, str):
         return None
     try:
@@ -68,7 +68,7 @@ def pdf_fault(data: bytes) -> tuple[str, int]:
 
 
 def longest_side(data: bytes) -> int:
-    """Tell the longer side of an image in pixels; 0 when it does not say."""
+    """The longer side of an image in pixels; 0 when it does not say."""
     return max(side_of(data) or (0, 0))
 
 

@@ -1,4 +1,4 @@
-"""What every request passes: the log, the key, the connection's faults, the vendor's error body."""
+"""What every request passes through: log, key check, connection faults, vendor error bodies."""
 
 import asyncio
 import logging
@@ -60,7 +60,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return await handler(request)
     except RefusedError as refused:
         return error_answer(request, refused.error)
-    except ConnectionResetError:  # the client left within its question: nobody reads this
+    except ConnectionResetError:  # the client left mid-request: nobody reads this
         return web.Response(status=400)
     except web.HTTPRequestEntityTooLarge:
         message = "Request exceeds the maximum size"
@@ -88,7 +88,7 @@ async def check_key(request: web.Request, handler: Handler) -> web.StreamRespons
 
 @web.middleware
 async def strike_faults(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let the scenario's faults of the connection strike."""
+    """Let the scenario's connection faults strike."""
     world = world_of(request)
     if not world.scenario.http or request.path.startswith(CONTROL):
         return await handler(request)

@@ -30,7 +30,7 @@ Wire = dict[str, object]
 
 
 async def list_models(request: web.Request) -> web.StreamResponse:
-    """List the models of the vendor that the headers speak to."""
+    """List the models of the vendor that the headers are meant for."""
     if "anthropic-version" in request.headers:
         return json_answer(
             {

@@ -1,4 +1,4 @@
-"""Writes result files line by line, and spoils them when a scenario wants it."""
+"""Writes result files line by line, and corrupts them if the scenario says so."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from batchata.gateway.sandbox.records import BatchRecord
 from batchata.gateway.sandbox.world import World
 
 Item = TypeVar("Item", contravariant=True)
-YIELD_EVERY: Final = 500  #: items between two turns of the others
+YIELD_EVERY: Final = 500  #: items after which other tasks get a turn
 KEPT: Final = 1_000  #: lines in memory before they go to disk
 GARBAGE: Final = b'{"id": "sandbox", "custom_id": "unparsab'
 SHAPED: Final = frozenset(
@@ -45,7 +45,7 @@ class ResultFile:
             self._flush()
 
     def close(self, *, extra: bytes | None = None) -> None:
-        """Write what is left; `extra` is the line of an id that nobody sent."""
+        """Write what is left; `extra` is a line with an id that nobody sent."""
         if self._keeps_all and self._lines:
             data = _spoiled(self._batch, self._lines, extra)
             self._lines.clear()
@@ -84,7 +84,7 @@ def _part(lines: list[bytes], share: float) -> int:
 
 
 class ResultMaker(Protocol[Item]):
-    """The results of one batch while they are made, in its vendor's words."""
+    """The results of one batch while they are made, in its vendor's format."""
 
     async def answered(self, item: Item) -> None: ...
     def late(self, item: Item, outcome: str) -> None: ...
@@ -94,7 +94,7 @@ class ResultMaker(Protocol[Item]):
 async def write_results(
     world: World, batch: BatchRecord, results: ResultMaker[Item], decode: Callable[[bytes], Item]
 ) -> None:
-    """Answer the items that are through, and say of the others that they came too late."""
+    """Answer the items that are done, and record that the others came too late."""
     life = world.life(batch)
     done = int(batch.n * life.done_share)
     with batch.path.open("rb") as lines:

@@ -1,4 +1,4 @@
-"""Scripted answers to questions about several rows: each row gets one, under its own id."""
+"""Scripted answers to questions about several rows, with one for each row under its id."""
 
 from collections.abc import Callable
 from typing import Any, Final

@@ -47,17 +47,17 @@ class Sandbox(ServerInThread[World]):
 
     @property
     def folder(self) -> Path:
-        """Where uploads and results lie until the block ends."""
+        """Where uploads and results are kept until the block ends."""
         return self._up().folder
 
     @property
     def scenario(self) -> Scenario:
-        """The scenario that is played now."""
+        """The current scenario."""
         return self._up().scenario
 
     @property
     def ledger(self) -> Ledger:
-        """The bill as it stands now."""
+        """The current bill."""
         return self._call(take_ledger(self._up()))
 
     @property
@@ -66,7 +66,7 @@ class Sandbox(ServerInThread[World]):
         return list(self._up().requests)
 
     def set_scenario(self, scenario: Scenario) -> None:
-        """Play another scenario from now on."""
+        """Switch to another scenario."""
         self._call(_set(self._up(), scenario))
 
     def reset(self) -> None:

@@ -25,7 +25,7 @@ SENTENCES: Final = (
 
 
 def digest(body: bytes) -> bytes:
-    """Give eight bytes that stand for a request's content."""
+    """Give an eight-byte digest of a request's content."""
     return blake2b(body, digest_size=8).digest()
 
 

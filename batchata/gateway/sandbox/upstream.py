@@ -1,4 +1,4 @@
-"""What stands behind the sandbox's routes: scripted answers, or those of a test."""
+"""What is behind the sandbox's routes: scripted answers, or those of a test."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class Question:
     custom_id: str = ""
     is_batch: bool = False
     version: str = ""  #: the anthropic-version header, empty for OpenAI
-    files: Mapping[str, Path] = field(default_factory=dict)  #: uploads that it names, by id
+    files: Mapping[str, Path] = field(default_factory=dict)  #: uploads it names, by id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,7 +76,7 @@ class World:
             path.unlink()
 
     def seed_of(self, body: bytes) -> bytes:
-        """Give a request with its uploads by content: what answers and bills go by."""
+        """Give a request with its uploads by content, which answers and bills depend on."""
         return _FILE_ID.sub(self._content_of, body) if b'"file_id"' in body else body
 
     def _content_of(self, named: re.Match[bytes]) -> bytes:
@@ -109,7 +109,7 @@ class World:
         )
 
     def phase(self, batch: BatchRecord) -> Phase:
-        """Say where a batch stands now."""
+        """Return the current phase of a batch."""
         return phase_at(batch, self.life(batch), self.now())
 
     def is_final(self, batch: BatchRecord) -> bool:
@@ -117,7 +117,7 @@ class World:
         return self.phase(batch) in FINAL
 
     def add_batch(self, batch: BatchRecord) -> None:
-        """Take a batch in, between the foreign ones the scenario wants beside it."""
+        """Add a batch, among the foreign ones that the scenario asks for."""
         others = self.scenario.foreign_batches
         for index in range(others // 2):
             self._add_foreign(batch, index)

@@ -1,1 +1,1 @@
-"""The vendors' protocols: shapes, words and refusals that the batch APIs and the sandbox share."""
+"""The vendors' protocols: formats and refusals that the batch APIs and the sandbox share."""

@@ -73,7 +73,7 @@ class CountTokensRequest(Struct, forbid_unknown_fields=True):
 
 
 class BatchRequest(Struct, forbid_unknown_fields=True):
-    """One item of a message batch, its params not looked into yet."""
+    """One item of a message batch, its params not checked yet."""
 
     custom_id: str
     params: Raw

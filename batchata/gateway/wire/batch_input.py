@@ -1,4 +1,4 @@
-"""Looks into the input file of an OpenAI batch, as its `validating` state does."""
+"""Checks the input file of an OpenAI batch, as its `validating` state does."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ ERRORS_SHOWN: Final = 100
 
 
 class _BodyHead(msgspec.Struct):
-    """What validation reads of a body."""
+    """The part of a body that validation reads."""
 
     model: str
     stream: bool | None = None
@@ -33,9 +33,9 @@ class FileError:
 
 
 class InputCheck:
-    """Goes over the lines of one input file; without `check_model` any model is taken.
+    """Checks the lines of one input file; without `check_model` any model is accepted.
 
-    `check_model` raises RefusedError for a model that is not there.
+    `check_model` raises RefusedError for a model that does not exist.
     """
 
     def __init__(self, endpoint: str, check_model: Callable[[str], None] | None = None) -> None:
@@ -51,7 +51,7 @@ class InputCheck:
         return len(self._ids)
 
     def line(self, number: int, raw: bytes) -> BatchLine | None:
-        """Check one line; None where it could not be read, or is not looked into any more."""
+        """Check one line; None when it cannot be read, or is no longer checked."""
         if len(self._errors) >= ERRORS_SHOWN:
             return None
         try:

@@ -1,4 +1,4 @@
-"""OpenAI's Batch API: what it refuses, and the words that its results are written in."""
+"""OpenAI's Batch API: what it refuses, and how it words its results."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,7 +10,7 @@ from batchata.gateway.wire.vendors import TokenUsage
 
 ENDPOINTS: Final = ("/v1/responses", "/v1/chat/completions", "/v1/embeddings")
 METADATA_PAIRS, METADATA_KEY, METADATA_VALUE = 16, 64, 512
-#: how a batch ended → code and message of a request that its end came too early for
+#: how a batch ended → code and message of a request that it ended too early for
 LATE: Final = {
     "expired": ("batch_expired", "This request could not be executed before the batch expired."),
     "cancelled": ("batch_cancelled", "This request was not executed: the batch was cancelled."),
@@ -20,7 +20,7 @@ LATE: Final = {
 def check_create(
     wanted: BatchCreate, stored: StoredFile | None, endpoints: Sequence[str] = ENDPOINTS
 ) -> None:
-    """Refuse a batch that cannot be; `stored` is its input file."""
+    """Refuse an invalid batch; `stored` is its input file."""
     if stored is None:
         raise invalid(
             f"Invalid 'input_file_id': no file found with id '{wanted.input_file_id}'.",

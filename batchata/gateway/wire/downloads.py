@@ -1,4 +1,4 @@
-"""Files on their way to a client."""
+"""Sends files to clients."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from aiohttp import web
 
 
 class Download(web.FileResponse):
-    """A file on its way; a Range request gets the part it asks for."""
+    """A file being sent; a Range request gets the part it asks for."""
 
     def __init__(self, source: Path, kind: str) -> None:
         super().__init__(source, headers={"Content-Type": kind})

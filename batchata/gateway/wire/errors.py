@@ -53,7 +53,7 @@ class VendorError:
 
     @property
     def _readable(self) -> str:
-        """The message; bytes that were no UTF-8 in what it quotes are question marks."""
+        """The message, with question marks for invalid UTF-8 in what it quotes."""
         return self.message.encode("utf-8", "replace").decode()
 
     def openai_error(self) -> dict[str, object]:
@@ -73,7 +73,7 @@ class VendorError:
 
 
 class RefusedError(Exception):
-    """A request the vendor would not take; carries the error it answers with."""
+    """A request the vendor would refuse; carries the error it answers with."""
 
     def __init__(self, error: VendorError) -> None:
         super().__init__(error.message)
@@ -81,10 +81,10 @@ class RefusedError(Exception):
 
 
 def invalid(message: str, *, param: str | None = None, code: str | None = None) -> RefusedError:
-    """Make the 400 of a request that is not valid."""
+    """Make the 400 for an invalid request."""
     return RefusedError(VendorError(status=400, message=message, param=param, code=code))
 
 
 def not_found(message: str) -> RefusedError:
-    """Make the 404 of a thing that is not there."""
+    """Make the 404 for something that does not exist."""
     return RefusedError(VendorError(status=404, message=message))

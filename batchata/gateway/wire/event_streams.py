@@ -1,4 +1,4 @@
-"""Whole answers as the vendors' event streams."""
+"""Turns complete answers into the vendors' event streams."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def openai_list(page: Sequence[Mapping[str, object]], *, has_more: bool) -> web.
 def page_after(
     request: web.BaseRequest, found: Sequence[_Record], limit: int
 ) -> tuple[list[_Record], bool]:
-    """A page behind `after` as OpenAI turns them, and whether there is more."""
+    """The page after `after`, as OpenAI pages, and whether there is more."""
     start = _place_of(request.query.get("after"), found) + 1
     return list(found[start : start + limit]), len(found) > start + limit
 
@@ -55,7 +55,7 @@ def page_after(
 def page_beside(
     request: web.BaseRequest, found: Sequence[_Record], limit: int
 ) -> tuple[list[_Record], bool]:
-    """A page before `before_id` or behind `after_id` as Anthropic turns them, and if there is more.
+    """The page before `before_id` or after `after_id`, as Anthropic pages, and if there is more.
 
     https://platform.claude.com/docs/en/api/messages/batches/list
     """
@@ -68,5 +68,5 @@ def page_beside(
 
 
 def _place_of(cursor: str | None, found: Sequence[_Listed]) -> int:
-    """Where this id stands; -1 for one that is not there."""
+    """The position of this id; -1 if it is not found."""
     return next((place for place, each in enumerate(found) if each.id == cursor), -1)

@@ -11,7 +11,7 @@ CUSTOM_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 def check_requests(requests: list[BatchRequest], limit: int) -> None:
-    """Refuse requests that make no batch."""
+    """Refuse requests that cannot form a batch."""
     if not requests:
         raise invalid("requests: List should have at least 1 item after validation, not 0")
     if len(requests) > limit:

@@ -1,4 +1,4 @@
-"""JSON objects changed in a few places; everything else stays as it was written."""
+"""Changes JSON objects in a few places; everything else stays as it was written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TEXT: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 
 def with_fields(text: bytes, values: Mapping[str, Any]) -> bytes:
-    """The object with these fields at its end, in the place of those it had of these names."""
+    """The object with these fields at its end, replacing any of the same names."""
     return msgspec.json.encode({**_others(text, values), **values})
 
 
@@ -24,7 +24,7 @@ def without_fields(text: bytes, names: Collection[str]) -> bytes:
 
 
 def with_texts(text: bytes, change: Callable[[str], str]) -> bytes:
-    """The JSON with every text in it changed, names of fields too."""
+    """The JSON with every text in it changed, including field names."""
 
     def changed(found: re.Match[bytes]) -> bytes:
         written: str = orjson.loads(found.group())

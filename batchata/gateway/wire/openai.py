@@ -15,7 +15,7 @@ class ChatMessage(Struct, forbid_unknown_fields=True):
     content: str | list[dict[str, Any]] | None = None
     name: str | None = None
     refusal: str | None = None
-    annotations: Any = None  #: of an answer that a client sends back
+    annotations: Any = None  #: from an answer that a client sends back
     audio: Any = None
     tool_calls: list[dict[str, Any]] | None = None
     tool_call_id: str | None = None
@@ -146,7 +146,7 @@ class EmbeddingsRequest(Struct, forbid_unknown_fields=True):
 
 
 class ExpiresAfter(Struct, forbid_unknown_fields=True):
-    """When a file goes away."""
+    """When a file expires."""
 
     anchor: Literal["created_at"]
     seconds: int
@@ -163,7 +163,7 @@ class BatchCreate(Struct, forbid_unknown_fields=True):
 
 
 class BatchLine(Struct, forbid_unknown_fields=True):
-    """One line of an input file, its body not looked into yet."""
+    """One line of an input file, its body not checked yet."""
 
     custom_id: str
     method: str

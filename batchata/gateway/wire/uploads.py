@@ -46,14 +46,14 @@ class StoredFile:
 
 
 def is_form(request: web.BaseRequest) -> bool:
-    """True for an upload; `content_type` would have the parser of e-mails read the whole header."""
+    """True for an upload; avoids `content_type`, which runs an e-mail parser over the header."""
     return request.headers.get("Content-Type", "").lower().startswith("multipart/")
 
 
 async def read_form(request: web.BaseRequest, path: Path) -> tuple[dict[str, str], int]:
     """Read the fields of an upload, its file to `path`, and count its lines.
 
-    Raises RefusedError for a form that is too large, not whole, or none.
+    Raises RefusedError for anything but a complete form within the limits.
     """
     try:
         return await _read_parts(request, path)
@@ -114,7 +114,7 @@ def check_form(fields: dict[str, str], size: int, *, batch_bytes: int) -> None:
 
 
 def expiry(fields: dict[str, str], now: float) -> float | None:
-    """When an upload goes away; None: it stays."""
+    """When an upload expires; None if it stays."""
     given = fields.get("expires_after[seconds]")
     if given is None:
         return now + BATCH_DAYS * DAY if fields.get("purpose") == "batch" else None

@@ -1,4 +1,4 @@
-"""Whose protocol is spoken, and the tokens of an answer."""
+"""Whose protocol an endpoint speaks, and the tokens of an answer."""
 
 from dataclasses import dataclass
 from typing import Literal

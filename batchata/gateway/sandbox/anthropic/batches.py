@@ -21,7 +21,7 @@ DAY = 86_400
 
 
 async def create(request: web.Request) -> web.StreamResponse:
-    """Take a batch; the params of its items are looked into later."""
+    """Accept a batch; the params of its items are checked later."""
     world = world_of(request)
     body = await request.read()
     if len(body) > world.scenario.anthropic_max_bytes:
@@ -118,7 +118,7 @@ async def advance(world: World, batch: BatchRecord) -> None:
 def _save(path: Path, requests: list[BatchRequest]) -> None:
     with path.open("wb") as file:
         for item in requests:
-            # a newline in valid JSON is only ever space between tokens
+            # in valid JSON a newline can only be space between tokens
             params = bytes(item.params).replace(b"\n", b" ")
             file.write(b'{"custom_id":%b,"params":%b}\n' % (orjson.dumps(item.custom_id), params))
 

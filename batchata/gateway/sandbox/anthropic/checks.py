@@ -15,7 +15,7 @@ PREFILLED: Final = re.compile(r"claude-(2|3|(opus|sonnet|haiku)-4-[0-5])")
 FIXED_SAMPLING: Final = re.compile(r"claude-opus-(4-[7-9]|[5-9])")
 MAX_MESSAGES: Final = 100_000
 MIN_THINKING: Final = 1_024
-#: the last models that are given a budget to think with
+#: the last models that take a thinking budget
 BUDGETED: Final = re.compile(r"claude-(3|(opus|sonnet|haiku)-4(-[0-6])?(-\d{8})?$)")
 MAX_BREAKPOINTS: Final = 4
 
@@ -47,7 +47,7 @@ def read_request(
 
 
 def check_model(model: str, prefixes: tuple[str, ...]) -> None:
-    """Refuse a model that is not there."""
+    """Refuse a model that does not exist."""
     if not model.startswith(prefixes) or model.startswith(("gpt-", "text-embedding-")):
         raise not_found(f"model: {model}")
 

@@ -1,4 +1,4 @@
-"""The files of Anthropic: kept on disk, named in requests, gone after a time."""
+"""Anthropic's files: kept on disk, named in requests, and expiring."""
 
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ FIELDS: Final = frozenset({"filename", "expires_in_seconds"})
 
 
 async def create(request: web.Request) -> web.StreamResponse:
-    """Take an upload, its bytes straight to disk."""
+    """Accept an upload, writing its bytes straight to disk."""
     world = world_of(request)
     if not is_form(request):
         raise invalid("Expected a multipart/form-data request.")
@@ -30,7 +30,7 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 
 async def list_files(request: web.Request) -> web.StreamResponse:
-    """List files, newest first, or those that are asked for by id."""
+    """List files, newest first, or those asked for by id."""
     world = world_of(request)
     found = list(reversed(world.anthropic_files.values()))
     ids = request.query.getall("ids", []) + request.query.getall("ids[]", [])

@@ -30,7 +30,7 @@ Place = tuple[str, dict[str, Any]]
 
 
 def check_media(world: World, request: MessagesRequest) -> dict[str, Path]:
-    """Check every document and image; give the uploaded files among them by their ids."""
+    """Check every document and image; returns the uploaded files among them by id."""
     check = _Check(world)
     places = list(_places(request))
     check.images = sum(block["type"] == "image" for _, block in places)
@@ -60,7 +60,7 @@ def _inside(where: str, blocks: list[dict[str, Any]]) -> Iterator[Place]:
 
 @dataclass(slots=True)
 class _Check:
-    """Goes over the blocks of one request."""
+    """Checks the blocks of one request."""
 
     world: World
     images: int = 0
@@ -124,7 +124,7 @@ class _Check:
             raise invalid(f"{where}.text.data: text content blocks must be non-empty")
 
     def content(self, where: str, source: Mapping[str, Any], is_image: bool) -> None:
-        """Check a list of blocks of the user's own."""
+        """Check a user's own list of blocks."""
         if not source.get("content"):
             raise invalid(f"{where}.content.content: Field required")
 

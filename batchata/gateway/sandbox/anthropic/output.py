@@ -18,7 +18,7 @@ DOWN = VendorError(status=500, message="scripted item fault of the sandbox").bod
 
 
 async def settle(world: World, batch: BatchRecord) -> None:
-    """Answer the items that are through, write the results and the bill; once."""
+    """Answer the items that are due, and write the results and the bill; once."""
     if not batch.is_settled:
         await write_results(world, batch, _Results(world, batch), BATCH_REQUEST.decode)
 
@@ -50,7 +50,7 @@ class _Results:
             self._bill(item.custom_id, model, body, answer.usage)
 
     def late(self, item: BatchRequest, outcome: str) -> None:
-        """Write down an item that the batch's end came too early for."""
+        """Record an item that the batch ended too early for."""
         kind = "canceled" if outcome == "cancelled" else "expired"
         self._file.add(_line(item.custom_id, b'"%b"' % kind.encode()))
 

@@ -12,7 +12,7 @@ from batchata.gateway.wire.openai import ChatRequest, EmbeddingsRequest, Respons
 from batchata.gateway.wire.vendors import TokenUsage
 
 FINGERPRINT: Final = "sandbox"
-DIMENSIONS: Final = 16  #: of an embedding whose request names none
+DIMENSIONS: Final = 16  #: of an embedding, unless its request names some
 Wire = dict[str, object]
 
 

@@ -17,13 +17,13 @@ from batchata.gateway.wire.json_answers import json_answer
 
 Wire = dict[str, object]
 
-#: what was not to be stored is there for a while all the same
+#: seconds for which a response with store=false can still be retrieved
 _UNSTORED_SECONDS: Final = 600.0
 _EMPTY: Final[Wire] = {"output": [], "usage": None, "error": None, "incomplete_details": None}
 
 
 async def begin(world: World, question: Question, *, is_stored: bool) -> web.StreamResponse:
-    """Take a question that is answered later."""
+    """Accept a question that is answered later."""
     answer = await ask(world, question)
     if answer.status != 200:
         return json_answer(answer.body, status=answer.status)
@@ -38,7 +38,7 @@ async def begin(world: World, question: Question, *, is_stored: bool) -> web.Str
 def remember(
     world: World, response_id: str, answer: Answer, *, is_stored: bool, is_background: bool = False
 ) -> BackgroundResponse:
-    """Keep a response to be retrieved; the oldest make room."""
+    """Keep a response for retrieval; the oldest make room."""
     scenario, now = world.scenario, world.now()
     starts = scenario.background_queued_seconds if is_background else 0.0
     takes = scenario.background_seconds if is_background else 0.0

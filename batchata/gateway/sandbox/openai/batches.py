@@ -1,4 +1,4 @@
-"""The batches of OpenAI."""
+"""OpenAI's batches."""
 
 from aiohttp import web
 
@@ -20,7 +20,7 @@ Wire = dict[str, object]
 
 
 async def create(request: web.Request) -> web.StreamResponse:
-    """Take a batch; its input file is looked into later."""
+    """Accept a batch; its input file is checked later."""
     world = world_of(request)
     wanted = read_openai(BATCH_CREATE, await request.read())
     _check(world, wanted)
@@ -70,7 +70,7 @@ async def cancel(request: web.Request) -> web.StreamResponse:
 
 
 async def advance(world: World, batch: BatchRecord) -> None:
-    """Do the work that is due: look into the input, make the results."""
+    """Do the work that is due: check the input, make the results."""
     async with batch.lock:
         if world.now() >= world.life(batch).validated_at:
             await check_input(world, batch)

@@ -62,7 +62,7 @@ def _without(body: bytes, names: tuple[str, ...]) -> bytes:
 
 
 def check_model(model: str, prefixes: tuple[str, ...]) -> None:
-    """Refuse a model that is not there."""
+    """Refuse a model that does not exist."""
     if not model.startswith(prefixes) or model.startswith("claude-"):
         message = f"The model `{model}` does not exist or you do not have access to it."
         raise RefusedError(VendorError(status=404, message=message, code="model_not_found"))

@@ -1,4 +1,4 @@
-"""The files of OpenAI: kept on disk, streamed in and out."""
+"""OpenAI's files: kept on disk, streamed in and out."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from batchata.gateway.wire.uploads import (
 
 
 async def create(request: web.Request) -> web.StreamResponse:
-    """Take an upload, its bytes straight to disk."""
+    """Accept an upload, writing its bytes straight to disk."""
     world = world_of(request)
     if not is_form(request):
         raise invalid("Expected a multipart/form-data request.")

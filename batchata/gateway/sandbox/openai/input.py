@@ -1,4 +1,4 @@
-"""Looks into the input file of an OpenAI batch, as its `validating` state does."""
+"""Checks the input file of an OpenAI batch, as its `validating` state does."""
 
 import asyncio
 from functools import partial

@@ -27,7 +27,7 @@ DOWN: Final = VendorError(status=500, message="scripted item fault of the sandbo
 
 
 async def settle(world: World, batch: BatchRecord) -> None:
-    """Answer the items that are through, write both files and the bill; once."""
+    """Answer the items that are due, and write both files and the bill; once."""
     if not batch.is_settled:
         await write_results(world, batch, _Output(world, batch), BATCH_LINE.decode)
 
@@ -67,7 +67,7 @@ class _Output:
             self._bill(line.custom_id, mark, answer.usage)
 
     def late(self, line: BatchLine, outcome: str) -> None:
-        """Write down an item that the batch's end came too early for."""
+        """Record an item that the batch ended too early for."""
         code, message = LATE[outcome]
         wire = {
             "id": f"batch_req_sandbox_{digest(bytes(line.body)).hex()}",
