@@ -1,4 +1,4 @@
-"""A job's file as it was when it was checked, or not at all."""
+"""Reads a job's file exactly as it was when checked, or fails."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batchata.core.errors import ValidationError
 
 
 class CheckedFile(io.FileIO):
-    """A file to read from its start; the last bytes come only when size and digest are the same.
+    """A file read from its start; its last bytes come only if size and digest are unchanged.
 
     Raises ValidationError, naming the file, if it vanished or changed since it was checked; what
     was read before must then not be used.
@@ -29,7 +29,7 @@ class CheckedFile(io.FileIO):
         self._left = self._attachment.size_bytes
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a position: the start, or the end to learn the size."""
+        """Go to the start, or to the end to learn the size."""
         position = super().seek(offset, whence)
         if not position:
             self._restart()

@@ -1,4 +1,4 @@
-"""Images: their size, whether they are whole, and smaller ones made of large ones."""
+"""Images: their size, whether they are complete, and shrinking large ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batchata.core.errors import ValidationError
 from batchata.core.media import side_of
 from batchata.documents.opened_file import OpenedFile
 
-#: how each format ends; a camera may write some more after it
+#: how each format ends; cameras may add bytes after it
 _ENDS: Final = {
     "image/png": b"IEND",
     "image/jpeg": b"\xff\xd9",
@@ -22,14 +22,14 @@ _ENDS: Final = {
 _FORMATS: Final = {
     "image/png": "PNG",
     "image/jpeg": "JPEG",
-    "image/gif": "PNG",  # the first picture of it
+    "image/gif": "PNG",  # its first frame
     "image/webp": "WEBP",
 }
 _LEAST_SIDE: Final = 64
 
 
 def image_side(found: OpenedFile, media: str) -> tuple[int, int]:
-    """Width and height in pixels; ValidationError for an image that is not whole."""
+    """Width and height in pixels; ValidationError for an incomplete image."""
     side = side_of(found.head)
     if side is None or not all(side):
         raise ValidationError(
@@ -57,12 +57,12 @@ def is_large(document: Document, side: int | None, most_bytes: int | None) -> bo
 
 
 def shrunk(document: Document, side: int | None, most_bytes: int | None) -> Document:
-    """The image, made small enough for both limits, as bytes; its format stays where it can."""
+    """The image, shrunk to both limits and held as bytes; it keeps its format if possible."""
     try:
         from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError as error:
         raise ValidationError(
-            f"image {document.name!r} must be made smaller, and nothing here can do it",
+            f"image {document.name!r} must be made smaller, which needs Pillow",
             hint="pip install 'batchata[documents]'",
         ) from error
     source: Any = document.path if document.data is None else BytesIO(document.data)
@@ -71,7 +71,7 @@ def shrunk(document: Document, side: int | None, most_bytes: int | None) -> Docu
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(source) as opened:
                 if side is not None and document.media_type == "image/jpeg":
-                    opened.draft(None, (side, side))  # a large JPEG is never unpacked whole
+                    opened.draft(None, (side, side))  # a large JPEG is never decoded at full size
                 picture = ImageOps.exif_transpose(opened)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ValidationError(

@@ -1,4 +1,4 @@
-"""What a file is, told by its first bytes; a name alone proves nothing."""
+"""Tells what a file is from its first bytes; a name alone proves nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _IMAGES: Final = (
     ("image/gif", b"GIF87a"),
     ("image/gif", b"GIF89a"),
 )
-#: what files with these endings must be
+#: what files with these extensions must be
 _PROMISED: Final[dict[str, str]] = {
     ".pdf": PDF,
     ".png": "image/png",
@@ -46,9 +46,9 @@ _OFFICE_PARTS: Final = (
 )
 _SAID: Final = {DOCX: "a Word document", XLSX: "an Excel workbook", PPTX: "a slide show"}
 _ZIP: Final = b"PK\x03\x04"
-#: files that are met often and cannot be sent as they are
+#: common files that cannot be sent as they are
 _FOREIGN: Final = (
-    (_ZIP, "a ZIP file, and no Word, Excel or PowerPoint file"),
+    (_ZIP, "a ZIP file, but not a Word, Excel or PowerPoint file"),
     (b"\xd0\xcf\x11\xe0", "an old or a protected Office file (doc, xls, ppt)"),
     (b"II*\x00", "a TIFF image"),
     (b"MM\x00*", "a TIFF image"),
@@ -62,7 +62,7 @@ _FOREIGN: Final = (
 def media_type(name: str, head: bytes, file: BinaryIO) -> str:
     """The media type of a file that begins with `head`.
 
-    ValidationError when it is nothing that can be sent, or not what its name says.
+    Raises ValidationError when it cannot be sent, or is not what its name says.
     """
     found = _binary_type(head)
     if found is None and head.startswith(_ZIP):
@@ -71,7 +71,7 @@ def media_type(name: str, head: bytes, file: BinaryIO) -> str:
     is_office = found in OFFICE or promised in OFFICE
     if promised is not None and found != promised and (found is None or is_office):
         raise ValidationError(
-            f"{name!r} is named like {said(promised)} and is {_described(found, head)}",
+            f"{name!r} is named like {said(promised)} but is {_described(found, head)}",
             hint="save it again in that format, or give it its right name",
         )
     if found is not None:

@@ -40,7 +40,7 @@ class Wanted:
 
 
 def load_all(sources: Sequence[FileSource], wanted: Wanted) -> tuple[Document, ...]:
-    """All files of a job, each with a name of its own; ValidationError names the bad one."""
+    """All files of a job, each with a unique name; ValidationError names the bad one."""
     documents = [load(source, wanted=wanted) for source in sources]
     if wanted.downscale_images:
         images = sum(document.kind == "image" for document in documents)
@@ -141,7 +141,7 @@ def _check_no_id(source: str) -> None:
 
 
 def _referred(source: FileId | FileUrl, name: str | None) -> Document:
-    """A file that the vendor has or fetches: nothing of it can be checked here."""
+    """A file that the vendor has or fetches, of which nothing can be checked here."""
     is_id = isinstance(source, FileId)
     kind = source.kind if isinstance(source, FileId) else source.told_kind
     address = source.id if isinstance(source, FileId) else source.url
@@ -158,7 +158,7 @@ def _referred(source: FileId | FileUrl, name: str | None) -> Document:
 
 
 def _named_apart(documents: Sequence[Document]) -> list[Document]:
-    """Documents of one name are told apart by a number, so that citations are too."""
+    """Numbers documents of the same name, so that citations can tell them apart."""
     seen: set[str] = set()
     apart = []
     for document in documents:

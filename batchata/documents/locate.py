@@ -1,4 +1,4 @@
-"""Quotes of an answer, looked up in the text of the documents it was asked about."""
+"""Looks up an answer's quotes in the text of the documents it is about."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ FOUND: Final = "quote found"
 NEARLY_FOUND: Final = "quote nearly found"
 NOT_FOUND: Final = "quote not found"
 NOT_CHECKED: Final = "quote not checked"
-#: a quote nearly found is as sure as this
+#: least score of a quote that counts as nearly found
 _SURE: Final = 0.9
 _MOST_PAGES: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readable:
-    """The text of a document, as far as there is one here."""
+    """The text of a document, as far as it is available here."""
 
     name: str
     pages: Pages
     is_paged: bool = False  #: a PDF
-    unread: str | None = None  #: why a quote may stand in it and not be found
+    unread: str | None = None  #: why a quote in it may not be found
 
 
 def cite_quotes(
     quotes: Mapping[str, str], documents: Sequence[Document]
 ) -> dict[str, list[Citation]]:
-    """One citation for each field's quote: where it stands, or marked as not found.
+    """One citation for each field's quote: where it is, or marked as not found.
 
     A found quote has the document's own words, its name and number, the page of a PDF, and
     `start` and `end` in characters of the page's text (of the whole text for a text file). One
@@ -45,7 +45,7 @@ def cite_quotes(
 
 
 def cite_in(quotes: Mapping[str, str], readable: Sequence[Readable]) -> dict[str, list[Citation]]:
-    """The same for texts that were read before.
+    """The same for texts that were read already.
 
     Where a document could not be read, a quote that no other has is not found to be wrong: its
     `metadata["found"]` is None, and `metadata["why"]` says why nobody knows.
@@ -76,7 +76,7 @@ def _read(path: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise ValidationError(
-            f"file {path!r} cannot be read any more: {error.strerror}",
+            f"file {path!r} can no longer be read: {error.strerror}",
             hint="keep the files where they are until the run is over",
         ) from error
 

@@ -1,4 +1,4 @@
-"""Word, Excel and PowerPoint files: how much text they can hold, and what it says."""
+"""Word, Excel and PowerPoint files: how much text they can hold, and the text itself."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from batchata.core.document import DOCX, PPTX, XLSX
 from batchata.core.errors import ValidationError
 from batchata.documents.kinds import said
 
-#: larger than any document that a model can read; keeps a ZIP bomb from filling the memory
+#: larger than any document a model can read; keeps a ZIP bomb from filling the memory
 _MOST_UNPACKED: Final = 512_000_000
-#: parts of an office file that hold no words of its author
+#: parts of an office file without text of its author
 _STYLE: Final = re.compile(
     r"/(theme|slideLayouts|slideMasters|notesMasters|handoutMasters|_rels)/"
     r"|/(styles|stylesWithEffects|settings|webSettings|fontTable|presProps|viewProps|tableStyles)"
     r"\.xml$"
 )
-#: what a date or a number may grow by when it is written out, and what separates cells
+#: how much a date or number may grow when written out, and what separates cells
 _PER_CELL: Final = 32
 _SHEET: Final = re.compile(r"xl/worksheets/[^/]+\.xml")
 _DAMAGE: Final = (
@@ -39,7 +39,7 @@ _DAMAGE: Final = (
     NotImplementedError,
     OSError,
     RuntimeError,  # a ZIP file with a password
-    SyntaxError,  # ElementTree's ParseError is one
+    SyntaxError,  # includes ElementTree's ParseError
     TypeError,
     ValueError,
     ExpatError,
@@ -49,7 +49,7 @@ _DAMAGE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class OfficeFacts:
-    """What the packed parts of an office file tell without its being converted."""
+    """What the parts of an office file reveal without converting it."""
 
     text_bytes: int  #: never less than its text in UTF-8
     sheet_rows: int = 0  #: of the longest sheet
@@ -104,7 +104,7 @@ def html_text(text: str, name: str) -> str:
 
 
 def missing_converter(name: str, what: str) -> ValidationError:
-    """The error of a file that only the extra `documents` can read."""
+    """The error for a file that only the extra `documents` can read."""
     return ValidationError(
         f"{name!r} is {what}, which must be converted to text for this model",
         hint="pip install 'batchata[documents]', or save the file as PDF or plain text",
@@ -140,7 +140,7 @@ def _sheets(file: BinaryIO) -> str:
 
 
 def _rows(shown: Any, written: Any) -> Iterator[list[Any]]:
-    """The cells of a sheet; a formula whose value was never worked out is shown itself."""
+    """The cells of a sheet; a formula that was never evaluated is shown as it is."""
     blank = 0
     for values, formulas in zip_longest(
         shown.iter_rows(values_only=True), written.iter_rows(values_only=True), fillvalue=()
@@ -192,7 +192,7 @@ def _shared_sizes(archive: ZipFile) -> list[int]:
 
 
 def _sheet(archive: ZipFile, info: ZipInfo, shared: list[int]) -> tuple[int, int]:
-    """Bytes of a sheet's text at most, and its rows."""
+    """The most bytes of text that a sheet can hold, and its number of rows."""
     size = rows = 0
     with archive.open(info) as part:
         for _, node in ElementTree.iterparse(part):

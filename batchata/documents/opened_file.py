@@ -1,4 +1,4 @@
-"""One reading of a file: its size and digest, and as much of it as the checks need."""
+"""A single read of a file: its size and digest, and as much of it as the checks need."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_TEXT: Final = 32_000_000
 
 @dataclass(slots=True, kw_only=True)
 class OpenedFile:
-    """A file that was read once; `file` stands open for what must be looked up in it."""
+    """A file that was read once; `file` stays open for further look-ups."""
 
     name: str
     file: BinaryIO
@@ -30,12 +30,12 @@ class OpenedFile:
     tail: bytes = b""
     sha256: str = ""
     size_bytes: int = 0
-    content: bytes | None = field(default=None, repr=False)  #: all of it, where that was asked for
+    content: bytes | None = field(default=None, repr=False)  #: all of it, if asked for
 
 
 @contextmanager
 def opened(source: Path | bytes, name: str) -> Iterator[OpenedFile]:
-    """The file, open, with its first bytes read; ValidationError when it cannot be."""
+    """The open file with its first bytes read; ValidationError when that fails."""
     if isinstance(source, bytes):
         yield _started(BytesIO(source), name, None)
         return
@@ -45,7 +45,7 @@ def opened(source: Path | bytes, name: str) -> Iterator[OpenedFile]:
             yield _started(file, name, str(source.absolute()))
     except FileNotFoundError as error:
         raise ValidationError(
-            f"file {str(source)!r:.300} is not there",
+            f"file {str(source)!r:.300} does not exist",
             hint="check the path and the working directory",
         ) from error
     except (OSError, ValueError) as error:
@@ -75,7 +75,7 @@ def read_on(found: OpenedFile, *, is_text: bool) -> None:
 
 
 def too_long(name: str) -> ValidationError:
-    """The error of a text that no model can read."""
+    """The error for a text too long for any model."""
     return ValidationError(
         f"{name!r} holds more than {MOST_TEXT:,} bytes of text, more than any model reads",
         hint="split it, one job for each part",

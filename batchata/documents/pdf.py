@@ -1,4 +1,4 @@
-"""PDF files: how many pages, is there text, and small ones made from text."""
+"""PDF files: counting pages, finding text, and making small ones from text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchata.core.errors import ValidationError
 if TYPE_CHECKING:
     from pypdf import PageObject, PdfReader
 
-#: what pypdf lets through, beside its own errors, when a file is damaged
+#: what pypdf raises, besides its own errors, when a file is damaged
 DAMAGE: Final = (
     ArithmeticError,
     AssertionError,
@@ -27,7 +27,7 @@ DAMAGE: Final = (
     TypeError,
     ValueError,
 )
-#: one reader at a time, so that the logger's level is surely put back
+#: one reader at a time, so that the logger's level is always restored
 _QUIET: Final = RLock()
 
 
@@ -45,9 +45,9 @@ def count_pages(data: bytes | BinaryIO, name: str) -> int:
 def is_textual_pdf(
     path: str | Path, text_page_thresh: float = 0.2, min_chars_per_page: int = 20
 ) -> float:
-    """Share of pages with text, 0 to 1; halved when more than `text_page_thresh` of them have none.
+    """Share of pages with text, 0 to 1; halved when more than `text_page_thresh` of them lack it.
 
-    0 also when the file cannot be read.
+    Also 0 when the file cannot be read.
     """
     try:
         texts = _page_texts(path)
@@ -62,7 +62,7 @@ def extract_text_from_pdf(path: str | Path) -> str:
 
 
 def page_texts(data: bytes, name: str, numbers: Iterable[int]) -> dict[int, str]:
-    """The text layer of these pages, counted from 1; pages that are not there are left out."""
+    """The text layer of these pages, counted from 1; pages that do not exist are left out."""
     with reading(data, name) as reader:
         count = reader.get_num_pages()
         wanted = sorted({number for number in numbers if 1 <= number <= count})
@@ -114,7 +114,7 @@ def _page_content(text: str) -> bytes:
         for mark in (b"\\", b"(", b")"):
             shown = shown.replace(mark, b"\\" + mark)
         lines.append(b"(%b) Tj" % shown)
-    # long pages get a smaller type, so that every line is on the paper
+    # long pages get a smaller font, so that every line fits
     size = max(1, min(11, 780 // max(1, len(lines)) - 2))
     return b"BT /F1 %d Tf %d TL 50 800 Td\n%b\nET" % (size, size + 2, b"\nT*\n".join(lines))
 
@@ -159,7 +159,7 @@ def _score(texts: list[str], text_page_thresh: float, min_chars_per_page: int) -
 
 @contextmanager
 def reading(data: bytes | BinaryIO, name: str) -> Iterator[PdfReader]:
-    """A reader of a PDF; whatever it stumbles over becomes one error that names the file."""
+    """A reader of a PDF; whatever it fails on becomes one error that names the file."""
     from pypdf import PdfReader
     from pypdf.errors import DependencyError, PyPdfError
 
@@ -184,9 +184,9 @@ def reading(data: bytes | BinaryIO, name: str) -> Iterator[PdfReader]:
 
 
 def each_page(reader: PdfReader, indexes: Iterable[int] | None = None) -> Iterator[PageObject]:
-    """The pages one after the other, all or those of `indexes`.
+    """The pages one by one, all or those of `indexes`.
 
-    The reader keeps whatever it has read, pictures too; with the next page it is let go.
+    A reader keeps all it has read, even pictures; that is dropped with each next page.
     """
     for index in range(reader.get_num_pages()) if indexes is None else indexes:
         yield reader.pages[index]
@@ -202,7 +202,7 @@ def _encrypted(name: str) -> ValidationError:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep pypdf's remarks on files it could repair out of the user's log, for this call only."""
+    """Keep pypdf's warnings about repaired files out of the user's log, for this call only."""
     logger = logging.getLogger("pypdf")
     with _QUIET:
         level = logger.level

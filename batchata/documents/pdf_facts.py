@@ -1,4 +1,4 @@
-"""What a PDF's pages hold: whether there is text to quote, and how much of it at most."""
+"""What a PDF's pages hold: whether there is text to quote, and at most how much."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("batchata")
 
-#: a PDF of more pages fills every model's context by the images of its pages alone
+#: the page images of a longer PDF alone fill every model's context
 _MEASURED_PAGES: Final = 50
 #: more text than fits on a printed page: the bound of a page that was not measured
 _PAGE_BYTES: Final = 20_000
-#: so much drawing on each page that only reading the text tells how much of it is text
+#: with this much drawing on each page, only reading the text tells how much of it is text
 _DENSE_BYTES: Final = 50_000
-#: no code of a font is written longer than this in UTF-8
+#: most bytes of UTF-8 for one code of a font
 _PER_CODE: Final = 3
 _SAMPLED_PAGES: Final = 50
 _NESTED_FORMS: Final = 4
@@ -32,7 +32,7 @@ class PdfFacts:
     """A PDF that can be read."""
 
     pages: int
-    text_bytes: int | None = None  #: where it can be more than a printed page holds
+    text_bytes: int | None = None  #: set if it can be more than printed pages hold
 
 
 def pdf_facts(file: BinaryIO, name: str, *, is_cited: bool) -> PdfFacts:
@@ -46,7 +46,7 @@ def pdf_facts(file: BinaryIO, name: str, *, is_cited: bool) -> PdfFacts:
 
 
 def _text_bytes(reader: PdfReader, pages: int) -> int | None:
-    """Half of the most bytes of text there can be; None when the usual bound of a page holds."""
+    """Half the most bytes of text there can be; None when the usual bound per page holds."""
     if pages > _MEASURED_PAGES:
         return None
     written = 0
@@ -66,7 +66,7 @@ def _text_bytes(reader: PdfReader, pages: int) -> int | None:
 
 
 def _written_bytes(page: PageObject) -> int | None:
-    """Bytes of the page's drawing commands, texts among them; None when they cannot be read."""
+    """Bytes of the page's drawing commands, including text; None when they cannot be read."""
     try:
         contents = page.get_contents()
         own = len(contents.get_data()) if contents is not None else 0

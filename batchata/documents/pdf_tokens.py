@@ -1,4 +1,4 @@
-"""About how many tokens a PDF is."""
+"""Estimates how many tokens a PDF takes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from batchata.core.tokens import token_count_simple
 from batchata.documents.pdf import count_pages, read_pdf
 
-#: what a vendor adds around a document
+#: tokens a vendor adds around a document
 _FRAME = 100
 
 

@@ -1,4 +1,4 @@
-"""The documents of jobs, read back from their requests, so that quotes can be looked up in them."""
+"""Reads jobs' documents back from their requests, so that quotes can be looked up in them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from batchata.core.result import Citation
 from batchata.documents.locate import Readable, cite_in
 from batchata.documents.pdf import DAMAGE, each_page, reading
 
-#: the name of a prompt that is itself what is quoted
+#: the name of a prompt that is itself quoted
 PROMPT: Final = "prompt"
 _MOST_PAGES: Final = 3_000
 _MOST_CHARACTERS: Final = 20_000_000
-#: texts that are kept: jobs about the same file follow each other
+#: texts kept in memory: jobs about the same file follow each other
 _KEPT_CHARACTERS: Final = 8_000_000
 _NO_TEXT: Final = Pages(())
 
 
 class QuoteFinder:
-    """Looks quotes up in the documents of jobs; each is read once while jobs about it follow."""
+    """Looks up quotes in jobs' documents, reading each only once for consecutive jobs about it."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, tuple[Readable, int]] = OrderedDict()
@@ -39,9 +39,9 @@ class QuoteFinder:
     def find(
         self, quotes: Mapping[str, str], body: bytes, attachments: Sequence[Attachment] = ()
     ) -> dict[str, list[Citation]]:
-        """One citation for each quote, in the documents of this request; never raises for them.
+        """One citation for each quote, from the documents of this request; never raises over them.
 
-        A request without documents is quoted itself. With no quotes the documents are only read.
+        Without documents the request itself is quoted. Without quotes the documents are only read.
         """
         asked = content_of(orjson.loads(body), attachments)
         sources = asked.sources or (Source(name=PROMPT, text=asked.question),)
@@ -51,7 +51,7 @@ class QuoteFinder:
         return cite_in(quotes, readable)
 
     def close(self) -> None:
-        """What is being read now is given up at its next page."""
+        """Stop reading the current document at its next page."""
         self._is_closed = True
 
     def _readable(self, source: Source) -> Readable:
@@ -96,7 +96,7 @@ class QuoteFinder:
                     raise BatchataError(f"only its first {number:,} pages were read")
                 try:
                     text = page.extract_text()
-                except DAMAGE:  # one page that cannot be read does not hide the others
+                except DAMAGE:  # one unreadable page does not hide the others
                     text = ""
                 size += len(text)
                 yield text
@@ -110,7 +110,7 @@ def _key(source: Source) -> str:
 
 @contextmanager
 def _opened(source: Source) -> Iterator[BinaryIO]:
-    """The file as it was sent, at its start; BatchataError when it is another by now."""
+    """The file as it was sent, at its start; BatchataError when it has changed."""
     if source.data is not None or source.path is None:
         yield BytesIO(source.data or b"")
         return

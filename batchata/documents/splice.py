@@ -1,4 +1,4 @@
-"""Requests with their files put in, piece by piece, so that no file is ever held in memory."""
+"""Puts files into requests piece by piece, so that no file is ever held in memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def spliced(
 
 
 def spliced_size(body: bytes, attachments: Sequence[Attachment]) -> int:
-    """Size of the body with all of its files in it; no file is opened."""
+    """Size of the body with all its files in it; opens no file."""
     size = len(body)
     for _, marker, attachment in _places(body, attachments):
         size += inline_bytes(attachment) - len(marker)

@@ -1,4 +1,4 @@
-"""The text of a file, in whatever encoding it was written."""
+"""Decodes the text of a file, whatever its encoding."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ log = logging.getLogger("batchata")
 
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is its beginning
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-#: what an HTML or XML file says of itself
+#: an HTML or XML file's own declaration
 _DECLARED: Final = re.compile(
     rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})"
     rb"|<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{1,40})",
     re.IGNORECASE,
 )
-#: code pages of scripts other than the Latin one
+#: code pages of non-Latin scripts
 _FOREIGN: Final = (
     "cp1251",
     "cp932",
@@ -35,14 +35,14 @@ _FOREIGN: Final = (
     "cp1256",
 )
 _LOOKED_AT: Final = 65_536
-#: text in a Latin script has a smaller share of its letters outside ASCII
+#: Latin text has a smaller share of letters outside ASCII
 _FEW: Final = 0.25
 _TOO_FEW_TO_TELL: Final = 8
 _NO_TEXT: Final = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1b"))
 
 
 def is_text(head: bytes) -> bool:
-    """True unless a byte is there that text does not hold; UTF-16 and UTF-32 are text."""
+    """True unless there is a byte that text never has; UTF-16 and UTF-32 are text."""
     if any(head.startswith(mark) for mark, _ in _MARKS):
         return True
     head = head[:_LOOKED_AT]
@@ -50,7 +50,7 @@ def is_text(head: bytes) -> bool:
 
 
 def decode_text(data: bytes, name: str = "document") -> str:
-    """The text: by its mark, as UTF-8, by its own declaration, else by a guess that is logged."""
+    """The text, decoded by its mark, as UTF-8, by its declaration, or else by a logged guess."""
     for mark, encoding in _MARKS:
         if data.startswith(mark) and (text := _decoded(data, encoding)) is not None:
             return text

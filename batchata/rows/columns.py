@@ -1,4 +1,4 @@
-"""Values of answers as columns that a table can hold. Pure."""
+"""Fits the values of answers into columns of a table. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _KINDS: Final = {"string": str, "integer": int, "number": float, "boolean": bool
 
 
 def kinds_of(properties: Mapping[str, Any]) -> dict[str, type]:
-    """What the fields of a JSON Schema hold, where it names one plain type for a field."""
+    """The types of a JSON Schema's fields, for fields with a single plain type."""
     named = {name: _types(schema) - {"null"} for name, schema in properties.items()}
     return {
         name: _KINDS[next(iter(types))]
@@ -29,22 +29,22 @@ def _types(schema: Any) -> set[str]:
 
 
 def free_name(name: str, taken: Collection[str], prefix: str) -> str:
-    """`name`, or a longer one when a column has that name already."""
+    """`name`, or a longer one when a column already has that name."""
     while name in taken:
         name = prefix + name
     return name
 
 
 class Fit:
-    """The one plain kind of a column's values, which are seen one by one and need not be held."""
+    """The single plain type that fits a column's values, seen one by one without keeping them."""
 
     def __init__(self) -> None:
         self._kinds: set[type] = set()
-        self._inner: set[type] = set()  #: of what is in lists
+        self._inner: set[type] = set()  #: of items of lists
         self._is_short = True
 
     def see(self, value: Any) -> None:
-        """One more value."""
+        """Take one more value into account."""
         if value is None:
             return
         self._kinds.add(type(value))
@@ -56,7 +56,7 @@ class Fit:
 
     @property
     def kind(self) -> type | None:
-        """What the values are; str too where they are of several kinds, None for no value."""
+        """The type of the values; str if they differ, None without values."""
         kinds = self._kinds
         if not kinds or kinds == {bool} or (kinds == {int} and self._is_short):
             return next(iter(kinds), None)
@@ -68,12 +68,12 @@ class Fit:
 
     @property
     def inner(self) -> type | None:
-        """What is in lists; None for nothing."""
+        """The type of items in lists; None without any."""
         return next(iter(self._inner), None)
 
     @property
     def convert(self) -> Callable[[Any], Any]:
-        """Makes a value fit; what is of another kind than the column becomes JSON text."""
+        """A function that makes values fit; those of another type than the column become JSON."""
         kind = self.kind
         if kind is float:
             return lambda value: None if value is None else float(value)
@@ -81,7 +81,7 @@ class Fit:
 
 
 def fitting(values: Sequence[Any]) -> list[Any]:
-    """The values when they are of one plain kind; else all of them but None as JSON text."""
+    """The values if they are of one plain type; else all but None as JSON text."""
     fit = Fit()
     for value in values:
         fit.see(value)
@@ -89,7 +89,7 @@ def fitting(values: Sequence[Any]) -> list[Any]:
 
 
 def pandas_dtype(values: Sequence[Any]) -> str | None:
-    """The type that keeps whole numbers and truth values where some are missing."""
+    """The dtype that keeps integers and booleans as such when some are missing."""
     kinds = {type(value) for value in values}
     if type(None) not in kinds:
         return None if values else "object"

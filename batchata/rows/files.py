@@ -1,4 +1,4 @@
-"""Rows of JSONL, CSV and Parquet files, one at a time: a file of any size in flat memory."""
+"""Reads rows of JSONL, CSV and Parquet files one at a time, so any size takes flat memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PARQUET_ROWS: Final = 1_000
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    """Rows with the place they stand at, as "data.csv line 7"; ValidationError without any."""
+    """Rows with where they are, such as "data.csv line 7"; ValidationError if there are none."""
     return _at_least_one(path, reader_of(path)(path))
 
 
@@ -36,7 +36,7 @@ def _at_least_one(path: Path, rows: Iterator[tuple[str, Row]]) -> Iterator[tuple
 
 
 def reader_of(path: Path) -> Callable[[Path], Iterator[tuple[str, Row]]]:
-    """What reads this kind of file; ValidationError when nothing does."""
+    """The reader for this kind of file; ValidationError if there is none."""
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise ValidationError(
@@ -47,7 +47,7 @@ def reader_of(path: Path) -> Callable[[Path], Iterator[tuple[str, Row]]]:
 
 
 def plain(value: Any) -> Any:
-    """Dates, decimals and the like as text: JSON has no words for them."""
+    """Dates, decimals and the like as text, as JSON cannot represent them."""
     if value is None or isinstance(value, (str, int, float, list, dict)):
         return value
     return str(value)

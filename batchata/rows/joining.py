@@ -1,4 +1,4 @@
-"""Answers as new columns beside the rows they belong to."""
+"""Adds answers as new columns to the rows they belong to."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def join(
 ) -> Any:
     """The table with `status`, `error`, `cost_usd` and a column for each field of the answers.
 
-    `properties` of a JSON Schema are fields also where no row has an answer.
+    `properties` of a JSON Schema are fields even if no row has an answer.
     Results come in the order of the rows; rows beyond them were not read. Answers without fields
-    are one column, `response`. Names that the table has already get `answer_` in front.
+    are one column, `response`. Names that the table already has get `answer_` in front.
     """
     answers, costs = Answers(), list[float]()
     named = properties or {}
@@ -48,7 +48,7 @@ def join(
 
 
 class Answers:
-    """The columns of answers, row by row; a field that a row does not have is None there."""
+    """The columns of answers, built row by row; fields that a row lacks are None."""
 
     def __init__(self) -> None:
         self.fields: dict[str, list[Any]] = {}
@@ -82,7 +82,7 @@ class Answers:
         return self.fields
 
     def own_columns(self) -> Iterator[tuple[str, list[Any]]]:
-        """What is said of every row: its text where no answer has fields, and how it ended."""
+        """The columns that every row has: its text, if no answer has fields, and how it ended."""
         if not self.fields:
             yield "response", self._texts
         yield "status", self.statuses
@@ -90,6 +90,6 @@ class Answers:
 
 
 def fields_of(result: JobResult) -> dict[str, Any] | None:
-    """The fields of a result's answer, None when it has none."""
+    """The fields of a result's answer; None when it has none."""
     parsed = plain(result.parsed_response)
     return parsed if isinstance(parsed, dict) else None

@@ -1,9 +1,9 @@
-"""How files of rows are read: one set of rules, whether rows are wanted one by one or in columns.
+"""How files of rows are read: one set of rules, for rows one by one and for columns.
 
 Text is UTF-8, with or without a byte order mark; lines may end as on any system, and empty ones
-are passed over. A CSV file has a header, and every row as many values as it: texts, and none where
+are skipped. A CSV file has a header, and every row as many values as it: texts, and none where
 a cell is empty, in quotes or not. Each line of a JSONL file is an object; its numbers may be of any
-size, and a value may be NaN. No two columns have one name. Whatever is not so is a ValidationError
+size, and a value may be NaN. No two columns share a name. Anything else is a ValidationError
 that names the line.
 """
 
@@ -24,18 +24,18 @@ from batchata.core.errors import ValidationError
 
 _BOM: Final = b"\xef\xbb\xbf"
 _BUFFER_BYTES: Final = 1 << 20
-#: a line in bytes that end with "\n", where a "\r" ends one too
+#: a line in bytes that end with "\n"; a "\r" ends one too
 _LINE: Final = re.compile(rb"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 
 
 class Lines:
-    """Lines of a file as text, from any byte on, with the byte that the next one begins at."""
+    """Lines of a file as text, from any byte on, with the byte at which the next one begins."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._name = path.name
         self._file = file
-        self._pieces: deque[bytes] = deque()  #: further lines of what was read last
-        self.number = 0  #: of the line that was read last, counted from where the reading began
+        self._pieces: deque[bytes] = deque()  #: further lines of the last read
+        self.number = 0  #: of the line read last, counted from where reading began
         self.offset = file.tell()
 
     def __iter__(self) -> Lines:
@@ -60,19 +60,19 @@ class Lines:
 
     @property
     def where(self) -> str:
-        """Where the line that was read last stands, as "data.csv line 7"."""
+        """Where the line read last is, such as "data.csv line 7"."""
         return f"{self._name} line {self.number}"
 
 
 @contextmanager
 def opened_text(path: Path) -> Iterator[BinaryIO]:
-    """A file for `Lines`."""
+    """A file opened for `Lines`."""
     with path.open("rb", buffering=_BUFFER_BYTES) as file:
         yield file
 
 
 def csv_header(path: Path, lines: Lines) -> list[str]:
-    """The names of the columns, which the next line that is not empty holds."""
+    """The column names from the next line that is not empty."""
     names = next(_records(lines), [])
     if not names:
         raise ValidationError(f"{path} has no header with names of its columns")
@@ -81,7 +81,7 @@ def csv_header(path: Path, lines: Lines) -> list[str]:
 
 
 def csv_rows(lines: Lines, names: Sequence[str]) -> Iterator[list[str | None]]:
-    """The rows from here on, which have these columns; an empty cell has no value."""
+    """The rows from here on, with these columns; an empty cell has no value."""
     for row in _records(lines):
         if len(row) != len(names):
             raise ValidationError(
@@ -126,17 +126,17 @@ def _value(line: str, where: str) -> Any:
 
 
 def no_rows(path: Path) -> ValidationError:
-    """What is said of a file without rows."""
+    """The error for a file without rows."""
     return ValidationError(f"{path} has no rows", hint="give a file with at least one row")
 
 
 def check_names(path: Path, names: Sequence[str]) -> None:
-    """Raise ValidationError when two columns have the same name: one would hide the other."""
+    """Raise ValidationError when two columns share a name, as one would hide the other."""
     twice = [repr(name) for name, times in Counter(names).items() if times > 1]
     if twice:
         raise ValidationError(
             f"{path} has several columns named {', '.join(twice)}",
-            hint="give each column a name of its own",
+            hint="give each column a unique name",
         )
 
 
@@ -155,14 +155,14 @@ def import_pyarrow() -> Any:
 
 @contextmanager
 def opened_parquet(path: Path) -> Iterator[Any]:
-    """A Parquet file whose columns have names of their own."""
+    """An open Parquet file, checked to have unique column names."""
     pyarrow = import_pyarrow()
     try:
         file = pyarrow.parquet.ParquetFile(path)
     except pyarrow.ArrowNotImplementedError as error:
         raise ValidationError(
             f"{path} has a column of a type that cannot be read: {error}",
-            hint="write it with another type, as 64 bits for whole numbers",
+            hint="write it with another type, such as 64-bit integers",
         ) from error
     except pyarrow.ArrowException as error:
         raise ValidationError(f"{path} is no Parquet file: {error}") from error

@@ -1,4 +1,4 @@
-"""Where rows come from, and the job of each of them."""
+"""Where rows come from, and the job for each of them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from batchata.rows.table import Table, is_table, table_of
 
 
 class RowSource:
-    """The rows of a table, a file or an iterable, each of which becomes one job.
+    """The rows of a table, a file or an iterable, each of which becomes a job.
 
-    Raises ValidationError at once for what can be told without reading rows.
+    Raises ValidationError at once for whatever can be told without reading rows.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class RowSource:
             prompt = self.template.fill(row)
             return replace(pattern, id=job_id, prompt=prompt, metadata=metadata)
         said = {each.name: getattr(pattern, each.name) for each in fields(pattern)}
-        # the place is part of the question: rows without an id must not be taken for one
+        # the position is part of the question: rows without an id must not be taken for one
         said.update(id=job_id, prompt=where, metadata=metadata)
         return UnaskableJob(**said, why=f"{where} {why}")
 
@@ -87,7 +87,7 @@ class RowSource:
         if is_missing(value) or not str(value).strip():
             raise ValidationError(
                 f"{where} has no id in column {column!r}",
-                hint="give each row an id of its own, or leave id out",
+                hint="give each row a unique id, or leave id out",
             )
         if is_binary(value):
             raise ValidationError(
@@ -98,7 +98,7 @@ class RowSource:
         return str(value)
 
     def table(self) -> Table | None:
-        """All the rows as a table again; None when they can be read only once."""
+        """All rows as a table again; None when they can only be read once."""
         if self._table is not None:
             return self._table
         if self._path is not None:
@@ -124,7 +124,7 @@ def _told_apart(rows: Any) -> tuple[Table | None, Path | None, Iterable[Row]]:
 
 
 class RowJobs:
-    """The jobs of a source, made anew whenever they are asked for."""
+    """The jobs of a source, made anew on each iteration."""
 
     def __init__(self, source: RowSource, pattern: Job) -> None:
         self._source = source
@@ -136,7 +136,7 @@ class RowJobs:
 
 
 def _properties(job: Job) -> Mapping[str, Any]:
-    """The fields of the answers to such a job, with what JSON Schema says of each."""
+    """The fields of answers to such a job, each with its JSON Schema."""
     model = job.response_model
     asked: Mapping[str, Any] = (
         asked_schema(model) if model is not None else job.response_schema or {}

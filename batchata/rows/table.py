@@ -1,4 +1,4 @@
-"""A pandas, polars or arrow table, read and written without caring which."""
+"""Reads and writes pandas, polars and arrow tables alike."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from batchata.core.errors import ValidationError
 from batchata.rows.columns import fitting, pandas_dtype
 
 _READ_AT_ONCE: Final = 1_000
-#: what a table is made of when there was none, first one installed wins
+#: libraries for a new table; the first one installed wins
 _KINDS: Final = ("pandas", "polars", "pyarrow")
 
 
 class _Void(NamedTuple):
-    """The type of a column without values, by the library that holds it."""
+    """The type of a column without values, per library."""
 
     pandas: str
     narwhals: str
@@ -30,7 +30,7 @@ _VOID: Final = {
 
 
 class Table:
-    """A table of one of these kinds; whatever is made of it is of the same kind."""
+    """A table of one of these kinds; whatever is made from it is of the same kind."""
 
     def __init__(self, native: Any) -> None:
         nw = _narwhals()
@@ -46,12 +46,12 @@ class Table:
             counted = ", ".join(line.lstrip("- ") for line in str(error).splitlines()[1:])
             raise ValidationError(
                 f"the table has columns of the same name: {counted}",
-                hint="rename them: nobody can tell which one is meant",
+                hint="rename them: there is no telling which one is meant",
             ) from error
 
     @property
     def native(self) -> Any:
-        """The table as its own library knows it."""
+        """The table as an object of its own library."""
         return self._frame.to_native()
 
     @property
@@ -63,7 +63,7 @@ class Table:
         return len(self._frame)
 
     def check(self, names: Sequence[str]) -> None:
-        """Raise ValidationError for a name that is no column."""
+        """Raise ValidationError for a name that is not a column."""
         for name in names:
             if name not in self._frame.columns or not isinstance(name, str):
                 hint = f"its columns are: {', '.join(self.columns) or 'none'}"
@@ -94,7 +94,7 @@ class Table:
         return values
 
     def _column(self, name: str) -> Any:
-        """A column that rows can be taken from; pyarrow cannot do that with views of texts."""
+        """A column that rows can be taken from, which pyarrow cannot do with string views."""
         if name not in self._columns:
             column = self._frame[name]
             if str(getattr(column.to_native(), "type", "")) == "string_view":
@@ -110,7 +110,7 @@ class Table:
     def with_columns(
         self, columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, type] | None = None
     ) -> Any:
-        """The table of its own kind with more columns; one without any value is of its `kind`."""
+        """The table, of its own kind, with more columns; empty ones get their type from `kinds`."""
         known = kinds or {}
         made = [self._series(name, values, known.get(name)) for name, values in columns.items()]
         return self._frame.with_columns(*made).to_native()
@@ -129,13 +129,13 @@ class Table:
 
 
 def is_table(value: object) -> bool:
-    """True for what `Table` takes, without importing any library for it."""
+    """True for what `Table` accepts, told without importing any library."""
     module = type(value).__module__.partition(".")[0]
     return module in (*_KINDS, "narwhals", "modin", "cudf")
 
 
 def table_of(columns: Mapping[str, Sequence[Any]]) -> Table:
-    """A table of these columns, of the first library that is installed."""
+    """A table of these columns, made with the first library installed."""
     for name in _KINDS:
         try:
             library = import_module(name)

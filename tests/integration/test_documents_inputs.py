@@ -97,7 +97,7 @@ def test_a_bad_file_fails_its_job_alone_and_is_named(lab: Lab, tmp_path: Path, m
 
     assert found["bill.pdf"].is_success
     assert found["gone.pdf"].error is not None
-    assert "is not there" in found["gone.pdf"].error
+    assert "does not exist" in found["gone.pdf"].error
     assert "is a folder" in str(found["folder"].error)
     for name, (_, what) in BAD.items():
         assert found[name].status is JobStatus.FAILED

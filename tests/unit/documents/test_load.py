@@ -128,10 +128,10 @@ def test_the_media_type_of_text_comes_from_its_name(name: str, media_type: str) 
     ("data", "name", "what"),
     [
         (b"", "a.pdf", "empty"),
-        (HTML, "a.pdf", "named like application/pdf and is an HTML page"),
+        (HTML, "a.pdf", "named like application/pdf but is an HTML page"),
         (b"hello", "a.png", "a text file"),
-        (ZIP, "a.docx", "named like a Word document and is a ZIP file"),
-        (xlsx([[1]]), "a.docx", "named like a Word document and is an Excel workbook"),
+        (ZIP, "a.docx", "named like a Word document but is a ZIP file"),
+        (xlsx([[1]]), "a.docx", "named like a Word document but is an Excel workbook"),
         (docx("x"), "a.pdf", "is a Word document"),
         (docx("x")[:300], "a.docx", "damaged"),
         (b"\xd0\xcf\x11\xe0" + bytes(30), "a.doc", "an old or a protected Office file"),
@@ -180,7 +180,7 @@ def test_a_file_that_cannot_be_sent_is_an_error_that_names_it_and_says_why(
 
 
 def test_a_missing_file_a_folder_and_a_pipe_are_errors_that_name_the_path(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match=r"gone\.pdf' is not there"):
+    with pytest.raises(ValidationError, match=r"gone\.pdf' does not exist"):
         load(tmp_path / "gone.pdf")
     with pytest.raises(ValidationError, match="is a folder"):
         load(tmp_path)

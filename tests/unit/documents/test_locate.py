@@ -65,7 +65,7 @@ def test_a_file_on_disk_is_read_again_and_its_loss_is_named(tmp_path: Path) -> N
     path.unlink()
 
     assert citation.page == 2
-    with pytest.raises(ValidationError, match="cannot be read"):
+    with pytest.raises(ValidationError, match="can no longer be read"):
         cite_quotes({"days": "within 30 days"}, [document])
 
 
