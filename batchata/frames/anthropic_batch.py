@@ -1,4 +1,4 @@
-"""Tables through Anthropic's message batches, in four steps that may be days apart."""
+"""Answers tables through Anthropic's message batches, in four steps that may be days apart."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from batchata.stores.reader import ResultReader
 class AnthropicBatchExtractor(BatchExtractor):
     """Build, submit, check, retrieve: each step by `job_id`, in any later process.
 
-    Everything of a job lies in `batch_root_dir/job_id`; nothing is asked twice, whichever step
+    Everything about a job is in `batch_root_dir/job_id`; nothing is asked twice, whichever step
     is repeated.
     """
 
@@ -102,7 +102,7 @@ class AnthropicBatchExtractor(BatchExtractor):
         interval: float = 30,
         timeout: float | None = None,
     ) -> str:
-        """Ask once and fetch what is done: "in_progress" or "ended".
+        """Poll once and fetch what is done; returns "in_progress" or "ended".
 
         With `continuous` it stays until all has ended, and raises TimeoutError after `timeout`
         seconds. The vendor is asked at its own pace; `interval` is kept for old scripts.

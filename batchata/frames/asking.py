@@ -1,4 +1,4 @@
-"""What is asked about every row, and the jobs that ask it."""
+"""The question asked about every row, and the jobs that ask it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from batchata.frames.schema import AnswerSchema, read_schema
 from batchata.providers.registry import provider_names
 from batchata.sdk.settings import JOB_FIELDS, check_params
 
-#: models that take no temperature but their own
+#: models that only accept their default temperature
 _OWN_TEMPERATURE: Final = re.compile(r"o\d(-|\Z)|(chatgpt|gpt)-([5-9]|\d\d)")
-#: this vendor wants a cap, and models write less than it
+#: this vendor requires a cap; models write less than this
 _ANTHROPIC_MOST: Final = 32_000
 _NOT_PARAMS: Final = JOB_FIELDS - {"temperature"} | {"id", "system", "response_format", "input"}
 _JSON_WORDS: Final = (
@@ -38,9 +38,9 @@ class Asking:
     schema: AnswerSchema | None = None
     max_tokens: int | None = None
     temperature: float | None = None
-    params: Mapping[str, Any] = field(default_factory=dict)  #: others of the vendor's
+    params: Mapping[str, Any] = field(default_factory=dict)  #: further parameters of the vendor
     prompt_hash: str = field(init=False)
-    base: bytes = field(init=False)  #: stands for all of it but the prompt
+    base: bytes = field(init=False)  #: a digest of everything but the row's text
 
     def __post_init__(self) -> None:
         said = [
@@ -55,12 +55,12 @@ class Asking:
         object.__setattr__(self, "base", digest(*(each.encode() for each in said)))
 
     def key(self, text: str, occurrence: int = 0) -> bytes:
-        """Stands for model, parameters, schema and text; the n-th equal row has its own."""
+        """A digest of model, parameters, schema and text; the n-th equal row has its own."""
         again = str(occurrence).encode() if occurrence else b""
         return digest(self.base, text.encode("utf-8", "surrogatepass"), again)
 
     def problem(self, row: dict[str, Any]) -> str | None:
-        """Why a row of an answer does not fit, None when it does."""
+        """Why a row of an answer does not fit; None when it does."""
         return None if self.schema is None else self.schema.problem(row)
 
     def job(self, job_id: str, rows: Sequence[Row]) -> Job:
@@ -90,7 +90,7 @@ class Asking:
     def _system(self) -> Any:
         prompt = self.prompt
         if self.schema is None and "json" not in prompt.lower():
-            prompt += _JSON_WORDS  # without the word, vendors refuse to promise JSON
+            prompt += _JSON_WORDS  # vendors refuse JSON mode for prompts without the word
         if self.provider != "anthropic":
             return prompt
         return [{"type": "text", "text": prompt, "cache_control": {"type": "ephemeral"}}]

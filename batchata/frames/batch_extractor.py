@@ -12,10 +12,10 @@ from batchata.run import BatchRun
 
 
 class BatchExtractor:
-    """Sends what stands in the folder of a job to one vendor, and goes on with it."""
+    """Sends the contents of a job's folder to one vendor, and resumes it."""
 
     provider: ClassVar[str]
-    #: so many may be at the vendor at a time
+    #: most that may be at the vendor at a time
     max_parallel_batches: ClassVar[int]
     max_requests_per_batch: int | None = None  #: as many as the vendor takes, if not given
 
@@ -36,11 +36,11 @@ class BatchExtractor:
         return BatchFolder(self.batch_root_dir, job_id)
 
     def _submit(self, folder: BatchFolder) -> None:
-        """Send what was written, and come back when the vendor has it."""
+        """Send what was written, and return once the vendor has it."""
         wait_until_sent(folder.run(self._batch(folder)).start(print_status=True))
 
     def _attach(self, folder: BatchFolder, *, sends: bool, interval: float) -> BatchRun:
-        """A run of what was sent; `interval` is kept for old scripts, and only checked."""
+        """A run of what was sent; `interval` is kept for old scripts, and is only checked."""
         check_number("interval", interval, least=0)
         return folder.attach(self._batch(folder), sends=sends)
 

@@ -30,7 +30,7 @@ from batchata.run import BatchRun
 from batchata.sdk.results import Results
 
 _LOOK_SECONDS: Final = 0.05
-#: where a submission is before the vendor was asked about it, and when its answers are due
+#: states of a submission before the vendor was polled about it, and when its answers are due
 _UNSEEN: Final = frozenset({"intended", "creating", "accepted"})
 _DUE: Final = frozenset({"completed", "expired", "failed", "cancelled"})
 

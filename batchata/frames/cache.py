@@ -1,4 +1,4 @@
-"""Answers of rows in a file of the user's own, which people also read with SQL."""
+"""Keeps answers of rows in a file of the user's own, which can also be read with SQL."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from batchata.stores.transactions import transaction
 APPLICATION_ID: Final = 0x62746678  #: "btfx"
 VERSION: Final = 1
 _IDS_AT_ONCE: Final = 500
-#: `results` shows the newest answer of each row; older ones stay, and it takes writes of old tools
+#: `results` shows each row's newest answer and keeps older ones; old tools may write to it
 _TABLES: Final = (
     "CREATE TABLE answers (n INTEGER PRIMARY KEY, row_id TEXT NOT NULL, prompt_hash TEXT, "
     "key BLOB, json_result TEXT NOT NULL)",
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class Entry(NamedTuple):
-    """An answer to keep, or one that was kept; `key` is None where only the prompt is known."""
+    """An answer to keep, or one that was kept; `key` is None if only the prompt is known."""
 
     row_id: str
     prompt_hash: str | None
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
 
 
 class SqliteCache:
-    """One SQLite file; answers go in and stay, the newest of a row is the one that is shown.
+    """One SQLite file in which answers are kept; the newest of each row is shown.
 
     Files of the earlier extraction library, with two columns or three, are taken over as they
     are opened. Raises StateError when the file cannot be used.
@@ -69,7 +69,7 @@ class SqliteCache:
         self._finalizer = weakref.finalize(self, self._db.close)
 
     def get(self, row_id: str, prompt_hash: str | None = None) -> dict[str, Any] | None:
-        """The newest answer of a row, of this prompt when one is named; None when there is none."""
+        """The newest answer of a row, for this prompt if one is given; None when there is none."""
         where, values = _of_prompt(prompt_hash)
         row = self._try(
             lambda: self._db.execute(
@@ -84,7 +84,7 @@ class SqliteCache:
         self.put_many([Entry(row_id, prompt_hash, None, json_text(result))])
 
     def all_ids(self, prompt_hash: str | None = None) -> set[str]:
-        """Ids of the rows that have an answer, of this prompt when one is named."""
+        """Ids of the rows that have an answer, for this prompt if one is given."""
         where, values = _of_prompt(prompt_hash)
         select = f"SELECT DISTINCT row_id FROM answers WHERE 1 {where}"
         return {row[0] for row in self._try(lambda: self._db.execute(select, values).fetchall())}
@@ -111,7 +111,7 @@ class SqliteCache:
             yield from map(Entry._make, self._try(partial(self._all, select, part)))
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._finalizer()
 
     def __enter__(self) -> Self:

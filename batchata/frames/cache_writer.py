@@ -1,4 +1,4 @@
-"""The answers of a run into the cache: as they come, and whatever is left when it has ended."""
+"""Puts a run's answers into the cache as they come, and the rest when the run has ended."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KEPT_AT_ONCE: Final = 500
 
 
 class CacheWriter:
-    """One run's answers; `answers` and `failures` are by the rows' numbers, and are added to."""
+    """One run's answers; adds to `answers` and `failures`, which are by row number."""
 
     def __init__(
         self,
@@ -37,24 +37,24 @@ class CacheWriter:
     ) -> None:
         self._asking = asking
         self._cache = cache
-        self._asked = asked  #: the rows of each job, which is named by `prefix` and its number
+        self._asked = asked  #: the rows of each job; its id is `prefix` and its number
         self._prefix = prefix
         self._answers = answers
         self._failures = failures
-        self._seqs = range(0)  #: of the jobs, in the run's file
-        self._heard: deque[Outcome] = deque()  #: not taken yet; filled by the run's thread
-        self._is_broken = False  #: what came was not taken to the end: all is read once more
+        self._seqs = range(0)  #: of the jobs in the run's file
+        self._heard: deque[Outcome] = deque()  #: not processed yet; filled by the run's thread
+        self._is_broken = False  #: processing was cut short: everything is read once more
         self._forget()
 
     def _forget(self) -> None:
         self._taken = 0  #: jobs
         self._again: list[Row] = []
-        self._refused: list[Row] = []  #: of packs that the vendor refused
+        self._refused: list[Row] = []  #: of packs the vendor refused
         self._is_any_answered = False
         self._entries: list[tuple[int, Entry]] = []  #: not in the cache yet
 
     def hear(self, event: Event) -> None:
-        """Be told of an event of the run, in its own thread."""
+        """Receive an event of the run, in the run's thread."""
         if isinstance(event, OutcomesRecorded):
             self._heard.extend(each for each in event.outcomes if each.status.is_final)
         elif isinstance(event, JobsAdded):
@@ -62,16 +62,16 @@ class CacheWriter:
                 self._meet(row)
 
     def _meet(self, row: JobRow) -> None:
-        """Extend the jobs by the next one; where the file knows some, all is read at the end."""
+        """Extend the jobs by the next one; if the file has some already, all is read at the end."""
         seqs = self._seqs or range(row.seq, row.seq)
         if row.seq != seqs.stop or row.id != f"{self._prefix}{len(seqs)}":
             self._is_broken = True
         self._seqs = range(seqs.start, row.seq + 1)
 
     def take_new(self) -> None:
-        """Take what was answered since the last time, while the run goes on.
+        """Process what was answered since the last call, while the run goes on.
 
-        What fails here is tried once more, and told, at the end.
+        What fails here is tried again, and reported, at the end.
         """
         if self._is_broken:
             return
@@ -81,7 +81,7 @@ class CacheWriter:
             self._is_broken = False
 
     def _new(self) -> Iterator[JobResult]:
-        """What was heard and not taken yet, with as much of it as rows are made of."""
+        """What was received but not processed yet, reduced to what rows are made from."""
         while self._heard:
             outcome = self._heard.popleft()
             yield JobResult(
@@ -95,13 +95,13 @@ class CacheWriter:
             )
 
     def finish(self, run: BatchRun) -> list[Row]:
-        """Take the rest of a run that has ended; the rows that are to be asked again, alone."""
+        """Process the rest of a run that has ended; returns the rows to ask again, each alone."""
         if run.is_complete:
             self.take_new()
         if self._is_broken or not run.is_complete or self._taken != len(self._asked):
             self._forget()
             self._take_all(run.results().iter_all())
-        # where any was answered, one of a pack's rows is at fault, and not the whole request
+        # if any was answered, one row of a refused pack is at fault, not the request as such
         return self._again + (self._refused if self._is_any_answered else [])
 
     def _take_all(self, results: Iterable[JobResult]) -> None:
@@ -134,7 +134,7 @@ class CacheWriter:
             self._failures[row.number] = RowAnswer(JobStatus.FAILED.value, None, error)
 
     def _keep(self) -> None:
-        """The cache first: what is counted as answered is never asked again."""
+        """Write to the cache first: what counts as answered is never asked again."""
         self._cache.put_many([entry for _, entry in self._entries])
         self._answers.update((number, entry.json_result) for number, entry in self._entries)
         self._entries = []

@@ -1,4 +1,4 @@
-"""A table cut into chunks of formatted rows, and the short name of a prompt."""
+"""Cuts a table into chunks of formatted rows, and makes the short hash of a prompt."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def compute_prompt_hash(prompt: str) -> str:
 
 
 class DataFrameIterator:
-    """Chunks of `{"input_id": ..., "input_text": ...}`, which can be gone through again."""
+    """Chunks of `{"input_id": ..., "input_text": ...}`; can be iterated over repeatedly."""
 
     def __init__(
         self,

@@ -28,9 +28,9 @@ def draft_prompt(
     base_url: str | None = None,
     print_prompt: bool = True,
 ) -> str:
-    """A prompt for `extract_df` that reaches a goal said in plain words; read it before use.
+    """A prompt for `extract_df`, drafted from a goal in plain words; read it before use.
 
-    Raises ValidationError when the model gives none.
+    Raises ValidationError when the model writes none.
     """
     asking = make_asking(prompt=_BRIEF, model=model, backend=backend, schema=None)
     batch = Batch(raw_files=False).set_route("live").set_prices(allow_unpriced=True)
@@ -56,7 +56,7 @@ def draft_prompt(
 
 
 def _bare(text: str) -> str:
-    """The text without one code fence around all of it."""
+    """The text without a code fence around all of it."""
     text = text.strip()
     if text.startswith("```") and text.endswith("```") and "\n" in text:
         text = text.partition("\n")[2].removesuffix("```").strip()

@@ -1,4 +1,4 @@
-"""`extract_df`: a table in, the answers of its rows out."""
+"""`extract_df`: a table in, its rows' answers out."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def extract_df(
     route: Literal["batch", "live"] = "live",
     print_status: bool = True,
 ) -> Frame:
-    """Ask `prompt` about each row of a table and give back a table of the same kind.
+    """Ask `prompt` about each row of a table, and return a table of the same kind.
 
     It has a row for each row given, in their order: `input_id`, the fields of the answer,
     `status` and `error`. Answers are kept in `cache_path` as they come, and a row is not asked
@@ -103,7 +103,7 @@ def extract(
     texts: Texts,
     names: tuple[str, str],
 ) -> Ended:
-    """How each row ended, from (id, text), which stand in columns of these names."""
+    """How each row ended, from (id, text); `names` are those of the two columns."""
     missing: list[RowAnswer | None] = []
     asked = keyed(options.asking, _askable(rows, names, missing))
     with SqliteCache(cache_path) as cache:
@@ -127,7 +127,7 @@ def _askable(
 
 
 def reuse_of(fresh: bool, ignore_prompt: bool) -> Reuse:
-    """When an answer of the cache is taken."""
+    """When an answer from the cache is used."""
     if fresh:
         return "fresh"
     return "ignore_prompt" if ignore_prompt else "strict"
@@ -153,10 +153,10 @@ class Reach:
                 "client and api_key or base_url were both given",
                 hint="a client has its own key and address",
             )
-        self.batch(Path("unused"))  # a wrong number is told before anything is read
+        self.batch(Path("unused"))  # reports wrong numbers before anything is read
 
     def batch(self, run_file: Path) -> Batch:
-        """A batch without jobs that keeps its state in this file."""
+        """A batch without jobs, keeping its state in this file."""
         batch = Batch(items_per_batch=None, raw_files=False).set_state(run_file)
         batch.config = replace(batch.config, go_on=self.go_on)
         batch.set_polling(self.poll_factor)
@@ -174,7 +174,7 @@ class Reach:
 def _tell(extraction: Extraction, known: int, total: int, *, is_shown: bool) -> None:
     if extraction.old_matches:
         log.warning(
-            "%d answers are of an old cache file, which does not say their model, schema or text; "
+            "%d answers are from an old cache file, which lacks their model, schema and text; "
             "fresh=True asks again",
             extraction.old_matches,
         )

@@ -1,4 +1,4 @@
-"""Rows to answers: what the cache knows, then packs, then doubtful rows alone, each kept."""
+"""Gets rows answered: from the cache, then in packs, then doubtful rows alone; all are kept."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from batchata.sinks.wording import plural
 from batchata.stores.lock import RunLock
 
 Reuse = Literal["strict", "ignore_prompt", "fresh"]
-#: the texts of rows, by their numbers
+#: the texts of rows, by number
 Texts = Callable[[Sequence[int]], Sequence[Any]]
 _PACKS_AT_ONCE: Final = 500
-#: how often answers are put into the cache while a run goes on
+#: seconds between writes of answers to the cache during a run
 _LOOK_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractionOptions:
-    """What is asked about each row, of whom, and when an answer of the cache is taken for it."""
+    """What to ask about each row, whom to ask, and when to use an answer from the cache."""
 
     asking: Asking
     connect: Callable[[Path], Batch]  #: a batch without jobs that keeps its state in this file
@@ -49,7 +49,7 @@ class ExtractionOptions:
 
 
 class Extraction:
-    """One answer for each row; whatever is paid for is in the cache before anything is said."""
+    """One answer for each row; whatever is paid for is in the cache before it is reported."""
 
     def __init__(self, options: ExtractionOptions, cache: SqliteCache, texts: Texts) -> None:
         self._options = options
@@ -57,12 +57,12 @@ class Extraction:
         self._cache = cache
         self._texts = texts
         self._run_file = cache.db_path.with_name(cache.db_path.name + ".run")
-        self._answers: dict[int, str] = {}  #: as text, which takes a fifth of what is read from it
+        self._answers: dict[int, str] = {}  #: as text, a fifth of their size when parsed
         self._failures: dict[int, RowAnswer] = {}
-        self.old_matches = 0  #: answers of old files, whose model and text nobody knows
+        self.old_matches = 0  #: answers from old files, whose model and text are unknown
 
     def recall(self, rows: Sequence[Row]) -> list[Row]:
-        """Take what the cache knows; the rows that must be asked."""
+        """Use what the cache knows; returns the rows that must be asked."""
         if self._options.reuse == "fresh":
             return list(rows)
         wanted: dict[str, list[Row]] = {}
@@ -132,7 +132,7 @@ class Extraction:
         except StateLockedError as error:
             raise StateLockedError(
                 error.message.replace("state file", "cache"),
-                hint="wait for that run: what it asks is in the cache then, and not paid twice",
+                hint="wait for that run: its answers are then in the cache, and not paid for twice",
             ) from None
         try:
             yield
@@ -140,7 +140,7 @@ class Extraction:
             lock.release()
 
     def _round(self, packs: Iterable[Sequence[Row]], prefix: str) -> list[Row]:
-        """Ask about these packs; the rows that are to be asked again, alone."""
+        """Ask about these packs; returns the rows to ask again, each alone."""
         asked: list[Sequence[Row]] = []
         writer = CacheWriter(
             self._asking,
@@ -166,7 +166,7 @@ class Extraction:
     def _jobs(
         self, packs: Iterable[Sequence[Row]], prefix: str, asked: list[Sequence[Row]]
     ) -> Iterator[Job]:
-        """A job for each pack; texts are read a few at a time, and not held."""
+        """A job for each pack; texts are read a few at a time and not kept."""
         packs = iter(packs)
         while group := list(islice(packs, _PACKS_AT_ONCE)):
             texts = iter(self._texts([row.number for rows in group for row in rows]))
@@ -178,9 +178,9 @@ class Extraction:
 
 
 def keyed(asking: Asking, rows: Iterable[tuple[int, str, str]]) -> list[Row]:
-    """Rows with their keys and without their texts, from (number, id, text)."""
+    """Rows with their keys but without their texts, from (number, id, text)."""
     first: dict[str, Row] = {}
-    again: Counter[tuple[str, bytes]] = Counter()  #: of rows whose id came before
+    again: Counter[tuple[str, bytes]] = Counter()  #: of rows whose id occurred before
     made = []
     for number, row_id, text in rows:
         row = Row(number, row_id, "", asking.key(text))

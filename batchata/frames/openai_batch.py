@@ -1,4 +1,4 @@
-"""Tables through OpenAI's batch API, in four steps that may be days apart."""
+"""Answers tables through OpenAI's batch API, in four steps that may be days apart."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from batchata.rows.table import Table
 class OpenAIBatchExtractor(BatchExtractor):
     """Build, submit, check, retrieve: each step by `job_id`, in any later process.
 
-    Everything of a job lies in `batch_root_dir/job_id`; nothing is asked twice, whichever step
+    Everything about a job is in `batch_root_dir/job_id`; nothing is asked twice, whichever step
     is repeated.
     """
 
@@ -92,13 +92,13 @@ class OpenAIBatchExtractor(BatchExtractor):
         plan.save(folder.input)
 
     def submit_batches(self, job_id: str) -> None:
-        """Send what was written and return when the vendor has it; a second call sends nothing."""
+        """Send what was written, and return once the vendor has it; a second call sends nothing."""
         self._submit(self._folder(job_id))
 
     def check_batch_status(
         self, job_id: str, continuous: bool = False, interval: float = 300
     ) -> None:
-        """Ask once and fetch what is done; with `continuous` stay until all has ended.
+        """Poll once and fetch what is done; with `continuous` wait until everything has ended.
 
         Failed batches and expired requests end too. The vendor is asked at its own pace;
         `interval` is kept for old scripts.

@@ -1,4 +1,4 @@
-"""How rows ended, as columns of a table."""
+"""Turns how rows ended into columns of a table."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from batchata.rows.joining import Answers
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How the rows of a table ended, in their order; an answer is read when its turn comes."""
+    """How the rows of a table ended, in order; each answer is parsed only when its turn comes."""
 
-    missing: Sequence[RowAnswer | None]  #: of rows that could not be asked about
+    missing: Sequence[RowAnswer | None]  #: for rows that could not be asked about
     answer: Callable[[int], RowAnswer]
 
     def __len__(self) -> int:
@@ -29,14 +29,14 @@ class Ended:
 
 
 class Columns(NamedTuple):
-    """Columns by name, and what they hold, which is known also where there is no value."""
+    """Columns by name, and their types, which are known even without values."""
 
     values: dict[str, list[Any]]
     kinds: dict[str, type]
 
 
 def columns_of(ended: Iterable[RowAnswer], schema: AnswerSchema | None) -> Columns:
-    """The fields of the answers, then `status` and `error`, which make room for such fields."""
+    """The fields of the answers, then `status` and `error`, renamed if a field has their name."""
     answers = Answers()
     for name in schema.fields if schema is not None else ():
         answers.fields[name] = []
@@ -51,12 +51,12 @@ def columns_of(ended: Iterable[RowAnswer], schema: AnswerSchema | None) -> Colum
 
 
 def own_columns(fields: Collection[str]) -> tuple[str, str]:
-    """Names of the columns of `status` and `error`, which make room for fields of these names."""
+    """Names for the columns `status` and `error` that none of these fields has."""
     return free_name("status", fields, "row_"), free_name("error", fields, "row_")
 
 
 def unasked(row: tuple[Any, ...], names: tuple[str, str]) -> RowAnswer | None:
-    """How a row of (id, text) ends that cannot be asked about; None when it can."""
+    """The ending of a row of (id, text) that cannot be asked about; None when it can."""
     for value, column in zip(row, names, strict=True):
         why = None
         if is_missing(value) or (column == names[0] and not str(value).strip()):

@@ -1,4 +1,4 @@
-"""Several rows in one question, and their answers told apart by a strict check of the ids. Pure."""
+"""Packs several rows into one question, and tells their answers apart by strict ids. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batchata.core.parse import parse_answer
 from batchata.core.result import Failure, JobResult, Reason
 from batchata.frames.schema import ID, LISTS
 
-#: says why a row does not fit, None when it does
+#: returns why a row does not fit, or None
 Check = Callable[[dict[str, Any]], str | None]
 TEXT: Final = "input_text"
 _SHOWN: Final = 3
@@ -29,7 +29,7 @@ class RowAnswer(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row of the table; `key` stands for everything that was asked about it."""
+    """One row of the table; `key` is a digest of everything asked about it."""
 
     number: int
     id: str
@@ -39,14 +39,14 @@ class Row(NamedTuple):
 
 @dataclass(slots=True)
 class Unpacked:
-    """What an answer to a pack amounts to: each of its rows is in one of both."""
+    """What an answer to a pack amounts to: each row is either in `good` or in `bad`."""
 
     good: list[tuple[Row, dict[str, Any]]] = field(default_factory=list)
     bad: list[tuple[Row, str]] = field(default_factory=list)
 
 
 def pack(rows: Iterable[Row], rows_per_request: int) -> Iterator[list[Row]]:
-    """The rows in packs, in order; rows with the same id are never in the same pack."""
+    """The rows in packs, in order; rows with the same id never share one."""
     layers: list[list[Row]] = []
     seen: Counter[str] = Counter()
     for row in rows:
@@ -61,16 +61,16 @@ def pack(rows: Iterable[Row], rows_per_request: int) -> Iterator[list[Row]]:
 
 
 def question(rows: Sequence[Row]) -> str:
-    """What the model is shown of a pack."""
+    """A pack as the model sees it."""
     return orjson.dumps([{ID: row.id, TEXT: row.text} for row in rows]).decode()
 
 
 def unpack(
     rows: Sequence[Row], answers: Sequence[dict[str, Any]] | str, problem: Check
 ) -> Unpacked:
-    """The answer's rows by the ids that were sent; whatever is doubtful is bad.
+    """Match the answer's rows to the ids that were sent; whatever is doubtful is bad.
 
-    `answers` are the rows of the answer, or why it has none.
+    `answers` holds the rows of the answer, or says why there are none.
     """
     found = Unpacked()
     if isinstance(answers, str):
@@ -96,7 +96,7 @@ def unpack(
 
 
 def unpack_result(rows: Sequence[Row], result: JobResult, problem: Check) -> Unpacked:
-    """The rows of a job's result: a cut or refused answer is good for none of them."""
+    """The rows of a job's result; a truncated or refused answer is good for none of them."""
     if result.is_truncated:
         return Unpacked(bad=[(row, "the answer hit max_tokens") for row in rows])
     if isinstance(result.parsed_response, (dict, list)):
@@ -108,7 +108,7 @@ def unpack_result(rows: Sequence[Row], result: JobResult, problem: Check) -> Unp
 
 
 def with_raw(why: str, result: JobResult) -> str:
-    """What is wrong with an answer, and its text."""
+    """What is wrong with an answer, along with its text."""
     text = result.raw_response
     return why if not text else f"{why}; the answer was: {text[:_RAW_SHOWN]}"
 

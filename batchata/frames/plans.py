@@ -1,4 +1,4 @@
-"""What a folder of batches was told to ask: one plan for each time it was built."""
+"""What a folder of batches was told to ask: one plan per build."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from batchata.frames.packs import Row, RowAnswer
 
 @dataclass(slots=True, kw_only=True)
 class Plan:
-    """The rows of a table, and the requests about those that were not answered yet."""
+    """The rows of a table, and the requests about those not answered yet."""
 
     number: int
     asking: Asking
-    schema: Any  #: as `read_schema` takes it
+    schema: Any  #: anything `read_schema` accepts
     files: list[str] = field(default_factory=list)
     #: custom id → (id, key) of its rows
     requests: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    #: every row of the table: its id as it was, its key, or why it cannot be asked
+    #: every row of the table: its original id, and its key or why it cannot be asked
     rows: list[tuple[Any, str | None, str | None]] = field(default_factory=list)
 
     def request_rows(self, custom_id: str) -> list[Row]:
@@ -34,17 +34,17 @@ class Plan:
         return [Row(n, row_id, "", bytes.fromhex(key)) for n, (row_id, key) in enumerate(found)]
 
     def note(self, custom_id: str, rows: Sequence[Row]) -> None:
-        """Keep which rows a request asks about."""
+        """Note which rows a request asks about."""
         self.requests[custom_id] = [(row.id, row.key.hex()) for row in rows]
 
     def add_row(self, row_id: Any, row: Row | None, missing: RowAnswer | None) -> None:
-        """Keep a row of the table."""
+        """Note a row of the table."""
         kept = row_id if isinstance(row_id, (int, str, type(None))) else str(row_id)
         key = None if row is None else row.key.hex()
         self.rows.append((kept, key, None if missing is None else missing.error))
 
     def save(self, folder: Path) -> None:
-        """Write the plan down, whole or not at all."""
+        """Write the plan to disk, whole or not at all."""
         asking = self.asking
         data = {
             "number": self.number,

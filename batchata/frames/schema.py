@@ -1,4 +1,4 @@
-"""What answers must look like, however a user says it: of one row, and of a whole pack."""
+"""What answers must look like, for one row and for a whole pack, however a user says so."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from batchata.core.schema_checker import Checker
 from batchata.rows.columns import kinds_of
 
 ID: Final = "input_id"
-#: names under which the rows of an answer come
+#: keys under which an answer may hold its rows
 LISTS: Final = ("all_results", "results", "all results")
 _DEFS: Final = ("$defs", "definitions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerSchema:
-    """A schema as one value: what the vendor is asked for, and what each row is checked by."""
+    """A schema as one value: what the vendor is asked for, and what each row is checked against."""
 
     whole: dict[str, Any]  #: of the answer to a pack
     row: dict[str, Any]  #: of one of its rows
@@ -39,7 +39,7 @@ class AnswerSchema:
 
     @property
     def text(self) -> str:
-        """The schema as text: a changed one is another question."""
+        """The schema as text; a changed one makes another question."""
         return json.dumps(self.whole, sort_keys=True)
 
     @property
@@ -49,11 +49,11 @@ class AnswerSchema:
 
     @property
     def kinds(self) -> dict[str, type]:
-        """What the fields hold, where the schema names one plain type."""
+        """The types of the fields for which the schema names one plain type."""
         return kinds_of(self.row.get("properties", {}))
 
     def problem(self, row: dict[str, Any]) -> str | None:
-        """Why a row does not fit, None when it does."""
+        """Why a row does not fit; None when it does."""
         found = self.checker.violations(row, most=2)
         if found:
             return "; ".join(found)
@@ -80,7 +80,7 @@ def read_schema(given: object, *, dialect: Dialect = "openai") -> AnswerSchema |
     else:
         found = _of_mapping(_mapping(given))
     if found.response_format is None:
-        normalise(found.whole, dialect=dialect)  # raises here what would fail every row
+        normalise(found.whole, dialect=dialect)  # raises now what would fail every row
     return found
 
 
@@ -101,7 +101,7 @@ def _mapping(given: object) -> dict[str, Any]:
             hint="give a path to a JSON file",
         ) from error
     except ValueError as error:
-        raise ValidationError(f"the schema {str(path)!r} is no JSON: {error}") from error
+        raise ValidationError(f"the schema {str(path)!r} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise ValidationError(f"the schema {str(path)!r} is a {type(value).__name__}")
     return value
@@ -154,7 +154,7 @@ def _resolved(schema: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, 
 
 
 def _of_row(schema: dict[str, Any], model: type[BaseModel] | None = None) -> AnswerSchema:
-    """The schema of a pack's answer around that of a row, which gains its id."""
+    """The schema of a pack's answer, around that of a row with its id added."""
     definitions = _definitions(schema)
     row = {key: value for key, value in schema.items() if key not in _DEFS}
     fields = row.get("properties") or {}

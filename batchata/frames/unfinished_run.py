@@ -1,4 +1,4 @@
-"""The file of a run that was killed: its answers go into the cache before anything is asked."""
+"""Saves a killed run's answers from its file to the cache before anything is asked."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ log = logging.getLogger("batchata")
 def settle(
     run_file: Path, batch: Batch, cache: SqliteCache, asking: Asking, *, print_status: bool
 ) -> None:
-    """Take over what an earlier process was answered, and collect what it left at a vendor.
+    """Take over the answers an earlier process got, and collect what it left at a vendor.
 
-    The process may have asked something else than `asking`; `batch` reaches its vendor.
+    That process may have asked something other than `asking`; `batch` reaches its vendor.
     """
-    SQLiteStore(run_file).close()  # makes a file whole that was killed as it was made
+    SQLiteStore(run_file).close()  # completes a file whose process was killed while making it
     if is_waited_for(run_file):
         run = BatchRun.attach(run_file, config=batch.config, providers=batch.providers)
         run.execute(print_status=print_status)
@@ -38,7 +38,7 @@ def settle(
                 entries.extend(_entries(result, asking))
     finally:
         reader.close()
-    known = set(cache.find(entry.row_id for entry in entries))  # it may have come to some itself
+    known = set(cache.find(entry.row_id for entry in entries))  # it may have stored some itself
     new = [entry for entry in entries if entry not in known]
     cache.put_many(new)
     log.info("%d answers of an interrupted run were put into the cache", len(new))
@@ -56,21 +56,21 @@ def is_waited_for(run_file: Path) -> bool:
 
 
 def remove(run_file: Path) -> None:
-    """Remove the file of a run whose answers are in the cache; one that is waited for stays."""
+    """Remove the file of a run whose answers are in the cache, unless a batch is waited for."""
     if run_file.exists() and not is_waited_for(run_file):
         for suffix in ("", "-wal", "-shm"):
             run_file.with_name(run_file.name + suffix).unlink(missing_ok=True)
 
 
 def _entries(result: JobResult, asking: Asking) -> list[Entry]:
-    """Answers of a job that said itself which rows it asked about."""
+    """Answers of a job that records which rows it asked about."""
     metadata = result.metadata or {}
     rows = [
         Row(number, row_id, "", bytes.fromhex(key))
         for number, (row_id, key) in enumerate(metadata.get("rows", ()))
     ]
     is_same = metadata.get("asking") == asking.base.hex()
-    # of another question, the engine has checked the whole answer against its schema
+    # for another question, the engine has checked the whole answer against its schema
     found = unpack_result(rows, result, asking.problem if is_same else lambda row: None)
     return [
         Entry(row.id, metadata["prompt_hash"], row.key, json_text(fields))
