@@ -11,7 +11,7 @@ On a shared machine, whose speed changes within minutes: 152 to 167 us a call at
 LiteLLM 8,650 to 9,750 bare, 10,700 to 12,850 with log and budget: 56 to 76 times what the gateway
 takes with its log as JSON lines too, 48 to 67 times what it takes with Parquet. On days on which
 everything took nearly twice as long: 297 to 385 us, LiteLLM with log and budget 15,500 to 16,700,
-40 to 54 times; and, with 3 % fewer instructions a call, 310 to 432 us, LiteLLM 18,750 to 22,000, 51
+40 to 54 times; and, with 3 % fewer instructions a call, 290 to 432 us, LiteLLM 14,250 to 22,000, 40
 to 63 times. The CPython of those days was compiled without profile-guided optimisation; Debian's
 takes 15 % less. One call makes 304 calls of Python functions and 300 of C ones, 110 of the former
 in aiohttp, and executes 730,000 instructions (callgrind): 140,000 to take a request in and to

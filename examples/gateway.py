@@ -1,4 +1,4 @@
-"""A gateway with a hard limit and a record, before an application that knows nothing of it."""
+"""A gateway with a hard limit and a record, in front of an application that knows nothing of it."""
 
 import openai
 
