@@ -19,6 +19,7 @@ class Identity:
         self._db = db
         self._lock = lock
         self._file = _inode(self._path)
+        self._mode = _mode(self._path)  # whoever may read it may read what is saved of it
         self._error: StateError | None = None
 
     @property
@@ -52,9 +53,10 @@ class Identity:
         said = f"the state file {str(self._path)!r} was {became} while a run was using it"
         aside = numbered_name(self._path)
         try:
+            aside.touch(self._mode, exist_ok=False)
             with closing(sqlite3.connect(aside)) as copy:
                 self._db.backup(copy)
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             return StateError(
                 f"{said}, and what it held cannot be saved as {str(aside)!r}: {error}",
                 hint="put it, or a copy, back: without it all is asked, and paid for, again",
@@ -74,3 +76,10 @@ def _inode(path: Path) -> tuple[int, int] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode & 0o777
+    except OSError:
+        return 0o600

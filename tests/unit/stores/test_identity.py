@@ -63,6 +63,24 @@ def test_a_file_that_is_gone_is_noticed_at_the_next_commit_which_is_saved(
     assert (meta(path, "before"), meta(path, "last")) == ("there", "there too")
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_what_is_saved_may_be_read_by_whoever_could_read_the_file(path: Path, mode: int) -> None:
+    opened(path).close()
+    path.chmod(mode)
+    store = SQLiteStore(path)
+    delete(path)
+
+    before = os.umask(0o022)
+    try:
+        with pytest.raises(StateError, match="deleted or moved away"):
+            store.set_meta(last="there too")
+    finally:
+        os.umask(before)
+    store.close()
+
+    assert path.with_name("state.db.1").stat().st_mode & 0o777 == mode
+
+
 def test_the_file_of_another_run_keeps_its_log_and_its_lock(path: Path) -> None:
     store = opened(path)
     delete(path)
