@@ -10,7 +10,7 @@ import pytest
 from batchata.gateway.proxy.disk.writing import Writing
 from batchata.gateway.proxy.interceptor import Interceptor
 from batchata.gateway.proxy.isolation import Isolation
-from batchata.gateway.proxy.telemetry.event_queue import EventQueue
+from batchata.gateway.proxy.telemetry.event_queue import MOST_WAITING, EventQueue
 from batchata.gateway.proxy.telemetry.events import GatewayEvent
 
 
@@ -89,3 +89,61 @@ def test_an_observer_that_raises_is_told_of_all_others_in_order() -> None:
     assert isolation.failures == 334
     assert queue.waiting == 0
     assert observer.flushes > 1, "many events are brought in parts, so that others have their turn"
+
+
+class Gated(Interceptor):
+    """Takes an event once its gate is open."""
+
+    name = "gated"
+
+    async def start(self) -> None:
+        self.began, self.gate = asyncio.Event(), asyncio.Event()
+
+    async def on_event(self, event: GatewayEvent) -> None:
+        self.began.set()
+        await self.gate.wait()
+
+
+async def drained_in_the_middle() -> list[bool]:
+    observer = Gated()
+    await observer.start()
+    queue = EventQueue([observer], Isolation())
+    queue.start()
+    queue.put(GatewayEvent("session.end", 1, "s", "", "", "", {}, {}))
+    early = asyncio.create_task(queue.drain())
+    await observer.began.wait()
+    late = asyncio.create_task(queue.drain())
+    await asyncio.sleep(0)
+    found = [early.done(), late.done()]
+    observer.gate.set()
+    await asyncio.gather(early, late)
+    await queue.aclose()
+    return found
+
+
+def test_who_waits_for_all_events_waits_for_the_one_being_told_too() -> None:
+    assert asyncio.run(drained_in_the_middle()) == [False, False]
+
+
+async def room_while_others_keep_coming() -> int:
+    observer = Choosy()
+    await observer.start()
+    queue = EventQueue([observer], Isolation())
+    for number in range(1, MOST_WAITING * 3, 3):
+        queue.put(GatewayEvent("session.end", number, "s", "", "", "", {}, {}))
+    assert queue.is_full
+    waiting = asyncio.create_task(queue.room())
+    await asyncio.sleep(0)
+    queue.start()
+    came = 0
+    while not waiting.done():  # others, whose request was let in before, never let it run empty
+        queue.put(GatewayEvent("session.end", 1, "s", "", "", "", {}, {}))
+        came += 1
+        await asyncio.sleep(0)
+    assert queue.waiting
+    await queue.aclose()
+    return came
+
+
+def test_a_request_that_waits_for_room_goes_on_as_soon_as_there_is_some() -> None:
+    assert asyncio.run(room_while_others_keep_coming()) < MOST_WAITING

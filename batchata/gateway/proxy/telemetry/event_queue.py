@@ -32,8 +32,8 @@ class EventQueue:
         self._observers = list(observers)
         self._waiting: deque[GatewayEvent] = deque()
         self._filled = asyncio.Event()
-        self._emptied = asyncio.Event()
-        self._emptied.set()
+        self._brought = asyncio.Event()
+        self._delivered = self._in_delivery = 0  # how many events
         self._task: asyncio.Task[None] | None = None
         self._is_closing = False
         self._soon: asyncio.TimerHandle | None = None
@@ -67,8 +67,6 @@ class EventQueue:
     def put(self, event: GatewayEvent) -> None:
         """Add an event; never waits."""
         if self._observers:
-            if not self._waiting:
-                self._emptied.clear()
             self._waiting.append(event)
             if self._soon is None:
                 self._soon = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._wake)
@@ -76,13 +74,14 @@ class EventQueue:
     async def room(self) -> None:
         """Wait until there is room for more events."""
         while self.is_full:
-            await self._emptied.wait()
+            await self._progress()
 
     async def drain(self) -> None:
         """Wait until every event so far has been delivered."""
-        if self._waiting:
-            self._wake()
-        await self._emptied.wait()
+        last = self._delivered + self._in_delivery + len(self._waiting)
+        self._wake()
+        while self._delivered < last:
+            await self._progress()
 
     async def aclose(self, *, patience_seconds: float = CLOSING_PATIENCE_SECONDS) -> None:
         """Deliver what is left, then stop; one that takes no event for this long is given up."""
@@ -117,19 +116,28 @@ class EventQueue:
             self._soon = None
         self._filled.set()
 
+    async def _progress(self) -> None:
+        """Wait until more events are delivered."""
+        self._brought.clear()
+        await self._brought.wait()
+
     async def _bring(self) -> None:
-        while True:
-            await self._filled.wait()
-            self._filled.clear()
-            while self._waiting:
-                count = min(len(self._waiting), _MOST_AT_ONCE)
+        while self._waiting or not self._is_closing:
+            if not self._is_closing:
+                await self._filled.wait()
+                self._filled.clear()
+            left = len(self._waiting)  # those that come meanwhile are gathered for the next time
+            while left:
+                count = min(left, _MOST_AT_ONCE)
                 events = [self._waiting.popleft() for _ in range(count)]
+                self._in_delivery = count
                 for observer in tuple(self._observers):
                     await self._tell(observer, events)
+                left -= count
+                self._delivered += count
+                self._in_delivery = 0
+                self._brought.set()
                 await asyncio.sleep(0)
-            self._emptied.set()
-            if self._is_closing:
-                return
 
     async def _tell(self, observer: Interceptor, events: Sequence[GatewayEvent]) -> None:
         self._current = observer
