@@ -9,6 +9,8 @@ from itertools import count
 from typing import Any
 
 import orjson
+import pytest
+from conversation_lab import HI, conversation, response, text, tools
 from exchange_lab import an_exchange
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -105,6 +107,22 @@ def test_a_call_with_any_body_is_told_and_remembered(body: Any, endpoint: str) -
     for preset in PRESETS:
         exporting = TraceExport(url="http://h", preset=preset, content=True)
         assert asyncio.run(shaped(exporting, list(recorder.events)))
+
+
+@pytest.mark.parametrize("kind", [[1], {"a": 1}, 5, None])
+def test_a_turn_of_any_type_may_follow_a_tool_call(kind: Any) -> None:
+    call = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"}
+    result = {"type": "function_call_output", "call_id": "c1", "output": "42"}
+    odd = {"type": kind, "content": "?"}
+
+    sessions, events = conversation(
+        RESPONSES,
+        ({"input": [HI]}, response("r1", call)),
+        ({"input": [odd, result], "previous_response_id": "r1"}, response("r2", text("42"))),
+    )
+
+    assert len(set(sessions)) == 1
+    assert [each[4] for each in tools(events)] == [{}, "42"]
 
 
 @example({"messages": [], "tools": 7}, CHAT)

@@ -94,7 +94,7 @@ def results_in(item: Any) -> Iterator[ToolResult]:
         said = content.get("type") if isinstance(content, Mapping) else None
         failed = bool(item.get("is_error")) or str(said).endswith("_error")
         yield ToolResult(id=str(item.get("tool_use_id")), content=content, is_error=failed)
-    elif kind in _CAME:
+    elif isinstance(kind, str) and kind in _CAME:
         yield _own_result(item, _CAME[kind])
     else:
         content = item.get("content")
