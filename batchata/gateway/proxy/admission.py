@@ -5,7 +5,10 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
 
+import msgspec
 from aiohttp import web
 
 from batchata.gateway.proxy.exchange import QUESTIONS, Exchange, vendor_path
@@ -21,10 +24,14 @@ from batchata.gateway.proxy.http.parsing import (
     take_body,
 )
 from batchata.gateway.proxy.http.spilled import Spilled
-from batchata.gateway.proxy.http.upstreams import Upstream, Upstreams
+from batchata.gateway.proxy.http.upstreams import Upstream, Upstreams, has_dots
 from batchata.gateway.proxy.telemetry.events import now_us
 from batchata.gateway.wire.errors import VendorError
 from batchata.gateway.wire.vendors import Vendor
+
+#: how many request lines are kept in memory, and how long each may be
+_MOST_LINES: Final = 1024
+_MOST_LINE: Final = 512
 
 
 class NotAdmittedError(Exception):
@@ -34,6 +41,18 @@ class NotAdmittedError(Exception):
         super().__init__(error.message)
         self.error = error
         self.vendor: Vendor = vendor
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """What a request line says, the same for all requests with it."""
+
+    refusal: VendorError | None  #: why it may not come in at all
+    upstream: Upstream | None  #: that its prefix names
+    target: str  #: without that prefix
+    path: str
+    has_dots: bool
+    endpoint: str | None
+    deployment: str
 
 
 class Admission:
@@ -46,6 +65,7 @@ class Admission:
         self.limits = limits
         self._count = 0
         self._prefix = secrets.token_hex(6)
+        self._known_line = lru_cache(_MOST_LINES)(self._line)
 
     def refused(self, request: web.BaseRequest) -> NotAdmittedError | None:
         """Why a request may not come in at all; None for one that may."""
@@ -56,18 +76,13 @@ class Admission:
     async def take(self, request: web.BaseRequest) -> tuple[Exchange, Body]:
         """A request's exchange and its body, which the caller closes; raises NotAdmittedError."""
         head = self._heads.of(request.raw_headers)
-        target = request.raw_path
-        error = _unfit(request.method, target) or head.refusal
+        method, target = request.method, request.raw_path
+        line = (self._known_line if len(target) <= _MOST_LINE else self._line)(method, target)
+        error = line.refusal or head.refusal
         if error is not None:
             raise NotAdmittedError(error, self._vendor(request))
-        placed = self._upstreams.by_path(target)
-        upstream: Upstream | None = None
-        if placed is not None:
-            upstream, target = placed
-        path = target.partition("?")[0]
-        endpoint, deployment = _question(path) if request.method == "POST" else (None, "")
         try:
-            body = await take_body(request, self.limits, is_question=endpoint is not None)
+            body = await take_body(request, self.limits, is_question=line.endpoint is not None)
         except BodyTooLargeError as found_large:
             raise NotAdmittedError(_too_large(found_large), self._vendor(request)) from found_large
         except StalledBodyError as stalled:
@@ -76,14 +91,14 @@ class Admission:
             json, model = (
                 parse_body(body.text) if body.spilled is None else await _fields_of(body.spilled)
             )
-            model = deployment or model
-            upstream = upstream or self._upstreams.choose(path, model)
+            path, model = line.path, line.deployment or model
+            upstream = line.upstream or self._upstreams.choose(path, model)
             if upstream is None:
                 raise NotAdmittedError(self._unserved(path, model), self._vendor(request))
-            if upstream.is_left_by(path):
+            if line.has_dots and upstream.is_left_by(path):
                 raise NotAdmittedError(_outside(upstream), Exchange.vendor_of(path, upstream))
             length = request.headers.get("Content-Length", "")
-            headers, error = head.onward(upstream, request.method, length)
+            headers, error = head.onward(upstream, method, length)
             if error is not None:
                 raise NotAdmittedError(error, Exchange.vendor_of(path, upstream))
         except BaseException:
@@ -95,15 +110,15 @@ class Admission:
             number=self._count,
             began_us=now_us(),
             began_seconds=time.monotonic(),
-            method=request.method,
-            target=target,
+            method=method,
+            target=line.target,
             path=path,
             headers=headers,
             body=body.text,
             json=json,
             spilled=body.spilled,
             upstream=upstream,
-            endpoint=endpoint,
+            endpoint=line.endpoint,
             model=model,
             session_id=head.session_id,
             agent_id=head.agent_id,
@@ -113,6 +128,13 @@ class Admission:
             is_unread=body.spilled is not None or (json is None and not body.is_empty),
         )
         return exchange, body
+
+    def _line(self, method: str, target: str) -> _Line:
+        refusal = _unfit(method, target)
+        upstream, target = self._upstreams.by_path(target) or (None, target)
+        path = target.partition("?")[0]
+        endpoint, deployment = _question(path) if method == "POST" else (None, "")
+        return _Line(refusal, upstream, target, path, has_dots(path), endpoint, deployment)
 
     def _vendor(self, request: web.BaseRequest) -> Vendor:
         placed = self._upstreams.by_path(request.raw_path)

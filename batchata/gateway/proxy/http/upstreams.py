@@ -68,7 +68,7 @@ class Upstream:
 
     def is_left_by(self, path: str) -> bool:
         """True for a path that a server may resolve to one outside `base_url`."""
-        if not _DOTS.search(path) or not urlsplit(self.base_url).path.strip("/"):
+        if not has_dots(path) or not urlsplit(self.base_url).path.strip("/"):
             return False
         depth = 0
         for part in re.split(r"[/\\]+", unquote(path)):
@@ -87,6 +87,11 @@ class Upstream:
         if self.provider == "azure" or _is_azure(self.base_url):
             return with_header(headers, "api-key", self.api_key)
         return with_header(headers, "Authorization", f"Bearer {self.api_key}")
+
+
+def has_dots(path: str) -> bool:
+    """True for a path with a segment that may lead upwards."""
+    return _DOTS.search(path) is not None
 
 
 def _is_azure(base_url: str) -> bool:
