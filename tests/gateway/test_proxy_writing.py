@@ -147,3 +147,26 @@ async def room_while_others_keep_coming() -> int:
 
 def test_a_request_that_waits_for_room_goes_on_as_soon_as_there_is_some() -> None:
     assert asyncio.run(room_while_others_keep_coming()) < MOST_WAITING
+
+
+def event(number: int) -> GatewayEvent:
+    return GatewayEvent("session.end", number, "s", "", "", "", {}, {})
+
+
+async def some_made_later() -> tuple[Choosy, Isolation]:
+    observer = Choosy()
+    await observer.start()
+    isolation = Isolation()
+    queue = EventQueue([observer], isolation)
+    queue.start()
+    for each in (event(1), lambda: event(2), lambda: event(1 // 0), lambda: event(4), event(5)):
+        queue.put(each)
+    await queue.aclose()
+    return observer, isolation
+
+
+def test_events_that_are_made_later_keep_their_order_and_one_that_fails_is_counted() -> None:
+    observer, isolation = asyncio.run(some_made_later())
+
+    assert observer.seen == [1, 2, 4, 5]
+    assert isolation.failures == 1

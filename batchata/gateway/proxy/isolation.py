@@ -46,13 +46,13 @@ class Isolation:
             return False
         return True
 
-    def asked(self, interceptor: Interceptor, ask: Callable[[], T], otherwise: T) -> T:
+    def asked(self, who: Interceptor | str, ask: Callable[[], T], otherwise: T) -> T:
         """What it returns, or `otherwise` when it fails."""
         try:
             return ask()
         except (Exception, SystemExit):  # the same
             self.failures += 1
-            LOG.exception("%s failed", _named(interceptor))
+            LOG.exception("%s failed", _named(who))
             return otherwise
 
     async def tell(self, interceptor: Interceptor, events: Iterable[GatewayEvent]) -> None:

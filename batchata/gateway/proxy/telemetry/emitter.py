@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Any, Final
 
@@ -77,22 +77,9 @@ class EventEmitter:
         turns, added = _turns_of(exchange, body)
         if session is not None and session.waiting:
             self._tell_results(exchange, session, results_of(added))
-        if not self._queue.has_observers:
-            return
-        self._tell(
-            "llm.call.start",
-            exchange,
-            {
-                "llm.vendor": exchange.provider,
-                "llm.model": exchange.model,
-                "llm.endpoint": exchange.endpoint,
-                "llm.request.stream": exchange.is_stream,
-                "llm.request.messages": len(turns),
-                "llm.request.new_messages": _REDACTOR.named(added),
-                "llm.request.params": _params(body),
-                "attempt": exchange.attempt,
-            },
-        )
+        if self._queue.has_observers:
+            model = exchange.model  # an interceptor may replace it, and the body
+            self._queue.put(partial(_call_start, now_us(), exchange, model, body, turns, added))
 
     def ended(self, exchange: Exchange, answered: Answered) -> None:
         """An answer came, or will not come."""
@@ -102,12 +89,7 @@ class EventEmitter:
             self._sessions.learn(exchange, answered)
 
     def _tell_end(self, exchange: Exchange, answered: Answered) -> None:
-        attributes = answer_attributes(answered)
-        attributes["llm.vendor"] = exchange.provider
-        attributes["llm.model"] = answered.model or exchange.model
-        attributes["attempt"] = exchange.attempt
-        name: EventName = "llm.call.finish" if answered.is_success else "llm.call.error"
-        self._tell(name, exchange, attributes)
+        self._queue.put(partial(_call_end, now_us(), exchange, answered))
         for call in answered.tool_calls:
             asked = {"tool.id": call.id, "tool.name": call.name, "tool.params": _params_of(call)}
             if call.choice:
@@ -140,7 +122,8 @@ class EventEmitter:
         if exchange.is_new_session:
             session.provider, session.tags = exchange.provider, exchange.tags
             if self._queue.has_observers:
-                self._tell("session.start", exchange, _opening(exchange))
+                model, body = exchange.model, exchange.json or {}
+                self._queue.put(partial(_session_start, now_us(), exchange, model, body))
         return session
 
     def _tell_results(
@@ -181,18 +164,52 @@ class EventEmitter:
         )
 
     def _tell(self, name: EventName, exchange: Exchange, attributes: Mapping[str, Any]) -> None:
-        self._queue.put(
-            GatewayEvent(
-                name,
-                time.time_ns() // 1000,
-                exchange.session_id,
-                exchange.id,
-                exchange.agent_id,
-                exchange.provider,
-                exchange.tags,
-                attributes,
-            )
-        )
+        self._queue.put(_event(name, now_us(), exchange, attributes))
+
+
+def _event(
+    name: EventName, at_us: int, exchange: Exchange, attributes: Mapping[str, Any]
+) -> GatewayEvent:
+    return GatewayEvent(
+        name,
+        at_us,
+        exchange.session_id,
+        exchange.id,
+        exchange.agent_id,
+        exchange.provider,
+        exchange.tags,
+        attributes,
+    )
+
+
+def _call_start(
+    at_us: int,
+    exchange: Exchange,
+    model: str,
+    body: Mapping[str, Any],
+    turns: Sequence[Any],
+    added: Sequence[Any],
+) -> GatewayEvent:
+    attributes = {
+        "llm.vendor": exchange.provider,
+        "llm.model": model,
+        "llm.endpoint": exchange.endpoint,
+        "llm.request.stream": body.get("stream") is True,
+        "llm.request.messages": len(turns),
+        "llm.request.new_messages": _REDACTOR.named(added),
+        "llm.request.params": _params(body),
+        "attempt": exchange.attempt,
+    }
+    return _event("llm.call.start", at_us, exchange, attributes)
+
+
+def _call_end(at_us: int, exchange: Exchange, answered: Answered) -> GatewayEvent:
+    attributes = answer_attributes(answered)
+    attributes["llm.vendor"] = exchange.provider
+    attributes["llm.model"] = answered.model or exchange.model
+    attributes["attempt"] = exchange.attempt
+    name: EventName = "llm.call.finish" if answered.is_success else "llm.call.error"
+    return _event(name, at_us, exchange, attributes)
 
 
 def answer_attributes(answered: Answered) -> dict[str, Any]:
@@ -221,15 +238,16 @@ def answer_attributes(answered: Answered) -> dict[str, Any]:
     return found
 
 
-def _opening(exchange: Exchange) -> dict[str, Any]:
+def _session_start(
+    at_us: int, exchange: Exchange, model: str, body: Mapping[str, Any]
+) -> GatewayEvent:
     """Who opens a session, and with what; its first call has what is asked."""
     found: dict[str, Any] = {
         "session.id": exchange.session_id,
         "client.type": "gateway",
         "llm.vendor": exchange.provider,
-        "llm.model": exchange.model,
+        "llm.model": model,
     }
-    body = exchange.json or {}
     tools = body.get("tools") or body.get("functions")
     if tools and isinstance(tools, list):
         found["llm.tools"] = [name_of(each) for each in tools if isinstance(each, Mapping)]
@@ -239,7 +257,7 @@ def _opening(exchange: Exchange) -> dict[str, Any]:
         user = metadata.get("user_id")
     if user and isinstance(user, str):
         found["user.id"] = id_of(user, ())
-    return found
+    return _event("session.start", at_us, exchange, found)
 
 
 def _turns_of(exchange: Exchange, body: Mapping[str, Any]) -> tuple[Sequence[Any], Sequence[Any]]:
