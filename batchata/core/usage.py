@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from math import ceil
 from typing import Final
 
 import msgspec
@@ -12,10 +13,11 @@ import msgspec
 from batchata.core.errors import ValidationError
 
 #: money on disk is a whole number of these parts of a dollar, so that sums are exact
-_PART: Final = Decimal(1).scaleb(-12)
+_PARTS: Final = Decimal(10**12)
+_PART: Final = 1 / _PARTS
 _ZERO: Final = Decimal(0)
 _MILLION: Final = Decimal(1_000_000)
-_MOST_TOKENS: Final = 1 << 28
+_MOST_TOKENS: Final = (1 << 28) - 1
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -56,8 +58,11 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
 def plausible(usage: Usage) -> Usage | None:
     """The usage, or None where a number in it cannot be a count of tokens."""
-    counts = msgspec.structs.astuple(usage)
-    return usage if min(counts) >= 0 and max(counts) <= _MOST_TOKENS else None
+    # the bits of all of them: a negative number if one is, and no less than the largest
+    bits = usage.input_tokens | usage.output_tokens | usage.reasoning_tokens | usage.web_searches
+    bits |= usage.cache_read_tokens | usage.cache_write_tokens | usage.cache_write_1h_tokens
+    bits |= usage.input_audio_tokens | usage.output_audio_tokens
+    return usage if 0 <= bits <= _MOST_TOKENS else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,9 +158,7 @@ class RateCard:
 
 def to_parts(usd: Decimal) -> int:
     """USD as a whole number of 1e-12 dollars, rounded up."""
-    parts = usd.scaleb(12)
-    whole = int(parts)
-    return whole if whole == parts or parts < 0 else whole + 1
+    return ceil(usd * _PARTS)
 
 
 def from_parts(parts: int) -> Decimal:

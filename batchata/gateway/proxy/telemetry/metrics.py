@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from itertools import accumulate
@@ -40,8 +39,6 @@ _GAUGES: Final = {
     "budget_reserved_usd": "What is set aside for calls in flight.",
 }
 _KINDS: Final = ("cache_read", "cache_write", "input", "output", "reasoning")
-_UNUSED: Final = Usage()
-_FREE: Final = Decimal(0)
 _KEY: Final = itemgetter(0)
 Row = tuple[str, object]
 Gauges = dict[str, float | list[float]]
@@ -68,29 +65,50 @@ class _Durations:
         yield "_count", sums[-1]
 
 
+class _Sums:
+    """What the answers of one model have used and cost."""
+
+    def __init__(self) -> None:
+        self.cache_read = self.cache_write = self.input = self.output = self.reasoning = 0
+        self.cost_usd: Decimal | None = None
+
+    def add(self, usage: Usage) -> None:
+        self.cache_read += usage.cache_read_tokens
+        self.cache_write += usage.cache_write_tokens
+        self.input += usage.input_tokens
+        self.output += usage.output_tokens
+        self.reasoning += usage.reasoning_tokens
+
+
 class Metrics:
     """What the gateway has done since it started."""
 
     def __init__(self) -> None:
         self.in_flight = 0
-        self._requests: Counter[tuple[str, int, str]] = Counter()
-        self._usage: dict[tuple[str, str], Usage] = {}
-        self._cost: dict[tuple[str, str], Decimal] = {}
+        self._requests: dict[tuple[str, int, str], int] = {}
+        self._sums: dict[tuple[str, str], _Sums] = {}
         self._models: dict[str, str] = {}
         self._durations, self._first_bytes = _Durations(), _Durations()
 
     def count(self, exchange: Exchange, answered: Answered) -> None:
         """Count an exchange that has ended."""
         upstream = exchange.upstream.name
-        self._requests[upstream, answered.status, answered.ending] += 1
+        end = (upstream, answered.status, answered.ending)
+        self._requests[end] = self._requests.get(end, 0) + 1
         self._durations.count(answered.seconds)
         if answered.first_byte_seconds is not None:
             self._first_bytes.count(answered.first_byte_seconds)
-        key = (upstream, self._known(exchange.model or "none"))
-        if answered.usage is not None:
-            self._usage[key] = self._usage.get(key, _UNUSED) + answered.usage
-        if answered.cost_usd is not None:
-            self._cost[key] = self._cost.get(key, _FREE) + answered.cost_usd
+        usage, cost = answered.usage, answered.cost_usd
+        if usage is None and cost is None:
+            return
+        model = (upstream, self._known(exchange.model or "none"))
+        sums = self._sums.get(model)
+        if sums is None:
+            sums = self._sums[model] = _Sums()
+        if usage is not None:
+            sums.add(usage)
+        if cost is not None:
+            sums.cost_usd = cost if sums.cost_usd is None else sums.cost_usd + cost
 
     def _known(self, model: str) -> str:
         """The name, or "other" when clients have made up too many."""
@@ -123,14 +141,15 @@ class Metrics:
             yield _labels(upstream=upstream, status=str(status), ending=ending), count
 
     def _used(self) -> Iterable[Row]:
-        for (upstream, model), usage in sorted(self._usage.items(), key=_KEY):
+        for (upstream, model), sums in sorted(self._sums.items(), key=_KEY):
             for kind in _KINDS:
-                if count := getattr(usage, f"{kind}_tokens"):
+                if count := getattr(sums, kind):
                     yield _labels(upstream=upstream, model=model, kind=kind), count
 
     def _paid(self) -> Iterable[Row]:
-        for (upstream, model), cost in sorted(self._cost.items()):
-            yield _labels(upstream=upstream, model=model), float(cost)
+        for (upstream, model), sums in sorted(self._sums.items(), key=_KEY):
+            if sums.cost_usd is not None:
+                yield _labels(upstream=upstream, model=model), float(sums.cost_usd)
 
 
 def _said(value: float | Sequence[float]) -> Iterable[Row]:
