@@ -316,8 +316,13 @@ def test_an_upstream_that_hangs_up_is_a_502_in_the_vendors_shape(
     assert "broke off" in body["error"]["message"]
 
 
-def test_an_upstream_that_says_nothing_is_a_504(upstream: RawUpstream) -> None:
-    upstream.script = lambda connection, seen: upstream.hold(connection)
+@pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"], ids=["no", "one"])
+def test_an_upstream_that_says_nothing_is_a_504(upstream: RawUpstream, interim: bytes) -> None:
+    def say_no_more(connection: socket.socket, seen: Seen) -> None:
+        connection.sendall(interim)
+        upstream.hold(connection)
+
+    upstream.script = say_no_more
 
     with Gateway(upstream.url, idle_seconds=0.05) as gateway:
         reply = post(gateway.url)

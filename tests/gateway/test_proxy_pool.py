@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from batchata.gateway.proxy.http.pool import Connector, head_of_answer, ready_for_an_answer
+from batchata.gateway.proxy.http.pool import Connector
 
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -57,7 +57,7 @@ async def connection() -> tuple[Any, Timers]:
 
 
 def ask(made: Any) -> None:
-    ready_for_an_answer(made, 10.0)
+    made.ready(10.0)
     made.start_timeout()
 
 
@@ -101,6 +101,21 @@ def test_an_upstream_that_is_silent_for_too_long_is_given_up_on_time() -> None:
     asyncio.run(play())
 
 
+@pytest.mark.parametrize("unasked", [WHOLE, WHOLE[:20], b"H"], ids=["whole", "part", "byte"])
+def test_whatever_comes_unasked_spoils_a_connection(unasked: bytes) -> None:
+    async def play() -> None:
+        made, _ = await connection()
+        ask(made)
+        await answer(made)
+        assert not made.should_close
+
+        made.data_received(unasked)
+
+        assert made.should_close
+
+    asyncio.run(play())
+
+
 def test_a_lost_connection_leaves_no_timer_behind() -> None:
     async def play() -> None:
         made, timers = await connection()
@@ -116,7 +131,7 @@ def test_a_lost_connection_leaves_no_timer_behind() -> None:
 def test_an_answer_without_a_body_leaves_the_next_one_as_it_is() -> None:
     async def play() -> None:
         made, _ = await connection()
-        ready_for_an_answer(made, 10.0, has_body=False)
+        made.ready(10.0, has_body=False)
         made.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 512\r\n\r\n")
         assert (await made.read())[1].is_eof()
 
@@ -134,7 +149,8 @@ def test_the_trailers_of_an_answer_are_no_headers_of_the_next() -> None:
         made.data_received(
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-T: 1\r\n\r\n"
         )
-        await head_of_answer(made)
+        message, _ = await made.read()
+        made.took(message)
 
         ask(made)
         made.data_received(WHOLE)
@@ -154,7 +170,7 @@ def test_what_an_upstream_said_before_it_hung_up_on_a_body_is_read() -> None:
             transport, made = await loop.create_connection(
                 connector._factory, *listener.getsockname()
             )
-            ready_for_an_answer(made, 10.0)
+            made.ready(10.0)
             transport.write(b"x" * 20_000_000)
             theirs, _ = listener.accept()
             theirs.sendall(refusal)
@@ -166,7 +182,7 @@ def test_what_an_upstream_said_before_it_hung_up_on_a_body_is_read() -> None:
             any_transport: Any = transport
             any_transport._write_ready()  # the loop wrote before it read
 
-            message, content = await head_of_answer(made)
+            message, content = await made.read()
             assert (message.code, await content.read()) == (413, b"big")
             assert made.should_close
 

@@ -15,19 +15,13 @@ from functools import cached_property
 from typing import Self
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.helpers import strip_auth_from_url
 from multidict import CIMultiDictProxy
 from yarl import URL
 
 from batchata.gateway.proxy.http.headers import Headers, has, head_lines
-from batchata.gateway.proxy.http.pool import (
-    READ_BYTES,
-    head_of_answer,
-    is_known_aiohttp,
-    ready_for_an_answer,
-)
+from batchata.gateway.proxy.http.pool import READ_BYTES, Answers, Connector, is_known_aiohttp
 from batchata.gateway.proxy.http.sending import Sending
 
 Payload = bytes | AsyncIterator[bytes] | None
@@ -97,7 +91,6 @@ class Asking:
     """One request and its answer; leaving the block frees the connection."""
 
     __slots__ = (
-        "_connection",
         "_connector",
         "_has_body",
         "_head",
@@ -105,6 +98,7 @@ class Asking:
         "_is_free",
         "_payload",
         "_place",
+        "_protocol",
         "_sending",
         "_timeout",
         "content",
@@ -121,7 +115,7 @@ class Asking:
 
     def __init__(
         self,
-        connector: aiohttp.BaseConnector,
+        connector: Connector,
         place: Place,
         timeout: aiohttp.ClientTimeout,
         *,
@@ -142,41 +136,47 @@ class Asking:
 
     async def __aenter__(self) -> Self:
         """Send the request and wait for the head of its answer."""
+        protocol = self._connector.idle(self._place.request.connection_key)
+        if protocol is None:
+            protocol = await self._opened()
+        self._protocol = protocol
         try:
-            self._connection = await self._connector.connect(self._place.request, [], self._timeout)
-        except TimeoutError as error:
-            where = self._place.request.url
-            raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {where}") from error
-        try:
-            await self._ask()
-        except BaseException:
+            protocol.ready(self._timeout.sock_read, has_body=self._has_body)
+            self._send(protocol)
+            message, content = await protocol.read()
+            while 100 <= message.code < 200 and message.code != 101:
+                if self._sending is None or self._sending.is_whole:
+                    protocol.start_timeout()  # aiohttp takes it for the whole answer
+                message, content = await protocol.read()
+        except BaseException as error:
             self._cut()
+            if isinstance(error, aiohttp.http.HttpProcessingError):
+                raise aiohttp.ClientError(f"not HTTP: {error.message}") from error
             raise
-        self.content.on_eof(self._free)
+        protocol.took(message)
+        if self._sending is not None:
+            self._sending.is_answered = True
+        self.status, self.reason = message.code, message.reason
+        self.headers, self.raw_headers = message.headers, message.raw_headers
+        self.content = content
+        content.on_eof(self._free)
         return self
 
     async def __aexit__(self, *error: object) -> None:
         """Keep a connection whose answer was read to its end; end any other."""
         self._free()
 
-    async def _ask(self) -> None:
-        protocol, transport = self._connection.protocol, self._connection.transport
-        if protocol is None or transport is None:
-            raise aiohttp.ServerDisconnectedError
-        ready_for_an_answer(protocol, self._timeout.sock_read, has_body=self._has_body)
-        self._send(protocol, transport)
+    async def _opened(self) -> Answers:
         try:
-            message, content = await head_of_answer(protocol)
-        except aiohttp.http.HttpProcessingError as error:
-            raise aiohttp.ClientError(f"not HTTP: {error.message}") from error
-        if self._sending is not None:
-            self._sending.is_answered = True
-        self.status, self.reason = message.code, message.reason
-        self.headers, self.raw_headers = message.headers, message.raw_headers
-        self.content = content
+            return await self._connector.opened(self._place.request, self._timeout)
+        except TimeoutError as error:
+            where = self._place.request.url
+            raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {where}") from error
 
-    def _send(self, protocol: ResponseHandler, transport: asyncio.WriteTransport) -> None:
-        payload = self._payload
+    def _send(self, protocol: Answers) -> None:
+        transport, payload = protocol.transport, self._payload
+        if transport is None:
+            raise aiohttp.ServerDisconnectedError
         if payload is None or (isinstance(payload, bytes) and len(payload) <= READ_BYTES):
             transport.write(self._head + payload if payload else self._head)
             protocol.start_timeout()
@@ -193,21 +193,18 @@ class Asking:
         if self._is_free:
             return
         self._is_free = True
-        transport, sending = self._connection.transport, self._sending
+        transport, sending = self._protocol.transport, self._sending
         is_half = sending is not None and not sending.is_whole
         if is_half or (transport is not None and transport.get_write_buffer_size()):
             self._cut()  # answered before the request was whole
         else:
-            self._connection.release()
+            self._connector.give_back(self._place.request.connection_key, self._protocol)
 
     def _cut(self) -> None:
-        """End the connection at once, even if the upstream takes no more of what was written."""
+        """End the connection at once."""
         if self._sending is not None:
             self._sending.stop()
-        protocol = self._connection.protocol
-        if protocol is not None:
-            protocol.abort()
-        self._connection.close()
+        self._connector.end(self._place.request.connection_key, self._protocol)
 
 
 async def _in_pieces(data: bytes) -> AsyncIterator[bytes]:

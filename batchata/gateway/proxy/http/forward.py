@@ -67,14 +67,17 @@ class Client:
         )
         self._keepalive_seconds = keepalive_seconds
         self._sockets = sockets
+        self._connector: Connector | None = None
         self._session: aiohttp.ClientSession | None = None
         self._places: dict[tuple[str, ...], Place | None] = {}
 
     def open(self) -> None:
         """Open the session on the running loop."""
-        connector = Connector(keepalive_seconds=self._keepalive_seconds, sockets=self._sockets)
+        self._connector = Connector(
+            keepalive_seconds=self._keepalive_seconds, sockets=self._sockets
+        )
         self._session = aiohttp.ClientSession(
-            connector=connector,
+            connector=self._connector,
             timeout=self._timeout,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -87,14 +90,13 @@ class Client:
 
     def send(self, exchange: Exchange, headers: Headers, payload: Payload) -> Any:
         """Begin the request; returns a context manager of the upstream's response."""
-        if self._session is None:
+        if self._connector is None or self._session is None:
             raise RuntimeError("the gateway is not running")
         upstream = exchange.upstream
         place = self._place(upstream.base_url, upstream.outbound_proxy)
-        connector = self._session.connector
-        if place is not None and connector is not None:
+        if place is not None:
             return Asking(
-                connector,
+                self._connector,
                 place,
                 self._timeout,
                 method=exchange.method,

@@ -12,15 +12,15 @@ import os
 from collections.abc import Mapping
 from functools import partial
 from math import inf
+from time import monotonic
 from typing import Any, Final
 
 import aiohttp
 from aiohttp.client_exceptions import UnixClientConnectorError
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest
+from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.http_parser import RawResponseMessage
-from aiohttp.streams import StreamReader
 
 #: versions of aiohttp whose pool and parser are known to work this way
 _KNOWN: Final = ("3.14.",)
@@ -51,8 +51,46 @@ class Connector(aiohttp.TCPConnector):
         self._sockets = sockets or {}  #: Unix sockets by the hosts that stand for them
         super().__init__(limit=0, ttl_dns_cache=300, keepalive_timeout=keepalive_seconds)
         if is_known_aiohttp():
-            make: Any = partial(_Answers, loop=self._loop)
+            make: Any = partial(Answers, loop=self._loop)
             self._factory = make
+
+    def idle(self, key: ConnectionKey) -> Answers | None:
+        """An idle connection, to be given back; None if there is none or the next one is spoilt."""
+        waiting: Any = self._conns.get(key)
+        if not waiting:
+            return None
+        protocol: Answers
+        protocol, since_seconds = waiting[0]
+        transport = protocol.transport
+        if transport is None or transport.is_closing() or protocol.should_close:
+            return None
+        if monotonic() - since_seconds > self._keepalive_timeout:
+            return None
+        waiting.popleft()
+        if not waiting:
+            del self._conns[key]
+        self._acquired.add(protocol)
+        return protocol
+
+    async def opened(self, req: ClientRequest, timeout: aiohttp.ClientTimeout) -> Answers:
+        """A connection on which nothing has come yet, to be given back."""
+        connection: Any = await self.connect(req, [], timeout)
+        protocol: Answers = connection.protocol
+        connection._protocol = None  # or it would give it back too
+        return protocol
+
+    def give_back(self, key: ConnectionKey, protocol: Answers) -> None:
+        """Keep a connection for the next request, if it is good for one."""
+        if self._cleanup_handle is None or protocol.should_close:
+            self._release(key, protocol)
+            return
+        self._acquired.discard(protocol)
+        self._conns[key].append((protocol, monotonic()))
+
+    def end(self, key: ConnectionKey, protocol: Answers) -> None:
+        """End a connection at once, even if the other side takes no more of what was written."""
+        protocol.abort()
+        self._release(key, protocol, should_close=True)
 
     async def connect(
         self, req: ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
@@ -87,16 +125,46 @@ class Connector(aiohttp.TCPConnector):
         return protocol
 
 
-class _Answers(ResponseHandler):
+class Answers(ResponseHandler):
     """One connection, with one timer for all answers on it, and one parser for most of them."""
 
-    good_parser: Any = None  #: fit to read the next answer too
-    _due_seconds = inf  #: when the upstream has been silent for too long, by the loop's clock
+    _good_parser: Any = None  #: fit to read the next answer too
+    _silent_since = inf  #: by the loop's clock; infinite while nothing is awaited
 
     @property
-    def has_good_parser(self) -> bool:
-        """True when the next answer needs no new parser."""
-        return self.good_parser is not None and self.good_parser is self._parser
+    def should_close(self) -> bool:
+        """True unless the last answer was read to its end and nothing came after it."""
+        payload = self._payload
+        return (
+            self._silent_since != inf
+            or self._should_close
+            or self._upgraded
+            or len(self._buffer) > 0
+            or (payload is not None and not payload.is_eof())
+        )
+
+    def ready(self, silence_seconds: float | None, *, has_body: bool = True) -> None:
+        """Prepare for the answer to the next request; one to a HEAD has no body."""
+        parser = self._good_parser
+        if has_body and parser is not None and parser is self._parser:
+            return
+        self.set_response_params(
+            skip_payload=not has_body,
+            read_until_eof=True,
+            auto_decompress=False,
+            read_timeout=silence_seconds,
+            read_bufsize=READ_BYTES,
+            max_line_size=LINE_BYTES,
+            max_field_size=LINE_BYTES,
+            max_headers=MOST_HEADERS,
+        )
+        self._good_parser = self._parser if has_body else None
+
+    def took(self, message: RawResponseMessage) -> None:
+        """See what the head of an answer means for the next one."""
+        if message.chunked:
+            # it may end with trailers, and the parser would have the next answer begin with them
+            self._good_parser = None
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Resume after a pause; aiohttp calls this after each piece that was read."""
@@ -124,54 +192,19 @@ class _Answers(ResponseHandler):
                 self.data_received(data)
 
     def _drop_timeout(self) -> None:
-        self._due_seconds = inf
+        self._silent_since = inf
 
     def _reschedule_timeout(self) -> None:
+        self._silent_since = self._loop.time()
         timeout = self._read_timeout
-        if not timeout:
-            self._due_seconds = inf
-            return
-        self._due_seconds = self._loop.time() + timeout
-        if self._read_timeout_handle is None:
+        if self._read_timeout_handle is None and timeout:
             self._read_timeout_handle = self._loop.call_later(timeout, self._on_time)
 
     def _on_time(self) -> None:
         """The timer has run out, mostly for an answer that came long ago."""
         self._read_timeout_handle = None
-        left = self._due_seconds - self._loop.time()
+        left = self._silent_since + (self._read_timeout or inf) - self._loop.time()
         if left <= 0:
             self._on_read_timeout()
         elif left < inf:
             self._read_timeout_handle = self._loop.call_later(left, self._on_time)
-
-
-def ready_for_an_answer(
-    protocol: ResponseHandler, silence_seconds: float | None, *, has_body: bool = True
-) -> None:
-    """Prepare a connection for the answer to its next request; one to a HEAD has no body."""
-    ours = protocol if isinstance(protocol, _Answers) else None
-    if has_body and ours is not None and ours.has_good_parser:
-        return
-    protocol.set_response_params(
-        skip_payload=not has_body,
-        read_until_eof=True,
-        auto_decompress=False,
-        read_timeout=silence_seconds,
-        read_bufsize=READ_BYTES,
-        max_line_size=LINE_BYTES,
-        max_field_size=LINE_BYTES,
-        max_headers=MOST_HEADERS,
-    )
-    if ours is not None:
-        ours.good_parser = ours._parser if has_body else None
-
-
-async def head_of_answer(protocol: ResponseHandler) -> tuple[RawResponseMessage, StreamReader]:
-    """The head of an answer, past any interim ones, and the reader of its body."""
-    message, content = await protocol.read()
-    while 100 <= message.code < 200 and message.code != 101:
-        message, content = await protocol.read()
-    if message.chunked and isinstance(protocol, _Answers):
-        # it may end with trailers, and then the parser would have the next answer begin with them
-        protocol.good_parser = None
-    return message, content
