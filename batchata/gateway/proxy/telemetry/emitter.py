@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from operator import attrgetter
 from typing import Any, Final
 
 from batchata.core.redact import Redactor
+from batchata.core.usage import Usage
 from batchata.gateway.proxy.exchange import Answered, Exchange
 from batchata.gateway.proxy.reading.tools import (
     ToolCall,
@@ -23,38 +23,6 @@ from batchata.gateway.proxy.telemetry.history import history, since_the_model
 from batchata.gateway.proxy.telemetry.sessions import Session, Sessions
 
 _TOLD_ELSEWHERE: Final = frozenset({"messages", "input", "model"})
-#: attributes of an event, by their names in an answer or its usage
-_WHERE_KNOWN: Final = {
-    "first_byte_seconds": "llm.response.first_byte_seconds",
-    "finish_reason": "llm.response.finish_reason",
-    "thinking": "llm.response.thinking",
-    "refusal": "llm.response.refusal",
-    "response_id": "llm.response.id",
-    "request_id": "llm.request_id",
-    "service_tier": "llm.service_tier",
-    "error": "error.message",
-    "error_type": "error.type",
-}
-_COUNTS: Final = (
-    "input_tokens",
-    "output_tokens",
-    "total_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-)
-#: counts that are zero for most calls
-_SELDOM: Final = (
-    "cache_write_1h_tokens",
-    "web_searches",
-    "input_audio_tokens",
-    "output_audio_tokens",
-)
-_ATTRIBUTES: Final = (*_WHERE_KNOWN.values(),)
-_COUNTED: Final = tuple(f"llm.usage.{name}" for name in _COUNTS)
-_known_of: Final = attrgetter(*_WHERE_KNOWN)
-_counts_of: Final = attrgetter(*_COUNTS)
-_seldom_of: Final = attrgetter(*_SELDOM)
 _REDACTOR: Final = Redactor()
 
 
@@ -219,9 +187,37 @@ def answer_attributes(answered: Answered) -> dict[str, Any]:
         "llm.response.seconds": round(answered.seconds, 6),
         "source": answered.source,
     }
-    for name, told in zip(_ATTRIBUTES, _known_of(answered), strict=True):
-        if told is not None:
-            found[name] = told
+    _add_known(found, answered)
+    _add_outcome(found, answered)
+    if answered.usage is not None:
+        _add_usage(found, answered.usage)
+    return found
+
+
+def _add_known(found: dict[str, Any], answered: Answered) -> None:
+    """Add what an answer says about itself."""
+    if answered.first_byte_seconds is not None:
+        found["llm.response.first_byte_seconds"] = answered.first_byte_seconds
+    if answered.finish_reason is not None:
+        found["llm.response.finish_reason"] = answered.finish_reason
+    if answered.thinking is not None:
+        found["llm.response.thinking"] = answered.thinking
+    if answered.refusal is not None:
+        found["llm.response.refusal"] = answered.refusal
+    if answered.response_id is not None:
+        found["llm.response.id"] = answered.response_id
+    if answered.request_id is not None:
+        found["llm.request_id"] = answered.request_id
+    if answered.service_tier is not None:
+        found["llm.service_tier"] = answered.service_tier
+
+
+def _add_outcome(found: dict[str, Any], answered: Answered) -> None:
+    """Add its error, its texts, how it ended and its cost."""
+    if answered.error is not None:
+        found["error.message"] = answered.error
+    if answered.error_type is not None:
+        found["error.type"] = answered.error_type
     if answered.text:
         found["llm.response.content"] = answered.text
     if answered.choices:
@@ -230,12 +226,24 @@ def answer_attributes(answered: Answered) -> dict[str, Any]:
         found["ending"] = answered.ending
     if answered.cost_usd is not None:
         found["llm.cost_usd"] = str(answered.cost_usd)
-    if (usage := answered.usage) is not None:
-        found.update(zip(_COUNTED, _counts_of(usage), strict=True))
-        if any(seldom := _seldom_of(usage)):
-            pairs = zip(_SELDOM, seldom, strict=True)
-            found.update((f"llm.usage.{name}", count) for name, count in pairs if count)
-    return found
+
+
+def _add_usage(found: dict[str, Any], usage: Usage) -> None:
+    """Add all counts, but those that are zero for most calls only where they are not."""
+    found["llm.usage.input_tokens"] = usage.input_tokens
+    found["llm.usage.output_tokens"] = usage.output_tokens
+    found["llm.usage.total_tokens"] = usage.total_tokens
+    found["llm.usage.cache_read_tokens"] = usage.cache_read_tokens
+    found["llm.usage.cache_write_tokens"] = usage.cache_write_tokens
+    found["llm.usage.reasoning_tokens"] = usage.reasoning_tokens
+    if usage.cache_write_1h_tokens:
+        found["llm.usage.cache_write_1h_tokens"] = usage.cache_write_1h_tokens
+    if usage.web_searches:
+        found["llm.usage.web_searches"] = usage.web_searches
+    if usage.input_audio_tokens:
+        found["llm.usage.input_audio_tokens"] = usage.input_audio_tokens
+    if usage.output_audio_tokens:
+        found["llm.usage.output_audio_tokens"] = usage.output_audio_tokens
 
 
 def _session_start(
