@@ -16,6 +16,7 @@ from batchata.core.errors import ValidationError
 _PARTS: Final = Decimal(10**12)
 _PART: Final = 1 / _PARTS
 _ZERO: Final = Decimal(0)
+_ONE: Final = Decimal(1)
 _MILLION: Final = Decimal(1_000_000)
 _MOST_TOKENS: Final = (1 << 28) - 1
 
@@ -76,11 +77,16 @@ class Rates:
     cache_write_1h_usd: Decimal
     input_audio_usd: Decimal | None = None  #: None: no price is known for what is heard
     output_audio_usd: Decimal | None = None  #: None: no price is known for what is spoken
-    dearest_input_usd: Decimal = field(init=False)  #: the most that input tokens can cost
+    most_read: int = field(init=False)  #: the most that a token of input can cost (1e-12 USD)
+    most_written: int = field(init=False)  #: and one of output, unless it is spoken
+    most_spoken: int = field(init=False)
 
     def __post_init__(self) -> None:
         inputs = self.input_usd, self.cache_read_usd, self.cache_write_usd, self.cache_write_1h_usd
-        object.__setattr__(self, "dearest_input_usd", max(inputs))
+        spoken = max(self.output_usd, self.output_audio_usd or _ZERO)
+        object.__setattr__(self, "most_read", to_parts(max(inputs) / _MILLION))
+        object.__setattr__(self, "most_written", to_parts(self.output_usd / _MILLION))
+        object.__setattr__(self, "most_spoken", to_parts(spoken / _MILLION))
 
     def audio_extra_usd(self, usage: Usage) -> Decimal:
         """What audio costs more than as many tokens of text, in USD per million; never less.
@@ -136,24 +142,27 @@ class RateCard:
             cost += self.web_search_usd * usage.web_searches
         return cost
 
-    def worst_case_usd(
-        self, input_bound: int, output_bound: int, *, web_searches: int = 0, speaks: bool = False
-    ) -> Decimal:
-        """Upper bound of the price of a call, in USD: dearest input, all of the output.
+    def worst_case(
+        self,
+        input_bound: int,
+        output_bound: int,
+        *,
+        web_searches: int = 0,
+        speaks: bool = False,
+        factor: Decimal = _ONE,
+    ) -> int:
+        """Upper bound of the price of a call, in 1e-12 USD: dearest input, all of the output.
 
-        `speaks`: the answer may be audio.
+        `speaks`: the answer may be audio. `factor`: what all prices are multiplied by.
         """
-        input_rate = self.rates.dearest_input_usd
-        output_rate = self.rates.output_usd
-        if self.long_rates and self.long_from_tokens and input_bound > self.long_from_tokens:
-            input_rate = max(input_rate, self.long_rates.dearest_input_usd)
-            output_rate = max(output_rate, self.long_rates.output_usd)
-        if speaks:
-            output_rate = max(output_rate, self.rates.output_audio_usd or _ZERO)
-        cost = (input_rate * input_bound + output_rate * output_bound) / _MILLION
+        rates, long = self.rates, self.long_rates
+        read, written = rates.most_read, rates.most_spoken if speaks else rates.most_written
+        if long and self.long_from_tokens and input_bound > self.long_from_tokens:
+            read, written = max(read, long.most_read), max(written, long.most_written)
+        cost = read * input_bound + written * output_bound
         if web_searches:
-            cost += self.web_search_usd * web_searches
-        return cost
+            cost += to_parts(self.web_search_usd) * web_searches
+        return cost if factor == _ONE else ceil(cost * factor)
 
 
 def to_parts(usd: Decimal) -> int:

@@ -101,23 +101,24 @@ class Preparer:
             raise ValidationError(job.why)
         provider, model, offered = self._routed(job.model)
         encoded = self._encoded(job, model, offered)
-        bound = encoded.cost_bound_usd
-        if bound is None:
+        if encoded.cost_bound_usd is None:
             card = self.card(provider, model, encoded.dearer_tier)
-            bound = card.worst_case_usd(
+            bound = card.worst_case(
                 encoded.input_bound,
                 encoded.output_bound,
                 web_searches=encoded.web_searches,
                 speaks=encoded.speaks,
+                factor=encoded.price_factor,
             )
-            bound *= encoded.price_factor
+        else:
+            bound = to_parts(encoded.cost_bound_usd)
         metadata = metadata_bytes(job.metadata) if job.metadata else None
         job_id, key = self._name(job, encoded)  # last: a job that is refused may have its id yet
         return Ready(
             id=job_id,
             key=key,
             encoded=encoded,
-            cost_bound=to_parts(bound),
+            cost_bound=bound,
             metadata=metadata,
             response_model=job.response_model,
         )

@@ -13,7 +13,7 @@ import orjson
 
 from batchata.core.bounds import dearer_tier, price_factor
 from batchata.core.submission import Bounds, Shape, attached_size
-from batchata.core.usage import RateCard, to_parts
+from batchata.core.usage import RateCard
 from batchata.engine.context import RunContext
 from batchata.ports import WithErrors
 
@@ -67,8 +67,8 @@ def next_bounds(
 
 def added_cost(card: RateCard, before: int, after: int, output_bound: int, factor: Decimal) -> int:
     """How much more a request can cost, in 1e-12 USD, when its input grows to `after` tokens."""
-    first = card.worst_case_usd(before, output_bound)
-    return to_parts((card.worst_case_usd(after, output_bound) - first) * factor)
+    first = card.worst_case(before, output_bound, factor=factor)
+    return card.worst_case(after, output_bound, factor=factor) - first
 
 
 def _with_errors(context: RunContext, shape: Shape) -> WithErrors | None:

@@ -27,7 +27,7 @@ from batchata.core.progress import BatchWord
 from batchata.core.result import Failure, JobResult
 from batchata.core.status import RemoteState
 from batchata.core.submission import Shape
-from batchata.core.usage import RateCard
+from batchata.core.usage import RateCard, from_parts
 from batchata.ports import BatchAPI, BatchLook, Encoded, Item
 from batchata.ports import Provider as Vendor
 from batchata.prices import GenaiPriceBook
@@ -155,13 +155,14 @@ class VendorProvider(Provider):
         return total
 
     def _bound_usd(self, encoded: Encoded) -> Decimal:
-        bound = self._card(encoded.shape).worst_case_usd(
+        bound = self._card(encoded.shape).worst_case(
             encoded.input_bound,
             encoded.output_bound,
             web_searches=encoded.web_searches,
             speaks=encoded.speaks,
+            factor=encoded.price_factor,
         )
-        return bound * encoded.price_factor
+        return from_parts(bound)
 
     def _card(self, shape: Shape) -> RateCard:
         return self._prices.card(self.name, shape.model, "batch")

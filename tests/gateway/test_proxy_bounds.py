@@ -9,13 +9,14 @@ import pytest
 from exchange_lab import an_exchange
 
 from batchata.core.errors import UnknownPriceError, ValidationError
+from batchata.core.usage import to_parts
 from batchata.gateway.proxy.exchange import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Exchange
 from batchata.gateway.proxy.money.bounds import (
     card_of,
     is_free,
     tier_of,
     tools_asked,
-    worst_case_usd,
+    worst_case,
 )
 from batchata.prices import GenaiPriceBook
 
@@ -52,7 +53,7 @@ def exchange(path: str, method: str = "POST", **body: Any) -> Exchange:
     ],
 )
 def test_every_answer_that_is_asked_for_counts_in_full(asked: Exchange, most: int) -> None:
-    assert worst_case_usd(asked, card_of(asked, BOOK), tools_asked(asked)) == Decimal(most)
+    assert worst_case(asked, card_of(asked, BOOK), tools_asked(asked)) == to_parts(Decimal(most))
 
 
 @pytest.mark.parametrize("count", [5.0, "5", [1]])
@@ -60,7 +61,7 @@ def test_a_number_of_answers_that_is_none_has_no_bound(count: Any) -> None:
     asked = exchange(CHAT, max_tokens=7, n=count)
 
     with pytest.raises(ValidationError, match="n or best_of"):
-        worst_case_usd(asked, card_of(asked, BOOK), tools_asked(asked))
+        worst_case(asked, card_of(asked, BOOK), tools_asked(asked))
 
 
 def test_a_dearer_speed_is_priced_as_such_or_not_at_all() -> None:

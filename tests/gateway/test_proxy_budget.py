@@ -17,7 +17,7 @@ from raw_lab import JSON, SECONDS, RawUpstream, Seen, call, connect, request_byt
 
 from batchata import Batch
 from batchata.core.errors import StateLockedError
-from batchata.core.usage import Usage
+from batchata.core.usage import Usage, from_parts
 from batchata.gateway import Exchange, Gateway, Interceptor, Replace, Sandbox
 from batchata.stores.spending import TOTAL, SpendFile
 from batchata.stores.sqlite import SQLiteStore
@@ -211,7 +211,7 @@ def test_each_session_has_a_limit_of_its_own(tmp_path: Path) -> None:
         )
         return call(gateway.url, request).status
 
-    worst = BOOK.card("openai", GPT, "standard").worst_case_usd(200, 1000)
+    worst = from_parts(BOOK.card("openai", GPT, "standard").worst_case(200, 1000))
     with (
         Sandbox() as box,
         limited(box.url, tmp_path / "s.db", float(worst), per="session") as gateway,

@@ -11,7 +11,7 @@ import pytest
 from budget_lab import BOOK, GPT, limited, used_usd
 from raw_lab import RawUpstream, Seen
 
-from batchata.core.usage import Usage
+from batchata.core.usage import Usage, from_parts
 from batchata.gateway import Gateway
 
 USED = 30  # tokens in, and out
@@ -45,7 +45,7 @@ def test_a_tier_that_a_project_prefers_is_set_aside_once_it_is_known(
     standard, dearer = (BOOK.card("openai", GPT, tier) for tier in ("default", TIER))
     spent = dearer.cost_usd(Usage(USED, USED))
     # room for a second call at the standard price, and not at the dearer one
-    limit = spent + standard.worst_case_usd(150, USED)
+    limit = spent + from_parts(standard.worst_case(150, USED))
     with (
         RawUpstream(prefers_priority) as upstream,
         limited(upstream.url, tmp_path / "s.db", float(limit)) as gateway,
@@ -60,7 +60,7 @@ def test_a_tier_that_a_project_prefers_is_set_aside_once_it_is_known(
 
 def test_a_tier_that_a_project_prefers_is_known_after_a_restart(tmp_path: Path) -> None:
     standard, dearer = (BOOK.card("openai", GPT, tier) for tier in ("default", TIER))
-    limit = float(dearer.cost_usd(Usage(USED, USED)) + standard.worst_case_usd(150, USED))
+    limit = float(dearer.cost_usd(Usage(USED, USED)) + from_parts(standard.worst_case(150, USED)))
 
     with RawUpstream(prefers_priority) as upstream:
         with limited(upstream.url, tmp_path / "s.db", limit) as gateway:

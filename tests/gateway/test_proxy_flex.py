@@ -15,7 +15,7 @@ from sandbox_lab import Lab
 from typer.testing import CliRunner
 
 from batchata.cli.app import app
-from batchata.core.usage import Usage
+from batchata.core.usage import Usage, from_parts
 from batchata.gateway import Gateway, HttpFault, Scenario
 from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 from batchata.gateway.proxy.money.flex import flex_refusal
@@ -113,7 +113,7 @@ def test_the_standard_tier_is_asked_as_the_client_wrote_it(lab: Lab, tmp_path: P
 
 
 def test_a_limit_holds_for_the_dearer_tier(lab: Lab, tmp_path: Path) -> None:
-    worst = BOOK.card("openai", GPT, "default").worst_case_usd(30, 50)
+    worst = from_parts(BOOK.card("openai", GPT, "default").worst_case(30, 50))
     budget = {"limit_usd": float(worst * 2 / 3), "state": str(tmp_path / "s.db")}
     kinds = [{"type": "flex"}, {"type": "budget", "config": budget}]
     with (

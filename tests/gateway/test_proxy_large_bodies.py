@@ -13,6 +13,7 @@ import pytest
 from batch_lab import until
 from raw_lab import RawUpstream, Reply, call, chunked, connect, request_bytes
 
+from batchata.core.usage import from_parts
 from batchata.gateway import Gateway
 from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 from batchata.prices import GenaiPriceBook
@@ -94,7 +95,7 @@ def test_the_whole_context_is_set_aside_for_what_is_not_read(
     upstream: RawUpstream, tmp_path: Path
 ) -> None:
     card = GenaiPriceBook().card("openai", MODEL, "standard")
-    least = float(card.worst_case_usd(200_000, 50))
+    least = float(from_parts(card.worst_case(200_000, 50)))
     with through(upstream, budget(tmp_path, least)) as gateway:
         refused = ask(gateway, question(LARGE))
         small = ask(gateway, question(10))

@@ -24,7 +24,7 @@ from batchata.gateway.proxy.interceptors.parquet import logged_event
 from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 from batchata.gateway.proxy.interceptors.trace_export import PRESETS, TraceExport
 from batchata.gateway.proxy.isolation import Isolation
-from batchata.gateway.proxy.money.bounds import card_of, tools_asked, uncounted, worst_case_usd
+from batchata.gateway.proxy.money.bounds import card_of, tools_asked, uncounted, worst_case
 from batchata.gateway.proxy.telemetry.emitter import EventEmitter
 from batchata.gateway.proxy.telemetry.event_queue import EventQueue
 from batchata.gateway.proxy.telemetry.events import GatewayEvent
@@ -137,5 +137,5 @@ def test_a_body_has_a_bound_or_is_refused_with_a_reason(body: Any, endpoint: str
         asked = an_exchange(endpoint, body)
         card = card_of(asked, BOOK)
         tools = tools_asked(asked)
-        assert worst_case_usd(asked, card, tools) > 0
+        assert worst_case(asked, card, tools) > 0
         assert all(uncounted(asked, card, tools))

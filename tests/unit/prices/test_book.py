@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchata.core.errors import UnknownPriceError, ValidationError
-from batchata.core.usage import Usage
+from batchata.core.usage import RateCard, Usage, rates_from_mapping, to_parts
 from batchata.prices import GenaiPriceBook
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -101,9 +101,8 @@ def test_audio_costs_what_the_price_data_say() -> None:
     ours = BOOK.card("openai", "gpt-audio", "standard").cost_usd(usage)
 
     assert ours == calc_price(said, "gpt-audio", provider_id="openai").total_price
-    assert ours <= BOOK.card("openai", "gpt-audio", "standard").worst_case_usd(
-        30 * 1_000, 500, speaks=True
-    )
+    most = BOOK.card("openai", "gpt-audio", "standard").worst_case(30 * 1_000, 500, speaks=True)
+    assert to_parts(ours) <= most
 
 
 def test_audio_of_users_prices_is_counted_and_without_them_is_text() -> None:
@@ -140,7 +139,23 @@ def test_the_worst_case_is_never_below_what_a_call_within_it_costs(
         cache_write_1h_tokens=hour,
     )
 
-    assert card.cost_usd(usage) <= card.worst_case_usd(input_bound, output_bound)
+    assert to_parts(card.cost_usd(usage)) <= card.worst_case(input_bound, output_bound)
+
+
+PRICES = st.decimals(0, 1000, allow_nan=False, allow_infinity=False)
+COUNTS = st.integers(0, 2_000_000)
+
+
+@given(read=PRICES, written=PRICES, usage=st.builds(Usage, COUNTS, COUNTS), factor=PRICES)
+def test_the_worst_case_is_an_upper_bound_for_prices_of_any_number_of_decimals(
+    read: Decimal, written: Decimal, usage: Usage, factor: Decimal
+) -> None:
+    rates = rates_from_mapping("m", {"input": read, "output": written})
+    card = RateCard(model="m", tier="standard", rates=rates)
+
+    most = card.worst_case(usage.input_tokens, usage.output_tokens, factor=factor)
+
+    assert to_parts(card.cost_usd(usage) * factor) <= most
 
 
 @pytest.mark.parametrize(
@@ -221,7 +236,7 @@ def test_a_model_that_is_not_sold_by_tokens_has_no_price() -> None:
 def test_an_unknown_price_may_be_allowed_and_is_then_no_exact_zero() -> None:
     card = GenaiPriceBook(allow_unpriced=True, at=NOW).card("groq", "llama", "batch")
 
-    assert card.worst_case_usd(10**6, 10**6) == 0
+    assert card.worst_case(10**6, 10**6) == 0
     assert not card.is_exact
 
 
@@ -265,5 +280,5 @@ def test_the_price_data_are_imported_only_when_a_price_is_asked_for() -> None:
 def test_a_server_of_ones_own_costs_nothing_unless_a_price_is_given() -> None:
     own = {"vllm:llama": {"input": 1, "output": 2}}
 
-    assert GenaiPriceBook(at=NOW).card("vllm", "llama", "standard").worst_case_usd(10**6, 0) == 0
-    assert GenaiPriceBook(own, at=NOW).card("vllm", "llama", "batch").worst_case_usd(1, 0) > 0
+    assert GenaiPriceBook(at=NOW).card("vllm", "llama", "standard").worst_case(10**6, 0) == 0
+    assert GenaiPriceBook(own, at=NOW).card("vllm", "llama", "batch").worst_case(1, 0) > 0

@@ -41,7 +41,7 @@ from batchata.gateway.proxy.money.bounds import (
     tools_asked,
     uncounted,
     uncounted_audio,
-    worst_case_usd,
+    worst_case,
 )
 from batchata.gateway.proxy.money.spend_limits import SpendLimit, SpendLimits
 from batchata.gateway.wire.objects import with_fields
@@ -120,24 +120,23 @@ class Budget(Interceptor):
     async def on_request(self, exchange: Exchange) -> Outcome:
         """Set the worst case aside, or refuse the call."""
         worst = self._bound(exchange)
-        if not isinstance(worst, Decimal):
+        if not isinstance(worst, int):
             return worst
         if self.per == "key" and exchange.has_several_keys:
             return ONE_KEY
-        parts = to_parts(worst)
         limits = self._limits_of(exchange)
-        short = await self._limits.reserve(limits, parts, self.wait_seconds)
+        short = await self._limits.reserve(limits, worst, self.wait_seconds)
         if short is not None:
             why = _too_dear(exchange, worst, short)
-            fits_later = all(each.may_fit(parts) for each in limits)
+            fits_later = all(each.may_fit(worst) for each in limits)
             return _later(why) if fits_later else _refused(exchange, why)
-        self._held[exchange.id] = (limits, parts)
+        self._held[exchange.id] = (limits, worst)
         names = tuple([each.place for each in limits])
-        exchange.set_aside = SetAside(self._ledger, names, parts)
+        exchange.set_aside = SetAside(self._ledger, names, worst)
         return _asking_usage(exchange) if self.ask_usage else CONTINUE
 
-    def _bound(self, exchange: Exchange) -> Decimal | Continue | Reject:
-        """The most that a call can cost; if that is not known, what to do with it."""
+    def _bound(self, exchange: Exchange) -> int | Continue | Reject:
+        """The most that a call can cost (1e-12 USD); if that is not known, what to do with it."""
         if exchange.endpoint is None:
             if is_free(exchange, tuple(self.free_paths)) or self.allow_unpriced:
                 return CONTINUE
@@ -152,7 +151,7 @@ class Budget(Interceptor):
         try:
             card = card_of(exchange, self.book, tier)
             tools = tools_asked(exchange)
-            worst = worst_case_usd(exchange, card, tools)
+            worst = worst_case(exchange, card, tools)
             more = [] if self.allow_unpriced else uncounted(exchange, card, tools)
         except UnknownPriceError:
             if self.allow_unpriced:
@@ -257,13 +256,13 @@ def _is_refusal(answered: Answered) -> bool:
     return is_vendors and answered.ending == "answered"
 
 
-def _too_dear(exchange: Exchange, worst: Decimal, short: SpendLimit) -> str:
+def _too_dear(exchange: Exchange, worst: int, short: SpendLimit) -> str:
     tracker = short.tracker
     what = f"the {short.scope} {short.name!r}" if short.name else "the gateway"
     used, limit = from_parts(tracker.spent + tracker.uncertain), from_parts(short.named or 0)
-    runs = from_parts(short.used_by_runs)
+    runs, asked = from_parts(short.used_by_runs), from_parts(worst)
     said = (
-        f"this call may cost ${worst:.6f}, and of the limit of ${_plain(limit)} for {what} "
+        f"this call may cost ${asked:.6f}, and of the limit of ${_plain(limit)} for {what} "
         + (f"${runs:.6f} is spent by runs of its state file, " if runs else "")
         + f"${used:.6f} is spent and ${tracker.reserved_usd:.6f} set aside"
     )

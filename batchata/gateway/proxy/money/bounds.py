@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -194,8 +193,8 @@ def uncounted_audio(exchange: Exchange, usage: Usage, card: RateCard) -> list[st
     return [kind for kind, n in told.items() if n and not counts_audio(exchange, card, kind)]
 
 
-def worst_case_usd(exchange: Exchange, card: RateCard, tools: Sequence[Any]) -> Decimal:
-    """Upper bound of the price of a call with these tools, in USD.
+def worst_case(exchange: Exchange, card: RateCard, tools: Sequence[Any]) -> int:
+    """Upper bound of the price of a call with these tools, in 1e-12 USD.
 
     Raises ValidationError for numbers that cannot be.
     """
@@ -214,8 +213,9 @@ def worst_case_usd(exchange: Exchange, card: RateCard, tools: Sequence[Any]) -> 
         is_spoken = speaks(body)
     except (TypeError, AttributeError) as error:
         raise _wrong_type(error) from error
-    worst = card.worst_case_usd(read, most, web_searches=searches, speaks=is_spoken)
-    return worst * price_factor(body)
+    return card.worst_case(
+        read, most, web_searches=searches, speaks=is_spoken, factor=price_factor(body)
+    )
 
 
 def _wrong_type(error: Exception) -> ValidationError:
