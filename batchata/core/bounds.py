@@ -41,6 +41,8 @@ _SET_OF_TOOLS: Final = 32
 _STORED: Final = ("previous_response_id", "conversation", "thread", "prompt", "web_search_options")
 _OPTIONS: Final = frozenset({*_STORED, "mcp_servers", "output_config", "compaction"})
 _SEVERAL: Final = frozenset({"n", "best_of", "prompt"})
+#: all that bears on what a request can use, besides its texts and the cap of its answer
+_BEARING: Final = _OPTIONS | _SEVERAL | {"tools", "prediction", "modalities", "inference_geo"}
 #: all that an item says which stands for another one
 _REFERENCE: Final = frozenset({"id", "type"})
 #: the most that any model thinks at once
@@ -62,9 +64,12 @@ def output_bound(max_tokens: int, n: int = 1) -> int:
 
 def output_cap(endpoint: str | None, request: Mapping[str, Any]) -> int | None:
     """The output cap that a vendor's request body sets for one answer; None when it sets none."""
-    names = _CAPS.get(endpoint or "", ())
-    caps = [request[name] for name in names if type(request.get(name)) is int]
-    return max(caps) if caps else None
+    most: int | None = None
+    for name in _CAPS.get(endpoint or "", ()):
+        cap = request.get(name)
+        if type(cap) is int and (most is None or cap > most):
+            most = cap
+    return most
 
 
 def answers_asked(request: Mapping[str, Any]) -> int:
@@ -79,6 +84,24 @@ def answers_asked(request: Mapping[str, Any]) -> int:
     # a list of texts or of token lists asks for each of them; a list of tokens is one
     several = isinstance(prompts, list) and bool(prompts) and not isinstance(prompts[0], int)
     return max(1, *(count or 1 for count in counts)) * (len(prompts or ()) if several else 1)
+
+
+def text_bound(body: bytes, request: Mapping[str, Any]) -> int | None:
+    """The most input tokens of a request that is nothing but texts and asks for one answer.
+
+    None for any other, whose bound `input_bound` tells.
+    """
+    if not _BEARING.isdisjoint(request):
+        return None
+    bound = len(body) + _PER_REQUEST
+    for name in _LISTS:
+        items = request.get(name)
+        if type(items) is list:
+            for item in items:
+                if type(item) is not dict or len(item) != 2 or type(item.get("content")) is not str:
+                    return None
+            bound += _PER_MESSAGE * len(items)
+    return bound
 
 
 def input_bound(

@@ -17,14 +17,20 @@ from hypothesis import strategies as st
 
 from batchata.core.errors import UnknownPriceError, ValidationError
 from batchata.gateway.proxy.disk.lines import as_json
-from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES, Answered
+from batchata.gateway.proxy.exchange import CHAT, EMBEDDINGS, MESSAGES, RESPONSES, Answered
 from batchata.gateway.proxy.interceptors.event_recorder import event_row
 from batchata.gateway.proxy.interceptors.message_logger import MessageLogger
 from batchata.gateway.proxy.interceptors.parquet import logged_event
 from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 from batchata.gateway.proxy.interceptors.trace_export import PRESETS, TraceExport
 from batchata.gateway.proxy.isolation import Isolation
-from batchata.gateway.proxy.money.bounds import card_of, tools_asked, uncounted, worst_case
+from batchata.gateway.proxy.money.bounds import (
+    card_of,
+    text_worst_case,
+    tools_asked,
+    uncounted,
+    worst_case,
+)
 from batchata.gateway.proxy.telemetry.emitter import EventEmitter
 from batchata.gateway.proxy.telemetry.event_queue import EventQueue
 from batchata.gateway.proxy.telemetry.events import GatewayEvent
@@ -139,3 +145,55 @@ def test_a_body_has_a_bound_or_is_refused_with_a_reason(body: Any, endpoint: str
         tools = tools_asked(asked)
         assert worst_case(asked, card, tools) > 0
         assert all(uncounted(asked, card, tools))
+
+
+#: all that bears on what a call may cost
+BEARING = (
+    *("tools", "modalities", "web_search_options", "fallbacks", "models", "plugins", "prediction"),
+    *("context_management", "reasoning", "n", "best_of", "prompt", "previous_response_id"),
+    *("conversation", "thread", "mcp_servers", "output_config", "compaction", "inference_geo"),
+)
+SAID = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(WORDS), "content": st.text(max_size=5)}),
+    max_size=3,
+)
+TEXTS = st.builds(
+    lambda turns, name, rest, cap: {**rest, name: turns, "max_tokens": cap},
+    SAID | TURNS | st.text(max_size=5),
+    st.sampled_from(["messages", "input", "system"]),
+    st.dictionaries(st.sampled_from([*NAMES, *BEARING]), VALUES, max_size=2),
+    st.none() | st.integers(-2, 9),
+)
+HEARING = GenaiPriceBook({"m": {"input": 1, "output": 1, "input_audio": 99, "output_audio": 99}})
+
+
+@given(
+    body=TEXTS,
+    endpoint=st.sampled_from([CHAT, RESPONSES, MESSAGES, EMBEDDINGS]),
+    model=st.sampled_from(["m", "gpt-audio", "gpt-4o-mini-search-preview"]),
+)
+def test_texts_alone_have_the_same_bound_as_when_all_is_looked_for(
+    body: Any, endpoint: str, model: str
+) -> None:
+    with contextlib.suppress(ValidationError, UnknownPriceError):
+        asked = an_exchange(endpoint, body, model=model)
+        card = card_of(asked, HEARING)
+        worst = text_worst_case(asked, card)
+        if worst is not None:
+            tools = tools_asked(asked)
+            assert (tools, worst) == ([], worst_case(asked, card, tools))
+            assert uncounted(asked, card, tools) == []
+
+
+def test_a_question_of_texts_is_known_as_such() -> None:
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
+    asked = an_exchange(CHAT, {"messages": turns, "max_tokens": 5, "stream": True}, model="m")
+
+    assert text_worst_case(asked, card_of(asked, BOOK)) is not None
+
+
+@pytest.mark.parametrize("name", BEARING)
+def test_what_may_cost_more_is_not_taken_for_a_text(name: str) -> None:
+    asked = an_exchange(CHAT, {"messages": [], name: [{"type": "x"}]}, model="m")
+
+    assert text_worst_case(asked, card_of(asked, BOOK)) is None

@@ -38,6 +38,7 @@ from batchata.gateway.proxy.money.bounds import (
     card_of,
     is_free,
     names_no_tier,
+    text_worst_case,
     tools_asked,
     uncounted,
     uncounted_audio,
@@ -150,9 +151,11 @@ class Budget(Interceptor):
         tier = self._own_tier(exchange) if self._limits.own_tiers else None
         try:
             card = card_of(exchange, self.book, tier)
-            tools = tools_asked(exchange)
-            worst = worst_case(exchange, card, tools)
-            more = [] if self.allow_unpriced else uncounted(exchange, card, tools)
+            worst, more = text_worst_case(exchange, card), []
+            if worst is None:
+                tools = tools_asked(exchange)
+                worst = worst_case(exchange, card, tools)
+                more = [] if self.allow_unpriced else uncounted(exchange, card, tools)
         except UnknownPriceError:
             if self.allow_unpriced:
                 return CONTINUE

@@ -16,6 +16,7 @@ from batchata.core.bounds import (
     output_cap,
     price_factor,
     speaks,
+    text_bound,
 )
 from batchata.core.errors import ValidationError
 from batchata.core.media import context_bound
@@ -201,12 +202,10 @@ def worst_case(exchange: Exchange, card: RateCard, tools: Sequence[Any]) -> int:
     body = exchange.json or {}
     most = 0
     if exchange.endpoint != EMBEDDINGS:
-        cap = output_cap(exchange.endpoint, body)
-        if cap == -1:  # LM Studio and llama.cpp take it for no limit
-            cap = None
-        most = output_bound(MODEL_MOST if cap is None else cap, answers_asked(body))
+        answers = answers_asked(body)
+        most = output_bound(_answer_bound(exchange, body), answers)
         if foreseen := body.get("prediction"):  # the part that is not used is paid for too
-            most += len(orjson.dumps(foreseen)) * answers_asked(body)
+            most += len(orjson.dumps(foreseen)) * answers
     try:
         read = _input_bound(exchange, body, tools)
         searches = web_search_bound(body, tools)
@@ -216,6 +215,26 @@ def worst_case(exchange: Exchange, card: RateCard, tools: Sequence[Any]) -> int:
     return card.worst_case(
         read, most, web_searches=searches, speaks=is_spoken, factor=price_factor(body)
     )
+
+
+def text_worst_case(exchange: Exchange, card: RateCard) -> int | None:
+    """The same for a call of nothing but texts, which has no tools; None for any other."""
+    body = exchange.json or {}
+    if exchange.spilled is not None or exchange.endpoint == EMBEDDINGS:
+        return None
+    if not _TELLING.isdisjoint(body) or "-search-" in exchange.model:
+        return None
+    read = text_bound(exchange.body or b"", body)
+    if read is None:
+        return None
+    return card.worst_case(read, output_bound(_answer_bound(exchange, body)))
+
+
+def _answer_bound(exchange: Exchange, body: Mapping[str, Any]) -> int:
+    """The most tokens of one answer."""
+    cap = output_cap(exchange.endpoint, body)
+    # LM Studio and llama.cpp take -1 for no limit
+    return MODEL_MOST if cap is None or cap == -1 else cap
 
 
 def _wrong_type(error: Exception) -> ValidationError:
