@@ -15,10 +15,9 @@ import orjson
 import pytest
 from raw_lab import JSON, OK, SECONDS, SSE_HEAD, RawUpstream, Reply, call, chunked, request_bytes
 
-from batchata import read_events
 from batchata.core.errors import StateError
 from batchata.core.usage import Usage, from_parts
-from batchata.gateway import Gateway, Sandbox
+from batchata.gateway import Gateway
 from batchata.gateway.proxy.http.upstreams import client_of
 from batchata.gateway.proxy.interceptors import rate_limit
 from batchata.gateway.proxy.interceptors.rate_limit import Bucket, RateLimit
@@ -347,46 +346,3 @@ def test_a_name_that_a_client_made_up_does_not_reach_the_terminal_raw(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
     assert "?[2Jm session.end" in lines[1]
-
-
-# the shared event log
-
-
-def test_calls_are_in_the_event_log_of_runs(tmp_path: Path) -> None:
-    log = {"type": "parquet", "config": {"directory": str(tmp_path / "logs")}}
-    with (
-        Sandbox() as box,
-        through(box.url, log) as gateway,
-        openai.OpenAI(
-            base_url=gateway.openai_base_url,
-            api_key="k",
-            max_retries=0,
-            default_headers={"x-batchata-session-id": "s1", "x-batchata-agent-id": "a1"},
-        ) as client,
-    ):
-        told = client.chat.completions.create(
-            model=GPT, messages=[{"role": "user", "content": "Name a river."}]
-        )
-        with pytest.raises(openai.NotFoundError):
-            client.chat.completions.create(
-                model="nobody-1", messages=[{"role": "user", "content": "hi"}]
-            )
-
-    events = read_events(tmp_path / "logs")
-    assert list(events["event_type"]) == [
-        "session_start",
-        "llm_start",
-        "llm_end",
-        "llm_start",
-        "llm_error",
-        "session_end",
-    ]
-    start, end, _, error = (events.iloc[number] for number in (1, 2, 3, 4))
-    assert start["run_id"] == end["run_id"] != error["run_id"]
-    assert (start["prompt"], start["logger_custom_id"]) == ("Name a river.", "a1")
-    assert end["answer"] == told.choices[0].message.content
-    assert told.usage is not None
-    assert end["input_tokens"] == told.usage.prompt_tokens
-    assert end["cost_usd"] > 0
-    assert end["latency_seconds"] > 0
-    assert "nobody-1" in error["error"]

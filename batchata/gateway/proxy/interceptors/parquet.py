@@ -98,53 +98,57 @@ def _asked(found: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-def _answer_fields(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    fields = dict(zip(_FIELDS, map(found.get, _FIELDS.values()), strict=True))
-    counts = zip(_COUNTS, map(found.get, _COUNTS.values()), strict=True)
+def _answered(found: Mapping[str, Any]) -> Mapping[str, Any]:
     message = found.get("error.message")
-    fields["usage"] = {name: count for name, count in counts if count is not None}
-    fields["error"] = message and {"type": found.get("error.type"), "message": message}
-    fields["ending"] = found.get("ending", "answered")
-    return fields
+    return {
+        "answer": found.get("llm.response.content"),
+        "choices": found.get("llm.response.choices"),
+        "thinking": found.get("llm.response.thinking"),
+        "refusal": found.get("llm.response.refusal"),
+        "model": found["llm.model"],
+        "finish_reason": found.get("llm.response.finish_reason"),
+        "cost_usd": found.get("llm.cost_usd"),
+        "latency_seconds": found["llm.response.seconds"],
+        "first_byte_seconds": found.get("llm.response.first_byte_seconds"),
+        "status_code": found["http.status_code"],
+        "source": found["source"],
+        "attempt": found["attempt"],
+        "request_id": found.get("llm.request_id"),
+        "response_id": found.get("llm.response.id"),
+        "usage": _usage(found) if "llm.usage.input_tokens" in found else {},
+        "error": message and {"type": found.get("error.type"), "message": message},
+        "ending": found.get("ending", "answered"),
+    }
 
 
-#: what the log calls the attributes of an answer
-_FIELDS: Final = {
-    "answer": "llm.response.content",
-    "choices": "llm.response.choices",
-    "thinking": "llm.response.thinking",
-    "refusal": "llm.response.refusal",
-    "model": "llm.model",
-    "finish_reason": "llm.response.finish_reason",
-    "cost_usd": "llm.cost_usd",
-    "latency_seconds": "llm.response.seconds",
-    "first_byte_seconds": "llm.response.first_byte_seconds",
-    "status_code": "http.status_code",
-    "source": "source",
-    "attempt": "attempt",
-    "request_id": "llm.request_id",
-    "response_id": "llm.response.id",
-}
-_COUNTS: Final = {
-    name: f"llm.usage.{name}"
-    for name in (
-        "input_tokens",
-        "output_tokens",
-        "cache_read_tokens",
-        "cache_write_tokens",
-        "reasoning_tokens",
-        "cache_write_1h_tokens",
-        "web_searches",
-        "input_audio_tokens",
-        "output_audio_tokens",
-    )
-}
+def _usage(found: Mapping[str, Any]) -> Mapping[str, int]:
+    counts = {
+        "input_tokens": found["llm.usage.input_tokens"],
+        "output_tokens": found["llm.usage.output_tokens"],
+        "cache_read_tokens": found["llm.usage.cache_read_tokens"],
+        "cache_write_tokens": found["llm.usage.cache_write_tokens"],
+        "reasoning_tokens": found["llm.usage.reasoning_tokens"],
+    }
+    if not found.keys().isdisjoint(_SELDOM):
+        seldom = ((name.removeprefix(_USAGE), found.get(name)) for name in _SELDOM)
+        counts.update((name, count) for name, count in seldom if count is not None)
+    return counts
+
+
+_USAGE: Final = "llm.usage."
+#: counts that few answers have
+_SELDOM: Final = (
+    "llm.usage.cache_write_1h_tokens",
+    "llm.usage.web_searches",
+    "llm.usage.input_audio_tokens",
+    "llm.usage.output_audio_tokens",
+)
 _KINDS: Final[dict[EventName, tuple[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]]] = {
     "session.start": ("session_start", dict),
     "session.end": ("session_end", dict),
     "llm.call.start": ("llm_start", _asked),
-    "llm.call.finish": ("llm_end", _answer_fields),
-    "llm.call.error": ("llm_error", _answer_fields),
+    "llm.call.finish": ("llm_end", _answered),
+    "llm.call.error": ("llm_error", _answered),
     "tool.execution": ("tool_execution", dict),
     "tool.result": ("tool_result", dict),
 }
