@@ -195,9 +195,8 @@ class Budget(Interceptor):
 
     def gauges(self) -> Mapping[str, float]:
         """What is spent, possibly spent and set aside, in USD."""
-        tracker = self._limits.total.tracker
-        parts = {"spent": tracker.spent, "uncertain": tracker.uncertain}
-        parts["reserved"] = tracker.reserved
+        total = self._limits.total
+        parts = {"spent": total.spent, "uncertain": total.uncertain, "reserved": total.reserved}
         return {f"{name}_usd": float(from_parts(value)) for name, value in parts.items()}
 
     def _own_tier(self, exchange: Exchange) -> str | None:
@@ -260,14 +259,13 @@ def _is_refusal(answered: Answered) -> bool:
 
 
 def _too_dear(exchange: Exchange, worst: int, short: SpendLimit) -> str:
-    tracker = short.tracker
     what = f"the {short.scope} {short.name!r}" if short.name else "the gateway"
-    used, limit = from_parts(tracker.spent + tracker.uncertain), from_parts(short.named or 0)
+    used, limit = from_parts(short.spent + short.uncertain), from_parts(short.named or 0)
     runs, asked = from_parts(short.used_by_runs), from_parts(worst)
     said = (
         f"this call may cost ${asked:.6f}, and of the limit of ${_plain(limit)} for {what} "
         + (f"${runs:.6f} is spent by runs of its state file, " if runs else "")
-        + f"${used:.6f} is spent and ${tracker.reserved_usd:.6f} set aside"
+        + f"${used:.6f} is spent and ${short.reserved_usd:.6f} set aside"
     )
     if (
         output_cap(exchange.endpoint, exchange.json or {}) is None

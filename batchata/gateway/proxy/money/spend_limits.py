@@ -23,52 +23,47 @@ _MOST_LIMITS: Final = 50_000
 _SHARE: Final = 128
 
 
-class SpendLimit:
+class SpendLimit(CostTracker):
     """One limit: for everything, or for one session, key, model or day."""
 
     def __init__(self, line: Spend, limit: int | None, *, used_by_runs: int = 0) -> None:
+        super().__init__()
         self.scope, self.name = self.place = line.scope, line.name
-        self.tracker = CostTracker()
-        self.tracker.limit = limit
-        self.tracker.spent = line.spent
+        self.spent = line.spent
         # an allowance that was never given back: its calls may have cost that much
-        self.tracker.uncertain = line.most - line.spent
-        if limit is not None:
-            self.tracker.limit = max(0, limit - used_by_runs)
+        self.uncertain = line.most - line.spent
+        self.named = limit  #: as it was given; `limit` is less by what runs have used
+        self.limit = None if limit is None else max(0, limit - used_by_runs)
         self.used_by_runs = used_by_runs  #: of the same state file, from before this process
-        self.named = limit  #: as it was given; the tracker's is less by what runs have used
         self.allowed = self.used
         self.waiting = 0  #: calls that wait for room in it
 
     @property
     def used(self) -> int:
         """Spent, possibly spent, and set aside (1e-12 USD)."""
-        tracker = self.tracker
-        return tracker.spent + tracker.uncertain + tracker.reserved
+        return self.spent + self.uncertain + self.reserved
 
     def may_fit(self, parts: int) -> bool:
         """True when this much fits once all that is set aside is given back."""
-        tracker = self.tracker
-        limit = tracker.limit
-        return limit is None or tracker.spent + tracker.uncertain + parts <= limit
+        return self.limit is None or self.spent + self.uncertain + parts <= self.limit
 
     def target(self) -> int:
         """What the allowance should be: with some room while calls are in flight."""
-        limit, used = self.tracker.limit, self.used
-        if not self.tracker.reserved:
+        limit, used = self.limit, self.used
+        if not self.reserved:
             return used
-        room = used + max(self.tracker.reserved // 2, (limit or 0) // _SHARE)
+        room = used + max(self.reserved // 2, (limit or 0) // _SHARE)
         return room if limit is None else max(used, min(limit, room))
 
     def line(self, allowed: int) -> Spend:
         """This limit as a line of the ledger."""
-        return Spend(self.scope, self.name, self.tracker.spent, self.tracker.uncertain, allowed)
+        return Spend(self.scope, self.name, self.spent, self.uncertain, allowed)
 
 
 def _short(limits: Sequence[SpendLimit], parts: int) -> SpendLimit | None:
     """The first limit that has too little left for this much."""
     for each in limits:
-        if not each.tracker.fits(parts):
+        if not each.fits(parts):
             return each
     return None
 
@@ -125,16 +120,23 @@ class SpendLimits:
                     each.waiting -= 1
         if short is not None:
             return short
+        is_covered = True
         for each in limits:
-            each.tracker.reserve(parts)
+            each.reserved += parts
+            is_covered = is_covered and each.used <= each.allowed
+        if not is_covered:
+            await self._cover(limits, parts)
+        return None
+
+    async def _cover(self, limits: Sequence[SpendLimit], parts: int) -> None:
+        """Wait until allowances on disk cover what is set aside; give it back if they cannot."""
         try:
-            while [each for each in limits if each.used > each.allowed]:
+            while any(each.used > each.allowed for each in limits):
                 self._touch(limits)
                 await self._write()
         except BaseException:
             self.settle(limits, parts, 0)
             raise
-        return None
 
     async def _waited(
         self, limits: Sequence[SpendLimit], parts: int, seconds: float
@@ -155,24 +157,24 @@ class SpendLimits:
 
         False when there is not that much: then nothing changes.
         """
-        if any(each.tracker.uncertain < parts for each in limits):
+        if any(each.uncertain < parts for each in limits):
             return False
         for each in limits:
-            each.tracker.uncertain -= parts
-            each.tracker.reserved += parts
+            each.uncertain -= parts
+            each.reserved += parts
         return True
 
     def settle(self, limits: Sequence[SpendLimit], parts: int, cost: int) -> None:
         """Turn what was set aside into what the call cost."""
         for each in limits:
-            each.tracker.settle(parts, cost)
+            each.settle(parts, cost)
         self._notify(limits)
 
     def keep(self, limits: Sequence[SpendLimit], parts: int) -> None:
         """Count what was set aside as possibly spent: the cost of the call is unknown."""
         for each in limits:
-            each.tracker.release(parts)
-            each.tracker.uncertain += parts
+            each.release(parts)
+            each.uncertain += parts
         self._notify(limits)
 
     def learn_tier(self, upstream: str, tier: str) -> None:
@@ -209,7 +211,7 @@ class SpendLimits:
         if len(self._all) <= _MOST_LIMITS or self._writing is not None:
             return  # what is being written now could be read as it was before
         for key, kept in list(self._all.items())[: _MOST_LIMITS // 10]:
-            in_use = kept.tracker.reserved or kept.waiting
+            in_use = kept.reserved or kept.waiting
             if not in_use and key not in self._dirty:
                 del self._all[key]
 
