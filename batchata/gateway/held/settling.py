@@ -13,7 +13,7 @@ from batchata.gateway.held.folder import Asked, Group
 from batchata.gateway.held.waiting import JSON, SSE, events_of
 from batchata.gateway.proxy.exchange import Answered, Exchange
 from batchata.gateway.proxy.http.upstreams import Upstream
-from batchata.gateway.proxy.reading.answer_facts import facts_of
+from batchata.gateway.proxy.reading.answer_facts import tell
 from batchata.gateway.proxy.telemetry.events import now_us
 from batchata.gateway.wire.errors import VendorError
 from batchata.gateway.wire.vendors import Vendor
@@ -93,9 +93,8 @@ def exchange_of(asked: Asked, group: Group, upstream: Upstream, body: bytes) -> 
 
 def answered_of(exchange: Exchange, status: int, body: bytes, result: JobResult | None) -> Answered:
     """The answer with what it says about itself, priced by the route it took."""
-    facts = facts_of(exchange.endpoint, status, body)
     answered = Answered(status=status, headers=JSON, body=body)
-    facts.put_into(answered)
+    tell(answered, exchange.endpoint, status, body)
     if exchange.is_stream and status == 200:
         # as its client gets it: a record or a cached answer serves streams too
         events = events_of(exchange, body)
@@ -103,6 +102,6 @@ def answered_of(exchange: Exchange, status: int, body: bytes, result: JobResult 
         answered.pieces = [(0.0, event) for event in events]
     if result is not None:
         answered.request_id = result.request_id
-        if facts.usage is not None:
+        if answered.usage is not None:
             answered.cost_usd = result.cost_usd
     return answered

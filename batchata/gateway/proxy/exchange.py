@@ -44,7 +44,26 @@ def vendor_path(path: str) -> tuple[str, str]:
     return f"/v1{path[found.end() :]}", unquote(found.group(1) or "")
 
 
-class Answered(msgspec.Struct, kw_only=True, eq=False):
+class AnswerFacts(msgspec.Struct, kw_only=True, eq=False):
+    """What an answer says about itself: the parts that sessions, prices and events need."""
+
+    usage: Usage | None = None
+    model: str = ""
+    text: str = ""
+    choices: tuple[str, ...] = ()  #: texts of the second choice and of those after it
+    thinking: str | None = None
+    refusal: str | None = None
+    finish_reason: str | None = None
+    response_id: str | None = None
+    service_tier: str | None = None
+    price_factor: Decimal = Decimal(1)  #: what prices are multiplied by for the region that made it
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_results: tuple[ToolResult, ...] = ()  #: of tools that the vendor itself ran
+    error: str | None = None
+    error_type: str | None = None
+
+
+class Answered(AnswerFacts, kw_only=True, eq=False):
     """What came back for an exchange; numbers are None where they are unknown."""
 
     status: int
@@ -55,22 +74,8 @@ class Answered(msgspec.Struct, kw_only=True, eq=False):
     is_stream: bool = False
     source: str = "upstream"  #: or the name of the interceptor that answered
     ending: Ending = "answered"
-    usage: Usage | None = None
     cost_usd: Decimal | None = None
-    model: str = ""
-    text: str = ""
-    choices: tuple[str, ...] = ()  #: texts of the second choice and of those after it
-    thinking: str | None = None
-    refusal: str | None = None
-    finish_reason: str | None = None
-    response_id: str | None = None
     request_id: str | None = None
-    service_tier: str | None = None
-    price_factor: Decimal = Decimal(1)  #: what prices are multiplied by for the region that made it
-    tool_calls: tuple[ToolCall, ...] = ()
-    tool_results: tuple[ToolResult, ...] = ()  #: of tools that the vendor itself ran
-    error: str | None = None
-    error_type: str | None = None
     first_byte_seconds: float | None = None
     seconds: float = 0.0
 

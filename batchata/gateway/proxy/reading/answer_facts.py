@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 import orjson
 
 from batchata.core.result import Answer, Failure
-from batchata.core.usage import Usage
 from batchata.gateway.proxy.exchange import (
     COMPLETIONS,
     MESSAGES,
     MODEL_ENDPOINTS,
     RESPONSES,
     Answered,
+    AnswerFacts,
 )
-from batchata.gateway.proxy.reading.tools import ToolCall, ToolResult, results_of, tool_call
+from batchata.gateway.proxy.reading.tools import ToolResult, results_of, tool_call
 from batchata.providers.anthropic.decode import decode_message
 from batchata.providers.openai.decode import chat_usage, decode_body, text_of
 from batchata.providers.openai.wire import ChatUsage
@@ -29,42 +28,6 @@ _MOST_MESSAGE: Final = 2000  #: characters of an error
 _RESULTS: Final = re.compile(
     rb'"(?:\w+_call_output|(?:mcp|code_interpreter|file_search|web_search|image_generation)_call)"'
 )
-
-
-class AnswerFacts(msgspec.Struct):
-    """The parts of an answer that sessions, prices and events need."""
-
-    usage: Usage | None = None
-    model: str = ""
-    text: str = ""
-    choices: tuple[str, ...] = ()
-    thinking: str | None = None
-    refusal: str | None = None
-    finish_reason: str | None = None
-    response_id: str | None = None
-    service_tier: str | None = None
-    price_factor: Decimal = Decimal(1)  #: for the region that made it
-    tool_calls: tuple[ToolCall, ...] = ()
-    tool_results: tuple[ToolResult, ...] = ()
-    error: str | None = None
-    error_type: str | None = None
-
-    def put_into(self, answered: Answered) -> None:
-        """Write these into an answer; an error that it already has stays."""
-        answered.usage = self.usage
-        answered.model = self.model
-        answered.text = self.text
-        answered.choices = self.choices
-        answered.thinking = self.thinking
-        answered.refusal = self.refusal
-        answered.finish_reason = self.finish_reason
-        answered.response_id = self.response_id
-        answered.service_tier = self.service_tier
-        answered.price_factor = self.price_factor
-        answered.tool_calls = self.tool_calls
-        answered.tool_results = self.tool_results
-        answered.error = answered.error or self.error
-        answered.error_type = answered.error_type or self.error_type
 
 
 class _CompletionChoice(msgspec.Struct):
@@ -84,63 +47,76 @@ _decode_completion = msgspec.json.Decoder(_Completion).decode
 
 def facts_of(endpoint: str | None, status: int, body: bytes) -> AnswerFacts:
     """What a whole body says; never raises for what a vendor sends."""
-    if status >= 400:
-        return _refusal(status, body)
-    if endpoint not in MODEL_ENDPOINTS:
-        return AnswerFacts()
-    if endpoint == MESSAGES:
-        return facts_of_message(body)
-    if endpoint == COMPLETIONS:
-        return _completion(body)
-    if endpoint == RESPONSES:
-        return facts_of_response(body)
-    return facts_of_answer(decode_body(endpoint, body))
-
-
-def facts_of_answer(found: Answer | Failure) -> AnswerFacts:
-    """The facts of a decoded answer."""
-    if isinstance(found, Failure):
-        return AnswerFacts(error=found.message, error_type=found.reason)
-    facts = AnswerFacts(
-        usage=found.usage,
-        model=found.model,
-        text=found.text,
-        thinking=found.thinking,
-        refusal=found.refusal,
-        finish_reason=found.finish_reason,
-        response_id=found.request_id,
-        service_tier=found.service_tier,
-        price_factor=found.price_factor,
-    )
-    if found.extra is not None:
-        _add_extra(facts, found.extra)
+    facts = AnswerFacts()
+    tell(facts, endpoint, status, body)
     return facts
 
 
-def _add_extra(facts: AnswerFacts, extra: Mapping[str, Any]) -> None:
+def tell(said: AnswerFacts, endpoint: str | None, status: int, body: bytes) -> None:
+    """Write what a whole body says into facts that are new, or have an error, which stays."""
+    if status >= 400:
+        _refusal(said, status, body)
+    elif endpoint not in MODEL_ENDPOINTS:
+        return
+    elif endpoint == MESSAGES:
+        _message(said, body)
+    elif endpoint == COMPLETIONS:
+        _completion(said, body)
+    elif endpoint == RESPONSES:
+        _response(said, body)
+    else:
+        _answer(said, decode_body(endpoint, body))
+
+
+def tell_facts(answered: Answered, facts: AnswerFacts) -> None:
+    """Write the facts of a stream into its answer; an error that it already has stays."""
+    error, kind = answered.error, answered.error_type
+    for name in AnswerFacts.__struct_fields__:
+        setattr(answered, name, getattr(facts, name))
+    answered.error, answered.error_type = error or facts.error, kind or facts.error_type
+
+
+def _error(said: AnswerFacts, message: str, kind: str | None) -> None:
+    said.error, said.error_type = said.error or message, said.error_type or kind
+
+
+def _answer(said: AnswerFacts, found: Answer | Failure) -> None:
+    if isinstance(found, Failure):
+        _error(said, found.message, found.reason)
+        return
+    said.usage = found.usage
+    said.model = found.model
+    said.text = found.text
+    said.thinking = found.thinking
+    said.refusal = found.refusal
+    said.finish_reason = found.finish_reason
+    said.response_id = found.request_id
+    said.service_tier = found.service_tier
+    said.price_factor = found.price_factor
+    if found.extra is not None:
+        _add_extra(said, found.extra)
+
+
+def _add_extra(said: AnswerFacts, extra: Mapping[str, Any]) -> None:
     """Add what few answers have: tool calls, and choices after the first."""
     others = extra.get("choices", ())[1:]
     calls = [tool_call(each) for each in extra.get("tool_calls") or ()]
     for number, other in enumerate(others, 1):
         calls.extend(tool_call(each, number) for each in other.get("tool_calls") or ())
-    facts.choices = tuple([str(each.get("text") or "") for each in others])
-    facts.tool_calls = tuple(calls)
+    said.choices = tuple([str(each.get("text") or "") for each in others])
+    said.tool_calls = tuple(calls)
 
 
-def facts_of_message(body: bytes) -> AnswerFacts:
-    """What an answer of the messages API says."""
-    facts = facts_of_answer(decode_message(body))
+def _message(said: AnswerFacts, body: bytes) -> None:
+    _answer(said, decode_message(body))
     if b'tool_result"' in body:
-        facts.tool_results = _results(body, "content")
-    return facts
+        said.tool_results = _results(body, "content")
 
 
-def facts_of_response(body: bytes) -> AnswerFacts:
-    """What an answer of the responses API says."""
-    facts = facts_of_answer(decode_body(RESPONSES, body))
-    if facts.tool_calls and _RESULTS.search(body):
-        facts.tool_results = _results(body, "output")
-    return facts
+def _response(said: AnswerFacts, body: bytes) -> None:
+    _answer(said, decode_body(RESPONSES, body))
+    if said.tool_calls and _RESULTS.search(body):
+        said.tool_results = _results(body, "output")
 
 
 def _results(body: bytes, place: str) -> tuple[ToolResult, ...]:
@@ -170,24 +146,23 @@ def thoughts_in(parts: Sequence[Any]) -> str:
     return "".join(each if isinstance(each, str) else text_of(each) for each in thoughts)
 
 
-def _refusal(status: int, body: bytes) -> AnswerFacts:
+def _refusal(said: AnswerFacts, status: int, body: bytes) -> None:
     try:
         message, kind = error_of(orjson.loads(body))
     except ValueError:
         message, kind = body[:500].decode("utf-8", "replace") or f"status {status}", None
-    return AnswerFacts(error=message, error_type=kind)
+    _error(said, message, kind)
 
 
-def _completion(body: bytes) -> AnswerFacts:
+def _completion(said: AnswerFacts, body: bytes) -> None:
     try:
         found = _decode_completion(body)
     except (msgspec.DecodeError, RecursionError) as error:
-        return AnswerFacts(error=f"the answer cannot be read: {error}", error_type="unreadable")
+        _error(said, f"the answer cannot be read: {error}", "unreadable")
+        return
     choice = found.choices[0] if found.choices else _CompletionChoice()
-    return AnswerFacts(
-        usage=chat_usage(found.usage),
-        model=found.model,
-        text=choice.text or "",
-        finish_reason=choice.finish_reason,
-        response_id=found.id,
-    )
+    said.usage = chat_usage(found.usage)
+    said.model = found.model
+    said.text = choice.text or ""
+    said.finish_reason = choice.finish_reason
+    said.response_id = found.id

@@ -8,8 +8,14 @@ import msgspec
 import orjson
 
 from batchata.core.bounds import place_factor
-from batchata.gateway.proxy.exchange import CHAT, COMPLETIONS, MESSAGES, RESPONSES
-from batchata.gateway.proxy.reading.answer_facts import AnswerFacts, error_of, facts_of_response
+from batchata.gateway.proxy.exchange import (
+    CHAT,
+    COMPLETIONS,
+    MESSAGES,
+    RESPONSES,
+    AnswerFacts,
+)
+from batchata.gateway.proxy.reading.answer_facts import error_of, facts_of
 from batchata.gateway.proxy.reading.pieces import Pieces
 from batchata.gateway.proxy.reading.streamed_chat import ChatStream
 from batchata.gateway.proxy.reading.tools import ToolCall, results_of
@@ -62,10 +68,11 @@ class ResponsesStream:
             if isinstance(event.delta, str):
                 growing.append(event.delta)
         elif event.type == "response.created":
-            self._said = facts_of_response(bytes(event.response))
+            self._said = facts_of(RESPONSES, 200, bytes(event.response))
             self._said.finish_reason = None
         elif event.type in _LAST:
-            self._said, self._is_whole = facts_of_response(bytes(event.response)), True
+            self._said = facts_of(RESPONSES, 200, bytes(event.response))
+            self._is_whole = True
         elif event.type == "error" or event.error is not None:
             body = event.error or {"message": event.message, "code": event.code}
             self._said.error, self._said.error_type = error_of({"error": body})

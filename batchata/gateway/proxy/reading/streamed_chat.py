@@ -8,7 +8,8 @@ import msgspec
 import orjson
 
 from batchata.core.thinking import split_thinking
-from batchata.gateway.proxy.reading.answer_facts import AnswerFacts, error_of, thoughts_in
+from batchata.gateway.proxy.exchange import AnswerFacts
+from batchata.gateway.proxy.reading.answer_facts import error_of, thoughts_in
 from batchata.gateway.proxy.reading.pieces import Pieces
 from batchata.gateway.proxy.reading.tools import ToolCall
 from batchata.providers.openai.decode import chat_usage, text_of

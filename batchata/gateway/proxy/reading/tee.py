@@ -7,7 +7,7 @@ from typing import Final
 
 from batchata.gateway.proxy.exchange import Answered, Exchange
 from batchata.gateway.proxy.http.headers import first
-from batchata.gateway.proxy.reading.answer_facts import facts_of
+from batchata.gateway.proxy.reading.answer_facts import tell, tell_facts
 from batchata.gateway.proxy.reading.sse import EventParser, decoder_for, undone, whole
 from batchata.gateway.proxy.reading.streamed import StreamReader, reader_for
 
@@ -78,8 +78,8 @@ class Tee:
         if self._reader is not None and answered.status < 400:
             for data in self._parser.finish():
                 self._reader.take(data)
-            self._reader.facts().put_into(answered)
+            tell_facts(answered, self._reader.facts())
         elif body is not None and (body or answered.status >= 400):
             text = whole(body, self._encoding, self._most) if self._encoding else body
             if text is not None and (answered.ending == "answered" or answered.status >= 400):
-                facts_of(self._exchange.endpoint, answered.status, text).put_into(answered)
+                tell(answered, self._exchange.endpoint, answered.status, text)
