@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchata.gateway.proxy.http.guard import Guard
-from batchata.gateway.proxy.http.headers import decoded, to_upstream
+from batchata.gateway.proxy.http.headers import Written, decoded, to_upstream
 from batchata.gateway.proxy.http.heads import Heads
 from batchata.gateway.proxy.http.upstreams import Upstream
 
@@ -40,8 +40,8 @@ def test_an_upstream_is_told_what_each_request_says(
     for length in lengths:
         raw = (HOST, *before, (name, length), *after)
         for upstream in (OURS, THEIRS):
-            headers, _ = known.of(raw).onward(upstream, "POST", length.decode())
-            assert headers == upstream.with_key(to_upstream(decoded(raw)))
+            written, _ = known.of(raw).onward(upstream, "POST", length.decode())
+            assert written == Written.of(upstream.with_key(to_upstream(decoded(raw))))
 
 
 def test_the_same_headers_are_worked_out_once_whatever_the_length() -> None:

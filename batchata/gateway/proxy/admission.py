@@ -98,7 +98,7 @@ class Admission:
             if line.has_dots and upstream.is_left_by(path):
                 raise NotAdmittedError(_outside(upstream), Exchange.vendor_of(path, upstream))
             length = request.headers.get("Content-Length", "")
-            headers, error = head.onward(upstream, method, length)
+            written, error = head.onward(upstream, method, length)
             if error is not None:
                 raise NotAdmittedError(error, Exchange.vendor_of(path, upstream))
         except BaseException:
@@ -113,7 +113,8 @@ class Admission:
             method=method,
             target=line.target,
             path=path,
-            headers=headers,
+            headers=written.headers,
+            written=written,
             body=body.text,
             json=json,
             spilled=body.spilled,

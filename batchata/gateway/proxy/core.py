@@ -131,7 +131,7 @@ class Core:
             if exchange.is_on_flex:
                 async with asked(self._client, exchange, payload) as (upstream, content):
                     return await self._relay(request, exchange, upstream, content)
-            async with self._client.send(exchange, exchange.headers, payload) as upstream:
+            async with self._client.send(exchange, payload) as upstream:
                 return await self._relay(request, exchange, upstream, upstream.content)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             if exchange.answer is not None:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import msgspec
 
 from batchata.core.usage import Usage
-from batchata.gateway.proxy.http.headers import Headers
+from batchata.gateway.proxy.http.headers import Headers, Written
 from batchata.gateway.proxy.http.spilled import Spilled
 from batchata.gateway.proxy.http.upstreams import SEVERAL_KEYS, Upstream
 from batchata.gateway.proxy.reading.tools import ToolCall, ToolResult
@@ -104,6 +104,7 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
     target: str  #: path and query for the upstream, as the client wrote them
     path: str  #: of the target, without the query and the upstream's prefix
     headers: Headers  #: for the upstream
+    written: Written | None = None  #: the same as they came, for whoever sends them
     body: bytes | None  #: None when it is not JSON, or too large to be looked at
     json: Mapping[str, Any] | None = None  #: of a body on disk only the short fields
     spilled: Spilled | None = None  #: a body that is too large for memory

@@ -20,7 +20,7 @@ from aiohttp.helpers import strip_auth_from_url
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from batchata.gateway.proxy.http.headers import Headers, has, head_lines
+from batchata.gateway.proxy.http.headers import Written, head_line
 from batchata.gateway.proxy.http.pool import READ_BYTES, Answers, Connector, is_known_aiohttp
 from batchata.gateway.proxy.http.sending import Sending
 
@@ -41,10 +41,10 @@ class Place:
     """Where an upstream is: its key in the pool, and what requests to it begin with."""
 
     request: ClientRequest
-    host: str
+    host_line: str
     begin: str  #: what goes before the path for a proxy
     path: str
-    own_headers: Headers  #: for a proxy
+    own_lines: str  #: headers for a proxy
 
     @classmethod
     def of(cls, base_url: str, outbound_proxy: str = "") -> Place | None:
@@ -64,27 +64,28 @@ class Place:
         reads_requests = proxy is not None and not request.is_ssl()
         return cls(
             request,
-            request.headers["Host"],
+            head_line(f"Host: {request.headers['Host']}"),
             f"http://{host}" if reads_requests else "",
             slash + rest,
-            (("Proxy-Authorization", auth.encode()),) if reads_requests and auth else (),
+            head_line(f"Proxy-Authorization: {auth.encode()}") if reads_requests and auth else "",
         )
 
-    def head(self, method: str, target: str, headers: Headers, payload: Payload) -> bytes:
+    def head(self, method: str, target: str, headers: Written, payload: Payload) -> bytes:
         """The head of a request, up to the empty line.
 
-        Raises ValueError for headers that would smuggle in others.
+        Raises ValueError for a target that would smuggle in headers.
         """
         where = self.begin or target if target == "*" else f"{self.begin}{self.path}{target}"
-        lines = [f"{method} {where} HTTP/1.1", f"Host: {self.host}"]
-        lines.extend([f"{name}: {value}" for name, value in (*headers, *self.own_headers)])
-        if payload is not None and not has(headers, "content-length"):
-            lines.append(
-                f"Content-Length: {len(payload)}"
+        begin = head_line(f"{method} {where} HTTP/1.1")
+        framing = ""
+        if payload is not None and not headers.has_length:
+            framing = (
+                f"Content-Length: {len(payload)}\r\n"
                 if isinstance(payload, bytes)
-                else "Transfer-Encoding: chunked"
+                else "Transfer-Encoding: chunked\r\n"
             )
-        return head_lines(lines)
+        text = f"{begin}{self.host_line}{headers.lines}{self.own_lines}{framing}\r\n"
+        return text.encode("utf-8", "surrogateescape")
 
 
 class Asking:
@@ -121,7 +122,7 @@ class Asking:
         *,
         method: str,
         target: str,
-        headers: Headers,
+        headers: Written,
         payload: Payload,
     ) -> None:
         self._connector = connector
@@ -130,7 +131,7 @@ class Asking:
         self._head = place.head(method, target, headers, payload)
         self._has_body = method != "HEAD"
         self._payload = payload
-        self._is_chunked = not isinstance(payload, bytes) and not has(headers, "content-length")
+        self._is_chunked = not isinstance(payload, bytes) and not headers.has_length
         self._sending: Sending | None = None
         self._is_free = False
 

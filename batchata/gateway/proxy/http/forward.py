@@ -17,7 +17,15 @@ from multidict import CIMultiDict
 
 from batchata.gateway.proxy.exchange import Answered, Exchange
 from batchata.gateway.proxy.http.asking import Asking, Payload, Place
-from batchata.gateway.proxy.http.headers import Headers, decoded, end_to_end, first, has, head_lines
+from batchata.gateway.proxy.http.headers import (
+    Headers,
+    Written,
+    decoded,
+    end_to_end,
+    first,
+    has,
+    head_lines,
+)
 from batchata.gateway.proxy.http.pool import (
     LINE_BYTES,
     MOST_HEADERS,
@@ -88,20 +96,23 @@ class Client:
             read_bufsize=READ_BYTES,
         )
 
-    def send(self, exchange: Exchange, headers: Headers, payload: Payload) -> Any:
+    def send(self, exchange: Exchange, payload: Payload) -> Any:
         """Begin the request; returns a context manager of the upstream's response."""
         if self._connector is None or self._session is None:
             raise RuntimeError("the gateway is not running")
         upstream = exchange.upstream
         place = self._place(upstream.base_url, upstream.outbound_proxy)
+        headers, written = exchange.headers, exchange.written
         if place is not None:
+            if written is None or written.headers is not headers:  # an interceptor changed them
+                written = Written.of(headers)
             return Asking(
                 self._connector,
                 place,
                 self._timeout,
                 method=exchange.method,
                 target=exchange.target,
-                headers=headers,
+                headers=written,
                 payload=payload,
             )
         return self._session.request(

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
-from typing import Final
+from typing import Final, Self
+
+import msgspec
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -49,6 +51,31 @@ def head_lines(lines: Sequence[str]) -> bytes:
     if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
         raise ValueError("a header has a line break or a zero byte in it")
     return f"{text}\r\n\r\n".encode("utf-8", "surrogateescape")
+
+
+def head_line(text: str) -> str:
+    """A line of a head, with its end; raises ValueError for one that would become several."""
+    if "\n" in text or "\r" in text or "\0" in text:
+        raise ValueError("a header has a line break or a zero byte in it")
+    return f"{text}\r\n"
+
+
+def lines_of(headers: Headers) -> str:
+    """The lines that say these headers in a head; raises ValueError as `head_line` does."""
+    return "".join([head_line(f"{name}: {value}") for name, value in headers])
+
+
+class Written(msgspec.Struct, frozen=True):
+    """Headers, and the lines that say them in a head."""
+
+    headers: Headers
+    lines: str
+    has_length: bool  #: among them is the length of the body
+
+    @classmethod
+    def of(cls, headers: Headers) -> Self:
+        """These headers; raises ValueError as `head_line` does."""
+        return cls(headers, lines_of(headers), has(headers, "content-length"))
 
 
 def first(headers: Headers, name: str, default: str = "") -> str:

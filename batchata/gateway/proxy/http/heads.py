@@ -8,8 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
 from batchata.gateway.proxy.http.guard import SAFE, Guard
-from batchata.gateway.proxy.http.headers import Headers, by_name, decoded, end_to_end, to_upstream
+from batchata.gateway.proxy.http.headers import (
+    Headers,
+    Written,
+    by_name,
+    decoded,
+    end_to_end,
+    to_upstream,
+)
 from batchata.gateway.proxy.http.upstreams import KEY_HEADERS, Upstream, client_of
 from batchata.gateway.proxy.telemetry.client_names import (
     AGENT_HEADERS,
@@ -27,6 +36,16 @@ _LENGTH: Final = frozenset({b"Content-Length", b"content-length", b"CONTENT-LENG
 #: how many are kept in memory, and how many bytes each may have
 _MOST: Final = 256
 _MOST_BYTES: Final = 8 * 1024
+
+
+class _Onward(msgspec.Struct, frozen=True):
+    """Headers for an upstream, parted where the length of the body goes."""
+
+    upstream: Upstream
+    refusal: VendorError | None
+    before: Written
+    length_name: str = ""  #: empty if they tell no length
+    after: Written = Written.of(())
 
 
 class Head:
@@ -47,8 +66,7 @@ class Head:
     def __init__(self, headers: Headers, guard: Guard) -> None:
         self._headers = headers
         self._guard = guard
-        self._onwards: dict[tuple[int, bool], tuple[Upstream, Headers, int, VendorError | None]]
-        self._onwards = {}
+        self._onwards: dict[tuple[int, bool], _Onward] = {}
         found = by_name(headers)
         #: why a request with these headers may not come in at all
         self.refusal = _unfit(found) or guard.refusal(headers, found.get("host", ""))
@@ -65,25 +83,27 @@ class Head:
 
     def onward(
         self, upstream: Upstream, method: str, length: str
-    ) -> tuple[Headers, VendorError | None]:
+    ) -> tuple[Written, VendorError | None]:
         """The headers for an upstream, and why a request of this method may not go on to it."""
         key = (id(upstream), method in SAFE)
         found = self._onwards.get(key)
         if found is None:
             found = self._onwards[key] = self._onward(upstream, method)
-        _, headers, place, refusal = found
-        if place >= 0:
-            filled = (headers[place][0], length)
-            headers = (*headers[:place], filled, *headers[place + 1 :])
-        return headers, refusal
+        before, name, after = found.before, found.length_name, found.after
+        if not name:
+            return before, found.refusal
+        headers = (*before.headers, (name, length), *after.headers)
+        lines = f"{before.lines}{name}: {length}\r\n{after.lines}"
+        return Written(headers, lines, has_length=True), found.refusal
 
-    def _onward(
-        self, upstream: Upstream, method: str
-    ) -> tuple[Upstream, Headers, int, VendorError | None]:
+    def _onward(self, upstream: Upstream, method: str) -> _Onward:
         refusal = self._guard.refusal_of_key(method, self._headers, upstream)
         headers = upstream.with_key(self._guard.without_token(to_upstream(self._headers)))
-        places = [n for n, (name, value) in enumerate(headers) if not value and _is_length(name)]
-        return upstream, headers, places[0] if places else -1, refusal
+        for place, (name, value) in enumerate(headers):
+            if not value and _is_length(name):
+                before, after = Written.of(headers[:place]), Written.of(headers[place + 1 :])
+                return _Onward(upstream, refusal, before, name, after)
+        return _Onward(upstream, refusal, Written.of(headers))
 
 
 class Heads:

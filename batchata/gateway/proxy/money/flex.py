@@ -57,7 +57,7 @@ async def asked(
     client: Client, exchange: Exchange, payload: Payload
 ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Content]]:
     """The upstream's response to a call on flex, and its body; asked again if flex is full."""
-    async with client.send(exchange, exchange.headers, payload) as upstream:
+    async with client.send(exchange, payload) as upstream:
         if upstream.status not in (400, 429):
             yield upstream, upstream.content
             return
@@ -68,7 +68,7 @@ async def asked(
             return
     LOG.info("exchange %s: asked again without flex: %s", exchange.id, why)
     _leave_flex(exchange)
-    async with client.send(exchange, exchange.headers, exchange.body) as upstream:
+    async with client.send(exchange, exchange.body) as upstream:
         yield upstream, upstream.content
 
 
