@@ -123,13 +123,10 @@ class RateCard:
     def cost_usd(self, usage: Usage) -> Decimal:
         """Price of a call, in USD."""
         rates = self.rates_for(usage.input_tokens)
-        read, write, hour = (
-            usage.cache_read_tokens,
-            usage.cache_write_tokens,
-            usage.cache_write_1h_tokens,
-        )
+        read, write = usage.cache_read_tokens, usage.cache_write_tokens
         cost = rates.output_usd * usage.output_tokens
         if read or write:
+            hour = usage.cache_write_1h_tokens
             plain = max(0, usage.input_tokens - read - write)
             cost += rates.input_usd * plain + rates.cache_read_usd * read
             cost += rates.cache_write_usd * (write - hour) + rates.cache_write_1h_usd * hour

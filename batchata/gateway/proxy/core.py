@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from batchata.gateway.held.held_calls import HeldCalls
 
 LOG: Final = logging.getLogger("batchata.gateway")
+_ONE: Final = Decimal(1)
 _SETTLING: Final = "the settlement of an exchange"
 
 
@@ -295,9 +297,10 @@ class Core:
             card = self._prices.card(exchange.provider, exchange.model, tier)
         except UnknownPriceError:
             return
-        factor = max(price_factor(exchange.json or {}), answered.price_factor)
         cost = card.cost_usd(answered.usage)
-        answered.cost_usd = cost if factor == 1 else cost * factor
+        asked, told = price_factor(exchange.json or {}), answered.price_factor
+        factor = told if told > asked else asked
+        answered.cost_usd = cost if factor == _ONE else cost * factor
 
 
 def end_headers(headers: Headers) -> Headers:

@@ -45,8 +45,8 @@ def chat_usage(usage: wire.ChatUsage | None) -> Usage | None:
 
 def _all_output(told: int | None, total: int | None, read: int) -> int:
     """Output including reasoning, which xAI and Gemini count beside it and in the total."""
-    output = told or 0
-    return max(output, (total or 0) - read) if output >= 0 else output
+    output, beside = told or 0, (total or 0) - read
+    return beside if beside > output >= 0 else output
 
 
 def _chat(body: bytes | msgspec.Raw, tool: str | None) -> Answer | Failure:

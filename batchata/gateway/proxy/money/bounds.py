@@ -76,9 +76,11 @@ def tier_of(exchange: Exchange, answered: str | None = None) -> str:
     body = exchange.json or {}
     if exchange.provider == "anthropic" and body.get("speed") not in (None, "standard"):
         return str(body["speed"])
+    if answered:
+        return answered
     asked = str(body.get("service_tier") or "standard")
     # a discount counts once the answer confirms it: the vendor may use another tier
-    return answered or ("standard" if asked in CHEAPER_TIERS else asked)
+    return "standard" if asked in CHEAPER_TIERS else asked
 
 
 def names_no_tier(exchange: Exchange) -> bool:
