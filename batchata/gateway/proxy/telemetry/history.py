@@ -41,56 +41,58 @@ def since_the_model(items: Sequence[Any]) -> Sequence[Any]:
 
 
 class History:
-    """The hash of a request's turns, which grows with them.
+    """The hash of a request's turns.
 
     What the model said in one turn counts the same however its items are cut.
     """
 
-    __slots__ = ("_at", "_hash", "_said", "items", "seed", "spoken")
+    __slots__ = ("_before", "_line", "_said", "_seed", "added", "items", "spoken")
 
     def __init__(self, seed: bytes, items: Sequence[Any]) -> None:
-        self.seed = seed  #: what the hash starts from
-        self.spoken = _spoken(items)  #: turns up to the model's last one
+        self._seed = seed  # what the hash starts from
+        self.spoken = spoken = _spoken(items)  #: turns up to the model's last one
         self.items = items
-        self._hash = blake2b(seed, digest_size=_SIZE)  # of a line for each turn
-        self._said: list[Any] = []  # what the model said last, not yet in the hash
-        self._at = 0  # how many turns are in either
+        self.added = items[spoken:] if spoken else items  #: what the request adds
+        self._said: list[Any] = []  # the model's last turn
+        self._line = b""  # and its line
+        if spoken:
+            self._before = blake2b(seed, digest_size=_SIZE)  # of the lines before it
+            self._listen(items[:spoken])
 
-    @property
-    def added(self) -> Sequence[Any]:
-        """The turns after the model's last one: what the request adds."""
-        return self.items[self.spoken :]
-
-    def until(self, count: int) -> bytes:
-        """The hash of the first `count` turns, which must not shrink from call to call."""
-        self._take(count)
-        return self._with(_turn_bytes(self._said)) if self._said else self._hash.digest()
-
-    def _take(self, count: int) -> None:
-        for each in self.items[self._at : count]:
+    def _listen(self, items: Sequence[Any]) -> None:
+        for each in items:
             if _is_models(each):
                 self._said.append(each)
                 continue
             if self._said:
-                self._hash.update(_turn_bytes(self._said))
+                self._before.update(_turn_bytes(self._said))
                 self._said = []
-            self._hash.update(_client_line(each))
-        self._at = count
+            self._before.update(_client_line(each))
+        self._line = _turn_bytes(self._said)
+
+    def continued(self) -> bytes:
+        """The hash of the turns up to the model's last one, if it has one."""
+        return self._with(self._line)
 
     def whole(self) -> bytes:
         """The hash of all turns."""
-        return self.until(len(self.items))
+        return self._with(self._lines())
 
     def answered(self, text: str, calls: tuple[ToolCall, ...]) -> bytes:
         """The hash of all turns and of what the model says to them."""
-        self._take(len(self.items))
-        if calls or self._said:
+        if self._said and not self.added:  # it goes on with its own turn
             return self._with(_turn_bytes([*self._said, _Turn(text, calls)]))
-        return self._with(_model_line(text, ()))
+        line = _turn_bytes([_Turn(text, calls)]) if calls else _model_line(text, ())
+        return self._with(self._lines() + line)
 
-    def _with(self, line: bytes) -> bytes:
-        further = self._hash.copy()
-        further.update(line)
+    def _lines(self) -> bytes:
+        return b"".join((self._line, *map(_client_line, self.added)))
+
+    def _with(self, lines: bytes) -> bytes:
+        if not self.spoken:
+            return digest(self._seed + lines)
+        further = self._before.copy()
+        further.update(lines)
         return further.digest()
 
 
@@ -112,10 +114,10 @@ def _spoken(items: Sequence[Any]) -> int:
 def _is_models(item: Any) -> bool:
     if not isinstance(item, dict):
         return False
-    kind = item.get("type")
-    if item.get("role") in _MODELS_ROLES or kind in _MODELS_ITEMS:
+    if item.get("role") in _MODELS_ROLES:
         return True
-    return isinstance(kind, str) and kind.endswith("_call")
+    kind = item.get("type")
+    return isinstance(kind, str) and (kind in _MODELS_ITEMS or kind.endswith("_call"))
 
 
 def _turn_bytes(turns: Sequence[Any]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from math import inf
 from typing import Any, Final
@@ -149,13 +149,16 @@ class Sessions:
         self.on_end(session)
 
     def _lead(self, key: bytes, session: Session) -> None:
-        ids = self._by_history.setdefault(key, [])
-        if session.id in ids:
+        ids = self._by_history.get(key)
+        if ids is None:
+            self._by_history[key] = [session.id]
+        elif session.id in ids:
             return
-        if len(ids) >= _MOST_TWINS:
-            twin = self._all[ids.pop(0)]
-            twin.keys.remove(key)
-        ids.append(session.id)
+        else:
+            if len(ids) >= _MOST_TWINS:
+                twin = self._all[ids.pop(0)]
+                twin.keys.remove(key)
+            ids.append(session.id)
         session.keys.append(key)
         if len(session.keys) > 2 * _MOST_CALLS:
             self._forget(session, session.keys[0])
@@ -168,46 +171,51 @@ class Sessions:
             del self._by_history[key]
 
 
-def _leads(exchange: Exchange) -> Iterator[bytes]:
+def _leads(exchange: Exchange) -> list[bytes]:
     """Histories that the request may continue, the surest first."""
     body = exchange.json
     if body is None:
-        return
+        return []
     found = exchange.history = _history(exchange, body)
-    for name in ("previous_response_id", "conversation"):
-        value = body.get(name)
-        if isinstance(value, dict):
-            value = value.get("id")
-        if isinstance(value, str):
-            yield _id_key(exchange, name, value)
+    keys: list[bytes] = []
+    if "previous_response_id" in body:
+        keys += _id_keys(exchange, body, "previous_response_id")
+    if "conversation" in body:
+        keys += _id_keys(exchange, body, "conversation")
     if found.spoken:
-        yield found.until(found.spoken)
+        keys.append(found.continued())
     if exchange.attempt > 1 and exchange.spilled is None:
-        yield digest(found.whole() + b"failed")
+        keys.append(digest(found.whole() + b"failed"))
+    return keys
 
 
-def _ends(exchange: Exchange, answered: Answered) -> Iterator[bytes]:
+def _ends(exchange: Exchange, answered: Answered) -> list[bytes]:
+    """Histories that the next request may continue."""
     body = exchange.json
-    if body is None:
-        return
+    if body is None or (answered.is_success and exchange.endpoint == EMBEDDINGS):
+        return []
     found = exchange.history or _history(exchange, body)
     if not answered.is_success:
-        if exchange.spilled is None:
-            yield digest(found.whole() + b"failed")
-        return
-    if exchange.endpoint == EMBEDDINGS:
-        return
+        return [digest(found.whole() + b"failed")] if exchange.spilled is None else []
+    keys: list[bytes] = []
     if answered.response_id and exchange.endpoint == RESPONSES:
-        yield _id_key(exchange, "previous_response_id", answered.response_id)
-    conversation = body.get("conversation")
-    if isinstance(conversation, dict):
-        conversation = conversation.get("id")
-    if isinstance(conversation, str):
-        yield _id_key(exchange, "conversation", conversation)
+        keys.append(_id_key(exchange, "previous_response_id", answered.response_id))
+    if "conversation" in body:
+        keys += _id_keys(exchange, body, "conversation")
     if exchange.spilled is None:
-        for number, text in enumerate(answered.choices, 1):  # a client may continue any of them
-            yield found.answered(text, _calls_of(answered, number))
-        yield found.answered(answered.text, _calls_of(answered, 0))
+        if answered.choices:  # a client may continue any of them
+            texts = enumerate(answered.choices, 1)
+            keys += [found.answered(text, _calls_of(answered, number)) for number, text in texts]
+        keys.append(found.answered(answered.text, _calls_of(answered, 0)))
+    return keys
+
+
+def _id_keys(exchange: Exchange, body: Mapping[str, Any], name: str) -> list[bytes]:
+    """A key of the API's own id that a body has under this name."""
+    value = body[name]
+    if isinstance(value, dict):
+        value = value.get("id")
+    return [_id_key(exchange, name, value)] if isinstance(value, str) else []
 
 
 def _calls_of(answered: Answered, choice: int) -> tuple[ToolCall, ...]:
