@@ -115,6 +115,7 @@ BROAD_EXCEPTS: Final = {
     "batchata/sinks/eventlog/place.py": 1,  # filesystems of strangers
     "batchata/gateway/proxy/chain.py": 1,  # asking interceptors
     "batchata/gateway/proxy/isolation.py": 2,  # telling interceptors, settling, and gauges
+    "batchata/gateway/proxy/http/serving.py": 2,  # answering: the client is told, the log too
     "batchata/gateway/proxy/config/registry.py": 1,  # importing and making interceptors
     "batchata/gateway/threaded.py": 1,  # raised by who waits for the start
 }

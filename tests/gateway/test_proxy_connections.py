@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 import aiohttp
 import orjson
@@ -27,19 +28,24 @@ from raw_lab import (
 
 from batchata.gateway import Gateway
 from batchata.gateway.proxy.config.loading import load_config
-from batchata.gateway.proxy.http import connections
+from batchata.gateway.proxy.exchange import Exchange
+from batchata.gateway.proxy.http import connections, serving
 from batchata.gateway.proxy.http.connections import Connection
 from batchata.gateway.proxy.http.forward import what_failed
+from batchata.gateway.proxy.interceptor import CONTINUE, Interceptor, Outcome
 from batchata.gateway.wire.vendors import Vendor
 
 CHAT = b'{"model":"gpt-6-luna","messages":[{"role":"user","content":"hi"}]}'
+_MARK: ContextVar[str] = ContextVar("_MARK", default="")
 POST = request_bytes(b"/v1/chat/completions", JSON, method=b"POST", body=CHAT)
 
 
-@pytest.fixture(scope="module")
-def parts() -> Iterator[tuple[RawUpstream, Gateway]]:
-    with RawUpstream() as upstream, Gateway(upstream.url) as gateway:
-        yield upstream, gateway
+@pytest.fixture(scope="module", params=[serving.KNOWN, ()], ids=["known", "unknown aiohttp"])
+def parts(request: pytest.FixtureRequest) -> Iterator[tuple[RawUpstream, Gateway]]:
+    with pytest.MonkeyPatch.context() as patch, RawUpstream() as upstream:
+        patch.setattr(serving, "KNOWN", request.param)
+        with Gateway(upstream.url) as gateway:
+            yield upstream, gateway
 
 
 def half_closed(url: str, request: bytes) -> bytes:
@@ -79,6 +85,43 @@ def test_all_that_it_asked_in_a_row_is_answered(
     assert [each.target for each in upstream.seen[before:]] == targets
     assert found.count(b"HTTP/1.1 200 OK") == count
     assert [each.partition(b"HTTP")[0] for each in found.split(b"\r\n\r\n")[1:]] == targets
+
+
+class Marking(Interceptor):
+    """Keeps what it finds in a context variable before it leaves its own mark there."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    async def on_request(self, exchange: Exchange) -> Outcome:
+        self.found.append(_MARK.get())
+        _MARK.set(exchange.target)
+        return CONTINUE
+
+    async def on_response(self, exchange: Exchange) -> None:
+        self.found.append(_MARK.get())
+
+
+@pytest.mark.parametrize("known", [serving.KNOWN, ()], ids=["known", "unknown aiohttp"])
+@pytest.mark.parametrize("is_pipelined", [False, True])
+def test_a_request_sees_the_context_variables_of_no_other(
+    monkeypatch: pytest.MonkeyPatch, known: tuple[str, ...], is_pipelined: bool
+) -> None:
+    monkeypatch.setattr(serving, "KNOWN", known)
+    marking = Marking()
+    requests = [request_bytes(b"/v1/a"), request_bytes(b"/v1/b"), request_bytes(b"/v1/c")]
+    with (
+        RawUpstream() as upstream,
+        Gateway(upstream.url, interceptors=[marking]) as gateway,
+        connect(gateway.url) as connection,
+    ):
+        reader = connection.makefile("rb")
+        for request_ in [b"".join(requests)] if is_pipelined else requests:
+            connection.sendall(request_)
+            for _ in range(3 if is_pipelined else 1):
+                assert read_reply(reader).status == 200
+
+    assert marking.found == ["", "/v1/a", "", "/v1/b", "", "/v1/c"]
 
 
 @pytest.mark.parametrize("is_stream", [False, True])

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import re
 import socket
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import aiohttp
@@ -17,6 +16,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 
 from batchata.gateway.proxy.http.forward import CONTINUE, Request, what_failed
 from batchata.gateway.proxy.http.pool import LINE_BYTES, MOST_HEADERS, READ_BYTES, is_known_aiohttp
+from batchata.gateway.proxy.http.serving import Handler, Serving
 from batchata.gateway.wire.errors import VendorError
 from batchata.gateway.wire.vendors import Vendor
 
@@ -38,10 +38,9 @@ _BOUNDS: Final[dict[str, Any]] = {
 }
 #: clients keep idle connections for about this long
 _LEAST_IDLE_SECONDS: Final = 90.0
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-class Connection(web.RequestHandler):
+class Connection(Serving):
     """One client's connection."""
 
     __slots__ = ("_is_known", "body", "is_half_closed")

@@ -197,6 +197,11 @@ class WholeAnswer(web.StreamResponse):
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Write all of it, once."""
+        self.write_to(request)
+        await request.writer.drain()
+
+    def write_to(self, request: web.BaseRequest) -> None:
+        """Write all of it, once; whoever calls waits until the client takes it."""
         if self._is_written:
             return
         transport = request.transport
@@ -208,8 +213,6 @@ class WholeAnswer(web.StreamResponse):
         self._is_written = True
         request.writer.output_size += len(text)
         transport.write(text)
-        if request.protocol.writing_paused:
-            await request.writer.drain()
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Do nothing: `prepare` has written it all."""
