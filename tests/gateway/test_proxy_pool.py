@@ -116,6 +116,24 @@ def test_whatever_comes_unasked_spoils_a_connection(unasked: bytes) -> None:
     asyncio.run(play())
 
 
+def test_an_answer_that_comes_with_an_interim_one_leaves_the_connection_good() -> None:
+    async def play() -> None:
+        made, timers = await connection()
+        ask(made)
+        made.data_received(b"HTTP/1.1 103 Early Hints\r\n\r\n" + WHOLE)
+        assert (await made.read())[0].code == 103
+        made.await_more()
+
+        message, content = await made.read()
+
+        assert (message.code, await content.read()) == (200, b"hi")
+        assert not made.should_close
+        timers.run_until(10.0)
+        assert not timers.waiting
+
+    asyncio.run(play())
+
+
 def test_a_lost_connection_leaves_no_timer_behind() -> None:
     async def play() -> None:
         made, timers = await connection()
@@ -149,8 +167,8 @@ def test_the_trailers_of_an_answer_are_no_headers_of_the_next() -> None:
         made.data_received(
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-T: 1\r\n\r\n"
         )
-        message, _ = await made.read()
-        made.took(message)
+        await made.read()
+        made.drop_parser()
 
         ask(made)
         made.data_received(WHOLE)

@@ -147,14 +147,15 @@ class Asking:
             message, content = await protocol.read()
             while 100 <= message.code < 200 and message.code != 101:
                 if self._sending is None or self._sending.is_whole:
-                    protocol.start_timeout()  # aiohttp takes it for the whole answer
+                    protocol.await_more()
                 message, content = await protocol.read()
         except BaseException as error:
             self._cut()
             if isinstance(error, aiohttp.http.HttpProcessingError):
                 raise aiohttp.ClientError(f"not HTTP: {error.message}") from error
             raise
-        protocol.took(message)
+        if message.chunked:
+            protocol.drop_parser()
         if self._sending is not None:
             self._sending.is_answered = True
         self.status, self.reason = message.code, message.reason
@@ -164,8 +165,10 @@ class Asking:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        """Keep a connection whose answer was read to its end; end any other."""
-        self._free()
+        """End a connection whose answer was not read to its end."""
+        if not self._is_free:
+            self._is_free = True
+            self._cut()
 
     async def _opened(self) -> Answers:
         try:
@@ -191,15 +194,17 @@ class Asking:
         )
 
     def _free(self) -> None:
+        """Keep the connection of an answer that was read to its end."""
         if self._is_free:
             return
         self._is_free = True
-        transport, sending = self._protocol.transport, self._sending
+        protocol, sending = self._protocol, self._sending
+        transport = protocol.transport
         is_half = sending is not None and not sending.is_whole
         if is_half or (transport is not None and transport.get_write_buffer_size()):
             self._cut()  # answered before the request was whole
         else:
-            self._connector.give_back(self._place.request.connection_key, self._protocol)
+            self._connector.give_back(self._place.request.connection_key, protocol)
 
     def _cut(self) -> None:
         """End the connection at once."""

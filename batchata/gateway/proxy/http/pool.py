@@ -20,7 +20,6 @@ from aiohttp.client_exceptions import UnixClientConnectorError
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection
-from aiohttp.http_parser import RawResponseMessage
 
 #: versions of aiohttp whose pool and parser are known to work this way
 _KNOWN: Final = ("3.14.",)
@@ -62,13 +61,11 @@ class Connector(aiohttp.TCPConnector):
         protocol: Answers
         protocol, since_seconds = waiting[0]
         transport = protocol.transport
-        if transport is None or transport.is_closing() or protocol.should_close:
+        if transport is None or transport.is_closing() or not protocol.is_quiet:
             return None
         if monotonic() - since_seconds > self._keepalive_timeout:
             return None
         waiting.popleft()
-        if not waiting:
-            del self._conns[key]
         self._acquired.add(protocol)
         return protocol
 
@@ -80,8 +77,8 @@ class Connector(aiohttp.TCPConnector):
         return protocol
 
     def give_back(self, key: ConnectionKey, protocol: Answers) -> None:
-        """Keep a connection for the next request, if it is good for one."""
-        if self._cleanup_handle is None or protocol.should_close:
+        """Keep a connection whose answer was read to its end, if it is good for another one."""
+        if self._cleanup_handle is None or not protocol.is_quiet:
             self._release(key, protocol)
             return
         self._acquired.discard(protocol)
@@ -132,16 +129,20 @@ class Answers(ResponseHandler):
     _silent_since = inf  #: by the loop's clock; infinite while nothing is awaited
 
     @property
+    def is_quiet(self) -> bool:
+        """True when nothing is awaited, and nothing came after the end of the last answer."""
+        return (
+            self._silent_since == inf
+            and not self._buffer
+            and not self._should_close
+            and not self._upgraded
+        )
+
+    @property
     def should_close(self) -> bool:
         """True unless the last answer was read to its end and nothing came after it."""
         payload = self._payload
-        return (
-            self._silent_since != inf
-            or self._should_close
-            or self._upgraded
-            or len(self._buffer) > 0
-            or (payload is not None and not payload.is_eof())
-        )
+        return not self.is_quiet or (payload is not None and not payload.is_eof())
 
     def ready(self, silence_seconds: float | None, *, has_body: bool = True) -> None:
         """Prepare for the answer to the next request; one to a HEAD has no body."""
@@ -160,11 +161,17 @@ class Answers(ResponseHandler):
         )
         self._good_parser = self._parser if has_body else None
 
-    def took(self, message: RawResponseMessage) -> None:
-        """See what the head of an answer means for the next one."""
-        if message.chunked:
-            # it may end with trailers, and the parser would have the next answer begin with them
-            self._good_parser = None
+    def await_more(self) -> None:
+        """Go on waiting after an interim answer, which aiohttp takes for a whole one."""
+        if not self._buffer:
+            self.start_timeout()
+
+    def drop_parser(self) -> None:
+        """Read the next answer with a new parser.
+
+        A chunked one may end with trailers, and its parser would have the next one begin with them.
+        """
+        self._good_parser = None
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Resume after a pause; aiohttp calls this after each piece that was read."""
