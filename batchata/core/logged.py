@@ -72,16 +72,28 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def envelopes(timed: Sequence[tuple[LoggedEvent, int]], redactor: Redactor) -> Sequence[bytes]:
-    """Events with their times as `envelope` makes them, looked through at once."""
-    plain = _Plain(redactor.named, max(_OBJECTS_MOST, 100 * len(timed)))
+def payloads(
+    events: Sequence[LoggedEvent],
+    times_us: Sequence[int],
+    redactor: Redactor,
+    *,
+    redact_names: bool = True,
+) -> list[bytes]:
+    """Events as `payload` makes them, looked through at once.
+
+    Without `redact_names` nothing stands under the name of a secret any more.
+    """
+    plain = _Plain(redactor.named, max(_OBJECTS_MOST, 100 * len(events)))
+    timed = [*zip(events, times_us, strict=True)]
     try:
         made = [orjson.dumps(each._envelope(at_us), plain, _TEXT_KEYS) for each, at_us in timed]
     except (TypeError, RecursionError):  # one of them needs more care
         made = [to_json(each._envelope(at_us), redactor.named) for each, at_us in timed]
-    if redactor.names_none(b"\n".join(made)):
+    if not redact_names:
+        return redactor.jsons(made)
+    if redactor.is_clean(b"\n".join(made)):
         return made
-    return [each.envelope(at_us, redactor) for each, at_us in timed]
+    return [each.payload(at_us, redactor) for each, at_us in timed]
 
 
 def to_json(value: Any, clean: Callable[[Any], Any] = lambda value: value) -> bytes:

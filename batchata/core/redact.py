@@ -85,7 +85,7 @@ class Redactor:
             data = _USER_INFO.sub(REDACTED.encode(), data)
         return data
 
-    def jsons(self, texts: Sequence[bytes]) -> Sequence[bytes]:
+    def jsons(self, texts: list[bytes]) -> list[bytes]:
         """Several JSON texts; where nothing is like a secret they are looked through at once."""
         return [*map(self.json, texts)] if self._may_hold(b"\n".join(texts)) else texts
 

@@ -105,3 +105,20 @@ def test_an_answer_without_counts_has_none_in_the_log(tmp_path: Path) -> None:
     said = answered(tmp_path / "logs", None)
 
     assert (said["usage"], said["answer"], said["ending"]) == ({}, "x", "answered")
+
+
+def test_what_stands_under_the_name_of_a_secret_is_not_in_the_log(tmp_path: Path) -> None:
+    tool = {"function": {"name": "open", "arguments": '{"password": "planted-1"}'}}
+    turns = [
+        {"role": "user", "content": [{"type": "text", "text": "hi", "api_key": "planted-2"}]},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "t1", **tool}]},
+    ]
+    asked = {"model": GPT, "messages": turns, "metadata": {"x-api-key": "planted-3"}}
+    with Sandbox() as box, through(box.url, tmp_path / "logs") as gateway:
+        body = orjson.dumps(asked)
+        path = b"/v1/chat/completions"
+        call(gateway.url, request_bytes(path, JSON, method=b"POST", body=body))
+
+    written = read_events(tmp_path / "logs").to_csv()
+    assert "[redacted]" in written
+    assert "planted" not in written

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import logging
 import os
 import secrets
@@ -14,11 +15,11 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
-from batchata.sinks.eventlog.table import Row
+from batchata.sinks.eventlog.table import Rows
 
 try:
     import fcntl
@@ -53,20 +54,22 @@ class Journal:
             raise OSError(errno.ENOSPC, "no space left for the journal")
         self.size_bytes += written
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> Rows:
         """Every readable event; a last line cut short by a kill is left out."""
         with self.path.open("rb") as file:
-            head, *lines = file.read().split(b"\n")
-        metadata = _metadata(head)
-        found = []
+            first, *lines = file.read().split(b"\n")
+        metadata = _metadata(first)
         self.damage = int(metadata is None)
+        found: list[tuple[Any, ...]] = []
+        heads: Iterator[tuple[Any, ...]] = iter(())  #: of the payloads that follow
         for number, line in enumerate(lines, 1):
-            row = _row(line, metadata or "{}")
-            if row is not None:
-                found.append(row)
+            if line.startswith(b"[") and (read := _heads(line)) is not None:
+                heads = iter(read)
+            elif (head := next(heads, None)) is not None and _is_json(line):
+                found.append((*head, line))
             elif number < len(lines):
                 self.damage += 1
-        return found
+        return Rows(metadata or "{}", *map(list, zip(*found, strict=True)))
 
     def remove(self) -> None:
         """Remove it, as its events are in their place; a damaged one is kept under another name."""
@@ -128,14 +131,21 @@ def orphans(folder: Path) -> Iterator[Journal]:
             journal.let_go()
 
 
-def line_of(row: Row) -> bytes:
-    """An event as a line of a journal; half a character in a name becomes a question mark."""
-    payload = orjson.Fragment(row.payload)
+def lines_of(rows: Rows) -> bytes:
+    """Events as lines of a journal: one that has all but their payloads, then one for each payload.
+
+    Half a character in a name becomes a question mark.
+    """
     try:
-        return orjson.dumps((*row[:5], payload), option=orjson.OPT_APPEND_NEWLINE)
+        heads = orjson.dumps(rows.heads)
     except TypeError:
-        names = [each.encode("utf-8", "replace").decode() for each in row[1:5]]
-        return orjson.dumps((row[0], *names, payload), option=orjson.OPT_APPEND_NEWLINE)
+        times, *names = rows.heads
+        heads = orjson.dumps((times, *(list(map(_whole, column)) for column in names)))
+    return b"\n".join((heads, *rows.payloads, b""))
+
+
+def _whole(name: str) -> str:
+    return name.encode("utf-8", "replace").decode()
 
 
 def _lock(fd: int) -> bool:
@@ -156,9 +166,17 @@ def _metadata(head: bytes) -> str | None:
         return None
 
 
-def _row(line: bytes, metadata: str) -> Row | None:
+def _heads(line: bytes) -> list[tuple[Any, ...]] | None:
     try:
-        time_us, run_id, custom_id, event_type, provider, payload = orjson.loads(line)
+        times, run_ids, custom_ids, event_types, providers = orjson.loads(line)
+        return list(zip(times, run_ids, custom_ids, event_types, providers, strict=True))
     except (ValueError, TypeError):
         return None
-    return Row(time_us, run_id, custom_id, event_type, provider, metadata, orjson.dumps(payload))
+
+
+def _is_json(line: bytes) -> bool:
+    for read in orjson.loads, json.loads:  # the slower one takes half a character
+        with contextlib.suppress(ValueError):
+            read(line)
+            return True
+    return False

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from math import inf
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -18,12 +18,12 @@ from typing import Any, Final, Literal, Self
 from batchata.core.errors import EventLogError, ValidationError
 from batchata.core.job import check_number
 from batchata.core.logged import LoggedEvent
-from batchata.sinks.eventlog.journal import Journal, create, line_of, orphans
+from batchata.sinks.eventlog.journal import Journal, create, lines_of, orphans
 from batchata.sinks.eventlog.place import Place, journal_dir_of, place_of
 from batchata.sinks.eventlog.row_maker import RowMaker
 from batchata.sinks.eventlog.segment import Segment
 from batchata.sinks.eventlog.spans import Spans
-from batchata.sinks.eventlog.table import PartitionOn, Row, import_pyarrow
+from batchata.sinks.eventlog.table import PartitionOn, Rows, import_pyarrow
 
 log = logging.getLogger("batchata.events")
 
@@ -95,7 +95,7 @@ class EventLog:
         self._lock = threading.Lock()  #: held for microseconds, even by event loops
         self._writing = threading.RLock()  #: held while files are written
         self._changed = threading.Condition(self._lock)
-        self._rows: list[Row] = []
+        self._rows = Rows(self._maker.metadata)
         self._bytes = 0
         self._since = 0.0
         self._journal: Journal | None = None
@@ -124,17 +124,16 @@ class EventLog:
 
     def write(self, event: LoggedEvent) -> None:
         """Keep one event; it is on this machine's disk when this returns."""
-        self._own()
-        row = self._maker.row(event)
-        self._take((row,), line_of(row))
+        self.write_many((event,))
 
-    def write_many(self, events: Iterable[LoggedEvent]) -> None:
-        """Keep several events; they are on this machine's disk when this returns."""
-        self._own()
-        rows = self._maker.rows(events)
-        self._take(rows, b"".join(map(line_of, rows)))
+    def write_many(self, events: Iterable[LoggedEvent], *, redact_names: bool = True) -> None:
+        """Keep several events; they are on this machine's disk when this returns.
 
-    def _take(self, rows: Sequence[Row], lines: bytes) -> None:
+        `redact_names=False` when nothing in them stands under the name of a secret any more.
+        """
+        self._own()
+        rows = self._maker.rows(events, redact_names=redact_names)
+        lines = lines_of(rows)
         with self._lock:
             if self._is_closed:
                 raise EventLogError(
@@ -193,7 +192,7 @@ class EventLog:
                     journal.let_go()
             self._begin()
 
-    def _keep(self, rows: Sequence[Row], lines: bytes) -> None:
+    def _keep(self, rows: Rows, lines: bytes) -> None:
         self._journalise(lines, len(rows))
         is_first = not self._rows
         if is_first:
@@ -231,8 +230,8 @@ class EventLog:
     def _spill(self) -> None:
         """Free the memory of these events: they stay in their journal until it is their turn."""
         if self._journal is not None:
-            self._full.append(Segment(self._journal, []))
-            self._journal, self._rows, self._bytes = None, [], 0
+            self._full.append(Segment(self._journal))
+            self._journal, self._rows, self._bytes = None, Rows(self._maker.metadata), 0
             self._changed.notify_all()
 
     def _start(self) -> None:
@@ -274,7 +273,7 @@ class EventLog:
             with self._lock:
                 if self._rows:
                     self._full.append(Segment(self._journal, self._rows))
-                    self._journal, self._rows, self._bytes = None, [], 0
+                    self._journal, self._rows, self._bytes = None, Rows(self._maker.metadata), 0
                 waiting = list(self._full)
             failed = [each for each in waiting if not self._has_delivered(each)]
             with self._lock:
@@ -292,7 +291,7 @@ class EventLog:
         except EventLogError as error:
             self._complain(error, segment.journal)
             if segment.journal is not None:
-                segment.rows = []
+                segment.rows = Rows()
             return False
         with self._lock:
             self._full.remove(segment)
@@ -306,12 +305,12 @@ class EventLog:
             count = len(each.rows)
             try:
                 journal = create(folder, self._maker.metadata)
-                journal.append(b"".join(map(line_of, each.rows)))
+                journal.append(lines_of(each.rows))
             except OSError as error:
                 self.lost += count
                 log.error("%d events of %s are lost: %s", count, self.url, error)
             else:
-                each.journal, each.rows = journal, []
+                each.journal, each.rows = journal, Rows()
                 told = "%d events of %s are in %s: EventLog(..., journal_dir=%r) writes them there"
                 log.error(told, count, self.url, journal.path, str(folder))
 
@@ -321,7 +320,7 @@ class EventLog:
             return
         self._has_adopted = True
         try:
-            found = [Segment(journal, [], is_adopted=True) for journal in orphans(self.journal_dir)]
+            found = [Segment(journal, is_adopted=True) for journal in orphans(self.journal_dir)]
         except OSError as error:
             log.error("journals in %s cannot be read: %s", self.journal_dir, error)
             return

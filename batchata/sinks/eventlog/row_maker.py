@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from batchata.core.logged import LoggedEvent, envelopes, to_json
+from batchata.core.logged import LoggedEvent, payloads, to_json
 from batchata.core.redact import Redactor
-from batchata.sinks.eventlog.table import Row
+from batchata.sinks.eventlog.table import Rows
 
 
 class RowMaker:
@@ -21,33 +21,22 @@ class RowMaker:
         #: the log's own, as JSON
         self.metadata = self._redactor.json(to_json(named(dict(metadata)), named)).decode()
 
-    def row(self, event: LoggedEvent) -> Row:
-        """The row of one event."""
-        at_us = event.timestamp_us or _now_us()
-        return self._row(event, at_us, event.payload(at_us, self._redactor))
-
-    def rows(self, events: Iterable[LoggedEvent]) -> list[Row]:
+    def rows(self, events: Iterable[LoggedEvent], *, redact_names: bool = True) -> Rows:
         """The rows of several events, searched for secrets together."""
-        timed = [(each, each.timestamp_us or _now_us()) for each in events]
-        payloads = self._redactor.jsons(envelopes(timed, self._redactor))
-        return [
-            self._row(each, at_us, payload)
-            for (each, at_us), payload in zip(timed, payloads, strict=True)
-        ]
-
-    def _row(self, event: LoggedEvent, at_us: int, payload: bytes) -> Row:
-        run_id, custom_id = event.run_id, event.custom_id
-        if self._redactor.knows_values:
-            run_id, custom_id = self._redactor.text(run_id), self._redactor.text(custom_id)
-        return Row(
-            at_us,
-            run_id,
-            custom_id,
-            event.event_type,
-            event.provider or self._provider,
+        given = [*events]
+        times = [each.timestamp_us or _now_us() for each in given]
+        return Rows(
             self.metadata,
-            payload,
+            times,
+            self._clean([each.run_id for each in given]),
+            self._clean([each.custom_id for each in given]),
+            [each.event_type for each in given],
+            [each.provider or self._provider for each in given],
+            payloads(given, times, self._redactor, redact_names=redact_names),
         )
+
+    def _clean(self, ids: list[str]) -> list[str]:
+        return [*map(self._redactor.text, ids)] if self._redactor.knows_values else ids
 
 
 def _now_us() -> int:

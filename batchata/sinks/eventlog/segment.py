@@ -10,7 +10,7 @@ from batchata.core.errors import EventLogError
 from batchata.sinks.eventlog.journal import Journal
 from batchata.sinks.eventlog.place import Place
 from batchata.sinks.eventlog.reading import is_taken
-from batchata.sinks.eventlog.table import PartitionOn, Row, files_of, parquet_bytes
+from batchata.sinks.eventlog.table import PartitionOn, Rows, files_of, parquet_bytes
 
 
 @dataclass(slots=True, eq=False)
@@ -18,7 +18,7 @@ class Segment:
     """Events that are written together, exactly once."""
 
     journal: Journal | None
-    rows: list[Row]  #: empty when they must be read from the journal
+    rows: Rows = field(default_factory=Rows)  #: empty when they must be read from the journal
     is_adopted: bool = False
     name: str = field(default_factory=lambda: f"memory-{os.urandom(6).hex()}")
 
@@ -40,7 +40,7 @@ class Segment:
             journal.remove()
 
 
-def _rows_of(journal: Journal) -> list[Row]:
+def _rows_of(journal: Journal) -> Rows:
     try:
         return journal.rows()
     except OSError as error:

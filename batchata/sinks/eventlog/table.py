@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import accumulate
+from itertools import accumulate, compress
+from struct import pack
 from typing import Any, Final, Literal, NamedTuple, cast
 
 from batchata.core.errors import EventLogError
@@ -33,8 +34,50 @@ class Row(NamedTuple):
     custom_id: str
     event_type: str
     provider: str
-    logger_metadata: str  #: JSON
     payload: bytes  #: JSON
+
+
+@dataclass(slots=True)
+class Rows:
+    """Events as they are stored in the log, column by column."""
+
+    logger_metadata: str = "{}"  #: JSON; the same for all of them
+    times_us: list[int] = field(default_factory=list)
+    run_ids: list[str] = field(default_factory=list)
+    custom_ids: list[str] = field(default_factory=list)
+    event_types: list[str] = field(default_factory=list)
+    providers: list[str] = field(default_factory=list)
+    payloads: list[bytes] = field(default_factory=list)  #: JSON
+
+    def __len__(self) -> int:
+        return len(self.times_us)
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(Row, *self.heads, self.payloads)
+
+    @property
+    def heads(self) -> tuple[list[int], list[str], list[str], list[str], list[str]]:
+        """All columns before the payloads."""
+        return self.times_us, self.run_ids, self.custom_ids, self.event_types, self.providers
+
+    def extend(self, others: Rows) -> None:
+        """Add the events of others."""
+        for mine, more in zip(self._columns, others._columns, strict=True):
+            mine.extend(more)
+
+    def of_days(self) -> Iterator[Rows]:
+        """The events of each day."""
+        if min(self.times_us) // _DAY_US == max(self.times_us) // _DAY_US:
+            yield self  # nearly always
+            return
+        days = [time // _DAY_US for time in self.times_us]
+        for day in dict.fromkeys(days):
+            which = [each == day for each in days]
+            yield Rows(self.logger_metadata, *(list(compress(c, which)) for c in self._columns))
+
+    @property
+    def _columns(self) -> tuple[list[Any], ...]:
+        return *self.heads, self.payloads
 
 
 def import_pyarrow() -> Any:
@@ -62,27 +105,32 @@ def schema() -> Any:
     return pyarrow.schema(list(zip(COLUMNS, kinds, strict=True)))
 
 
-def parquet_bytes(rows: Sequence[Row]) -> Any:
+def parquet_bytes(rows: Rows) -> Any:
     """Rows as one Parquet file in memory, zstd."""
     pyarrow = import_pyarrow()
-    made = schema()
-    times, *texts = zip(*rows, strict=True)
-    stamps = pyarrow.py_buffer(array("q", times))
+    made, count = schema(), len(rows)
+    times = pyarrow.py_buffer(pack(f"{count}q", *rows.times_us))
+    metadata = rows.logger_metadata.encode()
+    ends = range(0, len(metadata) * count + 1, len(metadata))
     columns = [
-        pyarrow.Array.from_buffers(made[0].type, len(rows), [None, stamps]),
-        *(_text_column(column) for column in texts),
+        pyarrow.Array.from_buffers(made[0].type, count, [None, times]),
+        *map(_text_column, rows.heads[1:]),
+        _texts(metadata * count, ends),
+        _text_column(rows.payloads),
     ]
     return table_bytes(pyarrow.Table.from_arrays(columns, schema=made))
 
 
 def _text_column(values: Sequence[str] | Sequence[bytes]) -> Any:
+    whole, sizes = _laid_out(values)
+    return _texts(whole, [*accumulate(sizes, initial=0)])
+
+
+def _texts(whole: bytes, ends: Sequence[int]) -> Any:
     """Texts as an Arrow array; pyarrow's own conversion imports all of pandas if installed."""
     pyarrow = import_pyarrow()
-    whole, sizes = _laid_out(values)
-    offsets = array("i", accumulate(sizes, initial=0))
-    return pyarrow.StringArray.from_buffers(
-        len(values), pyarrow.py_buffer(offsets), pyarrow.py_buffer(whole)
-    )
+    offsets = pyarrow.py_buffer(pack(f"{len(ends)}i", *ends))
+    return pyarrow.StringArray.from_buffers(len(ends) - 1, offsets, pyarrow.py_buffer(whole))
 
 
 def _laid_out(values: Sequence[str] | Sequence[bytes]) -> tuple[bytes, Iterable[int]]:
@@ -106,23 +154,15 @@ def table_bytes(table: Any) -> Any:
     return out.getvalue()
 
 
-def files_of(
-    rows: Iterable[Row], segment: str, partition_on: PartitionOn
-) -> Iterator[tuple[str, list[Row]]]:
+def files_of(rows: Rows, segment: str, partition_on: PartitionOn) -> Iterator[tuple[str, Rows]]:
     """The files that a segment becomes, as path below the log and rows.
 
     The path follows from the rows and the segment's name alone, so that a segment that is written
     again after a crash takes its own place.
     """
-    days: dict[int, list[Row]] = {}
-    for row in rows:
-        day = row.timestamp_us // _DAY_US if partition_on == "date" else 0
-        days.setdefault(day, []).append(row)
-    for found in days.values():
-        first = _moment(found[0].timestamp_us)
+    if not rows:
+        return
+    for found in rows.of_days() if partition_on == "date" else (rows,):
+        first = datetime.fromtimestamp(found.times_us[0] / 1e6, UTC)
         folder = f"date={first:%Y-%m-%d}/" if partition_on == "date" else ""
         yield f"{folder}logs_{first:%H%M%S_%f}_{segment}.parquet", found
-
-
-def _moment(timestamp_us: int) -> datetime:
-    return datetime.fromtimestamp(timestamp_us / 1e6, UTC)

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from batchata.core.logged import LoggedEvent, envelopes, to_json
+from batchata.core.logged import LoggedEvent, payloads, to_json
 from batchata.core.redact import Redactor
 
 
@@ -48,9 +48,9 @@ def test_objects_that_lead_to_each_other_are_told_once_on_each_way() -> None:
 
 
 def test_an_event_opens_a_bounded_number_of_objects() -> None:
-    events = [(LoggedEvent(event_type="chain_start", data={"page": page(300)}), 0)] * 3
+    events = [LoggedEvent(event_type="chain_start", data={"page": page(300)})] * 3
 
-    made = envelopes(events, Redactor())
+    made = payloads(events, [0] * 3, Redactor())
 
     assert all(len(each) < 1_000_000 for each in made)
     assert all(orjson.loads(each)["timestamp"] == "1970-01-01T00:00:00Z" for each in made)

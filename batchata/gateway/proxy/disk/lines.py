@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -91,7 +91,7 @@ class LineFile:
         _join(self.path, fd)
         return fd
 
-    def _write(self, lines: Sequence[bytes]) -> None:
+    def _write(self, lines: list[bytes]) -> None:
         was_held = bool(self._rest)
         if len(self._rest) < MOST_HELD_BYTES:
             kept = lines if self._redactor is None else self._redactor.jsons(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
@@ -58,7 +58,10 @@ class Parquet(Interceptor):
         """Write events to the journal."""
         if self._waiting:
             waiting, self._waiting = self._waiting, []
-            await self._writing.run(self._log.write_many, waiting)
+            await self._writing.run(self._write, waiting)
+
+    def _write(self, events: Sequence[LoggedEvent]) -> None:
+        self._log.write_many(events, redact_names=False)  # `GatewayEvent` has none of them
 
     async def aclose(self) -> None:
         """Write what is left; what cannot be written stays in the journal."""

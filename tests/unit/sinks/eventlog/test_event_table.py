@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batchata.sinks.eventlog.table import Row, parquet_bytes
+from batchata.sinks.eventlog.table import Rows, parquet_bytes
+
+
+def rows_of(run_ids: Sequence[str], payloads: list[bytes]) -> Rows:
+    many = len(run_ids)
+    return Rows("{}", [1] * many, [*run_ids], [""] * many, ["t"] * many, ["p"] * many, payloads)
 
 
 @pytest.mark.parametrize("texts", [("", "a", "bc"), ("a", "grün", "日本"), ("", "", "")])
 def test_texts_are_told_apart_plain_or_not(texts: tuple[str, ...]) -> None:
-    rows = [Row(1, each, "", "t", "p", "{}", f'"{each}"'.encode()) for each in texts]
+    rows = rows_of(texts, [f'"{each}"'.encode() for each in texts])
 
     table = pq.read_table(pa.BufferReader(parquet_bytes(rows)))
 
@@ -20,7 +27,7 @@ def test_texts_are_told_apart_plain_or_not(texts: tuple[str, ...]) -> None:
 
 
 def test_half_a_character_does_not_keep_the_others_from_their_file() -> None:
-    rows = [Row(1, each, "", "t", "p", "{}", b"{}") for each in ("a\ud800", "é")]
+    rows = rows_of(["a\ud800", "é"], [b"{}"] * 2)
 
     table = pq.read_table(pa.BufferReader(parquet_bytes(rows)))
 

@@ -93,6 +93,46 @@ def test_a_damaged_journal_is_kept_and_its_other_events_are_written(
     assert "cannot be read" in caplog.text
 
 
+def test_of_events_that_were_written_together_all_before_the_cut_are_read(tmp_path: Path) -> None:
+    log = still(tmp_path / "logs")
+    log.write_many(event(number) for number in range(5))
+    assert log._journal is not None
+    os.ftruncate(log._journal.fd, log._journal.size_bytes - 400)
+    let_die(log)
+
+    still(tmp_path / "logs").flush()
+
+    found = ids(tmp_path / "logs")
+    assert 0 < len(found) < 5
+    assert found == [f"row-{number}" for number in range(len(found))]
+    assert not (tmp_path / "logs.journal").exists()
+
+
+def test_one_damaged_event_costs_none_of_those_written_with_it(tmp_path: Path) -> None:
+    log = still(tmp_path / "logs")
+    log.write_many(event(number) for number in range(3))
+    log.write(event(3))
+    assert log._journal is not None
+    path = log._journal.path
+    path.write_bytes(path.read_bytes().replace(b'"answer 1"', b"answer 1"))
+    let_die(log)
+
+    still(tmp_path / "logs").flush()
+
+    assert ids(tmp_path / "logs") == ["row-0", "row-2", "row-3"]
+    assert [each.suffix for each in (tmp_path / "logs.journal").iterdir()] == [".damaged"]
+
+
+def test_half_a_character_in_a_name_reaches_journal_and_file(tmp_path: Path) -> None:
+    log = still(tmp_path / "logs")
+    log.write_many([event(0, custom_id="a\ud800"), event(1)])
+    let_die(log)
+
+    still(tmp_path / "logs").flush()
+
+    assert ids(tmp_path / "logs") == ["a?", "row-1"]
+
+
 def test_the_journal_of_a_living_log_is_left_alone(tmp_path: Path) -> None:
     with still(tmp_path / "logs") as one, still(tmp_path / "logs") as two:
         one.write(event(1))
