@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from batchata.gateway.proxy.exchange import Answered, Exchange
+from batchata.gateway.proxy.http.headers import by_name
 from batchata.gateway.proxy.http.upstreams import Upstream
 from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 from batchata.gateway.proxy.isolation import Isolation
@@ -68,7 +69,7 @@ def exchange_of(endpoint: str, number: int, body: dict[str, Any]) -> Exchange:
 def answered(asked: Exchange, said: Any) -> Answered:
     kind = "text/event-stream" if isinstance(said, list) else "application/json"
     made = Answered(status=200, headers=(("Content-Type", kind),))
-    tee = Tee(asked, made, most=1 << 20, wants_pieces=False)
+    tee = Tee(asked, made, by_name(made.headers), most=1 << 20, wants_pieces=False)
     if isinstance(said, list):
         for event in said:
             tee.feed(b"data: " + orjson.dumps(event) + b"\n\n", 0.1)

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES, Answered
+from batchata.gateway.proxy.http.headers import by_name
 from batchata.gateway.proxy.reading.sse import EventParser, decoder_for, whole
 from batchata.gateway.proxy.reading.tee import Tee
 
@@ -30,7 +31,8 @@ def answer_to(
     """What is known after a stream of these events."""
     headers = (("Content-Type", "text/event-stream"), ("Content-Encoding", encoding))
     answered = Answered(status=200, headers=headers)
-    tee = Tee(an_exchange(endpoint), answered, most=1 << 20, wants_pieces=False)
+    asked, named = an_exchange(endpoint), by_name(headers)
+    tee = Tee(asked, answered, named, most=1 << 20, wants_pieces=False)
     text = "".join(
         f"{field}{each if isinstance(each, str) else orjson.dumps(each).decode()}\n\n"
         for each in events

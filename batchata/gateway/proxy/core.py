@@ -29,7 +29,7 @@ from batchata.gateway.proxy.http.forward import (
     wait_seconds,
     what_failed,
 )
-from batchata.gateway.proxy.http.headers import Headers, without
+from batchata.gateway.proxy.http.headers import Headers, by_name, without
 from batchata.gateway.proxy.http.parsing import Body, StalledBodyError
 from batchata.gateway.proxy.interceptor import Reject, Respond
 from batchata.gateway.proxy.isolation import Isolation
@@ -164,7 +164,8 @@ class Core:
         content: Content,
     ) -> web.StreamResponse:
         answered = head_of(upstream, exchange)
-        tee = Tee(exchange, answered, most=self._most, wants_pieces=self._chain.wants_pieces)
+        named, wants_pieces = upstream.headers, self._chain.wants_pieces
+        tee = Tee(exchange, answered, named, most=self._most, wants_pieces=wants_pieces)
         response: web.StreamResponse | None = None
         exchange.answer = answered
         try:
@@ -228,7 +229,8 @@ class Core:
         answered = exchange.answer = Answered(
             status=answer.status, headers=end_headers(answer.headers), source=name
         )
-        tee = Tee(exchange, answered, most=self._most, wants_pieces=False)
+        named = by_name(answered.headers)
+        tee = Tee(exchange, answered, named, most=self._most, wants_pieces=False)
         if not answer.pieces or exchange.method == "HEAD" or answer.status in BODILESS:
             tee.feed(answer.body, time.monotonic() - exchange.began_seconds)
             tee.finish()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from batchata.gateway.proxy.exchange import Answered, Exchange
-from batchata.gateway.proxy.http.headers import first
 from batchata.gateway.proxy.reading.answer_facts import tell, tell_facts
 from batchata.gateway.proxy.reading.sse import EventParser, decoder_for, undone, whole
 from batchata.gateway.proxy.reading.streamed import StreamReader, reader_for
@@ -19,18 +18,26 @@ _PIECE_BYTES: Final = 64 * 1024 * 1024
 
 
 class Tee:
-    """Takes the pieces of one answer, and knows at the end what it said."""
+    """Takes the pieces of one answer, and knows at the end what it said.
+
+    `headers` are the answer's by name, in lower case or without regard to it.
+    """
 
     def __init__(
-        self, exchange: Exchange, answered: Answered, *, most: int, wants_pieces: bool
+        self,
+        exchange: Exchange,
+        answered: Answered,
+        headers: Mapping[str, str],
+        *,
+        most: int,
+        wants_pieces: bool,
     ) -> None:
         self._exchange = exchange
         self._answered = answered
-        self._encoding = first(answered.headers, "content-encoding")
+        self._encoding = headers.get("content-encoding", "")
         self._reader: StreamReader | None = None  # and a parser with it
         self._decode: Callable[[bytes], bytes] | None = None
-        kind = first(answered.headers, "content-type").lower()
-        answered.is_stream = kind.startswith(EVENT_STREAM)
+        answered.is_stream = headers.get("content-type", "").lower().startswith(EVENT_STREAM)
         if answered.is_stream:
             self._reader = reader_for(exchange.endpoint)
             self._parser = EventParser()
