@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
+import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
+from batchata.gateway.proxy.http import headers as header_lists
+from batchata.gateway.proxy.http.forward import head_of
 from batchata.gateway.proxy.http.guard import Guard
-from batchata.gateway.proxy.http.headers import Written, decoded, to_upstream
+from batchata.gateway.proxy.http.headers import (
+    Names,
+    Written,
+    decoded,
+    end_to_end,
+    names_of,
+    to_upstream,
+)
 from batchata.gateway.proxy.http.heads import Heads
 from batchata.gateway.proxy.http.upstreams import Upstream
 
@@ -121,3 +134,28 @@ def test_names_that_old_clients_write_in_latin_1_are_text() -> None:
     head = heads().of((*raw, (b"x-batchata-tags", b"who:" + latin1)))
 
     assert (head.session_id, head.agent_id, head.tags) == ("Jürgen", "Jürgen", {"who": "Jürgen"})
+
+
+@given(st.lists(PAIRS, min_size=2, max_size=3))
+def test_of_answers_all_headers_are_kept_that_go_on(
+    answers: list[list[tuple[bytes, bytes]]],
+) -> None:
+    for raw in answers:
+        upstream = Mock(aiohttp.ClientResponse, status=200, raw_headers=tuple(raw))
+        upstream.headers = CIMultiDict(decoded(raw))
+
+        assert head_of(upstream, Mock()).headers == end_to_end(decoded(raw))
+
+
+def test_the_names_of_answers_are_remembered_within_bounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known: dict[tuple[bytes, ...], Names] = {}
+    monkeypatch.setattr(header_lists, "_NAMES", known)
+
+    names_of([(b"a" * 9000, b"")])
+    assert known == {}
+    for number in range(1000):
+        names_of([(b"X-%d" % number, b"")])
+    assert len(known) <= 256
+    assert names_of([(b"X-999", b"1")]) is known[(b"X-999",)]

@@ -20,11 +20,11 @@ from batchata.gateway.proxy.http.asking import Asking, Payload, Place
 from batchata.gateway.proxy.http.headers import (
     Headers,
     Written,
-    decoded,
     end_to_end,
     first,
-    has,
-    head_lines,
+    head_bytes,
+    head_text,
+    names_of,
 )
 from batchata.gateway.proxy.http.pool import (
     LINE_BYTES,
@@ -149,13 +149,15 @@ def head_of(upstream: aiohttp.ClientResponse, exchange: Exchange) -> Answered:
     """
     if upstream.status < 200:
         raise aiohttp.ClientError(f"status {upstream.status} does not answer the gateway's request")
-    came = decoded(upstream.raw_headers)
-    headers = end_to_end(came)
-    if headers is not came:
-        coding = first(came, "transfer-encoding", "chunked")
+    found = upstream.headers
+    names = names_of(upstream.raw_headers)
+    headers = tuple(zip(names.text, found.values(), strict=True))
+    if not names.all_go_on:
+        headers = end_to_end(headers)
+        coding = found.get("transfer-encoding", "chunked")
         if coding.strip().lower() != "chunked":  # nobody asked for it, and nothing here decodes it
             raise aiohttp.ClientError(f"its transfer encoding is {coding!r}, not chunked")
-    request_id = upstream.headers.get("x-request-id") or upstream.headers.get("request-id")
+    request_id = found.get("x-request-id") or found.get("request-id")
     return Answered(status=upstream.status, headers=headers, request_id=request_id)
 
 
@@ -173,14 +175,14 @@ class Answer(web.StreamResponse):
         version = request.version
         lines = [f"HTTP/{version.major}.{version.minor} {self.status} {self.reason}"]
         lines.extend([f"{name}: {value}" for name, value in self.headers.items()])
-        writer._write(head_lines(lines))
+        writer._write(head_bytes(head_text(lines)))
 
 
 class WholeAnswer(web.StreamResponse):
     """An answer in one piece, with the upstream's header list and nothing else."""
 
     def __init__(self, status: int, reason: str | None, headers: Headers, body: bytes) -> None:
-        super().__init__(status=status, reason=reason)
+        self._set_status(status, reason)  # all else is for answers that aiohttp writes
         self._kept = headers
         self._whole = body
         self._stays = True
@@ -208,7 +210,7 @@ class WholeAnswer(web.StreamResponse):
         if transport is None:
             raise ConnectionResetError("the client went away")
         self._stays = self._stays and request.keep_alive
-        is_empty = request.method == "HEAD" or self.status in BODILESS
+        is_empty = request.method == "HEAD" or self._status in BODILESS
         text = self._head(request, is_empty) + (b"" if is_empty else self._whole)
         self._is_written = True
         request.writer.output_size += len(text)
@@ -219,15 +221,14 @@ class WholeAnswer(web.StreamResponse):
 
     def _head(self, request: web.BaseRequest, is_empty: bool) -> bytes:
         version = request.version
-        lines = [f"HTTP/{version.major}.{version.minor} {self.status} {self.reason}"]
+        lines = [f"HTTP/{version.major}.{version.minor} {self._status} {self._reason}"]
         lines.extend([f"{name}: {value}" for name, value in self._kept])
-        if not is_empty and not has(self._kept, "content-length"):
-            lines.append(f"Content-Length: {len(self._whole)}")
+        text = head_text(lines)
+        if not is_empty and "\r\ncontent-length: " not in text.lower():
+            text = f"{text}\r\nContent-Length: {len(self._whole)}"
         if version >= aiohttp.HttpVersion11:
-            lines.extend(() if self._stays else ("Connection: close",))
-        elif self._stays:
-            lines.append("Connection: keep-alive")
-        return head_lines(lines)
+            return head_bytes(text if self._stays else f"{text}\r\nConnection: close")
+        return head_bytes(f"{text}\r\nConnection: keep-alive" if self._stays else text)
 
 
 def response_with(

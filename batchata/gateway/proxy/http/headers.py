@@ -41,15 +41,44 @@ def decoded(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
     )
 
 
-def head_lines(lines: Sequence[str]) -> bytes:
-    """The head of a message, up to the empty line.
+class Names(msgspec.Struct, frozen=True):
+    """The names of a header list."""
 
-    Raises ValueError for a line that would become several.
-    """
+    text: tuple[str, ...]
+    all_go_on: bool  #: none of them holds for one connection only
+
+
+_NAMES: Final[dict[tuple[bytes, ...], Names]] = {}
+#: how many lists of names are kept in memory, and how many bytes each may have
+_MOST: Final = 256
+_MOST_BYTES: Final = 8 * 1024
+
+
+def names_of(raw: Iterable[tuple[bytes, bytes]]) -> Names:
+    """The names of a header list, which are the same in all answers of an upstream."""
+    key = tuple(map(_NAME, raw))
+    found = _NAMES.get(key)
+    if found is None:
+        text = tuple([name.decode("utf-8", "surrogateescape") for name in key])
+        found = Names(text, HOP_BY_HOP.isdisjoint(map(str.lower, text)))
+        if sum(map(len, key)) < _MOST_BYTES:
+            if len(_NAMES) >= _MOST:
+                del _NAMES[next(iter(_NAMES))]
+            _NAMES[key] = found
+    return found
+
+
+def head_text(lines: Sequence[str]) -> str:
+    """The lines of a head; raises ValueError for one that would become several."""
     text = "\r\n".join(lines)
     breaks = len(lines) - 1
     if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
         raise ValueError("a header has a line break or a zero byte in it")
+    return text
+
+
+def head_bytes(text: str) -> bytes:
+    """A head as it is sent, with the empty line at its end."""
     return f"{text}\r\n\r\n".encode("utf-8", "surrogateescape")
 
 

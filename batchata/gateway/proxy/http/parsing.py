@@ -75,12 +75,12 @@ async def take_body(request: web.BaseRequest, limits: Limits, *, is_question: bo
     if not request.can_read_body:
         return Body()
     content = request.content
-    read = partial(_next, content, limits.idle_seconds)
-    kind = request.headers.get("Content-Type", "")
-    if "json" not in kind.lower():
-        return await _other(request, limits, _pieces(read))
-    if content.is_eof() and content.total_bytes <= limits.memory:  # all of it came with the head
+    is_json = "json" in request.headers.get("Content-Type", "").lower()
+    if is_json and content.is_eof() and content.total_bytes <= limits.memory:  # all of it is here
         return _whole(request, content.read_nowait(), limits)
+    read = partial(_next, content, limits.idle_seconds)
+    if not is_json:
+        return await _other(request, limits, _pieces(read))
     length = request.content_length
     parts: list[bytes] = []
     size = 0
