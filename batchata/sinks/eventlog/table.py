@@ -37,6 +37,26 @@ class Row(NamedTuple):
     payload: bytes  #: JSON
 
 
+class Texts:
+    """Texts one after the other, as Arrow has them.
+
+    What orjson returns takes up to eight times its size for as long as it is kept.
+    """
+
+    def __init__(self) -> None:
+        self.whole = bytearray()
+        self.sizes: list[int] = []
+
+    def __iter__(self) -> Iterator[bytes]:
+        ends = accumulate(self.sizes)
+        return (bytes(self.whole[e - size : e]) for e, size in zip(ends, self.sizes, strict=True))
+
+    def extend(self, texts: Sequence[bytes]) -> None:
+        """Add texts."""
+        self.whole += b"".join(texts)
+        self.sizes.extend(map(len, texts))
+
+
 @dataclass(slots=True)
 class Rows:
     """Events as they are stored in the log, column by column."""
@@ -47,7 +67,7 @@ class Rows:
     custom_ids: list[str] = field(default_factory=list)
     event_types: list[str] = field(default_factory=list)
     providers: list[str] = field(default_factory=list)
-    payloads: list[bytes] = field(default_factory=list)  #: JSON
+    payloads: Texts | list[bytes] = field(default_factory=Texts)  #: JSON
 
     def __len__(self) -> int:
         return len(self.times_us)
@@ -76,7 +96,7 @@ class Rows:
             yield Rows(self.logger_metadata, *(list(compress(c, which)) for c in self._columns))
 
     @property
-    def _columns(self) -> tuple[list[Any], ...]:
+    def _columns(self) -> tuple[Any, ...]:
         return *self.heads, self.payloads
 
 
@@ -121,20 +141,24 @@ def parquet_bytes(rows: Rows) -> Any:
     return table_bytes(pyarrow.Table.from_arrays(columns, schema=made))
 
 
-def _text_column(values: Sequence[str] | Sequence[bytes]) -> Any:
+def _text_column(values: Texts | Sequence[str] | Sequence[bytes]) -> Any:
     whole, sizes = _laid_out(values)
     return _texts(whole, [*accumulate(sizes, initial=0)])
 
 
-def _texts(whole: bytes, ends: Sequence[int]) -> Any:
+def _texts(whole: bytes | bytearray, ends: Sequence[int]) -> Any:
     """Texts as an Arrow array; pyarrow's own conversion imports all of pandas if installed."""
     pyarrow = import_pyarrow()
     offsets = pyarrow.py_buffer(pack(f"{len(ends)}i", *ends))
     return pyarrow.StringArray.from_buffers(len(ends) - 1, offsets, pyarrow.py_buffer(whole))
 
 
-def _laid_out(values: Sequence[str] | Sequence[bytes]) -> tuple[bytes, Iterable[int]]:
+def _laid_out(
+    values: Texts | Sequence[str] | Sequence[bytes],
+) -> tuple[bytes | bytearray, Iterable[int]]:
     """All texts one after the other, and the length of each in there."""
+    if isinstance(values, Texts):
+        return values.whole, values.sizes
     if isinstance(values[0], str):
         texts = cast(Sequence[str], values)
         whole = "".join(texts)
@@ -151,6 +175,7 @@ def table_bytes(table: Any) -> Any:
     out = pyarrow.BufferOutputStream()
     repeating = [name for name in table.column_names if name in _REPEATING]
     pyarrow.parquet.write_table(table, out, compression="zstd", use_dictionary=repeating)
+    pyarrow.default_memory_pool().release_unused()  # else it keeps what the largest file took
     return out.getvalue()
 
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import threading
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,19 @@ def test_more_events_than_memory_should_hold_wait_in_their_journals(
         assert len(log._rows) < 10
 
     assert ids(tmp_path) == [f"row-{number}" for number in range(35)]
+
+
+def test_events_that_wait_take_little_more_memory_than_disk(tmp_path: Path) -> None:
+    events = [event(number, data={"answer": "x" * 500}) for number in range(200)]
+    with still(tmp_path) as log:
+        log.write(event())
+        tracemalloc.start()
+        for at in range(0, len(events), 20):
+            log.write_many(events[at : at + 20])
+        taken = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert log._journal is not None
+        assert taken < 2 * log._journal.size_bytes
 
 
 def test_a_closed_log_takes_no_more(tmp_path: Path) -> None:
