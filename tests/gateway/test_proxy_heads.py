@@ -66,6 +66,29 @@ def test_the_same_headers_are_worked_out_once_whatever_the_length() -> None:
     assert known.of((HOST, (b"Content-Length", b"7"), (b"X-A", b"1"))) is not first
 
 
+def test_headers_that_differ_in_more_than_the_length_are_not_taken_for_each_other() -> None:
+    known = heads()
+    length = (b"Content-Length", b"7")
+    pair, other = (b"X-A", b"1"), (b"X-A", b"2")
+    different = [
+        (HOST, pair, length),
+        (HOST, other, length),
+        (HOST, pair, (b"content-length", b"7")),
+        (HOST, pair, length, other),
+        (HOST, pair, other),
+        (HOST, pair),
+        (HOST,),
+        (HOST, length, pair),
+    ]
+
+    found = [known.of(raw) for raw in different]
+
+    assert len({*map(id, found)}) == len(different)
+    for raw, head in zip(different, found, strict=True):
+        assert known.of(raw) is head
+        assert known.of(raw) is head
+
+
 def test_those_who_may_not_come_in_and_large_headers_are_not_remembered() -> None:
     known = heads(token="t")
     refused = (HOST, (b"Authorization", b"Bearer u"))

@@ -106,18 +106,32 @@ class Head:
         return _Onward(upstream, refusal, Written.of(headers))
 
 
+#: raw headers, parted where the length of the body goes, and what they say
+_Parted = tuple[RawHeaders, bytes, RawHeaders, Head]
+
+
 class Heads:
     """Remembers the headers of requests that may come in."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self._known: dict[tuple[tuple[bytes, bytes] | bytes, ...], Head] = {}
+        self._known: dict[tuple[tuple[bytes, bytes] | bytes, ...], _Parted] = {}
+        self._last: _Parted | None = None
 
     def of(self, raw: RawHeaders) -> Head:
         """What these headers say."""
+        if self._last is not None:  # mostly it is the same client
+            before, name, after, head = self._last
+            place = len(before)
+            is_parted = len(raw) > place and raw[place][0] == name
+            if is_parted and raw[:place] == before and raw[place + 1 :] == after:
+                return head
         key = tuple([each[0] if each[0] in _LENGTH else each for each in raw])
         found = self._known.get(key)
-        return self._made(raw, key) if found is None else found
+        if found is None:
+            return self._made(raw, key)
+        self._last = found
+        return found[-1]
 
     def _made(self, raw: RawHeaders, key: tuple[tuple[bytes, bytes] | bytes, ...]) -> Head:
         blanked = [(name, b"" if name in _LENGTH else value) for name, value in raw]
@@ -126,7 +140,9 @@ class Heads:
         if head.refusal is None and size < _MOST_BYTES:
             if len(self._known) >= _MOST:
                 del self._known[next(iter(self._known))]
-            self._known[key] = head
+            place = next((n for n, each in enumerate(key) if isinstance(each, bytes)), len(raw))
+            name = raw[place][0] if place < len(raw) else b""
+            self._known[key] = raw[:place], name, raw[place + 1 :], head
         return head
 
 
