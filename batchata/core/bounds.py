@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
+import orjson
+
 from batchata.core.errors import ValidationError
 from batchata.core.media import (
     DocumentSize,
@@ -48,17 +50,24 @@ _REFERENCE: Final = frozenset({"id", "type"})
 #: the most that any model thinks at once
 _LONGEST_ANSWER: Final = 128_000
 _PLAIN: Final = (None, "function", "custom")
+_NOTHING: Final[Mapping[str, Any]] = {}
 _LISTS: Final = ("messages", "input", "system")
 
 Sizes = Mapping[str, DocumentSize]
 
 
-def output_bound(max_tokens: int, n: int = 1) -> int:
-    """The most output tokens of a request, reasoning included."""
+def output_bound(max_tokens: int, n: int = 1, request: Mapping[str, Any] = _NOTHING) -> int:
+    """The most output tokens of a request, reasoning included.
+
+    What `request` predicts is paid for, even if it does not come.
+    """
     if max_tokens < 0 or n < 1:
         raise ValidationError(
             f"max_tokens is {max_tokens} and n is {n}", hint="write max_tokens=1000, n=1"
         )
+    foreseen = request.get("prediction")
+    if foreseen:  # no token is shorter than a byte
+        max_tokens += len(orjson.dumps(foreseen, option=orjson.OPT_SERIALIZE_NUMPY))
     return max_tokens * n
 
 

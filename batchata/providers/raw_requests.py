@@ -114,7 +114,7 @@ class BodyCodec:
         try:
             if endpoint != EMBEDDINGS:
                 cap = output_cap(endpoint, said)
-                most = output_bound(MODEL_MOST if cap is None else cap, answers_asked(said))
+                most = output_bound(MODEL_MOST if cap is None else cap, answers_asked(said), said)
             read = input_bound(job.body, said, provider=self._provider)
             searches, is_spoken = web_search_bound(said), speaks(said)
         except (TypeError, AttributeError) as error:

@@ -92,7 +92,7 @@ class OpenAICodec:
         data = dump(body, job)
         most = 0
         if endpoint != EMBEDDINGS:
-            most = output_bound(bound_cap(job, _CAPS, MODEL_MOST), job.params.get("n") or 1)
+            most = output_bound(bound_cap(job, _CAPS, MODEL_MOST), job.params.get("n") or 1, body)
         return Encoded(
             shape=Shape(
                 provider=profile.name,

@@ -99,6 +99,15 @@ def test_a_parameter_that_is_read_and_cannot_be_is_named_with_its_value(
     assert caught.value.hint
 
 
+def test_what_a_prediction_has_beyond_the_answer_is_in_the_bound() -> None:
+    def bound(**params: Any) -> int:
+        job = Job("a", GPT, prompt="q", max_tokens=7, params=params)
+        return OpenAICodec().encode(job, GPT).output_bound
+
+    assert bound(n=2) == 14
+    assert bound(n=2, prediction={"type": "content", "content": "x"}) == 2 * (7 + 32)
+
+
 @pytest.mark.parametrize("structured", ["native", "tool"])
 @pytest.mark.parametrize("model", [GPT, CLAUDE])
 def test_no_tools_is_no_tools(model: str, structured: Any) -> None:

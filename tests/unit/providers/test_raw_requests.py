@@ -27,6 +27,8 @@ def encoded(endpoint: str = CHAT, **body: Any) -> Encoded:
     [
         (CHAT, {"max_tokens": 7}, 7),
         (CHAT, {"max_tokens": 7, "max_completion_tokens": 9, "n": 2}, 18),
+        # what was foreseen and does not come is paid for too: 32 bytes of it
+        (CHAT, {"max_tokens": 7, "prediction": {"type": "content", "content": "x"}}, 39),
         (CHAT, {"max_output_tokens": 7}, MODEL_MOST),
         (CHAT, {"max_tokens": True}, MODEL_MOST),
         (RESPONSES, {"max_output_tokens": 7}, 7),

@@ -204,10 +204,7 @@ def worst_case(exchange: Exchange, card: RateCard, tools: Sequence[Any]) -> int:
     body = exchange.json or {}
     most = 0
     if exchange.endpoint != EMBEDDINGS:
-        answers = answers_asked(body)
-        most = output_bound(_answer_bound(exchange, body), answers)
-        if foreseen := body.get("prediction"):  # the part that is not used is paid for too
-            most += len(orjson.dumps(foreseen)) * answers
+        most = output_bound(_answer_bound(exchange, body), answers_asked(body), body)
     try:
         read = _input_bound(exchange, body, tools)
         searches = web_search_bound(body, tools)
