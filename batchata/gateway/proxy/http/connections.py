@@ -14,7 +14,7 @@ from aiohttp.http_exceptions import BadHttpMethod, InvalidURLError, LineTooLong
 from aiohttp.http_parser import HttpRequestParserPy, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
-from batchata.gateway.proxy.http.forward import CONTINUE, Request, what_failed
+from batchata.gateway.proxy.http.forward import CONTINUE, Request, is_begun, what_failed
 from batchata.gateway.proxy.http.pool import LINE_BYTES, MOST_HEADERS, READ_BYTES, is_known_aiohttp
 from batchata.gateway.proxy.http.serving import Handler, Serving
 from batchata.gateway.wire.errors import VendorError
@@ -129,7 +129,7 @@ class Connection(Serving):
         if self._waiter is not None and not self._waiter.done():
             return False
         request = self._current_request
-        if request is not None and request.writer.output_size and not self._messages:
+        if request is not None and is_begun(request) and not self._messages:
             return False
         return self.body.is_eof() and (not self._messages or self._messages[-1][1].is_eof())
 
@@ -142,7 +142,7 @@ class Connection(Serving):
         transport, request = self.transport, self._current_request
         if transport is None or transport.is_closing():
             return
-        if request is not None and not request.writer.output_size:
+        if request is not None and not is_begun(request):
             is_told = request.version >= aiohttp.HttpVersion11  # others would take it for an answer
             if not is_told or _is_reset(transport):
                 transport.abort()
@@ -172,7 +172,7 @@ class Connection(Serving):
         else:  # quotes nothing: the line that cannot be read may be the one with the key
             what = type(exc).__name__
             LOG.warning("a request was refused: it is not valid HTTP (%s)", what)
-        if request.writer.output_size:
+        if is_begun(request):
             raise ConnectionResetError("part of the answer is already sent")
         vendor: Vendor = getattr(self._manager, "vendor", "openai")
         response = web.Response(

@@ -200,7 +200,8 @@ class WholeAnswer(web.StreamResponse):
     async def prepare(self, request: web.BaseRequest) -> None:
         """Write all of it, once."""
         self.write_to(request)
-        await request.writer.drain()
+        if request.protocol.writing_paused:
+            await request.writer.drain()
 
     def write_to(self, request: web.BaseRequest) -> None:
         """Write all of it, once; whoever calls waits until the client takes it."""
@@ -213,7 +214,8 @@ class WholeAnswer(web.StreamResponse):
         is_empty = request.method == "HEAD" or self._status in BODILESS
         text = self._head(request, is_empty) + (b"" if is_empty else self._whole)
         self._is_written = True
-        request.writer.output_size += len(text)
+        if isinstance(request, Request):
+            request.is_answered = True
         transport.write(text)
 
     async def write_eof(self, data: bytes = b"") -> None:
@@ -248,6 +250,8 @@ def response_with(
 class Request(web.BaseRequest):
     """A request whose answer has only the upstream's headers."""
 
+    is_answered = False  #: in one piece
+
     def __init__(
         self,
         message: Any,
@@ -271,6 +275,11 @@ class Request(web.BaseRequest):
                 response.force_close()  # nothing else tells where it ends
         else:  # do not tell strangers what software runs here
             response.headers.pop("Server", None)
+
+
+def is_begun(request: web.BaseRequest) -> bool:
+    """True when at least a part of its answer was sent."""
+    return getattr(request, "is_answered", False) or request.writer.output_size > 0
 
 
 async def go_on(request: web.BaseRequest) -> None:

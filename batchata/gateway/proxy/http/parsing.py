@@ -72,9 +72,9 @@ async def take_body(request: web.BaseRequest, limits: Limits, *, is_question: bo
     With `takes_all` those wait on disk too, except for what exceeds the limit there.
     Raises BodyTooLargeError, StalledBodyError.
     """
-    if not request.can_read_body:
-        return Body()
     content = request.content
+    if content.at_eof():
+        return Body()
     is_json = "json" in request.headers.get("Content-Type", "").lower()
     if is_json and content.is_eof() and content.total_bytes <= limits.memory:  # all of it is here
         return _whole(request, content.read_nowait(), limits)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
+from functools import cached_property
 from typing import Any, Final
 
 import aiohttp
@@ -16,7 +17,7 @@ from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.http_writer import StreamWriter
 
-from batchata.gateway.proxy.http.forward import WholeAnswer
+from batchata.gateway.proxy.http.forward import Request, WholeAnswer
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 #: versions of aiohttp whose server is known to work this way; any other serves in its own way
@@ -91,11 +92,7 @@ class Serving(web.RequestHandler):
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
             self._resume_reading_if_drained()
         manager.requests_count += 1
-        writer = StreamWriter(self, self._loop)
-        request: web.BaseRequest = manager.request_factory(
-            message, payload, self, writer, self._task_handler
-        )
-        return request
+        return _request(message, payload, self)
 
     async def _answer(self, request: web.BaseRequest) -> None:
         """Answer a request; raises ConnectionError if its client is gone."""
@@ -144,6 +141,41 @@ class Serving(web.RequestHandler):
         ends_at = self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(ends_at, self._process_keepalive)
+
+
+class _LeanRequest(Request):
+    """A request without what nobody here asks of one; its writer is made when it is used."""
+
+    _client_max_size = 0
+    _client_max_fields = 0
+    _transport_sslcontext = None
+    _transport_peername = None
+    _transport_sockname = None
+
+    def __init__(self, message: Any, payload: Any, connection: Any) -> None:
+        self._message = message
+        self._payload = payload
+        self._protocol = connection
+        self._loop = connection._loop
+        self._task = connection._task_handler
+        self._method = message.method
+        self._version = message.version
+        self._headers = message.headers
+        self._rel_url = message.url
+        self._cache = {}
+        self._state = {}
+        connection.takes(payload)
+
+    @cached_property
+    def _payload_writer(self) -> StreamWriter:  # type: ignore[override]
+        return StreamWriter(self._protocol, self._loop)
+
+
+def _request(message: Any, payload: Any, connection: Any) -> Request:
+    if message.chunked or message.url.absolute:
+        writer = StreamWriter(connection, connection._loop)
+        return Request(message, payload, connection, writer, connection._task_handler)
+    return _LeanRequest(message, payload, connection)
 
 
 class _Idle:
