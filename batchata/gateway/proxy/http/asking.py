@@ -42,8 +42,8 @@ class Place:
 
     request: ClientRequest
     host_line: str
-    begin: str  #: what goes before the path for a proxy
-    path: str
+    server: str  #: its address for a proxy
+    begin: str  #: what goes before a target
     own_lines: str  #: headers for a proxy
 
     @classmethod
@@ -62,11 +62,12 @@ class Place:
         request = _Known("POST", url, loop=loop, proxy=proxy, proxy_auth=auth)
         host, slash, rest = base_url.partition("://")[2].partition("/")
         reads_requests = proxy is not None and not request.is_ssl()
+        server = f"http://{host}" if reads_requests else ""
         return cls(
             request,
             head_line(f"Host: {request.headers['Host']}"),
-            f"http://{host}" if reads_requests else "",
-            slash + rest,
+            server,
+            f"{server}{slash}{rest}",
             head_line(f"Proxy-Authorization: {auth.encode()}") if reads_requests and auth else "",
         )
 
@@ -75,7 +76,7 @@ class Place:
 
         Raises ValueError for a target that would smuggle in headers.
         """
-        where = self.begin or target if target == "*" else f"{self.begin}{self.path}{target}"
+        where = self.server or target if target == "*" else f"{self.begin}{target}"
         begin = head_line(f"{method} {where} HTTP/1.1")
         framing = ""
         if payload is not None and not headers.has_length:

@@ -100,12 +100,14 @@ class Client:
         """Begin the request; returns a context manager of the upstream's response."""
         if self._connector is None or self._session is None:
             raise RuntimeError("the gateway is not running")
-        upstream = exchange.upstream
-        place = self._place(upstream.base_url, upstream.outbound_proxy)
-        headers, written = exchange.headers, exchange.written
+        upstream, written = exchange.upstream, exchange.written
+        where = upstream.base_url, upstream.outbound_proxy
+        if where not in self._places:
+            self._places[where] = Place.of(*where)
+        place = self._places[where]
         if place is not None:
-            if written is None or written.headers is not headers:  # an interceptor changed them
-                written = Written.of(headers)
+            if written is None or written.headers is not exchange.headers:
+                written = Written.of(exchange.headers)  # an interceptor changed them
             return Asking(
                 self._connector,
                 place,
@@ -118,16 +120,11 @@ class Client:
         return self._session.request(
             exchange.method,
             upstream.url(exchange.target),
-            headers=CIMultiDict(_spelled_alike(headers)),
+            headers=CIMultiDict(_spelled_alike(exchange.headers)),
             data=payload,
             allow_redirects=False,
             proxy=upstream.outbound_proxy or None,
         )
-
-    def _place(self, *where: str) -> Place | None:
-        if where not in self._places:
-            self._places[where] = Place.of(*where)
-        return self._places[where]
 
     async def aclose(self) -> None:
         """Close all connections."""

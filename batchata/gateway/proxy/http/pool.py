@@ -201,11 +201,14 @@ class Answers(ResponseHandler):
     def _drop_timeout(self) -> None:
         self._silent_since = inf
 
-    def _reschedule_timeout(self) -> None:
+    def start_timeout(self) -> None:
+        """Wait from now on; aiohttp calls this for each piece that comes, too."""
         self._silent_since = self._loop.time()
         timeout = self._read_timeout
         if self._read_timeout_handle is None and timeout:
             self._read_timeout_handle = self._loop.call_later(timeout, self._on_time)
+
+    _reschedule_timeout = start_timeout
 
     def _on_time(self) -> None:
         """The timer has run out, mostly for an answer that came long ago."""
