@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -23,8 +23,13 @@ _SHORTEST = 6
 #: a text under the bare name "token" is a secret only when it looks like one
 _TOKEN = re.compile(r"[^\s]{16,}")
 _DEEPEST = 64
-#: mappings of so many keys have names that come again and again
+#: what has more values may contain itself
+_MOST: Final = 50_000
+#: short names of no secrets, from mappings of few keys: they come again and again
+_INNOCENT: Final[set[str]] = set()
+_MOST_NAMES: Final = 4096
 _FEW: Final = 64
+_LONGEST: Final = 64
 #: nothing is inside these; asking for the exact type is many times quicker than for a Mapping
 _LEAVES: Final = frozenset({str, int, float, bool, type(None)})
 #: a key begins a word (`task-...` is none), which JSON may write behind a line break's letter
@@ -73,7 +78,7 @@ class Redactor:
 
     def named(self, value: Any) -> Any:
         """The value without what names of secrets stand for; the same object if there is none."""
-        return _named(value, 0)
+        return value if _is_innocent(value) else _named(value, 0)
 
     def json(self, data: bytes) -> bytes:
         """JSON text without known values, and without what has the shape of a key."""
@@ -110,6 +115,37 @@ class Redactor:
         return text
 
 
+def _is_innocent(value: Any) -> bool:
+    """True for plain JSON with no name of a secret in it, as nearly all is: half the work."""
+    found = [value]
+    for each in found:
+        kind = type(each)
+        if kind in _LEAVES:
+            continue
+        if kind is dict:
+            if not _INNOCENT.issuperset(each) and not _are_innocent(each):
+                return False
+            found += each.values()
+        elif kind is list:
+            found += each
+        else:
+            return False
+        if len(found) > _MOST:
+            return False
+    return True
+
+
+def _are_innocent(names: Collection[Any]) -> bool:
+    """True when none is the name of a secret; those that may come again are kept in mind."""
+    if any(isinstance(each, str) and is_secret_name(each) for each in names):
+        return False
+    if len(names) <= _FEW:
+        if len(_INNOCENT) > _MOST_NAMES:
+            _INNOCENT.clear()
+        _INNOCENT.update(each for each in names if isinstance(each, str) and len(each) <= _LONGEST)
+    return True
+
+
 def _named(value: Any, depth: int) -> Any:
     if type(value) in _LEAVES or depth > _DEEPEST:
         return value
@@ -134,9 +170,8 @@ def _sequence(value: Sequence[Any], depth: int) -> Sequence[Any]:
 
 def _mapping(value: Mapping[Any, Any], depth: int) -> Mapping[Any, Any]:
     made: dict[Any, Any] | None = None
-    secret = _secret_names(tuple(value)) if len(value) <= _FEW else _secret_names.__wrapped__(value)
     for key, each in value.items():
-        if key in secret:
+        if isinstance(key, str) and is_secret_name(key):
             kept = REDACTED if _is_telling(key, each) else each
         elif type(each) in _LEAVES:
             continue
@@ -154,12 +189,6 @@ def _is_telling(key: str, value: Any) -> bool:
     if key.lower() == "token":  # also the name of a piece of text, in log probabilities
         return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
     return True
-
-
-@lru_cache(maxsize=4096)
-def _secret_names(names: Iterable[Any]) -> frozenset[str]:
-    """Those of a mapping's keys under which secrets are kept; mostly there are none."""
-    return frozenset(each for each in names if isinstance(each, str) and is_secret_name(each))
 
 
 @lru_cache(maxsize=4096)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchata.core import redact
 from batchata.core.logged import LoggedEvent, to_json
 from batchata.core.redact import REDACTED, Redactor, is_secret_name
 
@@ -50,6 +51,34 @@ def test_takes_out_what_lies_under_a_telling_name_however_deep() -> None:
 
     assert found == {"a": [{"headers": {"Authorization": REDACTED, "Accept": "*/*"}}]}
     assert value["a"][0]["headers"]["Authorization"] == "Bearer x"
+
+
+def test_a_secret_among_names_that_were_seen_without_one_is_taken_out() -> None:
+    value = {"name": "n", "city": "c"}
+    PLAIN.named([value, {"city": {"name": 1}}])
+
+    assert PLAIN.named([{"name": {"city": "c", "api_key": "x"}}]) == [
+        {"name": {"city": "c", "api_key": REDACTED}}
+    ]
+    assert PLAIN.named(value) is value
+
+
+def test_a_secret_beside_a_value_that_contains_itself_is_taken_out() -> None:
+    value: dict[str, Any] = {"name": "n"}
+    value["itself"] = value
+
+    assert PLAIN.named(value) is value
+    assert PLAIN.named([value, {"api_key": "x"}])[1] == {"api_key": REDACTED}
+
+
+def test_names_that_never_come_again_take_no_memory() -> None:
+    for number in range(5_000):
+        PLAIN.named({f"{number}-{each}": 1 for each in range(5)})
+    PLAIN.named({"n" * 1_000: 1, 5: 1})
+    PLAIN.named({f"row {number}": 1 for number in range(10_000)})
+
+    assert len(redact._INNOCENT) < 5_000
+    assert max(map(len, redact._INNOCENT)) < 100
 
 
 def test_a_value_without_secrets_is_not_copied() -> None:
