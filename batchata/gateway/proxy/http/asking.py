@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Self
 
 import aiohttp
@@ -27,20 +26,12 @@ from batchata.gateway.proxy.http.sending import Sending
 Payload = bytes | AsyncIterator[bytes] | None
 
 
-class _Known(ClientRequest):
-    """The request that the pool is asked with, the same for all calls to one place."""
-
-    @cached_property
-    def connection_key(self) -> ConnectionKey:
-        """The pool's key for connections to this place."""
-        return super().connection_key
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where an upstream is: its key in the pool, and what requests to it begin with."""
 
-    request: ClientRequest
+    request: ClientRequest  #: asks the pool for a new connection
+    key: ConnectionKey
     host_line: str
     server: str  #: its address for a proxy
     begin: str  #: what goes before a target
@@ -59,12 +50,13 @@ class Place:
             return None
         proxy, auth = strip_auth_from_url(URL(outbound_proxy)) if outbound_proxy else (None, None)
         loop = asyncio.get_running_loop()
-        request = _Known("POST", url, loop=loop, proxy=proxy, proxy_auth=auth)
+        request = ClientRequest("POST", url, loop=loop, proxy=proxy, proxy_auth=auth)
         host, slash, rest = base_url.partition("://")[2].partition("/")
         reads_requests = proxy is not None and not request.is_ssl()
         server = f"http://{host}" if reads_requests else ""
         return cls(
             request,
+            request.connection_key,
             head_line(f"Host: {request.headers['Host']}"),
             server,
             f"{server}{slash}{rest}",
@@ -138,7 +130,7 @@ class Asking:
 
     async def __aenter__(self) -> Self:
         """Send the request and wait for the head of its answer."""
-        protocol = self._connector.idle(self._place.request.connection_key)
+        protocol = self._connector.idle(self._place.key)
         if protocol is None:
             protocol = await self._opened()
         self._protocol = protocol
@@ -205,13 +197,13 @@ class Asking:
         if is_half or (transport is not None and transport.get_write_buffer_size()):
             self._cut()  # answered before the request was whole
         else:
-            self._connector.give_back(self._place.request.connection_key, protocol)
+            self._connector.give_back(self._place.key, protocol)
 
     def _cut(self) -> None:
         """End the connection at once."""
         if self._sending is not None:
             self._sending.stop()
-        self._connector.end(self._place.request.connection_key, self._protocol)
+        self._connector.end(self._place.key, self._protocol)
 
 
 async def _in_pieces(data: bytes) -> AsyncIterator[bytes]:
