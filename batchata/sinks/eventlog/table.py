@@ -44,16 +44,21 @@ class Texts:
     """
 
     def __init__(self) -> None:
-        self.whole = bytearray()
+        self._pieces: list[bytes] = []
         self.sizes: list[int] = []
 
     def __iter__(self) -> Iterator[bytes]:
-        ends = accumulate(self.sizes)
-        return (bytes(self.whole[e - size : e]) for e, size in zip(ends, self.sizes, strict=True))
+        whole, ends = self.whole, accumulate(self.sizes)
+        return (whole[end - size : end] for end, size in zip(ends, self.sizes, strict=True))
+
+    @property
+    def whole(self) -> bytes:
+        """All of them."""
+        return b"".join(self._pieces)
 
     def extend(self, texts: Sequence[bytes]) -> None:
         """Add texts."""
-        self.whole += b"".join(texts)
+        self._pieces.append(b"".join((*texts, b"")))  # of one alone it would be that one
         self.sizes.extend(map(len, texts))
 
 
@@ -146,7 +151,7 @@ def _text_column(values: Texts | Sequence[str] | Sequence[bytes]) -> Any:
     return _texts(whole, [*accumulate(sizes, initial=0)])
 
 
-def _texts(whole: bytes | bytearray, ends: Sequence[int]) -> Any:
+def _texts(whole: bytes, ends: Sequence[int]) -> Any:
     """Texts as an Arrow array; pyarrow's own conversion imports all of pandas if installed."""
     pyarrow = import_pyarrow()
     offsets = pyarrow.py_buffer(pack(f"{len(ends)}i", *ends))
@@ -155,7 +160,7 @@ def _texts(whole: bytes | bytearray, ends: Sequence[int]) -> Any:
 
 def _laid_out(
     values: Texts | Sequence[str] | Sequence[bytes],
-) -> tuple[bytes | bytearray, Iterable[int]]:
+) -> tuple[bytes, Iterable[int]]:
     """All texts one after the other, and the length of each in there."""
     if isinstance(values, Texts):
         return values.whole, values.sizes
@@ -173,8 +178,15 @@ def table_bytes(table: Any) -> Any:
     """A table as one Parquet file in memory, zstd."""
     pyarrow = import_pyarrow()
     out = pyarrow.BufferOutputStream()
-    repeating = [name for name in table.column_names if name in _REPEATING]
-    pyarrow.parquet.write_table(table, out, compression="zstd", use_dictionary=repeating)
+    names = table.column_names
+    pyarrow.parquet.write_table(
+        table,
+        out,
+        compression="zstd",
+        use_dictionary=[name for name in names if name in _REPEATING],
+        # nobody looks for the least of all payloads, which are whole prompts and answers
+        write_statistics=[name for name in names if name != "payload"],
+    )
     pyarrow.default_memory_pool().release_unused()  # else it keeps what the largest file took
     return out.getvalue()
 

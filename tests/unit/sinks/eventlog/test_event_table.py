@@ -26,6 +26,15 @@ def test_texts_are_told_apart_plain_or_not(texts: tuple[str, ...]) -> None:
     assert table.column("payload").to_pylist() == [f'"{each}"' for each in texts]
 
 
+def test_a_file_says_between_which_values_its_columns_are_but_not_its_payloads() -> None:
+    made = parquet_bytes(rows_of(["a", "b"], [b"{}", b"[]"]))
+
+    columns = pq.read_metadata(pa.BufferReader(made)).row_group(0)
+    told = {columns.column(n).path_in_schema: columns.column(n).statistics for n in range(7)}
+    assert [name for name, found in told.items() if found is None] == ["payload"]
+    assert (told["run_id"].min, told["run_id"].max) == ("a", "b")
+
+
 def test_half_a_character_does_not_keep_the_others_from_their_file() -> None:
     rows = rows_of(["a\ud800", "é"], [b"{}"] * 2)
 
