@@ -110,6 +110,8 @@ def text_bound(body: bytes, request: Mapping[str, Any]) -> int | None:
                 if type(item) is not dict or len(item) != 2 or type(item.get("content")) is not str:
                     return None
             bound += _PER_MESSAGE * len(items)
+        elif not (items is None or type(items) is str):
+            return None
     return bound
 
 
@@ -168,46 +170,46 @@ def _list_bound(
     if items and type(items[0]) is int:
         return 0  # an embedding's tokens: a digit and a comma are two bytes already
     hidden = 0
+    blocks = _Blocks(request, provider, sizes)
     for item in items:
         # the everyday message is a role and a text: nothing in it to look at
         if type(item) is dict and len(item) == 2 and type(item.get("content")) is str:
             continue
-        hidden += _Blocks(request, provider, sizes).item(item)
+        hidden += blocks.item(item)
     # however much is drawn in, all of it together is no longer than a context
     return _PER_MESSAGE * len(items) + (min(hidden, context_bound(provider)) if hidden else 0)
 
 
 def _options_bound(request: Mapping[str, Any], named: Sequence[Any], provider: str) -> int:
     bound = 0
-    tools = [tool for tool in named if isinstance(tool, Mapping)]
+    tools = [tool for tool in named if isinstance(tool, dict)]
     if provider == "anthropic":
         output = request.get("output_config")
-        if isinstance(output, Mapping) and output.get("format"):
+        if isinstance(output, dict) and output.get("format"):
             bound += _HIDDEN_PROMPT
         if tools:
             bound += _HIDDEN_PROMPT
         if request.get("compaction"):
             bound += _HIDDEN_PROMPT
-    drawn_in = sum(1 for name in _STORED if _is_drawn_in(name, request.get(name)))
-    drawn_in += sum(hosted_rounds(request, tool) for tool in tools)
+    drawn_in = sum([_is_drawn_in(name, request[name]) for name in _STORED if name in request])
+    # the others are the caller's, and cost no more than their text
+    special = [tool for tool in tools if tool.get("type") not in _PLAIN]
+    drawn_in += sum([hosted_rounds(request, tool) for tool in special])
     if request.get("mcp_servers"):
         drawn_in += HOSTED_ROUNDS
     bound += drawn_in * context_bound(provider)
-    return bound + sum(map(_description_bound, tools))
+    return bound + sum(map(_description_bound, special))
 
 
 def _description_bound(tool: Mapping[str, Any]) -> int:
     """Every tool with a type of the vendor's brings a description of its own, or a set of them."""
-    kind = tool.get("type")
-    if kind in _PLAIN:
-        return 0
-    return _SET_OF_TOOLS * _HIDDEN_PROMPT if "toolset" in str(kind) else _HIDDEN_PROMPT
+    return _SET_OF_TOOLS * _HIDDEN_PROMPT if "toolset" in str(tool["type"]) else _HIDDEN_PROMPT
 
 
 def _is_drawn_in(name: str, value: Any) -> bool:
     if name == "prompt":  # that of the older completions is a text, and stands in the body
-        return isinstance(value, Mapping)
-    if name == "thread" and isinstance(value, Mapping):  # one that begins has nothing before it
+        return isinstance(value, dict)
+    if name == "thread" and isinstance(value, dict):  # one that begins has nothing before it
         return value.get("type") != "create"
     return bool(value) or (name == "web_search_options" and value is not None)
 
@@ -228,19 +230,25 @@ class _Blocks:
 
     def extra(self, node: Any) -> int:
         """Tokens of everything below `node`, less the bytes that are no text."""
-        if isinstance(node, str) or not isinstance(node, (Mapping, list, tuple)):
-            return 0
-        if isinstance(node, Mapping):
+        bound, nodes = 0, node
+        if isinstance(node, dict):
             measure = _MEASURES.get(str(node.get("type")))
             if measure is not None:
                 return _PER_MESSAGE + measure(self, node)
-            return sum(map(self.extra, node.values()))
-        return _PER_MESSAGE * len(node) + sum(map(self.extra, node))
+            nodes = node.values()
+        elif isinstance(node, (list, tuple)):
+            bound = _PER_MESSAGE * len(node)
+        else:
+            return 0
+        for each in nodes:
+            if type(each) is not str:
+                bound += self.extra(each)
+        return bound
 
     def image_url(self, node: Mapping[str, Any]) -> int:
         """OpenAI: `image_url` with a URL, a data URL or a mapping of it; or a file id."""
         inner = node.get("image_url")
-        place = inner if isinstance(inner, Mapping) else {**node, "url": inner}
+        place = inner if isinstance(inner, dict) else {**node, "url": inner}
         _, data = _data_url(place.get("url"))
         names = (node.get("file_id"), place.get("url"))
         return self._image(data, str(place.get("detail") or ""), names)
@@ -248,12 +256,12 @@ class _Blocks:
     def image(self, node: Mapping[str, Any]) -> int:
         """Anthropic: an image by its source."""
         source = node.get("source")
-        return self._image(source.get("data") if isinstance(source, Mapping) else None, "", ())
+        return self._image(source.get("data") if isinstance(source, dict) else None, "", ())
 
     def document(self, node: Mapping[str, Any]) -> int:
         """Anthropic: a document by its source; cited text is sent in numbered pieces."""
         source = node.get("source")
-        if not isinstance(source, Mapping):
+        if not isinstance(source, dict):
             return 0
         kind, data = source.get("type"), source.get("data")
         if kind in ("text", "content"):
@@ -267,7 +275,7 @@ class _Blocks:
     def file(self, node: Mapping[str, Any]) -> int:
         """OpenAI: a file by id, URL or data URL."""
         inner = node.get("file")
-        place = inner if isinstance(inner, Mapping) else node
+        place = inner if isinstance(inner, dict) else node
         media_type, data = _data_url(place.get("file_data"))
         names = (data, place.get("file_id"), place.get("file_url"), place.get("filename"))
         size = self._size(names)

@@ -32,16 +32,14 @@ def tools_of(request: Mapping[str, Any]) -> list[Any]:
     for name in _CONVERSATIONS:
         items = request.get(name)
         for item in items if isinstance(items, (list, tuple)) else ():
-            # the everyday message is a role and a text
-            if not (type(item) is dict and len(item) == 2 and type(item.get("content")) is str):
+            # the everyday message is text only
+            if isinstance(item, dict) and ("tools" in item or type(item.get("content")) is not str):
                 tools.extend(_brought(item))
     return tools
 
 
-def _brought(item: object) -> Iterator[Any]:
+def _brought(item: dict[str, Any]) -> Iterator[Any]:
     """The tools that one item of a conversation brings."""
-    if not isinstance(item, dict):
-        return
     if "tools" in item and item.get("type") in _BRINGING:
         yield from item["tools"] or ()
     blocks = item.get("content")
@@ -57,9 +55,9 @@ def _added(tool: object) -> Iterable[Any]:
 
 def is_callers_tool(tool: Mapping[str, Any]) -> bool:
     """True for a tool that runs at the caller's: it costs no more than its text."""
-    kind, place = tool.get("type"), tool.get("environment")
-    if kind == "shell" and isinstance(place, Mapping):  # in a container of the vendor's
-        return place.get("type") == "local"
+    kind = tool.get("type")
+    if kind == "shell" and isinstance(place := tool.get("environment"), dict):
+        return place.get("type") == "local"  # else in a container of the vendor's
     return kind is None or str(kind).startswith(_CALLERS_TOOLS)
 
 
@@ -75,6 +73,6 @@ def web_search_bound(request: Mapping[str, Any], tools: Iterable[Any] | None = N
     """The most web searches that the vendor may charge for; `tools` are those of the request."""
     bound = 0 if request.get("web_search_options") is None else HOSTED_ROUNDS
     for tool in tools_of(request) if tools is None else tools:
-        if isinstance(tool, Mapping) and str(tool.get("type")).startswith("web_search"):
+        if isinstance(tool, dict) and str(tool.get("type")).startswith("web_search"):
             bound += hosted_rounds(request, tool)
     return bound

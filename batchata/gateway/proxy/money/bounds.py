@@ -48,7 +48,7 @@ _ONLY_READ: Final = frozenset({"messages", "input", "system", "instructions"})
 
 #: fields of a body that may cost more than tokens show
 _TELLING: Final = frozenset(
-    {"tools", "modalities", "web_search_options", "fallbacks", "models", "plugins"}
+    {"modalities", "web_search_options", "fallbacks", "models", "plugins"}
     | {"context_management", "reasoning"}
 )
 #: tools that a vendor runs for no fee besides the tokens that they bring
@@ -109,13 +109,14 @@ def uncounted(exchange: Exchange, card: RateCard, tools: Sequence[Any]) -> list[
     """
     body, model = exchange.json or {}, exchange.model
     try:
-        is_plain = not tools and _TELLING.isdisjoint(body) and "-search-" not in model
+        special = [each for each in tools if isinstance(each, dict) and not is_callers_tool(each)]
+        is_plain = not special and _TELLING.isdisjoint(body) and "-search-" not in model
         if is_plain and not _may_hear(model, card):
             return []
         profile = PROFILES.get(exchange.provider)
         if profile is not None and profile.is_local:
             return []
-        return list(dict.fromkeys(_uncounted(exchange, body, tools, card)))
+        return list(dict.fromkeys(_uncounted(exchange, body, special, card)))
     except TypeError as error:
         raise _wrong_type(error) from error
 
@@ -124,7 +125,7 @@ def _uncounted(
     exchange: Exchange, body: Mapping[str, Any], tools: Sequence[Any], card: RateCard
 ) -> Iterator[str]:
     for tool in tools:
-        if isinstance(tool, Mapping) and not _is_counted(tool, card):
+        if not _has_known_price(tool, card):
             yield str(tool.get("type")) or "tools"
     if exchange.provider == "openai" and "-search-" in exchange.model:  # it always does
         yield "web_search_options"
@@ -143,20 +144,20 @@ def _uncounted(
 def _passes(body: Mapping[str, Any]) -> Iterator[str]:
     """What makes a model read and write more than once."""
     managed = body.get("context_management")
-    edits = managed.get("edits") if isinstance(managed, Mapping) else managed
+    edits = managed.get("edits") if isinstance(managed, dict) else managed
     for edit in edits or ():
-        if isinstance(edit, Mapping) and str(edit.get("type")).startswith("compact"):
+        if isinstance(edit, dict) and str(edit.get("type")).startswith("compact"):
             yield str(edit["type"])
     thinking = body.get("reasoning")
-    if isinstance(thinking, Mapping) and thinking.get("mode") not in (None, "standard"):
+    if isinstance(thinking, dict) and thinking.get("mode") not in (None, "standard"):
         yield "reasoning.mode"
 
 
-def _is_counted(tool: Mapping[str, Any], card: RateCard) -> bool:
-    """True for a tool that costs its tokens only, or a fee that is known."""
+def _has_known_price(tool: Mapping[str, Any], card: RateCard) -> bool:
+    """True for a tool of the vendor's that costs its tokens only, or a fee that is known."""
     kind = str(tool.get("type"))
     has_price = kind.startswith("web_search") and card.web_search_usd > 0
-    return has_price or kind.startswith(_NO_FEE) or is_callers_tool(tool)
+    return has_price or kind.startswith(_NO_FEE)
 
 
 def _may_hear(model: str, card: RateCard) -> bool:
@@ -175,7 +176,7 @@ def _heard(exchange: Exchange, body: Mapping[str, Any], card: RateCard) -> Itera
         )
         yield from () if is_bounded else (HEARD,)
     for message in body.get("messages") or ():
-        if isinstance(message, Mapping) and message.get("audio"):  # by an id, of unknown length
+        if isinstance(message, dict) and message.get("audio"):  # by an id, of unknown length
             yield HEARD_AGAIN
 
 
