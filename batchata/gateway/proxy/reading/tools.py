@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import orjson
 
 #: where items of the responses API keep the input of a tool
@@ -21,8 +21,7 @@ _CAME: Final = {
 _FAILED: Final = ("failed", "incomplete")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCall:
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     """A tool call that the model asks for, or that its vendor has run."""
 
     id: str
@@ -31,8 +30,7 @@ class ToolCall:
     choice: int = 0  #: which of several answers asks for it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolResult:
+class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a tool call."""
 
     id: str  #: of the call
@@ -49,14 +47,17 @@ def tool_call(item: Mapping[str, Any], choice: int = 0) -> ToolCall:
 
 def name_of(item: Mapping[str, Any]) -> str:
     """The name of a tool or a tool call; for a tool without a name its type."""
-    place = _function_of(item)
+    return _name_in(_function_of(item), item)
+
+
+def _name_in(place: Mapping[str, Any], item: Mapping[str, Any]) -> str:
     return str(place.get("name") or str(item.get("type") or "").removesuffix("_call"))
 
 
 def parts_of(item: Mapping[str, Any]) -> tuple[str, str, Any]:
     """Id, name and arguments of a call; one without an id goes by its name."""
     place = _function_of(item)
-    name = name_of(item)
+    name = _name_in(place, item)
     asked: Any = next((place[each] for each in _ASKED if place.get(each) is not None), {})
     return str(item.get("call_id") or item.get("id") or name), name, asked
 
@@ -64,7 +65,7 @@ def parts_of(item: Mapping[str, Any]) -> tuple[str, str, Any]:
 def _function_of(item: Mapping[str, Any]) -> Mapping[str, Any]:
     """The object with name and arguments: chat has them one level down."""
     function = item.get("function") or item.get("custom")
-    return function if isinstance(function, Mapping) else item
+    return function if isinstance(function, dict) else item
 
 
 def arguments_of(text: Any) -> Any:
@@ -79,7 +80,7 @@ def arguments_of(text: Any) -> Any:
 
 def results_in(item: Any) -> Iterator[ToolResult]:
     """Results in one turn of a request, or in one item or block of an answer."""
-    if not isinstance(item, Mapping):
+    if not isinstance(item, dict):
         return
     kind = item.get("type")
     if item.get("role") == "tool":
@@ -91,7 +92,7 @@ def results_in(item: Any) -> Iterator[ToolResult]:
         yield ToolResult(id=str(call_id), content=item.get("output"), is_error=failed)
     elif isinstance(kind, str) and kind.endswith("tool_result"):
         content = item.get("content")
-        said = content.get("type") if isinstance(content, Mapping) else None
+        said = content.get("type") if isinstance(content, dict) else None
         failed = bool(item.get("is_error")) or str(said).endswith("_error")
         yield ToolResult(id=str(item.get("tool_use_id")), content=content, is_error=failed)
     elif isinstance(kind, str) and kind in _CAME:
@@ -99,7 +100,7 @@ def results_in(item: Any) -> Iterator[ToolResult]:
     else:
         content = item.get("content")
         for part in content if isinstance(content, list) else ():
-            if isinstance(part, Mapping) and str(part.get("type")).endswith("tool_result"):
+            if isinstance(part, dict) and str(part.get("type")).endswith("tool_result"):
                 yield from results_in(part)
 
 
