@@ -22,7 +22,7 @@ from batchata.gateway.proxy.telemetry.events import EventName, GatewayEvent, now
 from batchata.gateway.proxy.telemetry.history import history, since_the_model
 from batchata.gateway.proxy.telemetry.sessions import Session, Sessions
 
-_TOLD_ELSEWHERE: Final = frozenset({"messages", "input", "model"})
+_TOLD_ELSEWHERE: Final = ("messages", "input", "model")
 _REDACTOR: Final = Redactor()
 
 
@@ -277,7 +277,10 @@ def _turns_of(exchange: Exchange, body: Mapping[str, Any]) -> tuple[Sequence[Any
 
 
 def _params(body: Mapping[str, Any]) -> Any:
-    return _REDACTOR.named({n: each for n, each in body.items() if n not in _TOLD_ELSEWHERE})
+    params = dict(body)
+    for name in _TOLD_ELSEWHERE:
+        params.pop(name, None)
+    return _REDACTOR.named(params)
 
 
 def _params_of(call: ToolCall) -> Any:
