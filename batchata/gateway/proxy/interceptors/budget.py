@@ -244,7 +244,7 @@ def _asking_usage(exchange: Exchange) -> Outcome:
     options = body.get("stream_options") or {}
     if not exchange.is_stream or exchange.endpoint not in (CHAT, COMPLETIONS):
         return CONTINUE
-    if not isinstance(options, Mapping) or options.get("include_usage") is not None:
+    if not isinstance(options, dict) or options.get("include_usage") is not None:
         return CONTINUE
     if exchange.body is None:  # it cannot be rewritten: it counts as its worst case
         return CONTINUE

@@ -131,8 +131,8 @@ def error_of(body: Any) -> tuple[str, str | None]:
     """Message and type of a vendor's error body."""
     if isinstance(body, list) and body:  # Gemini's
         return error_of(body[0])
-    error = body.get("error") or body if isinstance(body, Mapping) else body
-    if isinstance(error, Mapping):
+    error = body.get("error") or body if isinstance(body, dict) else body
+    if isinstance(error, dict):
         kind = error.get("type") or error.get("code")
         message = error.get("message") or error.get("detail") or error
         text = message if isinstance(message, str) else orjson.dumps(message).decode()
@@ -142,7 +142,7 @@ def error_of(body: Any) -> tuple[str, str | None]:
 
 def thoughts_in(parts: Sequence[Any]) -> str:
     """The thoughts among the parts of a content."""
-    thoughts = (each.get("thinking") for each in parts if isinstance(each, Mapping))
+    thoughts = (each.get("thinking") for each in parts if isinstance(each, dict))
     return "".join(each if isinstance(each, str) else text_of(each) for each in thoughts)
 
 

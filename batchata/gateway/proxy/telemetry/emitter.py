@@ -258,10 +258,10 @@ def _session_start(
     }
     tools = body.get("tools") or body.get("functions")
     if tools and isinstance(tools, list):
-        found["llm.tools"] = [name_of(each) for each in tools if isinstance(each, Mapping)]
+        found["llm.tools"] = [name_of(each) for each in tools if isinstance(each, dict)]
     metadata = body.get("metadata")
     user = body.get("safety_identifier") or body.get("user")
-    if user is None and isinstance(metadata, Mapping):
+    if user is None and isinstance(metadata, dict):
         user = metadata.get("user_id")
     if user and isinstance(user, str):
         found["user.id"] = id_of(user, ())

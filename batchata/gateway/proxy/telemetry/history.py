@@ -147,7 +147,7 @@ def _echoed(turn: Mapping[str, Any], texts: list[str], calls: list[tuple[str, st
     if isinstance(content, str):
         texts.append(content)
     for part in content if isinstance(content, list) else ():
-        if not isinstance(part, Mapping):
+        if not isinstance(part, dict):
             continue
         if part.get("type") in ("text", "output_text"):
             texts.append(str(part.get("text") or ""))
@@ -155,9 +155,9 @@ def _echoed(turn: Mapping[str, Any], texts: list[str], calls: list[tuple[str, st
             calls.append(_call(part))
     asked = turn.get("tool_calls")
     for call in asked if isinstance(asked, list) else ():
-        if isinstance(call, Mapping):
+        if isinstance(call, dict):
             calls.append(_call(call))
-    if isinstance(function := turn.get("function_call"), Mapping):
+    if isinstance(function := turn.get("function_call"), dict):
         calls.append(_call(function))
 
 
