@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import aiohttp
@@ -169,8 +170,7 @@ class Answer(web.StreamResponse):
         if request is None or not isinstance(writer, StreamWriter) or not is_known_aiohttp():
             await super()._write_headers()
             return
-        version = request.version
-        lines = [f"HTTP/{version.major}.{version.minor} {self.status} {self.reason}"]
+        lines = [f"{_begin(request.version, self.status)} {self.reason}"]
         lines.extend([f"{name}: {value}" for name, value in self.headers.items()])
         writer._write(head_bytes(head_text(lines)))
 
@@ -220,7 +220,7 @@ class WholeAnswer(web.StreamResponse):
 
     def _head(self, request: web.BaseRequest, is_empty: bool) -> bytes:
         version = request.version
-        lines = [f"HTTP/{version.major}.{version.minor} {self._status} {self._reason}"]
+        lines = [f"{_begin(version, self._status)} {self._reason}"]
         lines.extend([f"{name}: {value}" for name, value in self._kept])
         text = head_text(lines)
         if not is_empty and "\r\ncontent-length: " not in text.lower():
@@ -228,6 +228,12 @@ class WholeAnswer(web.StreamResponse):
         if version >= aiohttp.HttpVersion11:
             return head_bytes(text if self._stays else f"{text}\r\nConnection: close")
         return head_bytes(f"{text}\r\nConnection: keep-alive" if self._stays else text)
+
+
+@lru_cache
+def _begin(version: aiohttp.HttpVersion, status: int) -> str:
+    """How the first line of an answer begins."""
+    return f"HTTP/{version.major}.{version.minor} {status}"
 
 
 def response_with(

@@ -70,11 +70,10 @@ def names_of(raw: Iterable[tuple[bytes, bytes]]) -> Names:
 
 def head_text(lines: Sequence[str]) -> str:
     """The lines of a head; raises ValueError for one that would become several."""
-    text = "\r\n".join(lines)
-    breaks = len(lines) - 1
-    if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
+    said = "".join(lines)
+    if "\n" in said or "\r" in said or "\0" in said:
         raise ValueError("a header has a line break or a zero byte in it")
-    return text
+    return "\r\n".join(lines)
 
 
 def head_bytes(text: str) -> bytes:
