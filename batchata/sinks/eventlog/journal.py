@@ -15,11 +15,11 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
-from batchata.sinks.eventlog.table import Rows
+from batchata.sinks.eventlog.table import Head, Rows
 
 try:
     import fcntl
@@ -60,16 +60,18 @@ class Journal:
             first, *lines = file.read().split(b"\n")
         metadata = _metadata(first)
         self.damage = int(metadata is None)
-        found: list[tuple[Any, ...]] = []
-        heads: Iterator[tuple[Any, ...]] = iter(())  #: of the payloads that follow
+        heads: list[Head] = []
+        payloads: list[bytes] = []
+        following: Iterator[Head] = iter(())  #: heads of the payloads that follow
         for number, line in enumerate(lines, 1):
             if line.startswith(b"[") and (read := _heads(line)) is not None:
-                heads = iter(read)
-            elif (head := next(heads, None)) is not None and _is_json(line):
-                found.append((*head, line))
+                following = iter(read)
+            elif (head := next(following, None)) is not None and _is_json(line):
+                heads.append(head)
+                payloads.append(line)
             elif number < len(lines):
                 self.damage += 1
-        return Rows(metadata or "{}", *map(list, zip(*found, strict=True)))
+        return Rows(metadata or "{}", heads, payloads)
 
     def remove(self) -> None:
         """Remove it, as its events are in their place; a damaged one is kept under another name."""
@@ -139,8 +141,7 @@ def lines_of(rows: Rows) -> bytes:
     try:
         heads = orjson.dumps(rows.heads)
     except TypeError:
-        times, *names = rows.heads
-        heads = orjson.dumps((times, *(list(map(_whole, column)) for column in names)))
+        heads = orjson.dumps([(at_us, *map(_whole, names)) for at_us, *names in rows.heads])
     return b"\n".join((heads, *rows.payloads, b""))
 
 
@@ -166,10 +167,12 @@ def _metadata(head: bytes) -> str | None:
         return None
 
 
-def _heads(line: bytes) -> list[tuple[Any, ...]] | None:
+def _heads(line: bytes) -> list[Head] | None:
     try:
-        times, run_ids, custom_ids, event_types, providers = orjson.loads(line)
-        return list(zip(times, run_ids, custom_ids, event_types, providers, strict=True))
+        return [
+            (at_us, run_id, custom_id, event_type, provider)
+            for at_us, run_id, custom_id, event_type, provider in orjson.loads(line)
+        ]
     except (ValueError, TypeError):
         return None
 

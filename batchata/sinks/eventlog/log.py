@@ -124,7 +124,8 @@ class EventLog:
 
     def write(self, event: LoggedEvent) -> None:
         """Keep one event; it is on this machine's disk when this returns."""
-        self.write_many((event,))
+        self._own()
+        self._take(self._maker.row(event))
 
     def write_many(self, events: Iterable[LoggedEvent], *, redact_names: bool = True) -> None:
         """Keep several events; they are on this machine's disk when this returns.
@@ -132,7 +133,9 @@ class EventLog:
         `redact_names=False` when nothing in them stands under the name of a secret any more.
         """
         self._own()
-        rows = self._maker.rows(events, redact_names=redact_names)
+        self._take(self._maker.rows(events, redact_names=redact_names))
+
+    def _take(self, rows: Rows) -> None:
         lines = lines_of(rows)
         with self._lock:
             if self._is_closed:
@@ -194,17 +197,17 @@ class EventLog:
 
     def _keep(self, rows: Rows, lines: bytes) -> None:
         self._journalise(lines, len(rows))
-        is_first = not self._rows
-        if is_first:
-            self._since = time.monotonic()
+        before = len(self._rows)
         self._rows.extend(rows)
         self._bytes += len(lines)
-        if is_first:
+        if not before:
+            self._since = time.monotonic()
             _UNWRITTEN.add(self)
             self._start()
-        if is_first or len(self._rows) - len(rows) < self._size <= len(self._rows):
+        now = len(self._rows)
+        if not before or before < self._size <= now:
             self._changed.notify_all()
-        if len(self._rows) >= _MOST_ROWS or self._bytes >= _MOST_BYTES:
+        if now >= _MOST_ROWS or self._bytes >= _MOST_BYTES:
             self._spill()
 
     def _journalise(self, lines: bytes, count: int) -> None:

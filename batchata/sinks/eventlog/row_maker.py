@@ -8,7 +8,7 @@ from typing import Any
 
 from batchata.core.logged import LoggedEvent, payloads, to_json
 from batchata.core.redact import Redactor
-from batchata.sinks.eventlog.table import Rows
+from batchata.sinks.eventlog.table import Head, Rows
 
 
 class RowMaker:
@@ -21,22 +21,25 @@ class RowMaker:
         #: the log's own, as JSON
         self.metadata = self._redactor.json(to_json(named(dict(metadata)), named)).decode()
 
+    def row(self, event: LoggedEvent) -> Rows:
+        """The row of one event."""
+        head = self._head(event)
+        return Rows(self.metadata, [head], [event.payload(head[0], self._redactor)])
+
     def rows(self, events: Iterable[LoggedEvent], *, redact_names: bool = True) -> Rows:
         """The rows of several events, searched for secrets together."""
         given = [*events]
-        times = [each.timestamp_us or _now_us() for each in given]
-        return Rows(
-            self.metadata,
-            times,
-            self._clean([each.run_id for each in given]),
-            self._clean([each.custom_id for each in given]),
-            [each.event_type for each in given],
-            [each.provider or self._provider for each in given],
-            payloads(given, times, self._redactor, redact_names=redact_names),
-        )
+        heads = [*map(self._head, given)]
+        times = [head[0] for head in heads]
+        made = payloads(given, times, self._redactor, redact_names=redact_names)
+        return Rows(self.metadata, heads, made)
 
-    def _clean(self, ids: list[str]) -> list[str]:
-        return [*map(self._redactor.text, ids)] if self._redactor.knows_values else ids
+    def _head(self, event: LoggedEvent) -> Head:
+        run_id, custom_id = event.run_id, event.custom_id
+        if self._redactor.knows_values:
+            run_id, custom_id = self._redactor.text(run_id), self._redactor.text(custom_id)
+        at_us = event.timestamp_us or _now_us()
+        return at_us, run_id, custom_id, event.event_type, event.provider or self._provider
 
 
 def _now_us() -> int:

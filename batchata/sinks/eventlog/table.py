@@ -26,6 +26,10 @@ PartitionOn = Literal["date"] | None
 _DAY_US: Final = 86_400_000_000
 
 
+#: a row without its payload, as a plain tuple: thousands of them wait, and many are made at once
+Head = tuple[int, str, str, str, str]
+
+
 class Row(NamedTuple):
     """One event as it is stored in the log."""
 
@@ -56,53 +60,42 @@ class Texts:
         """All of them."""
         return b"".join(self._pieces)
 
-    def extend(self, texts: Sequence[bytes]) -> None:
+    def extend(self, texts: Iterable[bytes]) -> None:
         """Add texts."""
-        self._pieces.append(b"".join((*texts, b"")))  # of one alone it would be that one
-        self.sizes.extend(map(len, texts))
+        found = [*texts, b""]  # of one alone the join would be that one
+        self._pieces.append(b"".join(found))
+        self.sizes.extend(map(len, found[:-1]))
 
 
 @dataclass(slots=True)
 class Rows:
-    """Events as they are stored in the log, column by column."""
+    """Events as they are stored in the log."""
 
     logger_metadata: str = "{}"  #: JSON; the same for all of them
-    times_us: list[int] = field(default_factory=list)
-    run_ids: list[str] = field(default_factory=list)
-    custom_ids: list[str] = field(default_factory=list)
-    event_types: list[str] = field(default_factory=list)
-    providers: list[str] = field(default_factory=list)
+    heads: list[Head] = field(default_factory=list)
     payloads: Texts | list[bytes] = field(default_factory=Texts)  #: JSON
 
     def __len__(self) -> int:
-        return len(self.times_us)
+        return len(self.heads)
 
     def __iter__(self) -> Iterator[Row]:
-        return map(Row, *self.heads, self.payloads)
-
-    @property
-    def heads(self) -> tuple[list[int], list[str], list[str], list[str], list[str]]:
-        """All columns before the payloads."""
-        return self.times_us, self.run_ids, self.custom_ids, self.event_types, self.providers
+        return (Row(*head, each) for head, each in zip(self.heads, self.payloads, strict=True))
 
     def extend(self, others: Rows) -> None:
         """Add the events of others."""
-        for mine, more in zip(self._columns, others._columns, strict=True):
-            mine.extend(more)
+        self.heads.extend(others.heads)
+        self.payloads.extend(others.payloads)
 
     def of_days(self) -> Iterator[Rows]:
         """The events of each day."""
-        if min(self.times_us) // _DAY_US == max(self.times_us) // _DAY_US:
+        if min(self.heads)[0] // _DAY_US == max(self.heads)[0] // _DAY_US:
             yield self  # nearly always
             return
-        days = [time // _DAY_US for time in self.times_us]
+        days = [head[0] // _DAY_US for head in self.heads]
         for day in dict.fromkeys(days):
             which = [each == day for each in days]
-            yield Rows(self.logger_metadata, *(list(compress(c, which)) for c in self._columns))
-
-    @property
-    def _columns(self) -> tuple[Any, ...]:
-        return *self.heads, self.payloads
+            heads, payloads = compress(self.heads, which), compress(self.payloads, which)
+            yield Rows(self.logger_metadata, [*heads], [*payloads])
 
 
 def import_pyarrow() -> Any:
@@ -133,13 +126,14 @@ def schema() -> Any:
 def parquet_bytes(rows: Rows) -> Any:
     """Rows as one Parquet file in memory, zstd."""
     pyarrow = import_pyarrow()
+    times, *names = zip(*rows.heads, strict=True)
     made, count = schema(), len(rows)
-    times = pyarrow.py_buffer(pack(f"{count}q", *rows.times_us))
+    stamps = pyarrow.py_buffer(pack(f"{count}q", *times))
     metadata = rows.logger_metadata.encode()
     ends = range(0, len(metadata) * count + 1, len(metadata))
     columns = [
-        pyarrow.Array.from_buffers(made[0].type, count, [None, times]),
-        *map(_text_column, rows.heads[1:]),
+        pyarrow.Array.from_buffers(made[0].type, count, [None, stamps]),
+        *map(_text_column, names),
         _texts(metadata * count, ends),
         _text_column(rows.payloads),
     ]
@@ -200,6 +194,6 @@ def files_of(rows: Rows, segment: str, partition_on: PartitionOn) -> Iterator[tu
     if not rows:
         return
     for found in rows.of_days() if partition_on == "date" else (rows,):
-        first = datetime.fromtimestamp(found.times_us[0] / 1e6, UTC)
+        first = datetime.fromtimestamp(found.heads[0][0] / 1e6, UTC)
         folder = f"date={first:%Y-%m-%d}/" if partition_on == "date" else ""
         yield f"{folder}logs_{first:%H%M%S_%f}_{segment}.parquet", found

@@ -12,8 +12,7 @@ from batchata.sinks.eventlog.table import Rows, parquet_bytes
 
 
 def rows_of(run_ids: Sequence[str], payloads: list[bytes]) -> Rows:
-    many = len(run_ids)
-    return Rows("{}", [1] * many, [*run_ids], [""] * many, ["t"] * many, ["p"] * many, payloads)
+    return Rows("{}", [(1, each, "", "t", "p") for each in run_ids], payloads)
 
 
 @pytest.mark.parametrize("texts", [("", "a", "bc"), ("a", "grün", "日本"), ("", "", "")])
