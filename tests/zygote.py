@@ -70,7 +70,8 @@ class Forked:
     def send_signal(self, number: int) -> None:
         """Send it a signal, if it lives."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # the zygote has yet to tell how it ended
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """Kill it, if it lives."""
