@@ -38,7 +38,8 @@ _SHAPES = re.compile(
     _BEGIN.encode() + rb"(?:sk-[A-Za-z0-9_-]{16,}|hf_[0-9A-Za-z]{30,})"
     rb"|(?:AKIA|ASIA)[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{35}|gh[pousr]_[0-9A-Za-z]{36}"
     rb"|github_pat_[0-9A-Za-z_]{50,}"
-    rb"|-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----(?:[^-\"]|-[^-\"])*"
+    # up to its end or that of its text, whose quote keeps the backslashes before it
+    rb"|-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----(?:-?\\*[^-\"\\])*"
     rb"|xox[abps]-[0-9A-Za-z-]{10,}|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{16,}"
     rb"|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"
 )

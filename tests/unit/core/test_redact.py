@@ -1,3 +1,4 @@
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -265,3 +266,21 @@ def test_a_key_is_taken_out_whatever_comes_before_it(key: str, before: str) -> N
     assert not PLAIN.is_clean(data)
     assert key[-9:].encode() not in PLAIN.json(data)
     assert key[-9:].encode() not in PLAIN.jsons([b"{}", data])[1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'what does "-----BEGIN RSA PRIVATE KEY-----" say?',
+        '{"key":"-----BEGIN PRIVATE KEY-----MIIabc"}',
+        r"{\"key\":\"-----BEGIN PRIVATE KEY-----\\nMIIabc\\n\"}",
+        "-----BEGIN PRIVATE KEY-----\nMIIabc\\",
+        "-----BEGIN PRIVATE KEY-----\nMIIabc\n-----END PRIVATE KEY-----\\",
+        "-----BEGIN PRIVATE KEY-----\u2028MIIabc\u0001-",
+    ],
+)
+def test_what_a_private_key_is_taken_out_of_stays_json(text: str) -> None:
+    kept = json.loads(PLAIN.json(to_json({"a": text})))["a"]
+
+    assert REDACTED in kept
+    assert "MII" not in kept
