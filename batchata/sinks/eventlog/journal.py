@@ -66,6 +66,9 @@ class Journal:
         for number, line in enumerate(lines, 1):
             if line.startswith(b"[") and (read := _heads(line)) is not None:
                 following = iter(read)
+            elif (row := _row(line)) is not None:
+                heads.append(row[0])
+                payloads.append(row[1])
             elif (head := next(following, None)) is not None and _is_json(line):
                 heads.append(head)
                 payloads.append(line)
@@ -175,6 +178,17 @@ def _heads(line: bytes) -> list[Head] | None:
         ]
     except (ValueError, TypeError):
         return None
+
+
+def _row(line: bytes) -> tuple[Head, bytes] | None:
+    """A line that is a whole event, as all of them were before there were lines of heads."""
+    if not line.startswith(b"["):
+        return None
+    try:
+        at_us, run_id, custom_id, event_type, provider, payload = orjson.loads(line)
+    except ValueError:
+        return None
+    return (at_us, run_id, custom_id, event_type, provider), orjson.dumps(payload)
 
 
 def _is_json(line: bytes) -> bool:

@@ -14,7 +14,7 @@ import pytest
 from log_lab import DAY, NOON, Killed, event, ids, let_die, several_files, still
 
 from batchata.core.errors import EventLogError
-from batchata.sinks.eventlog import EventLog, LoggedEvent, compact_events
+from batchata.sinks.eventlog import EventLog, LoggedEvent, compact_events, read_events
 from batchata.sinks.eventlog import log as module
 
 if TYPE_CHECKING:
@@ -121,6 +121,24 @@ def test_one_damaged_event_costs_none_of_those_written_with_it(tmp_path: Path) -
 
     assert ids(tmp_path / "logs") == ["row-0", "row-2", "row-3"]
     assert [each.suffix for each in (tmp_path / "logs.journal").iterdir()] == [".damaged"]
+
+
+def test_a_journal_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "logs.journal"
+    folder.mkdir()
+    lines = [
+        b'{"logger_metadata":"{}"}',
+        *(b'[%d,"run","row-%d","llm_end","p",{"data":%d}]' % (NOON, n, n) for n in range(3)),
+        b'[17000,"run","row-3","llm_e',
+    ]
+    (folder / "host-1-abc.jsonl").write_bytes(b"\n".join(lines))
+
+    still(tmp_path / "logs").flush()
+
+    found = read_events(tmp_path / "logs")
+    assert list(found["logger_custom_id"]) == ["row-0", "row-1", "row-2"]
+    assert list(found["payload"]) == ['{"data":0}', '{"data":1}', '{"data":2}']
+    assert not folder.exists()
 
 
 def test_half_a_character_in_a_name_reaches_journal_and_file(tmp_path: Path) -> None:
