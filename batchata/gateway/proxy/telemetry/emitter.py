@@ -37,6 +37,7 @@ class EventEmitter:
         self._monotonic = monotonic
         if sessions is not None:
             sessions.on_end = self._ended
+            sessions.catch_up = queue.catch_up
 
     def began(self, exchange: Exchange, named_session: str) -> None:
         """A model is about to be asked."""
@@ -54,7 +55,16 @@ class EventEmitter:
         if self._queue.has_observers:
             self._tell_end(exchange, answered)
         if self._sessions is not None:
-            self._sessions.learn(exchange, answered)
+            self._remember(self._sessions, exchange, answered)
+
+    def _remember(self, sessions: Sessions, exchange: Exchange, answered: Answered) -> None:
+        """Remember an answer; what its history leads to, many in a row, before anyone asks."""
+        if answered.tool_calls:
+            sessions.wait_for(exchange, answered)
+        if self._queue.has_observers:
+            self._queue.put(partial(sessions.learn, exchange, answered))
+        else:
+            sessions.learn(exchange, answered)
 
     def _tell_end(self, exchange: Exchange, answered: Answered) -> None:
         self._queue.put(partial(_call_end, now_us(), exchange, answered))

@@ -23,8 +23,8 @@ MOST_WAITING: Final = 20_000
 _GATHER_SECONDS: Final = 0.02
 #: how many are delivered at once; then others have their turn
 _MOST_AT_ONCE: Final = 256
-#: an event, or what makes it once many are made in a row, which takes half the time
-Pending = GatewayEvent | Callable[[], GatewayEvent]
+#: an event, or what makes one or does something else with many in a row: that takes half the time
+Pending = GatewayEvent | Callable[[], GatewayEvent | None]
 
 
 class EventQueue:
@@ -117,6 +117,11 @@ class EventQueue:
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
+        self.catch_up()
+        self._filled.set()
+
+    def catch_up(self) -> None:
+        """Do now what was put here to be done a little later."""
         gathered, self._gathered = self._gathered, []
         for each in gathered:
             if isinstance(each, GatewayEvent):
@@ -125,7 +130,6 @@ class EventQueue:
             made = self._isolation.asked("an event", each, None)
             if made is not None:
                 self._waiting.append(made)
-        self._filled.set()
 
     async def _progress(self) -> None:
         """Wait until more events are delivered."""

@@ -59,6 +59,8 @@ class Sessions:
         #: ids of sessions by the hash of a history they had
         self._by_history: dict[bytes, list[str]] = {}
         self._oldest_seconds = -inf  # no session was used before
+        #: learns what is not learnt yet
+        self.catch_up: Callable[[], None] = lambda: None
         self.on_end: Callable[[Session], None] = lambda session: None
 
     def __len__(self) -> int:
@@ -70,27 +72,21 @@ class Sessions:
         self._expire(now)
         if named:
             return self._named(named, now)
-        for key in _leads(exchange):
+        leads = _leads(exchange)
+        if leads:
+            self.catch_up()
+        for key in leads:
             if (ids := self._by_history.get(key)) is not None:
                 # of several with one history, the first that has not gone on
                 found = next((each for each in ids if self._all[each].keys[-1] == key), ids[-1])
                 return self._touched(self._all[found], now), False
         return self._add(Session(self._new_id(), False, now)), True
 
-    def learn(self, exchange: Exchange, answered: Answered) -> None:
-        """Remember where a session stands after an answer, so that its next call is known."""
+    def wait_for(self, exchange: Exchange, answered: Answered) -> None:
+        """Remember the tool calls whose results the client will send."""
         session = self._all.get(exchange.session_id)
         if session is None:
             return
-        if answered.tool_calls:
-            self._wait_for(session, answered)
-        if session.is_named:
-            return
-        for key in _ends(exchange, answered):
-            self._lead(key, session)
-
-    def _wait_for(self, session: Session, answered: Answered) -> None:
-        """Remember the tool calls whose results the client will send."""
         now, done = self._clock(), {each.id for each in answered.tool_results}
         for call in answered.tool_calls:
             if call.id in done:
@@ -98,6 +94,14 @@ class Sessions:
             session.waiting[call.id] = (call.name, now)
             while len(session.waiting) > _MOST_CALLS:
                 del session.waiting[next(iter(session.waiting))]
+
+    def learn(self, exchange: Exchange, answered: Answered) -> None:
+        """Remember where a session stands after an answer, so that its next call is known."""
+        session = self._all.get(exchange.session_id)
+        if session is None or session.is_named:
+            return
+        for key in _ends(exchange, answered):
+            self._lead(key, session)
 
     def get(self, session_id: str) -> Session | None:
         """The session with this id, while it is remembered."""
