@@ -10,6 +10,7 @@ from conversation_lab import HI, MORE, block, chat, chunk, conversation, message
 
 from batchata.gateway.proxy.exchange import CHAT, MESSAGES, RESPONSES
 from batchata.gateway.proxy.reading.answer_facts import facts_of
+from batchata.gateway.proxy.telemetry import history
 
 CHAT_AUDIO = {
     "prompt_tokens": 9,
@@ -251,3 +252,24 @@ def test_an_error_in_any_vendors_shape_has_its_message(
     facts = facts_of(CHAT, 400, orjson.dumps(body))
 
     assert (facts.error, facts.error_type) == (said, kind)
+
+
+@pytest.mark.parametrize("before", [[], [HI, {"role": "assistant", "content": "a"}]])
+def test_a_question_is_not_read_again_for_each_of_its_answers(
+    before: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Any] = []
+
+    def canonical(value: Any) -> bytes:
+        read.append(value)
+        return orjson.dumps(value)
+
+    monkeypatch.setattr(history, "canonical", canonical)
+    said = [{"role": "assistant", "content": str(number)} for number in range(8)]
+    asked = [*before, MORE]
+    again = [({"messages": [*asked, each, HI]}, chat(HI)) for each in said]
+
+    sessions, _ = conversation(CHAT, ({"messages": asked}, chat(*said)))
+    assert read.count(MORE) == 2
+    sessions, _ = conversation(CHAT, ({"messages": asked}, chat(*said)), *again)
+    assert len(set(sessions)) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from operator import itemgetter
@@ -82,8 +82,15 @@ class History:
         """The hash of all turns and of what the model says to them."""
         if self._said and not self.added:  # it goes on with its own turn
             return self._with(_turn_bytes([*self._said, _Turn(text, calls)]))
-        line = _turn_bytes([_Turn(text, calls)]) if calls else _model_line(text, ())
-        return self._with(self._lines() + line)
+        return self._with(self._lines() + _answer_line(text, calls))
+
+    def each_answered(self, said: Iterable[tuple[str, tuple[ToolCall, ...]]]) -> list[bytes]:
+        """The same for several answers: the turns, which may be megabytes, are read once."""
+        if self._said and not self.added:
+            return [self.answered(*each) for each in said]
+        whole = self._before.copy() if self.spoken else blake2b(self._seed, digest_size=_SIZE)
+        whole.update(self._lines())
+        return [_further(whole, _answer_line(*each)) for each in said]
 
     def _lines(self) -> bytes:
         return b"".join((self._line, *map(_client_line, self.added)))
@@ -91,9 +98,13 @@ class History:
     def _with(self, lines: bytes) -> bytes:
         if not self.spoken:
             return digest(self._seed + lines)
-        further = self._before.copy()
-        further.update(lines)
-        return further.digest()
+        return _further(self._before, lines)
+
+
+def _further(known: blake2b, lines: bytes) -> bytes:
+    further = known.copy()
+    further.update(lines)
+    return further.digest()
 
 
 @dataclass(slots=True)
@@ -132,6 +143,10 @@ def _turn_bytes(turns: Sequence[Any]) -> bytes:
             _echoed(turn, texts, calls)
     calls.sort(key=_CALL_ID)
     return _model_line("".join(texts), calls)
+
+
+def _answer_line(text: str, calls: tuple[ToolCall, ...]) -> bytes:
+    return _turn_bytes([_Turn(text, calls)]) if calls else _model_line(text, ())
 
 
 def _model_line(text: str, calls: Sequence[tuple[str, str, Any]]) -> bytes:

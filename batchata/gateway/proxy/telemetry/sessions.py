@@ -208,8 +208,8 @@ def _ends(exchange: Exchange, answered: Answered) -> list[bytes]:
         keys += _id_keys(exchange, body, "conversation")
     if exchange.spilled is None:
         if answered.choices:  # a client may continue any of them
-            texts = enumerate(answered.choices, 1)
-            keys += [found.answered(text, _calls_of(answered, number)) for number, text in texts]
+            said = enumerate(answered.choices, 1)
+            keys += found.each_answered((text, _calls_of(answered, n)) for n, text in said)
         keys.append(found.answered(answered.text, _calls_of(answered, 0)))
     return keys
 
