@@ -6,9 +6,11 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from raw_lab import JSON, OK, RawUpstream, Reply, Seen, call, request_bytes
+from raw_lab import JSON, OK, RawUpstream, Reply, Seen, call, chunked, request_bytes
 
 from batchata.gateway import Gateway
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"{}")
 
 
 @pytest.fixture
@@ -44,6 +46,27 @@ def test_what_an_upstream_says_unasked_answers_nobody(
 
     assert post(url, target).body == b"{}"
     assert kept[0] is not kept[-1]
+
+
+@pytest.mark.parametrize("more", [b"H", b"HTTP/1.1 200 OK\r\nX-Evil: "], ids=["byte", "part"])
+@pytest.mark.parametrize("framed", [OK, CHUNKED], ids=["length", "chunks"])
+def test_a_part_of_an_answer_right_behind_another_begins_no_answer(
+    upstream: RawUpstream, url: str, framed: bytes, more: bytes
+) -> None:
+    upstream.script = lambda connection, seen: connection.sendall(framed + more)
+
+    for _ in range(3):
+        reply = post(url, b"/v1/things")
+
+        assert (reply.status, reply.body, reply.all(b"x-evil")) == (200, b"{}", [])
+    assert upstream.connections == 3
+
+
+def test_an_empty_line_behind_an_answer_is_nothing(upstream: RawUpstream, url: str) -> None:
+    upstream.script = lambda connection, seen: connection.sendall(OK + b"\r\n")
+
+    assert [post(url, b"/v1/things").body for _ in range(3)] == [b"{}"] * 3
+    assert upstream.connections == 1
 
 
 @pytest.mark.parametrize("target", [b"/v1/chat/completions", b"/v1/things"])

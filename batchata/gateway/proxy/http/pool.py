@@ -61,7 +61,7 @@ class Connector(aiohttp.TCPConnector):
         protocol: Answers
         protocol, since_seconds = waiting[0]
         transport = protocol.transport
-        if transport is None or transport.is_closing() or not protocol.is_quiet:
+        if transport is None or transport.is_closing() or not protocol.is_unspoilt():
             return None
         if monotonic() - since_seconds > self._keepalive_timeout:
             return None
@@ -101,7 +101,11 @@ class Connector(aiohttp.TCPConnector):
                 async with asyncio.timeout(patience):  # it has to connect too
                     connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
-            if protocol is None or not protocol.should_close:
+            if isinstance(protocol, Answers):
+                is_good = protocol.is_unspoilt()
+            else:
+                is_good = protocol is None or not protocol.should_close
+            if is_good:
                 return connection
             connection.close()
         raise aiohttp.ClientConnectionError("the upstream sends before it is asked")
@@ -137,6 +141,13 @@ class Answers(ResponseHandler):
             and not self._should_close
             and not self._upgraded
         )
+
+    def is_unspoilt(self) -> bool:
+        """True when an idle connection is good for a question: not even a part came unasked."""
+        parser = self._parser
+        if parser is not None and self.is_quiet and parser.feed_eof() is not None:
+            self._should_close = True  # it came in one piece with the end of the last answer
+        return self.is_quiet
 
     @property
     def should_close(self) -> bool:
