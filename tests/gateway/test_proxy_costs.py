@@ -331,3 +331,22 @@ def test_one_request_that_is_too_dear_leaves_the_others_alone(tmp_path: Path) ->
 
     assert batch.request_counts.completed == 5
     assert list(refused) == ["1"]
+
+
+@pytest.mark.parametrize("calls", [5, "x", {"a": 1}, [5, None, "x", []]])
+def test_an_answer_whose_tool_calls_are_none_reaches_its_client_and_is_paid(
+    calls: Any, tmp_path: Path
+) -> None:
+    said = {"role": "assistant", "content": "hi", "tool_calls": calls}
+    choices = [{"index": number, "message": said} for number in range(2)]
+    usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+
+    with (
+        saying({"id": "c", "choices": choices, "usage": usage}) as upstream,
+        limited(upstream.url, tmp_path, 1) as gateway,
+    ):
+        answer = call(gateway.url, asked(CHAT, model=GPT, messages=HI, max_tokens=9))
+
+    assert answer.status == 200
+    assert orjson.loads(answer.body)["choices"] == choices
+    assert 0 < spent_usd(tmp_path) < Decimal("0.0001")

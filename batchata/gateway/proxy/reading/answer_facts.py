@@ -18,7 +18,7 @@ from batchata.gateway.proxy.exchange import (
     Answered,
     AnswerFacts,
 )
-from batchata.gateway.proxy.reading.tools import ToolResult, results_of, tool_call
+from batchata.gateway.proxy.reading.tools import ToolCall, ToolResult, results_of, tool_call
 from batchata.providers.anthropic.decode import decode_message
 from batchata.providers.openai.decode import chat_usage, decode_body, text_of
 from batchata.providers.openai.wire import ChatUsage
@@ -100,11 +100,17 @@ def _answer(said: AnswerFacts, found: Answer | Failure) -> None:
 def _add_extra(said: AnswerFacts, extra: Mapping[str, Any]) -> None:
     """Add what few answers have: tool calls, and choices after the first."""
     others = extra.get("choices", ())[1:]
-    calls = [tool_call(each) for each in extra.get("tool_calls") or ()]
+    calls = _tool_calls(extra, 0)
     for number, other in enumerate(others, 1):
-        calls.extend(tool_call(each, number) for each in other.get("tool_calls") or ())
+        calls += _tool_calls(other, number)
     said.choices = tuple([str(each.get("text") or "") for each in others])
     said.tool_calls = tuple(calls)
+
+
+def _tool_calls(item: Mapping[str, Any], choice: int) -> list[ToolCall]:
+    asked = item.get("tool_calls")
+    found = asked if isinstance(asked, Sequence) else ()
+    return [tool_call(each, choice) for each in found if isinstance(each, Mapping)]
 
 
 def _message(said: AnswerFacts, body: bytes) -> None:
