@@ -14,6 +14,7 @@ from batchata.gateway.proxy.core import Core
 from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 from batchata.gateway.proxy.server import running
 from batchata.gateway.proxy.telemetry.metrics import Metrics
+from batchata.gateway.proxy.telemetry.sessions import Sessions
 
 
 @pytest.fixture(scope="module")
@@ -27,22 +28,39 @@ def ask(url: str) -> Reply:
     return call(url, request_bytes(b"/v1/chat/completions", JSON, method=b"POST", body=body))
 
 
+def failures(url: str) -> int:
+    lines = call(url, request_bytes(b"/metrics")).body.splitlines()
+    told = next(each for each in lines if each.startswith(b"batchata_gateway_interceptor_f"))
+    return int(told.rpartition(b" ")[2])
+
+
+@pytest.mark.parametrize(
+    ("kind", "step", "said"),
+    [
+        (Core, "_price", "the settlement of an exchange failed"),
+        (Metrics, "count", "what follows an exchange failed"),
+        (Sessions, "learn", "what follows an exchange failed"),
+    ],
+)
 def test_an_answer_reaches_its_client_whatever_fails_in_telling_of_it(
+    kind: type,
+    step: str,
+    said: str,
     url: str,
     upstream: RawUpstream,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def count(*_: object) -> None:
+    def failing(*_: object) -> None:
         raise ArithmeticError("planted")
 
-    monkeypatch.setattr(Metrics, "count", count)
+    before = failures(url)
+    monkeypatch.setattr(kind, step, failing)
     reply = ask(url)
-    found = call(url, request_bytes(b"/metrics")).body
 
     assert (reply.status, reply.body) == (200, b"{}")
-    assert b"interceptor_failures_total 1" in found
-    assert "the settlement of an exchange failed" in caplog.text
+    assert failures(url) == before + 1
+    assert said in caplog.text
 
 
 def test_at_the_end_all_is_closed_whatever_one_part_raises(

@@ -37,6 +37,7 @@ from batchata.gateway.proxy.money.bounds import tier_of
 from batchata.gateway.proxy.money.flex import Content, asked
 from batchata.gateway.proxy.reading.tee import Tee
 from batchata.gateway.proxy.telemetry.emitter import EventEmitter
+from batchata.gateway.proxy.telemetry.event_queue import EventQueue
 from batchata.gateway.proxy.telemetry.metrics import Metrics
 from batchata.gateway.wire.errors import VendorError
 from batchata.gateway.wire.vendors import Vendor
@@ -60,6 +61,7 @@ class Core:
         chain: Chain,
         client: Client,
         emitter: EventEmitter,
+        queue: EventQueue,
         prices: PriceBook,
         isolation: Isolation,
     ) -> None:
@@ -67,6 +69,7 @@ class Core:
         self._chain = chain
         self._client = client
         self._emitter = emitter
+        self._queue = queue
         self._prices = prices
         self._isolation = isolation
         self._most = admission.limits.memory
@@ -287,7 +290,7 @@ class Core:
         answered.seconds = max(time.monotonic() - exchange.began_seconds, 1e-9)
         self._price(exchange, answered)
         await self._chain.on_response(exchange)
-        self.metrics.count(exchange, answered)
+        self._queue.later(partial(self.metrics.count, exchange, answered))
         if exchange.endpoint is not None:
             self._emitter.ended(exchange, answered)
 

@@ -59,6 +59,7 @@ class Front:
 
     def _metrics(self) -> web.Response:
         core = self._core
+        self._queue.catch_up()
         gauges: Gauges = {"events_waiting": self._queue.waiting, **core.gauges()}
         for room in (self._batch_routes, core.held_calls):
             gauges |= room.gauges() if room is not None else {}

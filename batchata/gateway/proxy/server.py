@@ -85,6 +85,7 @@ async def running(
         chain=chain,
         client=client,
         emitter=EventEmitter(queue, sessions, time.monotonic),
+        queue=queue,
         prices=prices,
         isolation=isolation,
     )

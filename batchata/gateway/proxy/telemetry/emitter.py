@@ -61,10 +61,7 @@ class EventEmitter:
         """Remember an answer; what its history leads to, many in a row, before anyone asks."""
         if answered.tool_calls:
             sessions.wait_for(exchange, answered)
-        if self._queue.has_observers:
-            self._queue.put(partial(sessions.learn, exchange, answered))
-        else:
-            sessions.learn(exchange, answered)
+        self._queue.later(partial(sessions.learn, exchange, answered))
 
     def _tell_end(self, exchange: Exchange, answered: Answered) -> None:
         self._queue.put(partial(_call_end, now_us(), exchange, answered))

@@ -23,7 +23,7 @@ MOST_WAITING: Final = 20_000
 _GATHER_SECONDS: Final = 0.02
 #: how many are delivered at once; then others have their turn
 _MOST_AT_ONCE: Final = 256
-#: an event, or what makes one or does something else with many in a row: that takes half the time
+#: an event, or what makes one or does something else, many in a row: that takes half the time
 Pending = GatewayEvent | Callable[[], GatewayEvent | None]
 
 
@@ -70,9 +70,13 @@ class EventQueue:
     def put(self, event: Pending) -> None:
         """Add an event; never waits."""
         if self._observers:
-            self._gathered.append(event)
-            if self._soon is None:
-                self._soon = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._wake)
+            self.later(event)
+
+    def later(self, work: Pending) -> None:
+        """Have something done soon, in its turn among the events."""
+        self._gathered.append(work)
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._wake)
 
     async def room(self) -> None:
         """Wait until there is room for more events."""
@@ -127,7 +131,7 @@ class EventQueue:
             if isinstance(each, GatewayEvent):
                 self._waiting.append(each)
                 continue
-            made = self._isolation.asked("an event", each, None)
+            made = self._isolation.asked("what follows an exchange", each, None)
             if made is not None:
                 self._waiting.append(made)
 
