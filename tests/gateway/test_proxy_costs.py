@@ -350,3 +350,23 @@ def test_an_answer_whose_tool_calls_are_none_reaches_its_client_and_is_paid(
     assert answer.status == 200
     assert orjson.loads(answer.body)["choices"] == choices
     assert 0 < spent_usd(tmp_path) < Decimal("0.0001")
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_an_answer_that_is_nested_very_deep_reaches_its_client(status: int, tmp_path: Path) -> None:
+    deep = b"[" * 300 + b"]" * 300
+    call_of_tool = b'{"type":"tool_use","id":"t","name":"f","input":{"a":%b}}' % deep
+    usage = b'{"input_tokens":3,"output_tokens":4}'
+    said = b'{"id":"m","content":[%b],"usage":%b,"error":{"message":%b}}'
+    data = said % (call_of_tool, usage, deep)
+    head = b"HTTP/1.1 %d OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    answer = head % (status, len(data)) + data
+
+    with (
+        RawUpstream(lambda connection, seen: connection.sendall(answer)) as upstream,
+        limited(upstream.url, tmp_path, 1) as gateway,
+    ):
+        came = call(gateway.url, asked(MESSAGES, model=CLAUDE, messages=HI, max_tokens=9))
+
+    assert (came.status, came.body) == (status, data)
+    assert (spent_usd(tmp_path) > 0) == (status == 200)

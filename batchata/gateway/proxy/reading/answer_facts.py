@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from batchata.core.logged import to_json
 from batchata.core.result import Answer, Failure
 from batchata.gateway.proxy.exchange import (
     COMPLETIONS,
@@ -141,7 +142,7 @@ def error_of(body: Any) -> tuple[str, str | None]:
     if isinstance(error, dict):
         kind = error.get("type") or error.get("code")
         message = error.get("message") or error.get("detail") or error
-        text = message if isinstance(message, str) else orjson.dumps(message).decode()
+        text = message if isinstance(message, str) else to_json(message).decode()
         return text[:_MOST_MESSAGE], None if kind is None else str(kind)
     return str(error)[:_MOST_MESSAGE], None
 

@@ -8,6 +8,8 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from batchata.core.logged import to_json
+
 #: where items of the responses API keep the input of a tool
 _ASKED: Final = ("arguments", "input", "action", "actions", "operation", "queries", "code")
 #: where items of tools that the vendor itself runs keep their results
@@ -41,7 +43,7 @@ class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
 def tool_call(item: Mapping[str, Any], choice: int = 0) -> ToolCall:
     """A tool call of the chat, responses or messages API."""
     call_id, name, asked = parts_of(item)
-    text = asked if isinstance(asked, str) else orjson.dumps(asked).decode()
+    text = asked if isinstance(asked, str) else to_json(asked).decode()
     return ToolCall(id=call_id, name=name, arguments=text, choice=choice)
 
 
