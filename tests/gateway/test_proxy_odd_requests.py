@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 
 import orjson
 import pytest
@@ -12,6 +14,7 @@ from raw_lab import JSON, RawUpstream, Seen, call, chunked, connect, read_reply,
 
 from batchata.gateway import Gateway
 
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 CHUNKED = (b"Transfer-Encoding", b"chunked")
 QUESTION = b"/v1/chat/completions"
 LARGE = b'{"model": "m", "input": "%b"}' % (b"x" * 2_000_000)
@@ -233,3 +236,12 @@ def test_a_refusal_that_quotes_bytes_that_are_no_utf8_is_a_refusal(upstream: Raw
 
     assert (unserved.status, b"serves /v1/?" in unserved.body) == (404, True)
     assert (foreign.status, b"pages of http://?" in foreign.body) == (403, True)
+
+
+def test_no_aiohttp_is_installed_that_cannot_read_odd_requests() -> None:
+    needed = tomllib.loads(PROJECT.read_text())["project"]["dependencies"]
+
+    oldest = next(each for each in needed if each.startswith("aiohttp")).rpartition("=")[2]
+
+    # 3.14.0 does not bound what it reads ahead of requests in a row, as the gateway asks it to
+    assert tuple(map(int, oldest.split("."))) >= (3, 14, 1)
