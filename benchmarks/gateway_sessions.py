@@ -6,6 +6,7 @@ python -m benchmarks.gateway_sessions --sessions 100000
 from __future__ import annotations
 
 import argparse
+import gc
 import time
 from itertools import count
 
@@ -13,6 +14,7 @@ import orjson
 
 from batchata.gateway.proxy.exchange import CHAT, Answered, Exchange
 from batchata.gateway.proxy.http.upstreams import Upstream
+from batchata.gateway.proxy.server import GARBAGE
 from batchata.gateway.proxy.telemetry.sessions import Sessions
 from benchmarks.instant import resident_mb
 
@@ -74,6 +76,7 @@ def main() -> None:
         clock=time.monotonic,
         new_id=lambda: f"{next(ids):016x}",
     )
+    gc.set_threshold(*GARBAGE)
     before = resident_mb()
     numbers = range(options.sessions)
     begun = calls(sessions, numbers, 1)

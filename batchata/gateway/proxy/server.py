@@ -47,7 +47,8 @@ LOG: Final = logging.getLogger("batchata.gateway")
 _SWEEP_SECONDS: Final = 1.0
 #: a signal that comes twice within this time is one: a parent process may have passed it on
 _TWICE_SECONDS: Final = 1.0
-_GARBAGE: Final = (50_000, 20, 100)
+#: how often a gateway looks for cycles of garbage, which its calls do not make
+GARBAGE: Final = (50_000, 20, 100)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -146,7 +147,7 @@ async def serve(config: GatewayConfig, *, on_ready: Callable[[str], None] | None
         is_up = True
         # what is here now stays, and what comes has no cycles: collect less often
         gc.freeze()
-        gc.set_threshold(*_GARBAGE)
+        gc.set_threshold(*GARBAGE)
         LOG.info("gateway on %s", gateway.url)
         for what in missing(config):
             LOG.info("%s: pip install 'batchata[gateway]'", what)
