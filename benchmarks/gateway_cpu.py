@@ -6,25 +6,19 @@ All run at once and are asked in turns, each server on one core; client and upst
 of their own, whose CPU is not counted. LiteLLM does the same as the gateway when it keeps a log
 and a budget, and knows a price.
 
-On a shared machine, whose speed changes within minutes: 152 to 167 us a call at 16 connections and
-205 to 220 at 128 with events as JSON lines, 185 to 225 and 230 to 237 as Parquet; nginx 15 to 20;
-LiteLLM 8,650 to 9,750 bare, 10,700 to 12,850 with log and budget: 56 to 76 times what the gateway
-takes with its log as JSON lines too, 48 to 67 times what it takes with Parquet. On days on which
-everything took nearly twice as long: 297 to 385 us, LiteLLM with log and budget 15,500 to 16,700,
-40 to 54 times; and, with 3 % fewer instructions a call, 290 to 432 us, LiteLLM 14,250 to 22,000, 40
-to 63 times. The CPython of those days was compiled without profile-guided optimisation; Debian's
-takes 15 % less. One call makes 304 calls of Python functions and 300 of C ones, 110 of the former
-in aiohttp, and executes 730,000 instructions (callgrind): 140,000 to take a request in and to
-answer it, 160,000 to ask the upstream, 220,000 for what it is, its session and its cost, 130,000
-for the event log (JSON lines), 80,000 for the budget. Five system calls are made for it.
+On a shared machine in a slow hour (nginx 22 to 27 us a call, LiteLLM 11,000 to 12,300 bare, 12,700
+to 15,100 with log and budget): 170 to 228 us a call with events as JSON lines, 66 to 83 times less
+than LiteLLM with log and budget; 198 to 250 as Parquet, 55 to 77 times less. Its CPython was
+compiled without profile-guided optimisation; Debian's takes 15 % less.
 
-Taken apart when it was about 150 us (JSON lines, 16 connections), it was, in us: 20 in system
-calls; 25 in aiohttp, half of it for the client and half for the upstream; 9 to take the request in,
-whose headers were seen before; 19 to find its session and to tell of beginning and end; 7 to set
-its worst case aside and 5 to settle it; 7 to read the answer; 8 to write two heads; 10 for the
-event log (30 as Parquet); the rest is the loop, and what the journey awaits. Few calls wait for the
-disk: what is set aside is written ahead of many of them. Writing the journal from a thread took 70
-us more, which went into handing the interpreter to and fro.
+One call makes 260 calls of Python functions and executes 585,000 instructions (callgrind), 690,000
+with Parquet: 120,000 to take the request in and to answer it, 105,000 to ask the upstream, 110,000
+for what the answer says, the budget, the price and the metrics; the rest is for its session and its
+events. Five system calls are made for it. What need not be known before the answer leaves - events,
+what conversations may go on from, metrics - is done every 20 ms for all calls of that time: the
+same work in a row takes a third to a half less than between other work, as the processor has it at
+hand. Few calls wait for the disk: what is set aside is written ahead of many of them. Writing the
+journal from a thread took 70 us more, which went into handing the interpreter to and fro.
 """
 
 from __future__ import annotations
