@@ -107,7 +107,9 @@ def text_bound(body: bytes, request: Mapping[str, Any]) -> int | None:
         items = request.get(name)
         if type(items) is list:
             for item in items:
-                if type(item) is not dict or len(item) != 2 or type(item.get("content")) is not str:
+                if type(item) is not dict or len(item) != 2 or "role" not in item:
+                    return None
+                if type(item.get("content")) is not str:
                     return None
             bound += _PER_MESSAGE * len(items)
         elif not (items is None or type(items) is str):

@@ -25,6 +25,7 @@ from batchata.gateway.proxy.interceptors.test_recorder import TestRecorder
 from batchata.gateway.proxy.interceptors.trace_export import PRESETS, TraceExport
 from batchata.gateway.proxy.isolation import Isolation
 from batchata.gateway.proxy.money.bounds import (
+    HEARD_AGAIN,
     card_of,
     text_worst_case,
     tools_asked,
@@ -190,6 +191,15 @@ def test_a_question_of_texts_is_known_as_such() -> None:
     asked = an_exchange(CHAT, {"messages": turns, "max_tokens": 5, "stream": True}, model="m")
 
     assert text_worst_case(asked, card_of(asked, BOOK)) is not None
+
+
+def test_an_earlier_audio_answer_without_a_role_is_not_taken_for_a_text() -> None:
+    turns = [{"content": "Say it again.", "audio": {"id": "audio_1"}}]
+    asked = an_exchange(CHAT, {"messages": turns, "max_tokens": 5}, model="m")
+    card = card_of(asked, HEARING)
+
+    assert text_worst_case(asked, card) is None
+    assert uncounted(asked, card, []) == [HEARD_AGAIN]
 
 
 @pytest.mark.parametrize("name", BEARING)
