@@ -170,3 +170,16 @@ def test_events_that_are_made_later_keep_their_order_and_one_that_fails_is_count
 
     assert observer.seen == [1, 2, 4, 5]
     assert isolation.failures == 1
+
+
+async def room_after_work_that_made_no_event() -> None:
+    queue = EventQueue([], Isolation())
+    queue.start()
+    for _ in range(MOST_WAITING):
+        queue.later(lambda: None)
+    await asyncio.wait_for(queue.room(), 30)
+    await queue.aclose()
+
+
+def test_a_request_never_waits_for_observers_that_are_not_there() -> None:
+    asyncio.run(room_after_work_that_made_no_event())
