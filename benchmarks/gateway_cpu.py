@@ -9,16 +9,16 @@ and a budget, and knows a price.
 On a shared machine in a slow hour (nginx 22 to 27 us a call, LiteLLM 11,000 to 12,300 bare, 12,700
 to 15,100 with log and budget): 170 to 228 us a call with events as JSON lines, 66 to 83 times less
 than LiteLLM with log and budget; 198 to 250 as Parquet, 55 to 77 times less. Its CPython was
-compiled without profile-guided optimisation; Debian's takes 15 % less.
+compiled without profile-guided optimisation.
 
 One call makes 260 calls of Python functions and executes 585,000 instructions (callgrind), 690,000
 with Parquet: 120,000 to take the request in and to answer it, 105,000 to ask the upstream, 110,000
 for what the answer says, the budget, the price and the metrics; the rest is for its session and its
 events. Five system calls are made for it. What need not be known before the answer leaves - events,
 what conversations may go on from, metrics - is done every 20 ms for all calls of that time: the
-same work in a row takes a third to a half less than between other work, as the processor has it at
-hand. Few calls wait for the disk: what is set aside is written ahead of many of them. Writing the
-journal from a thread took 70 us more, which went into handing the interpreter to and fro.
+same work in a row takes a third less than between other work, as the processor has it at hand. Few
+calls wait for the disk: what is set aside is written ahead of many of them. Writing the journal
+from a thread took 70 us more, which went into handing the interpreter to and fro.
 """
 
 from __future__ import annotations
